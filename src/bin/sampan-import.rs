@@ -1,0 +1,3 @@
+//! sampan-import
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! sampan-launch
+
+fn main() {}

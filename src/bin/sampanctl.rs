@@ -1,0 +1,3 @@
+//! sampanctl
+
+fn main() {}

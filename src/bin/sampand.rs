@@ -1,0 +1,3 @@
+//! sampand
+
+fn main() {}

@@ -1,0 +1,62 @@
+//! Clients' view of our interfaces; `sampanctl` uses it.
+
+use super::wire::{JobRow, SocketRow, UnitRow};
+use zbus::zvariant::{Fd, OwnedObjectPath};
+
+/// The manager.
+#[zbus::proxy(
+    interface = "org.sampan1.Manager",
+    default_service = "org.sampan1",
+    default_path = "/org/sampan1"
+)]
+pub trait Manager {
+    /// Starts a unit and what it needs. `mode` is `replace` or `fail`. The answer is the job.
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Stops a unit and what needs it.
+    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Stops and starts a unit; starts it where it is not running.
+    fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Restarts a unit only where it is active; else the job is done at once.
+    fn try_restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Sends a signal. `whom` is `main` or `all`.
+    fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
+    /// Forgets that a unit failed, and its start limit.
+    fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+    /// Forgets all failures.
+    fn reset_failed(&self) -> zbus::Result<()>;
+    /// Reads all unit files again.
+    fn reload(&self) -> zbus::Result<()>;
+    /// The object of a unit, which is loaded where it is not yet.
+    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// All units in memory.
+    fn list_units(&self) -> zbus::Result<Vec<UnitRow>>;
+    /// All sockets of loaded units.
+    fn list_sockets(&self) -> zbus::Result<Vec<SocketRow>>;
+    /// All jobs.
+    fn list_jobs(&self) -> zbus::Result<Vec<JobRow>>;
+    /// Runs a command in a running container with the three descriptors as its standard input, output and
+    /// error, and answers when it has ended: the `CLD_*` code and the status, waitid(2). `user` and
+    /// `directory` are empty for the container's own.
+    fn exec(
+        &self,
+        name: &str,
+        command: &[&str],
+        environment: &[&str],
+        user: &str,
+        directory: &str,
+        stdio: Vec<Fd<'_>>,
+    ) -> zbus::Result<(i32, i32)>;
+    /// The launch plan of a unit, as JSON.
+    fn plan(&self, name: &str) -> zbus::Result<String>;
+
+    /// A job was made.
+    #[zbus(signal)]
+    fn job_new(&self, id: u32, job: OwnedObjectPath, unit: String) -> zbus::Result<()>;
+    /// A job is over: `done`, `failed`, `canceled`, `timeout`, `dependency`, `skipped`.
+    #[zbus(signal)]
+    fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
+
+    /// Version of the running manager.
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<String>;
+}

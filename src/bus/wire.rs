@@ -1,0 +1,84 @@
+//! The types that travel over the bus.
+
+use serde::{Deserialize, Serialize};
+use zbus::zvariant::{OwnedObjectPath, Type};
+
+/// Our name on the system bus.
+pub const BUS_NAME: &str = "org.sampan1";
+/// The manager's object.
+pub const MANAGER_PATH: &str = "/org/sampan1";
+
+/// One row of `ListUnits`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct UnitRow {
+    /// The name, with its suffix.
+    pub name: String,
+    /// `unit.description`.
+    pub description: String,
+    /// `loaded`, `not-found`, `bad`, `masked`.
+    pub load_state: String,
+    /// `active`, `inactive`, `activating`, `deactivating`, `failed`.
+    pub active_state: String,
+    /// `running`, `listening`, `dead`, `exited`, `auto-restart`, ….
+    pub sub_state: String,
+    /// The object of the unit.
+    pub path: OwnedObjectPath,
+    /// The job under way, or 0.
+    pub job_id: u32,
+    /// `start`, `stop`, `restart`, or empty.
+    pub job_type: String,
+}
+
+/// One row of `ListSockets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SocketRow {
+    /// The address as in the unit: `[::]:80`, `/run/web.sock`.
+    pub listen: String,
+    /// The socket's name in the unit.
+    pub name: String,
+    /// The unit.
+    pub unit: String,
+    /// `fd` or `swap`.
+    pub pass: String,
+    /// `listening`, `running` or `closed`.
+    pub state: String,
+    /// Connections established now.
+    pub connections: u32,
+    /// Times that this socket started the container since its unit was started.
+    pub activations: u32,
+    /// From the connection to the payload's execution at the last activation, in microseconds; 0: none yet.
+    pub last_activation_usec: u64,
+}
+
+/// One row of `ListJobs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct JobRow {
+    /// The job's number.
+    pub id: u32,
+    /// Its unit.
+    pub unit: String,
+    /// `start`, `stop`, `restart`.
+    pub job_type: String,
+    /// `waiting` or `running`.
+    pub state: String,
+    /// The object that the call returned.
+    pub path: OwnedObjectPath,
+}
+
+/// The object path of a unit: every byte but letters and digits as `_xx`, as `sd_bus_path_encode(3)`.
+pub fn unit_path(name: &str) -> OwnedObjectPath {
+    let mut path = format!("{MANAGER_PATH}/unit/");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("_{byte:02x}"));
+        }
+    }
+    OwnedObjectPath::try_from(path).unwrap_or_default()
+}
+
+/// The object path of a job.
+pub fn job_path(id: u32) -> OwnedObjectPath {
+    OwnedObjectPath::try_from(format!("{MANAGER_PATH}/job/{id}")).unwrap_or_default()
+}

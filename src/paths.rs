@@ -1,0 +1,83 @@
+//! Every directory that Sampan reads or writes, joined onto one root. Nobody else spells a path.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+/// The directories of one host, all below `root` (normally `/`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    root: PathBuf,
+    store: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self::new(Path::new("/"))
+    }
+}
+
+impl Paths {
+    /// The directories of the host whose root directory is `root`.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), store: root.join("var/lib/sampan") }
+    }
+
+    /// The same, with the image store in another directory.
+    #[must_use]
+    pub fn with_store(mut self, store: &Path) -> Self {
+        store.clone_into(&mut self.store);
+        self
+    }
+
+    /// The root that all else is joined onto.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Directories of unit files, the first wins (`sampan.unit(5)`).
+    pub fn unit_search_path(&self) -> Vec<PathBuf> {
+        ["etc/sampan/units", "run/sampan/units", "usr/local/lib/sampan/units", "usr/lib/sampan/units"]
+            .iter()
+            .map(|directory| self.root.join(directory))
+            .collect()
+    }
+
+    /// Where `enable` makes its links.
+    pub fn enablement(&self) -> PathBuf {
+        self.root.join("etc/sampan/units")
+    }
+
+    /// The image store.
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// State of the running manager, gone at reboot.
+    pub fn runtime(&self) -> PathBuf {
+        self.root.join("run/sampan")
+    }
+
+    /// One record for each running unit.
+    pub fn state(&self) -> PathBuf {
+        self.runtime().join("state")
+    }
+
+    /// The journal's socket for streams of lines, `systemd-journald.service(8)`.
+    pub fn journal_stream(&self) -> PathBuf {
+        self.root.join("run/systemd/journal/stdout")
+    }
+
+    /// Where the unified control group hierarchy is mounted.
+    pub fn control_groups(&self) -> PathBuf {
+        self.root.join("sys/fs/cgroup")
+    }
+
+    /// A helper program: beside the running program in a build tree, else in `/usr/libexec/sampan`.
+    pub fn helper(&self, name: &str) -> PathBuf {
+        let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(name)));
+        match beside {
+            Some(path) if path.exists() => path,
+            _ => self.root.join("usr/libexec/sampan").join(name),
+        }
+    }
+}

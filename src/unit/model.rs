@@ -1,0 +1,345 @@
+//! What a unit means, after its file has been read and checked. A value of these types is always valid.
+
+use super::name::UnitName;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One loaded unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its name, with the instance where it has one.
+    pub name: UnitName,
+    /// The file that defines it; `None` for a target that exists by name only.
+    pub fragment: Option<PathBuf>,
+    /// Drop-ins in the order in which they were merged.
+    pub drop_ins: Vec<PathBuf>,
+    /// `unit.description`, or the name.
+    pub description: String,
+    /// `unit.documentation`.
+    pub documentation: Vec<String>,
+    /// Requirements and ordering.
+    pub dependencies: Dependencies,
+    /// What the type of the unit adds.
+    pub body: Body,
+    /// What `enable` does.
+    pub install: Install,
+}
+
+/// What the type of a unit adds to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// A container.
+    Container(Box<Container>),
+    /// A target.
+    Target,
+}
+
+/// Dependencies on other units of ours, as in systemd.unit(5). Includes those from `.wants/` and `.requires/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependencies {
+    /// Started with this one; its failure fails this one.
+    pub requires: BTreeSet<UnitName>,
+    /// Started with this one; its failure is no matter.
+    pub wants: BTreeSet<UnitName>,
+    /// As `requires`, and this one stops when that one stops for whatever reason.
+    pub binds_to: BTreeSet<UnitName>,
+    /// Stops and restarts of those are done to this one too.
+    pub part_of: BTreeSet<UnitName>,
+    /// Never active together.
+    pub conflicts: BTreeSet<UnitName>,
+    /// This one starts when those have started.
+    pub after: BTreeSet<UnitName>,
+    /// Those start when this one has started.
+    pub before: BTreeSet<UnitName>,
+}
+
+/// The `[install]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Install {
+    /// Units whose `.wants/` get a link.
+    pub wanted_by: Vec<UnitName>,
+    /// Units whose `.requires/` get a link.
+    pub required_by: Vec<UnitName>,
+    /// Other names of this unit.
+    pub alias: Vec<UnitName>,
+    /// Units that are enabled and disabled with this one.
+    pub also: Vec<UnitName>,
+    /// The instance that `enable` of a bare template takes.
+    pub default_instance: Option<String>,
+}
+
+/// `[container]` and the tables that go with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Where the root file system comes from.
+    pub image: ImageSource,
+    /// Replaces the image's entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// Replaces the image's user: `name`, `uid`, `name:group`, `uid:gid`.
+    pub user: Option<String>,
+    /// Replaces the image's working directory; absolute.
+    pub working_directory: Option<PathBuf>,
+    /// Replaces the image's stop signal; a signal number.
+    pub stop_signal: Option<i32>,
+    /// Added to the image's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Files of `NAME=value` lines, read at each start, before `environment`.
+    pub environment_file: Vec<EnvironmentFile>,
+    /// When the container counts as started.
+    pub kind: ServiceType,
+    /// What becomes of changes to the root file system.
+    pub root: RootMode,
+    /// When the container is started again by itself.
+    pub restart: RestartPolicy,
+    /// Pause before a restart.
+    pub restart_delay: Duration,
+    /// How often it may be started.
+    pub start_limit: StartLimit,
+    /// `None`: infinity.
+    pub start_timeout: Option<Duration>,
+    /// Between the stop signal and SIGKILL. `None`: infinity.
+    pub stop_timeout: Option<Duration>,
+    /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
+    pub sockets: BTreeMap<String, Socket>,
+    /// Whether a start runs the container or only opens its sockets.
+    pub start: StartOn,
+    /// Limits, set on the scope.
+    pub resources: Resources,
+    /// Isolation.
+    pub security: Security,
+    /// Which network the container sees.
+    pub network: NetworkMode,
+    /// `network.hostname`, or the unit's prefix.
+    pub hostname: String,
+    /// Mounts by their absolute target in the container.
+    pub mounts: BTreeMap<PathBuf, Mount>,
+}
+
+/// `container.image`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageSource {
+    /// A name in the store: `docker.io/library/wordpress:6`, `localhost/web`.
+    Reference(String),
+    /// `store:sha256:…`: an image id.
+    Id(String),
+    /// `dir:/srv/rootfs`: a plain directory, owned by the host's ids.
+    Directory(PathBuf),
+}
+
+/// One entry of `container.environment_file`; `-` before the path makes it optional.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentFile {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// What happens when it does not exist.
+    pub missing: IfMissing,
+}
+
+/// What happens when a file that a unit names does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IfMissing {
+    /// The start fails.
+    Fail,
+    /// It is passed over.
+    Ignore,
+}
+
+/// `container.type`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceType {
+    /// Started once the payload has been executed.
+    #[default]
+    Exec,
+    /// Started once the payload sends `READY=1`, sd_notify(3).
+    Notify,
+    /// Started once the payload has exited with success.
+    Oneshot,
+}
+
+/// `container.root`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootMode {
+    /// Changes are gone when the container stops.
+    #[default]
+    Ephemeral,
+    /// Changes are kept in the store.
+    Persistent,
+    /// No changes.
+    ReadOnly,
+}
+
+/// `container.restart`, systemd.service(5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// On whatever end but a stop that was asked for.
+    Always,
+    /// On a clean end only.
+    OnSuccess,
+    /// On exit codes but 0, signals, time-outs and watchdog.
+    OnFailure,
+    /// On signals, time-outs and watchdog.
+    OnAbnormal,
+    /// On uncaught signals.
+    OnAbort,
+    /// On watchdog only.
+    OnWatchdog,
+}
+
+/// `container.start_limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartLimit {
+    /// Starts allowed in an interval; 0 means no limit.
+    pub burst: u32,
+    /// The interval.
+    pub interval: Duration,
+}
+
+/// `activation.start`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartOn {
+    /// A start of the unit runs the container.
+    #[default]
+    Boot,
+    /// A start of the unit opens its sockets; the first connection runs the container.
+    Socket,
+}
+
+/// One `[socket.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// The host address.
+    pub listen: Listen,
+    /// How the container gets it.
+    pub pass: Pass,
+    /// For `swap`: the address that the server binds, where it is not `listen`.
+    pub target: Option<Listen>,
+    /// Mode of a socket in the file system.
+    pub mode: u32,
+    /// Owner of a socket in the file system, a name or a number of the host.
+    pub user: Option<String>,
+    /// Group of a socket in the file system.
+    pub group: Option<String>,
+    /// Length of the queue, listen(2).
+    pub backlog: u32,
+}
+
+/// `socket.*.listen`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listen {
+    /// `0.0.0.0:80`, `[::]:80` (dual, takes v4 too), `[::1]:80`; a bare port is `[::]:PORT`.
+    Tcp(SocketAddr),
+    /// `/run/web.sock`.
+    Unix(PathBuf),
+    /// `@name`, the abstract name space.
+    Abstract(String),
+}
+
+/// `socket.*.pass`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pass {
+    /// By `LISTEN_FDS`, sd_listen_fds(3).
+    Fd,
+    /// In place of the socket that the server binds by itself.
+    Swap,
+}
+
+/// `[resources]`: properties of the scope, systemd.resource-control(5). `None`: systemd's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_max: Option<u64>,
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_high: Option<u64>,
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_swap_max: Option<u64>,
+    /// Microseconds of CPU time for each second: 50% is 500,000.
+    pub cpu_quota_per_sec_usec: Option<u64>,
+    /// 1 to 10,000.
+    pub cpu_weight: Option<u64>,
+    /// 1 to 10,000.
+    pub io_weight: Option<u64>,
+    /// Processes and threads, or `u64::MAX` for infinity.
+    pub tasks_max: Option<u64>,
+    /// The slice, or `sampan.slice`.
+    pub slice: Option<String>,
+}
+
+/// `[security]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// `security.user_namespace`.
+    pub user_namespace: UserNamespace,
+    /// Capability names (`CAP_CHOWN`) that replace the default set; `None`: the default set.
+    pub capabilities: Option<BTreeSet<String>>,
+    /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privileges: bool,
+}
+
+/// `security.user_namespace`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserNamespace {
+    /// An own range of 65,536 ids, the same at each start.
+    #[default]
+    Auto,
+    /// None: ids inside are ids of the host.
+    Host,
+    /// The first id of the range.
+    Range {
+        /// First id of the host.
+        base: u32,
+        /// How many.
+        length: u32,
+    },
+}
+
+/// `network.mode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkMode {
+    /// An own network namespace with loopback up.
+    #[default]
+    Private,
+    /// The host's.
+    Host,
+    /// An own network namespace with nothing up.
+    None,
+}
+
+/// One `[mount."TARGET"]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Whether it can be written.
+    pub access: MountAccess,
+}
+
+/// What a mount brings into the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A named volume of the store, seeded from the image's content at first use.
+    Volume(String),
+    /// A file or directory of the host, seen through the container's id mapping.
+    Bind(PathBuf),
+    /// Memory, with a size limit in bytes.
+    Tmpfs {
+        /// Bytes; `None`: half of the memory.
+        size: Option<u64>,
+    },
+}
+
+/// Whether a mount can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountAccess {
+    /// `ro`.
+    ReadOnly,
+    /// `rw`, the default.
+    ReadWrite,
+}

@@ -1,0 +1,187 @@
+//! Names of units: `web.container`, the template `web@.container`, its instance `web@blue.container`.
+//!
+//! The grammar is stricter than systemd.unit(5)'s, so that a name can stand in a path, a scope and a
+//! hostname: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 200 bytes in all.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a unit is, told by the last part of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnitKind {
+    /// A container and its sockets.
+    Container,
+    /// A synchronization point that groups others.
+    Target,
+}
+
+impl UnitKind {
+    /// The suffix of names and files, without a dot.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// Why a string is no unit name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The characters or the length are wrong.
+    #[error("\"{0}\" is not a valid unit name: use letters, digits, \"_\", \".\" and \"-\"")]
+    Invalid(String),
+    /// The suffix is none of ours.
+    #[error("\"{0}\" has no unit type: a name ends in .container or .target")]
+    Kind(String),
+}
+
+/// The name of a unit, checked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UnitName {
+    full: String,
+    kind: UnitKind,
+}
+
+/// Longest name, so that `sampan-NAME.scope` and a drop-in directory fit in systemd's and the kernel's 255.
+const LENGTH_MAX: usize = 200;
+
+impl UnitName {
+    /// Reads a full name such as `web.container`.
+    ///
+    /// # Errors
+    /// When the characters, the length or the suffix are not those of a unit.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (stem, suffix) = text.rsplit_once('.').ok_or_else(|| NameError::Kind(text.to_owned()))?;
+        let kind = match suffix {
+            "container" => UnitKind::Container,
+            "target" => UnitKind::Target,
+            _ => return Err(NameError::Kind(text.to_owned())),
+        };
+        let (prefix, instance) = match stem.split_once('@') {
+            Some((prefix, instance)) => (prefix, Some(instance)),
+            None => (stem, None),
+        };
+        let instance_valid = instance.is_none_or(|instance| instance.bytes().all(is_name_byte));
+        if text.len() > LENGTH_MAX || !is_prefix(prefix) || !instance_valid {
+            return Err(NameError::Invalid(text.to_owned()));
+        }
+        Ok(Self { full: text.to_owned(), kind })
+    }
+
+    /// Reads a name as typed on a command line, where `web` means `web.container`.
+    ///
+    /// # Errors
+    /// As [`UnitName::parse`].
+    pub fn from_command_line(text: &str) -> Result<Self, NameError> {
+        match Self::parse(text) {
+            Err(NameError::Kind(_)) => Self::parse(&format!("{text}.container")),
+            result => result,
+        }
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.full
+    }
+
+    /// The type, told by the suffix.
+    pub fn kind(&self) -> UnitKind {
+        self.kind
+    }
+
+    /// The name without its type suffix: `web@blue`.
+    pub fn stem(&self) -> &str {
+        &self.full[..self.full.len() - self.kind.suffix().len() - 1]
+    }
+
+    /// What stands before `@`, or the whole stem.
+    pub fn prefix(&self) -> &str {
+        self.stem().split('@').next().unwrap_or_default()
+    }
+
+    /// What stands between `@` and the suffix; `None` for a plain name and for a template.
+    pub fn instance(&self) -> Option<&str> {
+        self.stem().split_once('@').map(|(_, instance)| instance).filter(|instance| !instance.is_empty())
+    }
+
+    /// Whether this is a template (`web@.container`), which cannot run itself.
+    pub fn is_template(&self) -> bool {
+        self.stem().ends_with('@')
+    }
+
+    /// The template of an instance.
+    pub fn template(&self) -> Option<Self> {
+        self.instance()?;
+        Some(Self { full: format!("{}@.{}", self.prefix(), self.kind.suffix()), kind: self.kind })
+    }
+
+    /// The systemd scope that a container of this name runs in.
+    pub fn scope(&self) -> String {
+        format!("sampan-{}.scope", self.stem())
+    }
+
+    /// The file that defines the unit, inside a directory of the search path.
+    pub fn file_name(&self) -> String {
+        format!("{}.toml", self.full)
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    prefix.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && prefix.bytes().all(is_name_byte)
+}
+
+impl fmt::Display for UnitName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.full)
+    }
+}
+
+impl TryFrom<String> for UnitName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<UnitName> for String {
+    fn from(name: UnitName) -> Self {
+        name.full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart() {
+        let name = UnitName::parse("web@blue.container").unwrap();
+        assert_eq!((name.prefix(), name.instance(), name.stem()), ("web", Some("blue"), "web@blue"));
+        assert_eq!(name.template().unwrap().as_str(), "web@.container");
+        assert_eq!(name.scope(), "sampan-web@blue.scope");
+        assert!(UnitName::parse("web@.container").unwrap().is_template());
+        assert_eq!(UnitName::from_command_line("web.v2").unwrap().as_str(), "web.v2.container");
+    }
+
+    #[test]
+    fn names_that_could_leave_a_directory_are_refused() {
+        for text in [
+            "../x.container",
+            "a/b.container",
+            ".container",
+            "-a.container",
+            "a\n.container",
+            "a@../b.container",
+        ] {
+            assert!(UnitName::parse(text).is_err(), "{text}");
+        }
+    }
+}
