@@ -1,7 +1,7 @@
 //! Clients' view of our interfaces; `sampanctl` uses it.
 
 use super::wire::{JobRow, SocketRow, UnitRow};
-use zbus::zvariant::{Fd, OwnedObjectPath};
+use zbus::{Fd, OwnedObjectPath};
 
 /// The manager.
 #[zbus::proxy(

@@ -1,7 +1,8 @@
 //! The types that travel over the bus.
 
 use serde::{Deserialize, Serialize};
-use zbus::zvariant::{OwnedObjectPath, Type};
+use zbus::OwnedObjectPath;
+use zbus::zvariant::Type;
 
 /// Our name on the system bus.
 pub const BUS_NAME: &str = "org.sampan1";
