@@ -93,6 +93,7 @@ impl Node {
         let builder = Builder { source };
         let mark = builder.mark(0..0);
         let value = Value::Table(builder.table(table.get_ref(), &mut faults));
+        faults.sort_by_key(|fault| (fault.line(), fault.column()));
         if faults.is_empty() { Ok(Self { mark, value }) } else { Err(faults) }
     }
 
