@@ -2,7 +2,6 @@
 
 use super::decode;
 use super::diagnostic::{Diagnostic, Severity};
-use super::effect;
 use super::lower::{self, Files};
 use super::model::Unit;
 use super::name::{UnitKind, UnitName};
@@ -23,20 +22,21 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
     let mut tree = tree(name, &files)?;
     let mut faults = Vec::new();
     specifier::expand_tree(&mut tree, name, host, &mut faults);
-    let mut report = Report::new(&tree);
+    let mut clean = tree.clone();
     let fragment = files.fragment.clone();
-    let unit = match name.kind() {
+    let (unit, found) = match name.kind() {
         UnitKind::Container => {
-            let file = decode::read(tree.clone(), &mut faults);
-            lower::container(name, files, file, &mut report)
+            let file = decode::read(&mut clean, &mut faults);
+            let mut report = Report::new(&tree, &clean);
+            (lower::container(name, files, file, &mut report), report.finish())
         }
         UnitKind::Target => {
-            let file = decode::read(tree.clone(), &mut faults);
-            Some(lower::target(name, files, file, &mut report))
+            let file = decode::read(&mut clean, &mut faults);
+            let mut report = Report::new(&tree, &clean);
+            (Some(lower::target(name, files, file, &mut report)), report.finish())
         }
     };
-    effect::report(&mut report);
-    faults.extend(report.finish());
+    faults.extend(found);
     sort(&mut faults, fragment.as_deref());
     let fatal = faults.iter().any(|fault| fault.severity == Severity::Error);
     match unit {

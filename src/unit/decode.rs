@@ -13,17 +13,16 @@ use serde::de::{
 use std::fmt::{self, Display};
 use std::slice;
 
-/// Reads `tree` as a `T`, which must be able to do without any of its keys. What is wrong goes to `faults`.
-pub fn read<T: DeserializeOwned + Default>(mut tree: Node, faults: &mut Vec<Diagnostic>) -> T {
+/// Reads `tree` as a `T`, which must be able to do without any of its keys. What is wrong goes to `faults` and
+/// is taken out of the tree.
+pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Diagnostic>) -> T {
     for _ in 0..FAULTS_MAX {
-        let fault = match T::deserialize(Decoder(&tree)) {
+        let fault = match T::deserialize(Decoder(tree)) {
             Ok(value) => return value,
-            Err(fault) => fault,
+            Err(fault) => fault.placed(&tree.mark),
         };
-        let way: Vec<Step> = fault.way.iter().rev().cloned().collect();
-        let diagnostic =
-            fault.diagnostic.unwrap_or_else(|| tree.mark.diagnostic(Severity::Error, &fault.message));
-        faults.push(diagnostic);
+        faults.extend(fault.diagnostic);
+        let way: Vec<Step> = fault.way.into_iter().rev().collect();
         if !tree.remove(&way) {
             break;
         }
@@ -82,7 +81,19 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("expected {}, found {}", plain(expected), thing(found)))
+        let expected = plain(expected);
+        let quotes = match found {
+            de::Unexpected::Bool(_)
+            | de::Unexpected::Unsigned(_)
+            | de::Unexpected::Signed(_)
+            | de::Unexpected::Float(_)
+                if expected == "a string" =>
+            {
+                "\nwrite it in quotes"
+            }
+            _ => "",
+        };
+        Self::custom(format_args!("expected {expected}, found {}{quotes}", thing(found)))
     }
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {

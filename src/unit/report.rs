@@ -7,16 +7,17 @@ use super::tree::{Mark, Node};
 #[derive(Debug)]
 pub struct Report<'t> {
     tree: &'t Node,
+    read: &'t Node,
     found: Vec<Diagnostic>,
 }
 
 impl<'t> Report<'t> {
-    /// An empty report about a tree.
-    pub fn new(tree: &'t Node) -> Self {
-        Self { tree, found: Vec::new() }
+    /// An empty report about a tree as written, and about what could be read of it.
+    pub fn new(tree: &'t Node, read: &'t Node) -> Self {
+        Self { tree, read, found: Vec::new() }
     }
 
-    /// The tree.
+    /// The tree as written, with keys whose values have been reported as faulty.
     pub fn tree(&self) -> &'t Node {
         self.tree
     }
@@ -83,8 +84,9 @@ impl<'t> Report<'t> {
         self.tree.mark.clone()
     }
 
+    /// Items are counted without those that could not be read.
     fn item(&self, way: &[&str], index: usize) -> Mark {
-        match self.tree.find(way).map(|entry| &entry.node.value) {
+        match self.read.find(way).map(|entry| &entry.node.value) {
             Some(super::tree::Value::Array(items)) if index < items.len() => items[index].mark.clone(),
             _ => self.mark(way),
         }

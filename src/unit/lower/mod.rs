@@ -5,6 +5,7 @@ mod mount;
 mod socket;
 
 use super::address::{Dependency, InstallName};
+use super::effect;
 use super::model::{Body, Dependencies, Install, Unit};
 use super::name::UnitName;
 use super::report::Report;
@@ -29,6 +30,7 @@ pub fn container(
     file: ContainerFile,
     report: &mut Report<'_>,
 ) -> Option<Unit> {
+    effect::report(report);
     let container = container::lower(name, &file, report);
     let unit = unit(name, files, file.unit, &file.install, report);
     Some(Unit { body: Body::Container(Box::new(container?)), ..unit })
@@ -36,6 +38,7 @@ pub fn container(
 
 /// Makes a target's unit.
 pub fn target(name: &UnitName, files: Files, file: TargetFile, report: &mut Report<'_>) -> Unit {
+    effect::report(report);
     unit(name, files, file.unit, &file.install, report)
 }
 
