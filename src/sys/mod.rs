@@ -8,3 +8,4 @@ pub mod namespace;
 pub mod pidfd;
 pub mod seccomp;
 pub mod session;
+pub mod syscalls;
