@@ -12,3 +12,4 @@ pub mod seccomp;
 pub mod seccomp_notify;
 pub mod session;
 pub mod sock_diag;
+pub mod syscalls;
