@@ -47,6 +47,11 @@ impl Paths {
         self.root.join("etc/sampan/units")
     }
 
+    /// Units that are gone at reboot.
+    pub fn runtime_units(&self) -> PathBuf {
+        self.root.join("run/sampan/units")
+    }
+
     /// The image store.
     pub fn store(&self) -> &Path {
         &self.store
@@ -65,6 +70,16 @@ impl Paths {
     /// The journal's socket for streams of lines, `systemd-journald.service(8)`.
     pub fn journal_stream(&self) -> PathBuf {
         self.root.join("run/systemd/journal/stdout")
+    }
+
+    /// The id of this installation, machine-id(5).
+    pub fn machine_id(&self) -> PathBuf {
+        self.root.join("etc/machine-id")
+    }
+
+    /// The id of this boot, random(4).
+    pub fn boot_id(&self) -> PathBuf {
+        self.root.join("proc/sys/kernel/random/boot_id")
     }
 
     /// Where the unified control group hierarchy is mounted.

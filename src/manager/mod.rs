@@ -1,1 +1,13 @@
-//! manager
+//! The manager: a pure core and the driver that connects it to the world.
+//!
+//! * [`machine`] decides: states of units, jobs, transactions, restarts. No clock, no I/O, no bus.
+//! * [`driver`] acts: it carries the core's actions out and turns what happens into events.
+//! * [`record`] keeps what a successor of this process needs, [`reconcile`] brings it back.
+//! * [`view`] is what the bus shows of a unit.
+#![forbid(unsafe_code)]
+
+pub mod driver;
+pub mod machine;
+pub mod reconcile;
+pub mod record;
+pub mod view;

@@ -1,1 +1,15 @@
-//! sys
+//! Every `unsafe` block and raw system call. Functions take `BorrowedFd` and give `OwnedFd`, close-on-exec from
+//! birth; errors are those of the call.
+
+pub mod clone;
+pub mod descriptor;
+pub mod execute;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod process;
+pub mod seccomp;
+pub mod seccomp_notify;
+pub mod session;
+pub mod sock_diag;
+pub mod syscalls;

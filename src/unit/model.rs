@@ -1,6 +1,8 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
+//! The enumerations that are plain words have the words of the unit file.
 
 use super::name::UnitName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -150,7 +152,8 @@ pub enum IfMissing {
 }
 
 /// `container.type`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum ServiceType {
     /// Started once the payload has been executed.
     #[default]
@@ -162,7 +165,8 @@ pub enum ServiceType {
 }
 
 /// `container.root`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum RootMode {
     /// Changes are gone when the container stops.
     #[default]
@@ -174,7 +178,8 @@ pub enum RootMode {
 }
 
 /// `container.restart`, systemd.service(5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// Never.
     #[default]
@@ -203,7 +208,8 @@ pub struct StartLimit {
 }
 
 /// `activation.start`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum StartOn {
     /// A start of the unit runs the container.
     #[default]

@@ -1,0 +1,38 @@
+//! `sampanctl schema`: prints the JSON schema of unit files, for editors.
+
+use crate::paths::Paths;
+use crate::unit::name::UnitKind;
+use crate::unit::schema;
+use clap::{Args, ValueEnum};
+use std::io::{self, Write};
+
+/// Prints the JSON schema of unit files, for editors.
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// The type of unit.
+    #[arg(value_enum, default_value_t = Kind::Container)]
+    pub kind: Kind,
+}
+
+/// A type of unit on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// `NAME.container.toml`.
+    Container,
+    /// `NAME.target.toml`.
+    Target,
+}
+
+/// Runs `schema`.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn run(args: &SchemaArgs, _: &Paths) -> anyhow::Result<u8> {
+    let kind = match args.kind {
+        Kind::Container => UnitKind::Container,
+        Kind::Target => UnitKind::Target,
+    };
+    let text = serde_json::to_string_pretty(&schema::json(kind))?;
+    writeln!(io::stdout(), "{text}")?;
+    Ok(0)
+}

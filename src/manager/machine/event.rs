@@ -1,0 +1,218 @@
+//! What the core hears and what it asks for.
+
+use super::job::{JobId, JobKind, JobMode, JobResult};
+use super::state::{Exit, Failure, Phase};
+use super::unit::{Loaded, Run};
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+
+/// What a person or a target asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The unit.
+    pub unit: UnitName,
+    /// What is to become of it.
+    pub verb: Verb,
+    /// What becomes of jobs in the way.
+    pub mode: JobMode,
+}
+
+/// The verbs that make jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it where it is active, then start it.
+    Restart,
+    /// Restart it only where it is active.
+    TryRestart,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No file defines it.
+    #[error("Unit {0} not found.")]
+    NotFound(UnitName),
+    /// It is masked.
+    #[error("Unit {0} is masked.")]
+    Masked(UnitName),
+    /// Its file has errors.
+    #[error("Unit {0} has a bad unit file: see \"sampanctl verify {0}\".")]
+    Bad(UnitName),
+    /// A template has no life of its own.
+    #[error("Unit name {0} is a template: give it an instance, such as {1}.")]
+    Template(UnitName, String),
+    /// A unit that it needs cannot be used.
+    #[error("Unit {unit} requires {dependency}: {reason}")]
+    Dependency {
+        /// The unit that needs it.
+        unit: UnitName,
+        /// The unit that is needed.
+        dependency: UnitName,
+        /// What is wrong with that one.
+        reason: Box<RequestError>,
+    },
+    /// `after` and `before` contradict each other.
+    #[error("Ordering cycle: {}", .0.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after "))]
+    Cycle(Vec<UnitName>),
+    /// One and the same unit would have to start and stop.
+    #[error("Transaction contradicts itself: {0} would be started and stopped. See conflicts= of the units.")]
+    Contradiction(UnitName),
+    /// Another job is in the way and the mode is `fail`.
+    #[error("Unit {unit} has a {kind} job already, and --job-mode=fail forbids to replace it.", kind = .kind.as_str())]
+    JobExists {
+        /// The unit.
+        unit: UnitName,
+        /// The job that is there.
+        kind: JobKind,
+    },
+}
+
+/// What the driver tells of a run that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launched {
+    /// The first process of the container.
+    pub pid: u32,
+    /// The invocation id, 32 hexadecimal digits.
+    pub invocation: String,
+}
+
+/// What has happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// All unit files have been read again.
+    Loaded(BTreeMap<UnitName, Loaded>),
+    /// One unit has been read: an instance, or one that a request names.
+    LoadedOne(UnitName, Loaded),
+    /// [`Action::OpenSockets`] is done.
+    SocketsOpened {
+        /// The unit.
+        unit: UnitName,
+        /// What went wrong.
+        result: Result<(), Failure>,
+    },
+    /// Somebody has connected to a socket of a unit that was listening.
+    Connection {
+        /// The unit.
+        unit: UnitName,
+        /// The socket's name.
+        socket: String,
+    },
+    /// The first process of a run exists.
+    Started {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// Its process.
+        launched: Launched,
+    },
+    /// The payload has been executed.
+    Executed {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// The payload has sent `READY=1`.
+    Ready {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// The payload has sent `STATUS=`.
+    StatusText {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// The text.
+        text: String,
+    },
+    /// A launch has failed and nothing of it is left.
+    LaunchFailed {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// The payload has ended and nothing of the run is left.
+    Ended {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// How.
+        exit: Exit,
+    },
+    /// `systemctl stop` of the scope.
+    StopRequested {
+        /// The unit.
+        unit: UnitName,
+    },
+    /// The clock has reached [`super::Machine::next_deadline`].
+    TimersDue,
+    /// Forget a failure; of all units where none is named.
+    ResetFailed {
+        /// The unit.
+        unit: Option<UnitName>,
+    },
+    /// A unit of an earlier manager is still there.
+    Adopted {
+        /// The unit.
+        unit: UnitName,
+        /// `Listening`, `Start` or `Running`.
+        phase: Phase,
+        /// The run, where a container lives.
+        run: Option<Run>,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Open the sockets of a unit that are not open, close those that it no longer has; answer with
+    /// [`Event::SocketsOpened`].
+    OpenSockets(UnitName),
+    /// Close all sockets of a unit.
+    CloseSockets(UnitName),
+    /// Tell the next connection by [`Event::Connection`].
+    WatchSockets(UnitName),
+    /// Leave connections to the payload.
+    UnwatchSockets(UnitName),
+    /// Launch the container; answer with [`Event::Started`] and so on.
+    Launch {
+        /// The unit.
+        unit: UnitName,
+        /// The run that the answers name.
+        run: u64,
+    },
+    /// Send the stop signal.
+    Terminate {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// Kill all that is left of a run.
+    Kill {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// Something of a unit changed: keep its record, tell listeners.
+    Changed(UnitName),
+    /// A job was made.
+    JobNew(JobId, UnitName),
+    /// A job is over.
+    JobRemoved(JobId, UnitName, JobKind, JobResult),
+    /// A unit is no longer in memory.
+    Removed(UnitName),
+}

@@ -1,0 +1,97 @@
+//! The pure core: `(state, event) -> (state, [action])`.
+//!
+//! A [`Machine`] knows units, their jobs and the time that each event carries, and nothing else. It asks for
+//! effects by [`Action`]s and hears of their outcome as later [`Event`]s; any of them may fail or come late.
+//! A *run* is one launch of a container; events of a run that is over are dropped.
+//!
+//! One function alone writes a unit's phase: `Machine::set_phase`.
+
+mod event;
+mod job;
+mod lifecycle;
+mod restart;
+mod settle;
+#[cfg(test)]
+mod simulation;
+mod state;
+mod transaction;
+mod unit;
+
+pub use event::{Action, Event, Launched, Request, RequestError, Verb};
+pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult};
+pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
+pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
+
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// All units and jobs of one manager.
+#[derive(Debug, Default, Clone)]
+pub struct Machine {
+    units: BTreeMap<UnitName, Managed>,
+    jobs: BTreeMap<JobId, Job>,
+    last_job: u32,
+    now: Stamp,
+    actions: Vec<Action>,
+}
+
+impl Machine {
+    /// All units in memory, by name.
+    pub fn units(&self) -> &BTreeMap<UnitName, Managed> {
+        &self.units
+    }
+
+    /// One unit.
+    pub fn unit(&self, name: &UnitName) -> Option<&Managed> {
+        self.units.get(name)
+    }
+
+    /// All jobs that are not over.
+    pub fn jobs(&self) -> &BTreeMap<JobId, Job> {
+        &self.jobs
+    }
+
+    /// When the next timer of a unit is due, on the monotonic clock.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.units.values().filter_map(|unit| unit.deadline).min()
+    }
+
+    /// Asks for a job.
+    ///
+    /// # Errors
+    /// When the unit cannot be used, or its dependencies contradict each other; then nothing has changed.
+    pub fn request(&mut self, now: Stamp, request: &Request) -> (Result<JobId, RequestError>, Vec<Action>) {
+        self.now = now;
+        let answer = self.enqueue(request);
+        self.settle();
+        (answer, std::mem::take(&mut self.actions))
+    }
+
+    /// Takes one event in and answers with what is to be done.
+    pub fn handle(&mut self, now: Stamp, event: Event) -> Vec<Action> {
+        self.now = now;
+        self.dispatch(event);
+        self.settle();
+        std::mem::take(&mut self.actions)
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::Loaded(units) => self.replace_units(units),
+            Event::LoadedOne(name, loaded) => self.insert_unit(name, loaded),
+            Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
+            Event::Connection { unit, socket } => self.connection(&unit, &socket),
+            Event::Started { unit, run, launched } => self.started(&unit, run, launched),
+            Event::Executed { unit, run } => self.executed(&unit, run),
+            Event::Ready { unit, run } => self.ready(&unit, run),
+            Event::StatusText { unit, run, text } => self.status_text(&unit, run, text),
+            Event::LaunchFailed { unit, run, failure } => self.launch_failed(&unit, run, failure),
+            Event::Ended { unit, run, exit } => self.ended(&unit, run, exit),
+            Event::StopRequested { unit } => self.stop_requested(&unit),
+            Event::TimersDue => self.timers_due(),
+            Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
+            Event::Adopted { unit, phase, run } => self.adopted(&unit, phase, run),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The words of systemd for states, results and exits.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// A moment on the two clocks that systemd shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Since the epoch, CLOCK_REALTIME.
+    pub realtime: Duration,
+    /// Since boot, CLOCK_BOOTTIME, so that timers count the time that the host sleeps.
+    pub boottime: Duration,
+}
+
+/// The state that dependencies look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActiveState {
+    /// Started.
+    Active,
+    /// Not started, last end clean.
+    Inactive,
+    /// Not started, last end not clean.
+    Failed,
+    /// On the way up.
+    Activating,
+    /// On the way down.
+    Deactivating,
+}
+
+impl ActiveState {
+    /// systemd's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Failed => "failed",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+        }
+    }
+}
+
+/// Where a unit is in its life: systemd's sub-states.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing is there.
+    #[default]
+    Dead,
+    /// Nothing is there, and the last end was not clean.
+    Failed,
+    /// The sockets are being opened.
+    StartPre,
+    /// The sockets are open and nobody has come.
+    Listening,
+    /// The container is being launched, or has not yet said that it is ready.
+    Start,
+    /// The container runs.
+    Running,
+    /// A target is reached.
+    Active,
+    /// The stop signal has been sent.
+    StopSigterm,
+    /// SIGKILL has been sent.
+    StopSigkill,
+    /// Waiting for the pause before a restart to pass.
+    AutoRestart,
+}
+
+impl Phase {
+    /// systemd's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Failed => "failed",
+            Self::StartPre => "start-pre",
+            Self::Listening => "listening",
+            Self::Start => "start",
+            Self::Running => "running",
+            Self::Active => "active",
+            Self::StopSigterm => "stop-sigterm",
+            Self::StopSigkill => "stop-sigkill",
+            Self::AutoRestart => "auto-restart",
+        }
+    }
+
+    /// The state that goes with it.
+    pub fn active_state(self) -> ActiveState {
+        match self {
+            Self::Dead => ActiveState::Inactive,
+            Self::Failed => ActiveState::Failed,
+            Self::Listening | Self::Running | Self::Active => ActiveState::Active,
+            Self::StartPre | Self::Start | Self::AutoRestart => ActiveState::Activating,
+            Self::StopSigterm | Self::StopSigkill => ActiveState::Deactivating,
+        }
+    }
+
+    /// Whether a container of ours may be alive.
+    pub fn has_run(self) -> bool {
+        matches!(self, Self::Start | Self::Running | Self::StopSigterm | Self::StopSigkill)
+    }
+
+    /// Whether nothing of the unit is there or under way.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Dead | Self::Failed)
+    }
+}
+
+/// Why a unit is where it is: systemd's `Result=`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitResult {
+    /// All well.
+    #[default]
+    Success,
+    /// Something could not be set up: a socket, the image, a mount, the scope.
+    Resources,
+    /// The payload exited with a code other than 0.
+    ExitCode,
+    /// A signal ended the payload.
+    Signal,
+    /// A signal ended the payload and a core was dumped.
+    CoreDump,
+    /// A time limit passed.
+    Timeout,
+    /// A type=notify payload ended before it was ready.
+    Protocol,
+    /// Started too often.
+    StartLimitHit,
+}
+
+impl UnitResult {
+    /// systemd's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Resources => "resources",
+            Self::ExitCode => "exit-code",
+            Self::Signal => "signal",
+            Self::CoreDump => "core-dump",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::StartLimitHit => "start-limit-hit",
+        }
+    }
+}
+
+/// How the payload ended, waitid(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// With an exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// By a signal that dumped core.
+    Core(i32),
+    /// It ended while no manager watched, and the kernel keeps no status. Counts as a failure.
+    Unknown,
+}
+
+/// Signals that end a process cleanly, systemd.service(5) `SuccessExitStatus=`: HUP, INT, PIPE, TERM.
+const CLEAN_SIGNALS: [i32; 4] = [1, 2, 13, 15];
+
+impl Exit {
+    /// The result of a run that nobody asked to end.
+    pub fn result(self) -> UnitResult {
+        match self {
+            Self::Code(0) => UnitResult::Success,
+            Self::Code(_) | Self::Unknown => UnitResult::ExitCode,
+            Self::Signal(signal) if CLEAN_SIGNALS.contains(&signal) => UnitResult::Success,
+            Self::Signal(_) => UnitResult::Signal,
+            Self::Core(_) => UnitResult::CoreDump,
+        }
+    }
+
+    /// `CLD_*` of waitid(2) and the status; 0 and 0 where unknown.
+    pub fn code_and_status(self) -> (i32, i32) {
+        match self {
+            Self::Code(status) => (1, status),
+            Self::Signal(signal) => (2, signal),
+            Self::Core(signal) => (3, signal),
+            Self::Unknown => (0, 0),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(status) => write!(formatter, "code=exited, status={status}"),
+            Self::Signal(signal) => write!(formatter, "code=killed, signal={signal}"),
+            Self::Core(signal) => write!(formatter, "code=dumped, signal={signal}"),
+            Self::Unknown => write!(formatter, "ended while the manager was away"),
+        }
+    }
+}
+
+/// Why something could not be set up, in a sentence for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Step, subject and reason: `execute: /bin/nope: No such file or directory`.
+    pub message: String,
+    /// errno(3), or 0.
+    pub errno: i32,
+    /// The exit of the launcher's process where the payload could not be executed: 203, systemd.exec(5).
+    pub exit: Option<Exit>,
+}

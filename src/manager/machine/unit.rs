@@ -1,0 +1,202 @@
+//! One unit as the core sees it.
+
+use super::job::JobId;
+use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
+use crate::unit::model::{Body, Container, StartOn, Unit};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What its files make of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadState {
+    /// Valid.
+    Good,
+    /// Its files have errors, rendered here as `sampanctl verify` prints them.
+    Bad(String),
+    /// Masked.
+    Masked,
+    /// No file.
+    NotFound,
+}
+
+impl LoadState {
+    /// systemd's word, but for `bad`, which is `bad-setting` there.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Good => "loaded",
+            Self::Bad(_) => "bad",
+            Self::Masked => "masked",
+            Self::NotFound => "not-found",
+        }
+    }
+}
+
+/// A unit as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// What its files are now.
+    pub state: LoadState,
+    /// The version that rules: the valid one, or the last that was valid while the unit is up.
+    pub unit: Option<Arc<Unit>>,
+}
+
+impl Loaded {
+    /// A valid unit.
+    pub fn good(unit: Arc<Unit>) -> Self {
+        Self { state: LoadState::Good, unit: Some(unit) }
+    }
+
+    /// A unit that has no valid version.
+    pub fn unusable(state: LoadState) -> Self {
+        Self { state, unit: None }
+    }
+}
+
+/// One launch of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Tells runs apart.
+    pub number: u64,
+    /// The first process, 0 while it does not exist yet.
+    pub pid: u32,
+    /// The invocation id, empty while there is none.
+    pub invocation: String,
+    /// When it began.
+    pub started: Stamp,
+    /// When it ended.
+    pub ended: Option<Stamp>,
+    /// How it ended.
+    pub exit: Option<Exit>,
+}
+
+/// Moments that `status` shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamps {
+    /// Last change of the phase.
+    pub changed: Stamp,
+    /// Last time it became active.
+    pub active_enter: Stamp,
+    /// Last time it ceased to be active.
+    pub active_exit: Stamp,
+    /// Last time it became inactive or failed.
+    pub inactive_enter: Stamp,
+    /// Last time it ceased to be inactive.
+    pub inactive_exit: Stamp,
+}
+
+/// Everything that is known of one unit.
+#[derive(Debug, Clone)]
+pub struct Managed {
+    /// Its files.
+    pub loaded: Loaded,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why.
+    pub result: UnitResult,
+    /// What could not be set up.
+    pub failure: Option<Failure>,
+    /// The run that lives, or the last one.
+    pub run: Option<Run>,
+    /// The job that is not over.
+    pub job: Option<JobId>,
+    /// Restarts by the policy since the last start that was asked for.
+    pub restarts: u32,
+    /// Text of the payload, sd_notify(3).
+    pub status_text: String,
+    /// Moments.
+    pub stamps: Stamps,
+    /// Numbers of runs are never used again.
+    pub(super) last_run: u64,
+    /// When the unit wants [`super::Event::TimersDue`], on CLOCK_BOOTTIME.
+    pub(super) deadline: Option<Duration>,
+    /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
+    pub(super) starts: VecDeque<Duration>,
+    /// What follows when the run under way has ended.
+    pub(super) intent: Intent,
+    /// Whether the sockets of the unit are held.
+    pub(super) sockets: SocketState,
+}
+
+/// What follows when a run has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// The restart policy decides.
+    #[default]
+    Policy,
+    /// Nothing: the unit goes down.
+    Down,
+    /// It is launched again.
+    Again,
+    /// It goes down as a failure: a time limit passed.
+    TimedOut,
+}
+
+/// Whether sockets are held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum SocketState {
+    /// None is.
+    #[default]
+    Closed,
+    /// All are.
+    Open,
+}
+
+impl Managed {
+    pub(super) fn new(loaded: Loaded) -> Self {
+        Self {
+            loaded,
+            phase: Phase::Dead,
+            result: UnitResult::Success,
+            failure: None,
+            run: None,
+            job: None,
+            restarts: 0,
+            status_text: String::new(),
+            stamps: Stamps::default(),
+            last_run: 0,
+            deadline: None,
+            starts: VecDeque::new(),
+            intent: Intent::Policy,
+            sockets: SocketState::Closed,
+        }
+    }
+
+    /// The valid version of its file.
+    pub fn unit(&self) -> Option<&Arc<Unit>> {
+        self.loaded.unit.as_ref()
+    }
+
+    /// The container that it describes.
+    pub fn container(&self) -> Option<&Container> {
+        match &self.unit()?.body {
+            Body::Container(container) => Some(container),
+            Body::Target => None,
+        }
+    }
+
+    /// The state that dependencies look at.
+    pub fn active_state(&self) -> ActiveState {
+        self.phase.active_state()
+    }
+
+    /// Whether a start of the unit ends in listening.
+    pub(super) fn starts_on_socket(&self) -> bool {
+        self.container().is_some_and(|container| container.start == StartOn::Socket)
+    }
+
+    pub(super) fn has_sockets(&self) -> bool {
+        self.container().is_some_and(|container| !container.sockets.is_empty())
+    }
+
+    pub(super) fn is_run(&self, number: u64) -> bool {
+        self.phase.has_run() && self.run.as_ref().is_some_and(|run| run.number == number)
+    }
+
+    /// The process of the container that lives.
+    pub fn main_pid(&self) -> Option<u32> {
+        let run = self.run.as_ref()?;
+        (self.phase.has_run() && run.pid != 0).then_some(run.pid)
+    }
+}

@@ -1,0 +1,97 @@
+//! clone3(2) of a process with one thread: a fork(2) into new namespaces that also gives a pidfd.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// Where a clone continues.
+#[derive(Debug)]
+pub enum Cloned {
+    /// In the caller.
+    Parent {
+        /// The new process as the caller's pid namespace numbers it.
+        pid: u32,
+        /// A close-on-exec descriptor of it.
+        pidfd: OwnedFd,
+    },
+    /// In the new process.
+    Child,
+}
+
+/// Whose child the new process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// The caller's.
+    Caller,
+    /// A sibling of the caller: its parent's. `CLONE_PARENT`.
+    CallersParent,
+}
+
+/// Namespaces that a new process gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NewNamespaces(u64);
+
+impl NewNamespaces {
+    /// `CLONE_NEWUSER`.
+    pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    /// `CLONE_NEWPID` and `CLONE_NEWNS`: neither is of use without the other here.
+    pub const PROCESS_AND_MOUNT: Self = Self((libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64);
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Copies the calling process, which must have one thread only.
+///
+/// # Errors
+/// As clone(2).
+pub fn clone_process(namespaces: NewNamespaces, parent: Parent) -> io::Result<Cloned> {
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: all of clone_args are integers, for which zero is a valid value.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = namespaces.0 | libc::CLONE_PIDFD as u64;
+    arguments.pidfd = (&raw mut pidfd) as u64;
+    match parent {
+        // The kernel refuses an exit signal of one's own with CLONE_PARENT: the caller's is taken.
+        Parent::CallersParent => arguments.flags |= libc::CLONE_PARENT as u64,
+        Parent::Caller => arguments.exit_signal = libc::SIGCHLD as u64,
+    }
+    let size = size_of::<libc::clone_args>();
+    // SAFETY: without CLONE_VM the child runs on a copy of this stack, as after fork(2); the arguments outlive
+    // the call; the program has one thread (this function's contract), so no lock is held in the copy.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Cloned::Child),
+        pid => {
+            // SAFETY: the kernel has just stored a descriptor that nobody else knows of.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent { pid: u32::try_from(pid).unwrap_or_default(), pidfd })
+        }
+    }
+}
+
+/// Ends the process at once, without running destructors that belong to the process it was copied from.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit(2) has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::pidfd::{self, Exit};
+
+    #[test]
+    fn a_clone_is_waited_for_by_its_pidfd() {
+        match clone_process(NewNamespaces::default(), Parent::Caller).unwrap() {
+            Cloned::Child => exit_now(7),
+            Cloned::Parent { pid, pidfd } => {
+                assert!(pid > 0);
+                assert_eq!(pidfd::wait(&pidfd).unwrap(), Exit::Code(7));
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What `/proc` tells about another process, proc(5), and work done under its ids.
+
+use rustix::fs::OFlags;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+/// One line of `/proc/PID/status` after another is looked at, for these fields only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// The process of the thread.
+    pub process: u32,
+    /// The user id for file access, as our own user namespace sees it.
+    pub file_uid: u32,
+    /// The group id for file access.
+    pub file_gid: u32,
+    /// The file mode creation mask, umask(2).
+    pub umask: u32,
+}
+
+/// Reads `/proc/TID/status`.
+///
+/// # Errors
+/// When the thread is gone or the file is not as proc(5) says.
+pub fn status(tid: u32) -> io::Result<Status> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status"))?;
+    let field = |name: &str, column: usize, radix: u32| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let word = line.and_then(|line| line.split_whitespace().nth(column));
+        word.and_then(|word| u32::from_str_radix(word, radix).ok()).ok_or(io::ErrorKind::InvalidData)
+    };
+    Ok(Status {
+        process: field("Tgid", 0, 10)?,
+        file_uid: field("Uid", 3, 10)?,
+        file_gid: field("Gid", 3, 10)?,
+        umask: field("Umask", 0, 8)?,
+    })
+}
+
+/// The flags of a descriptor of another thread, with `CLOEXEC` where it is set.
+///
+/// # Errors
+/// When the thread is gone or has no such descriptor.
+pub fn descriptor_flags(tid: u32, fd: u32) -> io::Result<OFlags> {
+    let text = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}"))?;
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    Ok(OFlags::from_bits_retain(flags.ok_or(io::ErrorKind::InvalidData)?))
+}
+
+/// Reads memory of another thread from `address` on, as much as fits and is mapped.
+///
+/// # Errors
+/// When the thread is gone or the address is not mapped.
+pub fn read_memory(tid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    File::open(format!("/proc/{tid}/mem"))?.read_at(buffer, address)
+}
+
+/// The root directory of a thread, a path to open it by.
+pub fn root(tid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{tid}/root"))
+}
+
+/// Finds a process that has a socket open, by the number of the socket's inode: its name and id.
+pub fn holder_of_socket(inode: u64) -> Option<(String, u32)> {
+    let wanted = PathBuf::from(format!("socket:[{inode}]"));
+    let processes = fs::read_dir("/proc").ok()?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let holds = |pid: &u32| {
+        fs::read_dir(format!("/proc/{pid}/fd"))
+            .is_ok_and(|fds| fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == wanted)))
+    };
+    let pid = pids.into_iter().find(holds)?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some((name.trim_end().to_owned(), pid))
+}
+
+/// Runs `work` with the ids of another process for file access, setfsuid(2), so that the kernel checks and
+/// records them as if that process had done it. Only this thread changes, and is restored at the end.
+pub fn with_file_ids<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> T {
+    let _restore = FileIds { gid: set_file_gid(gid), uid: set_file_uid(uid) };
+    work()
+}
+
+/// The ids to go back to, also when `work` panics.
+struct FileIds {
+    uid: u32,
+    gid: u32,
+}
+
+impl Drop for FileIds {
+    fn drop(&mut self) {
+        set_file_uid(self.uid);
+        set_file_gid(self.gid);
+    }
+}
+
+fn set_file_uid(uid: u32) -> u32 {
+    // SAFETY: takes and returns numbers. It cannot fail; an id that may not be set leaves the old one.
+    let old = unsafe { libc::setfsuid(uid) };
+    old.cast_unsigned()
+}
+
+fn set_file_gid(gid: u32) -> u32 {
+    // SAFETY: as for the user id.
+    let old = unsafe { libc::setfsgid(gid) };
+    old.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn our_own_status_and_memory_are_read() {
+        let pid = std::process::id();
+        let status = status(pid).unwrap();
+        assert_eq!(status.process, pid);
+        assert_eq!(status.file_uid, rustix::process::getuid().as_raw());
+        let text = *b"sampan";
+        let mut copy = [0; 6];
+        assert_eq!(read_memory(pid, text.as_ptr() as u64, &mut copy).unwrap(), 6);
+        assert_eq!(copy, text);
+    }
+
+    #[test]
+    fn close_on_exec_is_seen() {
+        use std::os::fd::AsRawFd;
+        let file = File::open("/dev/null").unwrap();
+        let number = file.as_raw_fd().cast_unsigned();
+        assert!(descriptor_flags(std::process::id(), number).unwrap().contains(OFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn files_made_under_other_ids_belong_to_them_and_ours_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let theirs = directory.path().join("theirs");
+        with_file_ids(1234, 2345, || File::create(&theirs)).unwrap();
+        let metadata = fs::metadata(&theirs).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (1234, 2345));
+        let ours = directory.path().join("ours");
+        File::create(&ours).unwrap();
+        assert_eq!(fs::metadata(&ours).unwrap().uid(), rustix::process::getuid().as_raw());
+    }
+}

@@ -1,0 +1,205 @@
+//! Seccomp user notification, seccomp_unotify(2): a filter that hands each bind(2) of a process to a
+//! supervisor, and the supervisor's calls.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io;
+use std::mem::{offset_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A bind(2) that waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindRequest {
+    id: u64,
+    /// The thread, as our pid namespace sees it.
+    pub tid: u32,
+    /// Its descriptor.
+    pub fd: u32,
+    /// Where its memory holds the address.
+    pub address: u64,
+    /// Length of the address as it says.
+    pub length: u64,
+}
+
+/// How a listener stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// A call waits.
+    Request(BindRequest),
+    /// Nothing waits.
+    Nothing,
+    /// No process with the filter is left.
+    Closed,
+}
+
+/// What the caller of bind(2) gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Success, without a system call.
+    Success,
+    /// This error.
+    Error(Errno),
+    /// The kernel performs the call.
+    Continue,
+}
+
+/// Puts a filter on this thread and its later children that hands bind(2) to the listener returned. Needs
+/// `no_new_privs` or `CAP_SYS_ADMIN`. Calls of another architecture's table pass.
+///
+/// # Errors
+/// When the kernel refuses the filter; `EBUSY`: this thread has a listener already.
+pub fn install_bind_listener() -> io::Result<OwnedFd> {
+    let mut filter = bind_filter();
+    let program =
+        libc::sock_fprog { len: u16::try_from(filter.len()).unwrap_or(0), filter: filter.as_mut_ptr() };
+    // Without WAIT_KILLABLE_RECV a runtime that signals its own threads, such as Go's, would interrupt and
+    // restart the call while it is being answered. Kernel 5.19.
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    // SAFETY: `program` points at `filter`, both alive during the call, which copies them.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
+    };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made this descriptor (close-on-exec) for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Of this architecture's calls, bind(2) alone is notified.
+fn bind_filter() -> [libc::sock_filter; 6] {
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+    [
+        step(LOAD, offset_of!(libc::seccomp_data, arch) as u32, 0, 0),
+        step(EQUAL, ARCHITECTURE, 0, 2),
+        step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
+        step(EQUAL, libc::SYS_bind as u32, 1, 0),
+        step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+        step(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
+    ]
+}
+
+/// `AUDIT_ARCH_*` of linux/audit.h.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Takes one waiting call, without ever blocking: the caller must be the only one that takes.
+///
+/// # Errors
+/// `ENOENT` when the caller of bind(2) has gone meanwhile.
+pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Pending> {
+    let mut polled = [PollFd::new(&listener, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let ready = polled[0].revents();
+    if !ready.contains(PollFlags::IN) {
+        return Ok(if ready.contains(PollFlags::HUP) { Pending::Closed } else { Pending::Nothing });
+    }
+    // SAFETY: a structure of integers, which the kernel wants zeroed.
+    let mut notification: libc::seccomp_notif = unsafe { zeroed() };
+    // SAFETY: the request takes a pointer to one such structure, which is alive and ours alone.
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notification) };
+    check(result)?;
+    let [fd, address, length, ..] = notification.data.args;
+    // The kernel takes a descriptor as an int, whatever the upper half of the register holds.
+    let fd = fd as u32;
+    Ok(Pending::Request(BindRequest { id: notification.id, tid: notification.pid, fd, address, length }))
+}
+
+/// Whether the caller still waits, and so is the one that `/proc/TID` tells about.
+///
+/// # Errors
+/// `ENOENT` when it has gone.
+pub fn still_waits(listener: BorrowedFd<'_>, request: &BindRequest) -> io::Result<()> {
+    let id = request.id;
+    // SAFETY: the request takes a pointer to one u64, which is alive.
+    check(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, std::ptr::from_ref(&id))
+    })
+}
+
+/// Whether a descriptor is closed by execve(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExec {
+    /// `O_CLOEXEC`.
+    Close,
+    /// It stays open.
+    Keep,
+}
+
+/// Puts `socket` in place of the caller's own descriptor.
+///
+/// # Errors
+/// `ENOENT` when the caller has gone.
+pub fn replace_descriptor(
+    listener: BorrowedFd<'_>,
+    request: &BindRequest,
+    socket: impl AsFd,
+    on_exec: OnExec,
+) -> io::Result<()> {
+    let order = libc::seccomp_notif_addfd {
+        id: request.id,
+        flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
+        srcfd: socket.as_fd().as_raw_fd().cast_unsigned(),
+        newfd: request.fd,
+        newfd_flags: match on_exec {
+            OnExec::Close => libc::O_CLOEXEC.cast_unsigned(),
+            OnExec::Keep => 0,
+        },
+    };
+    // SAFETY: the request takes a pointer to one such structure, which is alive.
+    check(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, std::ptr::from_ref(&order))
+    })
+}
+
+/// Lets the caller go on.
+///
+/// # Errors
+/// `ENOENT` when it has gone.
+pub fn reply(listener: BorrowedFd<'_>, request: &BindRequest, reply: Reply) -> io::Result<()> {
+    let (error, flags) = match reply {
+        Reply::Success => (0, 0),
+        Reply::Error(error) => (-error.raw_os_error(), 0),
+        Reply::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
+    };
+    let response = libc::seccomp_notif_resp { id: request.id, val: 0, error, flags };
+    // SAFETY: the request takes a pointer to one such structure, which is alive.
+    check(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_ref(&response))
+    })
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_bind_waits_for_the_answer_and_gets_it() {
+        let (sender, receiver) = channel();
+        let binder = std::thread::spawn(move || {
+            sender.send(install_bind_listener().unwrap()).unwrap();
+            TcpListener::bind("127.0.0.1:0").map(|_| ())
+        });
+        let listener = receiver.recv().unwrap();
+        poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
+        let Pending::Request(request) = receive(listener.as_fd()).unwrap() else { panic!("no request") };
+        assert_eq!(receive(listener.as_fd()).unwrap(), Pending::Nothing);
+        still_waits(listener.as_fd(), &request).unwrap();
+        reply(listener.as_fd(), &request, Reply::Error(Errno::ADDRNOTAVAIL)).unwrap();
+        let error = binder.join().unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+        assert!(still_waits(listener.as_fd(), &request).is_err());
+        poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
+        assert_eq!(receive(listener.as_fd()).unwrap(), Pending::Closed);
+    }
+}

@@ -1,0 +1,191 @@
+//! Sockets as the kernel lists them over netlink, sock_diag(7), in our own network namespace.
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
+};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const MESSAGE_ERROR: u16 = 2;
+const MESSAGE_DONE: u16 = 3;
+/// `NLM_F_REQUEST | NLM_F_DUMP`.
+const REQUEST_DUMP: u16 = 0x301;
+const HEADER: usize = 16;
+
+/// A state of a stream socket; `TCP_*` of the kernel's `tcp_states.h`, which unix sockets share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Connected, accepted or still in the queue.
+    Established,
+    /// Listening.
+    Listen,
+}
+
+impl State {
+    fn mask(self) -> u32 {
+        match self {
+            Self::Established => 1 << 1,
+            Self::Listen => 1 << 10,
+        }
+    }
+}
+
+/// One TCP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpSocket {
+    /// Its own address.
+    pub local: SocketAddr,
+    /// Number of its inode; 0 for one that nobody has accepted yet.
+    pub inode: u32,
+}
+
+/// One unix socket that has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// The name as given to bind(2); an abstract one begins with a zero byte.
+    pub name: Vec<u8>,
+    /// Number of its inode.
+    pub inode: u32,
+}
+
+/// TCP sockets of one family and state with this local port.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn tcp(family: AddressFamily, state: State, port: u16) -> io::Result<Vec<TcpSocket>> {
+    const IPPROTO_TCP: u8 = 6;
+    let family_byte = u8::try_from(family.as_raw()).unwrap_or_default();
+    // struct inet_diag_req_v2: family, protocol, ext, pad, states, struct inet_diag_sockid
+    let mut request = vec![family_byte, IPPROTO_TCP, 0, 0];
+    request.extend(state.mask().to_ne_bytes());
+    request.extend(port.to_be_bytes());
+    request.resize(request.len() + 2 + 16 + 16 + 4 + 8, 0);
+    let mut found = Vec::new();
+    dump(&request, |message| found.extend(parse_tcp(message).filter(|socket| socket.local.port() == port)))?;
+    Ok(found)
+}
+
+/// struct inet_diag_msg: family, state, timer, retrans, sport, dport, src, dst, if, cookie, four numbers, inode
+fn parse_tcp(message: &[u8]) -> Option<TcpSocket> {
+    let port = u16::from_be_bytes(bytes(message, 4)?);
+    let address = match AddressFamily::from_raw(u16::from(*message.first()?)) {
+        AddressFamily::INET => IpAddr::from(Ipv4Addr::from(bytes::<4>(message, 8)?)),
+        AddressFamily::INET6 => IpAddr::from(Ipv6Addr::from(bytes::<16>(message, 8)?)),
+        _ => return None,
+    };
+    let inode = u32::from_ne_bytes(bytes(message, 68)?);
+    Some(TcpSocket { local: SocketAddr::new(address, port), inode })
+}
+
+/// Named unix sockets of one state.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn unix(state: State) -> io::Result<Vec<UnixSocket>> {
+    const SHOW_NAME: u32 = 1;
+    let family = u8::try_from(AddressFamily::UNIX.as_raw()).unwrap_or_default();
+    // struct unix_diag_req: family, protocol, pad, states, inode, show, cookie
+    let mut request = vec![family, 0, 0, 0];
+    request.extend(state.mask().to_ne_bytes());
+    request.extend(0_u32.to_ne_bytes());
+    request.extend(SHOW_NAME.to_ne_bytes());
+    request.extend([0xff; 8]);
+    let mut found = Vec::new();
+    dump(&request, |message| found.extend(parse_unix(message)))?;
+    Ok(found)
+}
+
+/// struct unix_diag_msg: family, type, state, pad, inode, cookie; then attributes
+fn parse_unix(message: &[u8]) -> Option<UnixSocket> {
+    const ATTRIBUTE_NAME: u16 = 0;
+    let inode = u32::from_ne_bytes(bytes(message, 4)?);
+    let mut rest = message.get(16..)?;
+    while let (Some(length), Some(kind)) = (bytes(rest, 0), bytes(rest, 2)) {
+        let length = usize::from(u16::from_ne_bytes(length));
+        let value = rest.get(4..length)?;
+        if u16::from_ne_bytes(kind) == ATTRIBUTE_NAME {
+            return Some(UnixSocket { name: value.to_vec(), inode });
+        }
+        rest = rest.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// Sends one request and hands each answer's payload to `each`.
+fn dump(payload: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let netlink = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        Some(netlink::SOCK_DIAG),
+    )?;
+    let length = u32::try_from(HEADER + payload.len()).map_err(io::Error::other)?;
+    let mut request = Vec::new();
+    request.extend(length.to_ne_bytes());
+    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request.extend(REQUEST_DUMP.to_ne_bytes());
+    request.extend([0; 8]);
+    request.extend(payload);
+    send(&netlink, &request, SendFlags::empty())?;
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let (length, _) = recv(&netlink, buffer.as_mut_slice(), RecvFlags::empty())?;
+        let mut rest = buffer.get(..length).unwrap_or_default();
+        while let Some(length) = bytes(rest, 0).map(u32::from_ne_bytes) {
+            let length = length as usize;
+            let message = rest.get(HEADER..length).ok_or(io::ErrorKind::InvalidData)?;
+            match bytes(rest, 4).map(u16::from_ne_bytes) {
+                Some(MESSAGE_DONE) => return Ok(()),
+                Some(MESSAGE_ERROR) => return Err(error(message)),
+                Some(SOCK_DIAG_BY_FAMILY) => each(message),
+                _ => {}
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+fn error(message: &[u8]) -> io::Error {
+    bytes(message, 0).map_or(io::ErrorKind::InvalidData.into(), |code| {
+        io::Error::from_raw_os_error(i32::from_ne_bytes(code).wrapping_neg())
+    })
+}
+
+fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
+    from.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    fn inode(fd: impl AsFd) -> u32 {
+        u32::try_from(rustix::fs::fstat(fd).unwrap().st_ino).unwrap()
+    }
+
+    #[test]
+    fn listening_and_connected_tcp_sockets_are_listed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let listed = tcp(AddressFamily::INET, State::Listen, address.port()).unwrap();
+        assert_eq!(listed, [TcpSocket { local: address, inode: inode(&listener) }]);
+        let _client = TcpStream::connect(address).unwrap();
+        assert_eq!(tcp(AddressFamily::INET, State::Established, address.port()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn unix_sockets_are_listed_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        let name = path.as_os_str().as_encoded_bytes();
+        let named = |state| unix(state).unwrap().into_iter().filter(|s| s.name == name).collect::<Vec<_>>();
+        assert_eq!(named(State::Listen), [UnixSocket { name: name.to_vec(), inode: inode(&listener) }]);
+        assert_eq!(named(State::Established).len(), 1);
+    }
+}

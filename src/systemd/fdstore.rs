@@ -1,0 +1,120 @@
+//! Descriptors that outlive the manager in systemd's store, systemd.service(5) `FileDescriptorStoreMax=`.
+//! They come back at the next start by their names, which say what they are.
+
+use super::SystemdError;
+use crate::unit::name::UnitName;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+
+/// What a stored descriptor is. Its text is the `FDNAME=`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoredDescriptor {
+    /// `listen/UNIT/SOCKET`: a listening socket.
+    Listen {
+        /// The unit.
+        unit: UnitName,
+        /// The socket's name in the unit.
+        socket: String,
+    },
+    /// `pidfd/UNIT`: the first process of a container.
+    Process {
+        /// The unit.
+        unit: UnitName,
+    },
+    /// `notifier/UNIT`: the seccomp listener of a container with `pass = "swap"`.
+    Notifier {
+        /// The unit.
+        unit: UnitName,
+    },
+}
+
+/// The name of a descriptor is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not the name of a stored descriptor of ours")]
+pub struct UnknownName(pub String);
+
+/// What systemd does with a stored descriptor that signals an error or hang-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnHangUp {
+    /// Keeps it, `FDPOLL=0`.
+    Keep,
+    /// Closes it.
+    Drop,
+}
+
+impl StoredDescriptor {
+    /// The pidfd of a dead container still tells its exit status. A listener without processes tells nothing.
+    pub(super) fn on_hang_up(&self) -> OnHangUp {
+        match self {
+            Self::Listen { .. } | Self::Process { .. } => OnHangUp::Keep,
+            Self::Notifier { .. } => OnHangUp::Drop,
+        }
+    }
+}
+
+impl fmt::Display for StoredDescriptor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { unit, socket } => write!(formatter, "listen/{unit}/{socket}"),
+            Self::Process { unit } => write!(formatter, "pidfd/{unit}"),
+            Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
+        }
+    }
+}
+
+impl FromStr for StoredDescriptor {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let parse = || {
+            let (kind, rest) = text.split_once('/')?;
+            let (unit, socket) =
+                rest.split_once('/').map_or((rest, None), |(unit, socket)| (unit, Some(socket)));
+            let unit = UnitName::parse(unit).ok()?;
+            match (kind, socket) {
+                ("listen", Some(socket)) => Some(Self::Listen { unit, socket: socket.to_owned() }),
+                ("pidfd", None) => Some(Self::Process { unit }),
+                ("notifier", None) => Some(Self::Notifier { unit }),
+                _ => None,
+            }
+        };
+        parse().ok_or_else(|| UnknownName(text.to_owned()))
+    }
+}
+
+/// Takes what systemd passed at the start of this process, with the names, and clears `$LISTEN_*`. To be
+/// called first in `main`, before any thread or runtime.
+///
+/// # Errors
+/// When threads exist already, or a promised descriptor is not open.
+pub fn take() -> Result<Vec<(String, OwnedFd)>, SystemdError> {
+    crate::sys::descriptor::take_passed().map_err(|source| SystemdError::Passed { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_a_descriptor_is() {
+        let unit = UnitName::parse("web@blue.container").unwrap();
+        for descriptor in [
+            StoredDescriptor::Listen { unit: unit.clone(), socket: "http".to_owned() },
+            StoredDescriptor::Process { unit: unit.clone() },
+            StoredDescriptor::Notifier { unit: unit.clone() },
+        ] {
+            assert_eq!(descriptor.to_string().parse(), Ok(descriptor));
+        }
+        assert_eq!(StoredDescriptor::Process { unit }.to_string(), "pidfd/web@blue.container");
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for name in
+            ["stored", "pidfd/../x", "listen/web.container", "pidfd/web.container/x", "x/web.container"]
+        {
+            assert_eq!(name.parse::<StoredDescriptor>(), Err(UnknownName(name.to_owned())));
+        }
+    }
+}

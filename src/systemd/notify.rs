@@ -1,0 +1,197 @@
+//! The sending side of sd_notify(3): what the manager tells systemd about itself, and descriptors into
+//! systemd's store.
+//!
+//! The protocol is one datagram, so it stands here in full. The `libsystemd` crate has it too, but leaves
+//! `$NOTIFY_SOCKET` and `$LISTEN_*` to racy changes of the environment, gives passed descriptors without
+//! close-on-exec, and brings a second `nix`.
+
+use super::SystemdError;
+use super::fdstore::{OnHangUp, StoredDescriptor};
+use crate::sys::descriptor::take_variable;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, sendmsg_addr, socket_with,
+};
+use std::ffi::OsString;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Longest `FDNAME=`.
+const NAME_MAX: usize = 255;
+
+/// systemd's socket for notifications. Without one all is said to nobody, with success.
+#[derive(Debug)]
+pub struct ServiceManager(Option<Peer>);
+
+#[derive(Debug)]
+struct Peer {
+    path: PathBuf,
+    address: SocketAddrUnix,
+    socket: OwnedFd,
+}
+
+impl ServiceManager {
+    /// Takes `$NOTIFY_SOCKET`. To be called in `main` before any thread or runtime.
+    ///
+    /// # Errors
+    /// When threads exist already, or the variable is no address.
+    pub fn take_from_environment() -> Result<Self, SystemdError> {
+        let value =
+            take_variable("NOTIFY_SOCKET").map_err(|source| failed("$NOTIFY_SOCKET".into(), source))?;
+        value.map_or_else(|| Ok(Self(None)), Self::at)
+    }
+
+    fn at(value: OsString) -> Result<Self, SystemdError> {
+        let open = || {
+            let address = match value.as_bytes() {
+                [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+                path => SocketAddrUnix::new(path)?,
+            };
+            let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+            Ok((address, socket))
+        };
+        let path = PathBuf::from(&value);
+        match open() {
+            Ok((address, socket)) => Ok(Self(Some(Peer { path, address, socket }))),
+            Err(source) => Err(failed(path, source)),
+        }
+    }
+
+    /// Startup or a reload is finished.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn ready(&self) -> Result<(), SystemdError> {
+        self.send("READY=1", None)
+    }
+
+    /// A reload begins; [`ServiceManager::ready`] ends it.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn reloading(&self) -> Result<(), SystemdError> {
+        // Type=notify-reload wants the time with it, since systemd 253.
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"), None)
+    }
+
+    /// The end begins.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn stopping(&self) -> Result<(), SystemdError> {
+        self.send("STOPPING=1", None)
+    }
+
+    /// One line for `systemctl status`.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn status(&self, text: &str) -> Result<(), SystemdError> {
+        self.send(&format!("STATUS={}", text.replace('\n', " ")), None)
+    }
+
+    /// Keeps a descriptor in systemd's store. The same open file under the same name is kept once.
+    ///
+    /// # Errors
+    /// When the name is too long or systemd cannot be told.
+    pub fn store(&self, name: &StoredDescriptor, fd: BorrowedFd<'_>) -> Result<(), SystemdError> {
+        let poll = match name.on_hang_up() {
+            OnHangUp::Keep => "\nFDPOLL=0",
+            OnHangUp::Drop => "",
+        };
+        self.send(&format!("FDSTORE=1\nFDNAME={}{poll}", self.checked(name)?), Some(fd))
+    }
+
+    /// Drops the descriptors of a name from systemd's store.
+    ///
+    /// # Errors
+    /// When the name is too long or systemd cannot be told.
+    pub fn remove(&self, name: &StoredDescriptor) -> Result<(), SystemdError> {
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={}", self.checked(name)?), None)
+    }
+
+    /// systemd takes printable ASCII without colons, and passes over others without a word.
+    fn checked(&self, name: &StoredDescriptor) -> Result<String, SystemdError> {
+        let text = name.to_string();
+        let valid = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b':');
+        if valid && text.len() <= NAME_MAX {
+            return Ok(text);
+        }
+        let path = self.0.as_ref().map_or_else(|| "$NOTIFY_SOCKET".into(), |peer| peer.path.clone());
+        Err(failed(path, io::Error::other(format!("\"{text}\" cannot be the name of a stored descriptor"))))
+    }
+
+    fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<(), SystemdError> {
+        let Some(peer) = &self.0 else { return Ok(()) };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+        if !fds.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&fds));
+        }
+        let content = [IoSlice::new(message.as_bytes())];
+        sendmsg_addr(peer.socket.as_fd(), &peer.address, &content, &mut control, SendFlags::NOSIGNAL)
+            .map(|_| ())
+            .map_err(|error| failed(peer.path.clone(), error.into()))
+    }
+}
+
+fn failed(socket: PathBuf, source: io::Error) -> SystemdError {
+    SystemdError::Notify { socket, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::name::UnitName;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    use std::io::IoSliceMut;
+    use std::os::unix::net::UnixDatagram;
+
+    fn receive(server: &UnixDatagram) -> (String, usize) {
+        let mut buffer = [0; 512];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let received = recvmsg(server, &mut slices, &mut control, RecvFlags::empty()).unwrap();
+        let fds = control
+            .drain()
+            .map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => fds.count(),
+                _ => 0,
+            })
+            .sum();
+        (String::from_utf8(buffer[..received.bytes].to_vec()).unwrap(), fds)
+    }
+
+    #[test]
+    fn descriptors_and_states_arrive_as_sd_notify_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let systemd = ServiceManager::at(path.into_os_string()).unwrap();
+        let unit = UnitName::parse("web.container").unwrap();
+        let process = StoredDescriptor::Process { unit: unit.clone() };
+
+        systemd.ready().unwrap();
+        assert_eq!(receive(&server), ("READY=1".to_owned(), 0));
+        systemd.status("two\nlines").unwrap();
+        assert_eq!(receive(&server).0, "STATUS=two lines");
+        systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!(receive(&server), ("FDSTORE=1\nFDNAME=pidfd/web.container\nFDPOLL=0".to_owned(), 1));
+        systemd.remove(&process).unwrap();
+        assert_eq!(receive(&server), ("FDSTOREREMOVE=1\nFDNAME=pidfd/web.container".to_owned(), 0));
+        let colon = StoredDescriptor::Listen { unit, socket: "a:b".to_owned() };
+        assert!(systemd.store(&colon, server.as_fd()).is_err());
+    }
+
+    #[test]
+    fn without_a_manager_all_is_said_to_nobody() {
+        ServiceManager(None).ready().unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! The receiving side of sd_notify(3), for containers of `type = "notify"`.
+//!
+//! Each unit has a socket file of its own, in a directory that only root may enter; the launcher mounts it
+//! into the container. So the socket itself says who speaks, whatever process of the container it is.
+
+use super::SystemdError;
+use crate::paths::Paths;
+use crate::unit::name::UnitName;
+use rustix::fs::{CWD, Mode, OFlags, open, renameat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recv, socket_with,
+};
+use std::fs::{DirBuilder, Permissions, remove_file, set_permissions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Longest message; systemd's own limit is the same page.
+const MESSAGE_MAX: usize = 4096;
+
+/// One thing that a payload says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notification {
+    /// `READY=1`
+    Ready,
+    /// `RELOADING=1`
+    Reloading,
+    /// `STOPPING=1`
+    Stopping,
+    /// `STATUS=`, one line without control characters.
+    Status(String),
+    /// `ERRNO=`
+    Errno(i32),
+}
+
+/// The socket of one unit.
+#[derive(Debug)]
+pub struct NotifyListener {
+    path: PathBuf,
+    socket: OwnedFd,
+}
+
+impl NotifyListener {
+    /// Makes the socket of a unit; one that is left from before is replaced.
+    ///
+    /// # Errors
+    /// When the directory or the socket cannot be made.
+    pub fn bind(paths: &Paths, unit: &UnitName) -> Result<Self, SystemdError> {
+        let directory = paths.runtime().join("notify");
+        let path = directory.join(unit.as_str());
+        match make(&directory, &path) {
+            Ok(socket) => Ok(Self { path, socket }),
+            Err(source) => Err(SystemdError::Notify { socket: path, source }),
+        }
+    }
+
+    /// The socket file, for the launch plan.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What has been said since the last call; empty when nothing waits. Never blocks.
+    ///
+    /// # Errors
+    /// When the socket cannot be read.
+    pub fn receive(&self) -> Result<Vec<Notification>, SystemdError> {
+        let mut notifications = Vec::new();
+        let mut buffer = [0; MESSAGE_MAX];
+        loop {
+            // Without a control buffer the kernel closes descriptors that a sender puts beside.
+            match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                Ok((_, length)) if length > MESSAGE_MAX => {}
+                Ok((_, length)) => notifications.extend(parse(&buffer[..length])),
+                Err(Errno::AGAIN) => return Ok(notifications),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    return Err(SystemdError::Notify { socket: self.path.clone(), source: error.into() });
+                }
+            }
+        }
+    }
+
+    /// Removes the socket file.
+    pub fn close(self) {
+        let _ = remove_file(&self.path);
+    }
+}
+
+impl AsFd for NotifyListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for NotifyListener {
+    fn as_raw_fd(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// A unit's name may be longer than an address, unix(7), so the socket is bound under a short name and
+/// renamed. Everybody may write, since the payload's user is not known; the directory keeps others out.
+fn make(directory: &Path, path: &Path) -> io::Result<OwnedFd> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    set_permissions(directory, Permissions::from_mode(0o700))?;
+    let opened = open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let short = format!("/proc/self/fd/{}/.new", opened.as_raw_fd());
+    let _ = remove_file(&short);
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrUnix::new(short.as_str())?)?;
+    set_permissions(&short, Permissions::from_mode(0o666))?;
+    renameat(&opened, ".new", CWD, path)?;
+    Ok(socket)
+}
+
+/// Unknown fields are passed over, and `MAINPID=` too: the main process of a container is its first.
+fn parse(message: &[u8]) -> Vec<Notification> {
+    let text = String::from_utf8_lossy(message);
+    text.lines()
+        .filter_map(|line| match line.split_once('=')? {
+            ("READY", "1") => Some(Notification::Ready),
+            ("RELOADING", "1") => Some(Notification::Reloading),
+            ("STOPPING", "1") => Some(Notification::Stopping),
+            ("STATUS", text) => {
+                Some(Notification::Status(text.chars().filter(|character| !character.is_control()).collect()))
+            }
+            ("ERRNO", number) => number.parse().ok().map(Notification::Errno),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn what_a_payload_says_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::new(root.path());
+        let unit = UnitName::parse(&format!("{}.container", "long".repeat(40))).unwrap();
+        drop(NotifyListener::bind(&paths, &unit).unwrap());
+        let listener = NotifyListener::bind(&paths, &unit).unwrap();
+        assert_eq!(listener.receive().unwrap(), []);
+
+        let payload = UnixDatagram::unbound().unwrap();
+        let link = root.path().join("inside");
+        std::os::unix::fs::symlink(listener.path(), &link).unwrap();
+        payload.send_to(b"STATUS=up \x1b[31m\nREADY=1\nMAINPID=7\nX", &link).unwrap();
+        payload.send_to(&[b'x'; MESSAGE_MAX + 1], &link).unwrap();
+        payload.send_to(b"STOPPING=1\nERRNO=2", &link).unwrap();
+        assert_eq!(
+            listener.receive().unwrap(),
+            [
+                Notification::Status("up [31m".to_owned()),
+                Notification::Ready,
+                Notification::Stopping,
+                Notification::Errno(2),
+            ]
+        );
+        let path = listener.path().to_owned();
+        listener.close();
+        assert!(!path.exists());
+    }
+}

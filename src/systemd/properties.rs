@@ -1,0 +1,130 @@
+//! What a scope is asked to be, and how that is said to systemd: systemd.scope(5), systemd.kill(5),
+//! systemd.resource-control(5).
+
+use crate::unit::model::Resources;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use zbus::{Fd, Variant};
+
+/// The slice of containers whose unit names none.
+pub const DEFAULT_SLICE: &str = "sampan.slice";
+
+/// A scope to be started around a process that exists already.
+#[derive(Debug)]
+pub struct ScopeRequest {
+    /// `sampan-web.scope`.
+    pub name: String,
+    /// What `systemctl status` shows.
+    pub description: String,
+    /// The slice; [`DEFAULT_SLICE`] where the unit names none.
+    pub slice: String,
+    /// The first process of the container.
+    pub pid: u32,
+    /// The same process, so that no other can be taken for it; systemd understands it since version 255.
+    pub pidfd: OwnedFd,
+    /// Limits.
+    pub resources: Resources,
+    /// Between systemd's stop request and its SIGKILL; `None`: infinity.
+    pub stop_timeout: Option<Duration>,
+    /// What systemd sends in place of the stop request when the manager is away.
+    pub stop_signal: i32,
+}
+
+/// How systemd is told about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProcessProperty {
+    /// `PIDs=`, all versions.
+    Number,
+    /// `PIDFDs=`, since version 255.
+    Descriptor,
+}
+
+impl ProcessProperty {
+    /// What a systemd of this version understands: `252.39-1~deb12u2`, `v257.1`.
+    pub(super) fn of_version(version: &str) -> Self {
+        let digits: String =
+            version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
+        match digits.parse::<u32>() {
+            Ok(number) if number >= 255 => Self::Descriptor,
+            _ => Self::Number,
+        }
+    }
+}
+
+/// The properties of a new scope whose controller is `controller`, a name on the bus.
+pub(super) fn of_scope<'a>(
+    request: &'a ScopeRequest,
+    process: ProcessProperty,
+    controller: &'a str,
+) -> Vec<(&'static str, Variant<'a>)> {
+    let stop_timeout = request.stop_timeout.map_or(u64::MAX, microseconds);
+    let process = match process {
+        ProcessProperty::Number => ("PIDs", Variant::from(vec![request.pid])),
+        ProcessProperty::Descriptor => ("PIDFDs", Variant::from(vec![Fd::from(&request.pidfd)])),
+    };
+    let mut properties = vec![
+        process,
+        ("Description", request.description.as_str().into()),
+        ("Slice", request.slice.as_str().into()),
+        ("Controller", controller.into()),
+        ("Delegate", true.into()),
+        ("CollectMode", "inactive-or-failed".into()),
+        ("TimeoutStopUSec", stop_timeout.into()),
+        ("KillSignal", request.stop_signal.into()),
+        ("SendSIGHUP", false.into()),
+        ("CPUAccounting", true.into()),
+        ("MemoryAccounting", true.into()),
+        ("IOAccounting", true.into()),
+        ("TasksAccounting", true.into()),
+    ];
+    properties.extend(of_resources(&request.resources));
+    properties
+}
+
+/// The limits that a unit sets.
+pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
+    [
+        ("MemoryMax", resources.memory_max),
+        ("MemoryHigh", resources.memory_high),
+        ("MemorySwapMax", resources.memory_swap_max),
+        ("CPUQuotaPerSecUSec", resources.cpu_quota_per_sec_usec),
+        ("CPUWeight", resources.cpu_weight),
+        ("IOWeight", resources.io_weight),
+        ("TasksMax", resources.tasks_max),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, Variant::from(value?))))
+    .collect()
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pidfds_are_used_where_systemd_knows_them() {
+        for (version, expected) in [
+            ("252.39-1~deb12u2", ProcessProperty::Number),
+            ("254", ProcessProperty::Number),
+            ("255.4-1ubuntu8", ProcessProperty::Descriptor),
+            ("v257.1", ProcessProperty::Descriptor),
+            ("unknown", ProcessProperty::Number),
+        ] {
+            assert_eq!(ProcessProperty::of_version(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn only_limits_that_the_unit_sets_are_sent() {
+        let resources =
+            Resources { memory_max: Some(256 << 20), tasks_max: Some(u64::MAX), ..Resources::default() };
+        assert_eq!(
+            of_resources(&resources),
+            [("MemoryMax", Variant::from(256_u64 << 20)), ("TasksMax", Variant::from(u64::MAX))]
+        );
+    }
+}

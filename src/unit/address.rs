@@ -1,0 +1,320 @@
+//! Words of a unit file that say where something is: addresses, images, networks, id ranges, other units.
+
+use super::model::{ImageSource, Listen, NetworkMode, Pass, UserNamespace};
+use super::name::{NameError, UnitName};
+use super::suggest;
+use super::value::{AbsolutePath, Numbers, ValueError, Written};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Bytes of `sun_path` but one, unix(7).
+const UNIX_LENGTH_MAX: usize = 107;
+
+impl Written for Listen {
+    const EXPECTED: &'static str =
+        "an address such as \"0.0.0.0:80\", \"[::]:80\", \"/run/web.sock\" or \"@name\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let supported = "supported are TCP (\"0.0.0.0:80\", \"[::]:80\", \"8080\") and unix streams (\"/run/web.sock\", \"@name\")";
+        if let Some((family, _)) = text.split_once(':')
+            && ["udp", "seqpacket", "vsock", "fifo"].contains(&family)
+        {
+            return Err(
+                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).help(supported)
+            );
+        }
+        if text.starts_with('/') {
+            let path = AbsolutePath::read(text)?.0;
+            return if text.len() <= UNIX_LENGTH_MAX { Ok(Self::Unix(path)) } else { Err(too_long(text)) };
+        }
+        if let Some(name) = text.strip_prefix('@') {
+            return match name.len() {
+                0 => Err(ValueError::new("an abstract socket needs a name after \"@\"")),
+                1..=UNIX_LENGTH_MAX => Ok(Self::Abstract(name.to_owned())),
+                _ => Err(too_long(text)),
+            };
+        }
+        let address = match text.parse::<u16>() {
+            Ok(port) => Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
+            Err(_) => text.parse().ok(),
+        };
+        match address {
+            Some(address) if address.port() == 0 => {
+                Err(ValueError::new("port 0 is no port").help("write a number from 1 to 65535"))
+            }
+            Some(address) => Ok(Self::Tcp(address)),
+            None => Err(ValueError::new(format!("\"{text}\" is not an address")).help(supported)),
+        }
+    }
+}
+
+fn too_long(text: &str) -> ValueError {
+    ValueError::new(format!("the name of this socket has {} bytes", text.len()))
+        .help(format!("unix(7) allows {UNIX_LENGTH_MAX}"))
+}
+
+impl Written for Pass {
+    const EXPECTED: &'static str = "\"fd\" or \"swap\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "fd" => Ok(Self::Fd),
+            "swap" => Ok(Self::Swap),
+            "proxy" | "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet"))
+                .help(
+                    "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
+                )),
+            _ => Err(unknown(text, &["fd", "swap"])),
+        }
+    }
+}
+
+impl Written for ImageSource {
+    const EXPECTED: &'static str = "an image such as \"docker.io/library/wordpress:6\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        if text.starts_with("archive:") {
+            return Err(ValueError::new("\"archive:\" images are not supported yet")
+                .help("import the archive with \"sampanctl import\" and write the image's name"));
+        }
+        if let Some(id) = text.strip_prefix("store:") {
+            let digest = id.strip_prefix("sha256:").unwrap_or_default();
+            let valid =
+                digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let wrong = || {
+                ValueError::new(format!("\"{id}\" is not an image id"))
+                    .help("write \"store:sha256:\" and 64 hexadecimal digits")
+            };
+            return if valid { Ok(Self::Id(id.to_owned())) } else { Err(wrong()) };
+        }
+        if let Some(path) = text.strip_prefix("dir:") {
+            return AbsolutePath::read(path).map(|path| Self::Directory(path.0));
+        }
+        let valid = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte));
+        if valid && !text.ends_with([':', '/', '@']) && !text.contains("//") && text.len() <= 512 {
+            return Ok(Self::Reference(text.to_owned()));
+        }
+        Err(ValueError::new(format!("\"{text}\" is not the name of an image"))
+            .help("write it as \"docker.io/library/wordpress:6\", \"store:sha256:…\" or \"dir:/srv/rootfs\""))
+    }
+}
+
+impl Written for NetworkMode {
+    const EXPECTED: &'static str = "\"private\", \"host\" or \"none\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "private" => Ok(Self::Private),
+            "host" => Ok(Self::Host),
+            "none" => Ok(Self::None),
+            _ if text.starts_with("container:") || text.ends_with(".network") => {
+                Err(ValueError::new(format!("network mode \"{text}\" is not supported yet"))
+                    .help("supported are \"private\", \"host\" and \"none\"; a socket needs no network"))
+            }
+            _ => Err(unknown(text, &["private", "host", "none"])),
+        }
+    }
+}
+
+impl Written for UserNamespace {
+    const EXPECTED: &'static str = "\"auto\", \"host\" or a range such as \"524288:65536\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "host" => return Ok(Self::Host),
+            _ => {}
+        }
+        let Some((base, length)) = text.split_once(':') else {
+            let error = ValueError::new(format!("unknown value \"{text}\""));
+            return Err(error.help("use \"auto\", \"host\" or a range such as \"524288:65536\""));
+        };
+        match (base.parse::<u32>(), length.parse::<u32>()) {
+            (Ok(0), _) => Err(ValueError::new("a range that begins at 0 would hold the host's root")
+                .help("write \"host\" if that is what you want")),
+            (Ok(base), Ok(length)) if length > 0 && base.checked_add(length).is_some() => {
+                Ok(Self::Range { base, length })
+            }
+            _ => Err(ValueError::new(format!("\"{text}\" is not a range of ids"))
+                .help("write the first id and how many, such as \"524288:65536\"")),
+        }
+    }
+}
+
+fn unknown(text: &str, words: &[&str]) -> ValueError {
+    ValueError::new(format!("unknown value \"{text}\"")).help(suggest::help(text, words))
+}
+
+/// A unit that another one depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dependency {
+    /// One of ours.
+    Ours(UnitName),
+    /// One of systemd's, or of a type that is not ours yet.
+    Foreign(String),
+}
+
+/// Types of units that a dependency may name but which we do not load.
+const FOREIGN: &[&str] = &[
+    "service",
+    "socket",
+    "mount",
+    "automount",
+    "swap",
+    "path",
+    "timer",
+    "slice",
+    "scope",
+    "device",
+    "network",
+];
+
+/// Targets of systemd that people order after, systemd.special(7); `default.target` is ours.
+const FOREIGN_TARGETS: &[&str] = &[
+    "basic.target",
+    "cryptsetup.target",
+    "emergency.target",
+    "getty.target",
+    "graphical.target",
+    "local-fs-pre.target",
+    "local-fs.target",
+    "multi-user.target",
+    "network-online.target",
+    "network-pre.target",
+    "network.target",
+    "nss-lookup.target",
+    "nss-user-lookup.target",
+    "paths.target",
+    "remote-fs-pre.target",
+    "remote-fs.target",
+    "rescue.target",
+    "shutdown.target",
+    "slices.target",
+    "sockets.target",
+    "swap.target",
+    "sysinit.target",
+    "time-set.target",
+    "time-sync.target",
+    "timers.target",
+];
+
+impl Written for Dependency {
+    const EXPECTED: &'static str = "the name of a unit such as \"db.container\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        if FOREIGN_TARGETS.contains(&text) {
+            return Ok(Self::Foreign(text.to_owned()));
+        }
+        match UnitName::parse(text) {
+            Ok(name) if name.is_template() => Err(ValueError::new(format!("\"{text}\" is a template")).help(
+                format!("name an instance, such as \"{}@blue.{}\"", name.prefix(), name.kind().suffix()),
+            )),
+            Ok(name) => Ok(Self::Ours(name)),
+            Err(NameError::Kind(_)) => foreign(text),
+            Err(error @ NameError::Invalid(_)) => Err(ValueError::new(error.to_string())),
+        }
+    }
+}
+
+fn foreign(text: &str) -> Result<Dependency, ValueError> {
+    match text.rsplit_once('.') {
+        Some((stem, suffix)) if FOREIGN.contains(&suffix) && !stem.is_empty() => {
+            Ok(Dependency::Foreign(text.to_owned()))
+        }
+        Some((stem, suffix)) => {
+            let error = ValueError::new(format!("\"{text}\" has no known unit type"));
+            Err(
+                match suggest::nearest(
+                    suffix,
+                    ["container", "target"].into_iter().chain(FOREIGN.iter().copied()),
+                ) {
+                    Some(near) => error.help(format!("did you mean \"{stem}.{near}\"?")),
+                    None => error.help(format!("write it with its type, such as \"{text}.container\"")),
+                },
+            )
+        }
+        None => Err(ValueError::new(format!("\"{text}\" has no unit type"))
+            .help(format!("did you mean \"{text}.container\"?"))),
+    }
+}
+
+/// A unit of ours that `enable` deals with; may be a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallName(pub UnitName);
+
+impl Written for InstallName {
+    const EXPECTED: &'static str = "the name of a unit such as \"default.target\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        if FOREIGN_TARGETS.contains(&text) {
+            return Err(ValueError::new(format!("\"{text}\" is a target of systemd's"))
+                .help("sampand starts \"default.target\" at boot: write that"));
+        }
+        match UnitName::parse(text) {
+            Ok(name) => Ok(Self(name)),
+            Err(NameError::Kind(_)) => match foreign(text)? {
+                Dependency::Foreign(name) => {
+                    Err(ValueError::new(format!("\"{name}\" is not a unit of Sampan")))
+                }
+                Dependency::Ours(name) => Ok(Self(name)),
+            },
+            Err(error @ NameError::Invalid(_)) => Err(ValueError::new(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn listen_addresses_are_read() {
+        let tcp = |text: &str| Listen::Tcp(text.parse().unwrap());
+        for (text, expected) in [
+            ("0.0.0.0:80", tcp("0.0.0.0:80")),
+            ("[::1]:80", tcp("[::1]:80")),
+            ("8080", tcp("[::]:8080")),
+            ("/run/web.sock", Listen::Unix(PathBuf::from("/run/web.sock"))),
+            ("@web", Listen::Abstract("web".to_owned())),
+        ] {
+            assert_eq!(Listen::read(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "80000", "localhost:80", "udp:53", "@", "0", "1.2.3.4", "run/x", "vsock:2:1"] {
+            assert!(Listen::read(text).is_err(), "{text}");
+        }
+        assert!(Listen::read(&format!("/{}", "a".repeat(107))).is_err());
+    }
+
+    #[test]
+    fn images_ranges_and_networks_are_read() {
+        assert!(ImageSource::read("docker.io/library/wordpress:6").is_ok());
+        assert!(ImageSource::read(&format!("store:sha256:{}", "a".repeat(64))).is_ok());
+        assert_eq!(ImageSource::read("dir:/srv").unwrap(), ImageSource::Directory(PathBuf::from("/srv")));
+        for text in ["", "a b", "store:x", "dir:srv", "archive:/x", "-x", "a:"] {
+            assert!(ImageSource::read(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            UserNamespace::read("524288:65536").unwrap(),
+            UserNamespace::Range { base: 524_288, length: 65_536 }
+        );
+        for text in ["0:65536", "4294967295:2", "1:0", "x", "1"] {
+            assert!(UserNamespace::read(text).is_err(), "{text}");
+        }
+        assert!(NetworkMode::read("container:db").is_err() && NetworkMode::read("lan.network").is_err());
+    }
+
+    #[test]
+    fn dependencies_are_ours_or_foreign() {
+        assert!(matches!(Dependency::read("db.container"), Ok(Dependency::Ours(_))));
+        assert!(matches!(Dependency::read("network-online.target"), Ok(Dependency::Foreign(_))));
+        assert!(matches!(Dependency::read("a.service"), Ok(Dependency::Foreign(_))));
+        for text in ["db", "db.contaner", "x@.container", ".service", ""] {
+            assert!(Dependency::read(text).is_err(), "{text}");
+        }
+        assert!(
+            InstallName::read("multi-user.target").is_err() && InstallName::read("default.target").is_ok()
+        );
+    }
+}

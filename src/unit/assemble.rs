@@ -1,0 +1,76 @@
+//! One unit out of its file, its drop-ins and the links beside it.
+
+use super::decode;
+use super::diagnostic::{Diagnostic, Severity};
+use super::lower::{self, Files};
+use super::model::Unit;
+use super::name::{UnitKind, UnitName};
+use super::report::Report;
+use super::source::Source;
+use super::specifier::{self, Host};
+use super::tree::{Mark, Node, Table, Value};
+use std::path::Path;
+
+/// A unit with the warnings about it, or everything that is wrong, errors and warnings.
+pub type Assembled = Result<(Unit, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+/// Reads the files and makes the unit.
+///
+/// # Errors
+/// Everything that is wrong with any of the files.
+pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
+    let mut tree = tree(name, &files)?;
+    let mut faults = Vec::new();
+    specifier::expand_tree(&mut tree, name, host, &mut faults);
+    let mut clean = tree.clone();
+    let fragment = files.fragment.clone();
+    let (unit, found) = match name.kind() {
+        UnitKind::Container => {
+            let file = decode::read(&mut clean, &mut faults);
+            let mut report = Report::new(&tree, &clean);
+            (lower::container(name, files, file, &mut report), report.finish())
+        }
+        UnitKind::Target => {
+            let file = decode::read(&mut clean, &mut faults);
+            let mut report = Report::new(&tree, &clean);
+            (Some(lower::target(name, files, file, &mut report)), report.finish())
+        }
+    };
+    faults.extend(found);
+    sort(&mut faults, fragment.as_deref());
+    let fatal = faults.iter().any(|fault| fault.severity == Severity::Error);
+    match unit {
+        Some(unit) if !fatal => Ok((unit, faults)),
+        _ => Err(faults),
+    }
+}
+
+/// The file with its drop-ins merged. Faults of all files are reported before any meaning is looked for.
+fn tree(name: &UnitName, files: &Files) -> Result<Node, Vec<Diagnostic>> {
+    let nothing = Source::from_text(Path::new(&name.file_name()), "");
+    let mut tree: Option<Node> = None;
+    let mut faults = Vec::new();
+    for path in files.fragment.iter().chain(&files.drop_ins) {
+        let parsed =
+            Source::read(path).map_err(|error| vec![error.into()]).and_then(|source| Node::parse(&source));
+        match (parsed, &mut tree) {
+            (Ok(node), Some(tree)) => tree.merge(node),
+            (Ok(node), None) => tree = Some(node),
+            (Err(found), _) => faults.extend(found),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(tree.unwrap_or(Node { mark: Mark { source: nothing, span: 0..0 }, value: Value::Table(Table::new()) }))
+}
+
+/// The unit's own file first, then drop-ins by name; in each from top to bottom.
+fn sort(faults: &mut [Diagnostic], fragment: Option<&Path>) {
+    faults.sort_by(|one, other| {
+        let key = |fault: &Diagnostic| {
+            (Some(fault.path.as_path()) != fragment, fault.path.clone(), fault.line(), fault.column())
+        };
+        key(one).cmp(&key(other))
+    });
+}

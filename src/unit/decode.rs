@@ -1,0 +1,304 @@
+//! Reads a tree into the types of the schema with serde, and finds every fault, not just the first: a value
+//! that cannot be read is taken out of the tree, and the rest is read again.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::schema;
+use super::suggest;
+use super::tree::{Entry, FAULTS_MAX, Node, Step, Table, Value};
+use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
+};
+use std::fmt::{self, Display};
+use std::slice;
+
+/// Reads `tree` as a `T`, which must be able to do without any of its keys. What is wrong goes to `faults` and
+/// is taken out of the tree.
+pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Diagnostic>) -> T {
+    for _ in 0..FAULTS_MAX {
+        let fault = match T::deserialize(Decoder(tree)) {
+            Ok(value) => return value,
+            Err(fault) => fault.placed(&tree.mark),
+        };
+        faults.extend(fault.diagnostic);
+        let way: Vec<Step> = fault.way.into_iter().rev().collect();
+        if !tree.remove(&way) {
+            break;
+        }
+    }
+    T::default()
+}
+
+/// Why a value cannot be read, and the way to it, last step first.
+#[derive(Debug)]
+struct Fault {
+    message: String,
+    diagnostic: Option<Diagnostic>,
+    way: Vec<Step>,
+}
+
+impl Fault {
+    fn at(node: &Node, message: impl AsRef<str>) -> Self {
+        Self::of(node.mark.diagnostic(Severity::Error, message))
+    }
+
+    fn of(diagnostic: Diagnostic) -> Self {
+        Self { message: String::new(), diagnostic: Some(diagnostic), way: Vec::new() }
+    }
+
+    /// Gives the place to an error that serde or a type made, which do not know it.
+    fn placed(self, mark: &super::tree::Mark) -> Self {
+        if self.diagnostic.is_some() {
+            return self;
+        }
+        let (message, help) = match self.message.split_once('\n') {
+            Some((message, help)) => (message, Some(help)),
+            None => (self.message.as_str(), None),
+        };
+        let diagnostic = mark.diagnostic(Severity::Error, message).with_help(help);
+        Self { diagnostic: Some(diagnostic), ..self }
+    }
+
+    fn within(mut self, step: Step) -> Self {
+        self.way.push(step);
+        self
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    /// A second line of the message becomes its help.
+    fn custom<T: Display>(message: T) -> Self {
+        Self { message: message.to_string(), diagnostic: None, way: Vec::new() }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = plain(expected);
+        let quotes = match found {
+            de::Unexpected::Bool(_)
+            | de::Unexpected::Unsigned(_)
+            | de::Unexpected::Signed(_)
+            | de::Unexpected::Float(_)
+                if expected == "a string" =>
+            {
+                "\nwrite it in quotes"
+            }
+            _ => "",
+        };
+        Self::custom(format_args!("expected {expected}, found {}{quotes}", thing(found)))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format_args!("expected {}, found {}", plain(expected), thing(found)))
+    }
+}
+
+/// What serde expects, in words that a person would use.
+fn plain(expected: &dyn de::Expected) -> String {
+    match expected.to_string().as_str() {
+        "u16" => "a number from 0 to 65535".to_owned(),
+        "u32" => "a number from 0 to 4294967295".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a map" => "a table".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        text if text.starts_with("struct ") => "a table".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+fn thing(found: de::Unexpected<'_>) -> String {
+    match found {
+        de::Unexpected::Bool(value) => format!("{value}"),
+        de::Unexpected::Unsigned(value) => format!("the number {value}"),
+        de::Unexpected::Signed(value) => format!("the number {value}"),
+        de::Unexpected::Float(value) => format!("the number {value}"),
+        de::Unexpected::Str(value) => format!("the string \"{value}\""),
+        de::Unexpected::Map => "a table".to_owned(),
+        de::Unexpected::Seq => "an array".to_owned(),
+        de::Unexpected::Other(what) => what.to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A node to be read.
+#[derive(Clone, Copy)]
+struct Decoder<'de>(&'de Node);
+
+impl<'de> Deserializer<'de> for Decoder<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Integer(value) => match u64::try_from(*value) {
+                Ok(value) => visitor.visit_u64(value),
+                Err(_) => visitor.visit_i64(*value),
+            },
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Boolean(value) => visitor.visit_bool(*value),
+            Value::Datetime => {
+                Err(de::Error::invalid_type(de::Unexpected::Other("a date or time"), &visitor))
+            }
+            Value::Array(array) => visitor.visit_seq(Items { rest: array.iter(), next: 0 }),
+            Value::Table(table) => visitor.visit_map(Entries { rest: table.iter(), current: None }),
+        }
+        .map_err(|fault| fault.placed(&self.0.mark))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// A struct's keys are known: another one is a fault before anything is read.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if let Value::Table(table) = &self.0.value {
+            refuse_unknown(table, fields)?;
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::String(word) if variants.contains(&word.as_str()) => {
+                visitor.visit_enum(Word(word)).map_err(|fault| fault.placed(&self.0.mark))
+            }
+            Value::String(word) => {
+                let diagnostic = self.0.mark.diagnostic(Severity::Error, format!("unknown value \"{word}\""));
+                Err(Fault::of(diagnostic.with_help(Some(suggest::help(word, variants)))))
+            }
+            _ => Err(Fault::at(self.0, format!("expected {}", suggest::list(variants)))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+fn refuse_unknown(table: &Table, fields: &'static [&'static str]) -> Result<(), Fault> {
+    let unknown = |(key, _): &(&String, &Entry)| !fields.contains(&key.as_str());
+    let Some((key, entry)) = table.iter().filter(unknown).min_by_key(|(_, entry)| entry.key.span.start)
+    else {
+        return Ok(());
+    };
+    let what = if entry.node.table().is_some() {
+        format!("unknown table [{key}]")
+    } else {
+        format!("unknown key \"{key}\"")
+    };
+    let diagnostic = entry.key.diagnostic(Severity::Error, what).with_help(Some(unknown_help(key, fields)));
+    Err(Fault::of(diagnostic).within(Step::Key(key.clone())))
+}
+
+/// The nearest key of this table, or the table that has a key of this name, or all keys if they are few.
+fn unknown_help(key: &str, fields: &[&str]) -> String {
+    if let Some(near) = suggest::nearest(key, fields.iter().copied()) {
+        return format!("did you mean \"{near}\"?");
+    }
+    match schema::tables_with(key).as_slice() {
+        [] => format!("known here: {}", fields.join(", ")),
+        tables => format!("\"{key}\" belongs in {}", tables.join(" or ")),
+    }
+}
+
+struct Items<'de> {
+    rest: slice::Iter<'de, Node>,
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Fault;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+        let Some(node) = self.rest.next() else { return Ok(None) };
+        let index = self.next;
+        self.next += 1;
+        seed.deserialize(Decoder(node))
+            .map(Some)
+            .map_err(|fault| fault.placed(&node.mark).within(Step::Index(index)))
+    }
+}
+
+struct Entries<'de> {
+    rest: std::collections::btree_map::Iter<'de, String, Entry>,
+    current: Option<(&'de String, &'de Entry)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Fault;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+        self.current = self.rest.next();
+        let Some((key, entry)) = self.current else { return Ok(None) };
+        let result = seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some);
+        result.map_err(|fault: Fault| fault.placed(&entry.key).within(Step::Key(key.clone())))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
+        let Some((key, entry)) = self.current else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        let placed = |fault: Fault| fault.placed(&entry.node.mark).within(Step::Key(key.clone()));
+        seed.deserialize(Decoder(&entry.node)).map_err(placed)
+    }
+}
+
+/// A string as the name of a variant.
+struct Word<'de>(&'de str);
+
+impl<'de> EnumAccess<'de> for Word<'de> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
+        let variant = seed.deserialize(StrDeserializer::<Fault>::new(self.0))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Word<'de> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Fault> {
+        Err(de::Error::custom("a word has no content"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
+        Err(de::Error::custom("a word has no content"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Fault> {
+        Err(de::Error::custom("a word has no content"))
+    }
+}

@@ -1,0 +1,215 @@
+//! What is wrong with a unit, where, and what was probably meant; printed as a compiler prints it.
+
+use super::source::{Source, Unreadable};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The unit cannot be loaded.
+    Error,
+    /// The unit is loaded; something in it is passed over.
+    Warning,
+}
+
+/// Whether a rendered diagnostic has colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Text only.
+    Plain,
+    /// With the escape sequences of a terminal.
+    Colored,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file that it is in.
+    pub path: PathBuf,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// What was probably meant, or what to do.
+    pub help: Option<String>,
+    place: Option<Place>,
+}
+
+/// A place in a text, with the line that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    line: usize,
+    column: usize,
+    source_line: String,
+    /// Bytes of `source_line`.
+    span: Range<usize>,
+}
+
+impl Diagnostic {
+    /// Something about a file as a whole.
+    pub fn of_file(severity: Severity, path: &Path, message: impl AsRef<str>) -> Self {
+        let message = printable(message.as_ref());
+        Self { severity, path: path.to_owned(), message, help: None, place: None }
+    }
+
+    /// Something about the bytes `span` of a text.
+    pub fn at(
+        severity: Severity,
+        source: &Arc<Source>,
+        span: Range<usize>,
+        message: impl AsRef<str>,
+    ) -> Self {
+        let place = Some(Place::of(&source.text, span));
+        Self { place, ..Self::of_file(severity, &source.path, message) }
+    }
+
+    /// The same, with a word of help.
+    #[must_use]
+    pub fn with_help(mut self, help: Option<impl AsRef<str>>) -> Self {
+        self.help = help.map(|help| printable(help.as_ref()));
+        self
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> Option<usize> {
+        self.place.as_ref().map(|place| place.line)
+    }
+
+    /// The column in characters, counted from 1.
+    pub fn column(&self) -> Option<usize> {
+        self.place.as_ref().map(|place| place.column)
+    }
+
+    /// The text of the line.
+    pub fn source_line(&self) -> Option<&str> {
+        self.place.as_ref().map(|place| place.source_line.as_str())
+    }
+
+    /// The whole diagnostic: what, where, the line, a caret, help. No newline at the end.
+    pub fn render(&self, style: Style) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let path = printable(&self.path.to_string_lossy());
+        let title = level.primary_title(self.message.as_str());
+        let mut group: Group<'_> = match &self.place {
+            Some(place) => title.element(
+                Snippet::source(place.source_line.as_str())
+                    .path(path)
+                    .line_start(place.line)
+                    .annotation(AnnotationKind::Primary.span(place.span.clone())),
+            ),
+            None => title.element(Origin::path(path)),
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = match style {
+            Style::Plain => Renderer::plain(),
+            Style::Colored => Renderer::styled(),
+        };
+        renderer.render(&[group])
+    }
+}
+
+impl From<Unreadable> for Diagnostic {
+    fn from(error: Unreadable) -> Self {
+        match error.at {
+            Some(at) => {
+                let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+                Self::at(Severity::Error, &error.source, span, error.message)
+            }
+            None => Self::of_file(Severity::Error, &error.source.path, error.message),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    /// One line, for logs: `/etc/…/web.container.toml:3:1: unknown key "imgae" (did you mean "image"?)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.path.display())?;
+        if let Some(place) = &self.place {
+            write!(formatter, ":{}:{}", place.line, place.column)?;
+        }
+        write!(formatter, ": {}", self.message)?;
+        match &self.help {
+            Some(help) => write!(formatter, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Place {
+    fn of(text: &str, span: Range<usize>) -> Self {
+        let start = floor(text, span.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let source_line = text[line_start..line_end].trim_end_matches('\r').to_owned();
+        let in_line = |offset: usize| floor(&source_line, offset.saturating_sub(line_start));
+        Self {
+            line: text[..line_start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            span: in_line(start)..in_line(span.end.max(start)),
+            source_line,
+        }
+    }
+}
+
+/// The character boundary at or before an offset.
+fn floor(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// What a file says must not steer the terminal that a message about it is printed on.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_shows_the_place_and_the_line() {
+        let source = Source::from_text(Path::new("/u/web.container.toml"), "[container]\nimgae = \"x\"\n");
+        let diagnostic = Diagnostic::at(Severity::Error, &source, 12..17, "unknown key \"imgae\"")
+            .with_help(Some("did you mean \"image\"?"));
+        assert_eq!((diagnostic.line(), diagnostic.column()), (Some(2), Some(1)));
+        assert_eq!(diagnostic.source_line(), Some("imgae = \"x\""));
+        assert_eq!(
+            diagnostic.to_string(),
+            "/u/web.container.toml:2:1: unknown key \"imgae\" (did you mean \"image\"?)"
+        );
+        let rendered = diagnostic.render(Style::Plain);
+        assert!(rendered.contains("--> /u/web.container.toml:2:1"), "{rendered}");
+        assert!(rendered.contains("^^^^^"), "{rendered}");
+        assert!(diagnostic.render(Style::Colored).contains('\x1b'));
+    }
+
+    #[test]
+    fn places_at_the_ends_of_a_text_and_inside_characters_are_shown() {
+        let source = Source::from_text(Path::new("x"), "é\r\nü");
+        for span in [0..0, 1..2, 2..3, 5..9, 6..6, 90..100] {
+            Diagnostic::at(Severity::Error, &source, span, "m\x1b[31m").render(Style::Plain);
+        }
+        let diagnostic = Diagnostic::at(Severity::Error, &source, 0..1, "m\x1b[31m");
+        assert_eq!(diagnostic.message, "m\\u{1b}[31m");
+    }
+}

@@ -1,0 +1,204 @@
+//! Loads units: all that have a file or are depended on, or one by name.
+
+use super::assemble::assemble;
+use super::diagnostic::{Diagnostic, Severity};
+use super::lower::Files;
+use super::model::{Body, Dependencies, Unit};
+use super::name::UnitName;
+use super::search::{Found, LinkKind, Search};
+use super::specifier::Host;
+use crate::paths::Paths;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The target that the manager starts at boot; it exists without a file.
+pub const DEFAULT_TARGET: &str = "default.target";
+
+/// Links from one alias to the next before they are called a loop.
+const ALIASES_MAX: usize = 8;
+
+/// What came of loading a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// It can be used.
+    Good(Arc<Unit>),
+    /// Its files have errors.
+    Bad(Vec<Diagnostic>),
+    /// It is masked.
+    Masked,
+}
+
+/// One unit by name. What is not found has nothing loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The name of the unit, which is another one than was asked for if that was an alias.
+    pub name: UnitName,
+    /// What came of it; `None`: there is no such unit.
+    pub loaded: Option<Loaded>,
+    /// Errors, which are those of [`Loaded::Bad`] too, and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// All units.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Every unit that has a file, and every instance that one of them depends on.
+    pub units: BTreeMap<UnitName, Loaded>,
+    /// Other names, and the names that they stand for.
+    pub aliases: BTreeMap<UnitName, UnitName>,
+    /// Everything found in all files, errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Catalog {
+    /// A unit by its name or by an alias.
+    pub fn find(&self, name: &UnitName) -> Option<&Loaded> {
+        self.units.get(self.aliases.get(name).unwrap_or(name))
+    }
+}
+
+/// Loads every unit of the search path. A bad file stops no other.
+pub fn load_all(paths: &Paths) -> Catalog {
+    let loader = Loader::new(paths);
+    let mut catalog = Catalog::default();
+    let names = loader.search.names(&mut catalog.diagnostics);
+    let mut queue: Vec<UnitName> = names.into_iter().filter(|name| !name.is_template()).collect();
+    queue.extend(UnitName::parse(DEFAULT_TARGET));
+    let mut seen = BTreeSet::new();
+    while let Some(name) = queue.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let reading = loader.load(&name);
+        if reading.name != name {
+            catalog.aliases.insert(name, reading.name.clone());
+            if !seen.insert(reading.name.clone()) {
+                continue;
+            }
+        }
+        if let Some(Loaded::Good(unit)) = &reading.loaded {
+            queue.extend(named(&unit.dependencies).cloned());
+        }
+        catalog.diagnostics.extend(reading.diagnostics);
+        catalog.units.extend(reading.loaded.map(|loaded| (reading.name, loaded)));
+    }
+    finish(&mut catalog);
+    catalog
+}
+
+/// Loads one unit, for instances and for names that came after [`load_all`].
+pub fn load_one(paths: &Paths, name: &UnitName) -> Reading {
+    let mut reading = Loader::new(paths).load(name);
+    if let Some(Loaded::Good(unit)) = &mut reading.loaded {
+        order_target(Arc::make_mut(unit), &BTreeSet::new());
+    }
+    reading
+}
+
+/// What is read once for all units.
+struct Loader {
+    search: Search,
+    host: Host,
+}
+
+impl Loader {
+    fn new(paths: &Paths) -> Self {
+        Self { search: Search::new(paths), host: Host::read(paths) }
+    }
+
+    fn load(&self, name: &UnitName) -> Reading {
+        let mut name = name.clone();
+        for _ in 0..ALIASES_MAX {
+            let fragment = match self.search.find(&name) {
+                Some(Found::Alias(other)) if other.kind() == name.kind() && !other.is_template() => {
+                    name = other;
+                    continue;
+                }
+                Some(Found::Alias(other)) => {
+                    return bad(&name, format!("is a link to {other}, which is no unit of this type"));
+                }
+                Some(Found::Masked(_)) => {
+                    return Reading { name, loaded: Some(Loaded::Masked), diagnostics: Vec::new() };
+                }
+                Some(Found::Dangling { link, target }) => {
+                    let message = format!("is a link to {}, which does not exist", target.display());
+                    return failed(name, vec![Diagnostic::of_file(Severity::Error, &link, message)]);
+                }
+                Some(Found::File(file) | Found::Linked { file, .. }) => Some(file),
+                None if name.as_str() == DEFAULT_TARGET => None,
+                None => return Reading { name, loaded: None, diagnostics: Vec::new() },
+            };
+            let drop_ins = self.search.drop_ins(&name);
+            return self.read(name, Files { fragment, drop_ins });
+        }
+        bad(&name, "is a link to itself by way of others".to_owned())
+    }
+
+    fn read(&self, name: UnitName, files: Files) -> Reading {
+        match assemble(&name, files, &self.host) {
+            Ok((mut unit, diagnostics)) => {
+                unit.dependencies.wants.extend(self.search.links(&name, LinkKind::Wants));
+                unit.dependencies.requires.extend(self.search.links(&name, LinkKind::Requires));
+                Reading { name, loaded: Some(Loaded::Good(Arc::new(unit))), diagnostics }
+            }
+            Err(faults) => failed(name, faults),
+        }
+    }
+}
+
+fn bad(name: &UnitName, message: String) -> Reading {
+    let fault = Diagnostic::of_file(Severity::Error, name.file_name().as_ref(), message);
+    failed(name.clone(), vec![fault])
+}
+
+fn failed(name: UnitName, diagnostics: Vec<Diagnostic>) -> Reading {
+    Reading { name, loaded: Some(Loaded::Bad(diagnostics.clone())), diagnostics }
+}
+
+/// Every unit that dependencies name.
+fn named(dependencies: &Dependencies) -> impl Iterator<Item = &UnitName> {
+    let Dependencies { requires, wants, binds_to, part_of, conflicts, after, before } = dependencies;
+    [requires, wants, binds_to, part_of, conflicts, after, before].into_iter().flatten()
+}
+
+/// What can be said only when all units are known: real names for aliases, and the order of targets.
+fn finish(catalog: &mut Catalog) {
+    let aliases = &catalog.aliases;
+    let mut waits: BTreeMap<UnitName, BTreeSet<UnitName>> = BTreeMap::new();
+    for loaded in catalog.units.values_mut() {
+        let Loaded::Good(unit) = loaded else { continue };
+        if named(&unit.dependencies).any(|name| aliases.contains_key(name)) {
+            rename(&mut Arc::make_mut(unit).dependencies, aliases);
+        }
+        for name in &unit.dependencies.after {
+            waits.entry(name.clone()).or_default().insert(unit.name.clone());
+        }
+    }
+    for loaded in catalog.units.values_mut() {
+        let Loaded::Good(unit) = loaded else { continue };
+        if unit.body == Body::Target {
+            let later = waits.remove(&unit.name).unwrap_or_default();
+            order_target(Arc::make_mut(unit), &later);
+        }
+    }
+}
+
+fn rename(dependencies: &mut Dependencies, aliases: &BTreeMap<UnitName, UnitName>) {
+    let Dependencies { requires, wants, binds_to, part_of, conflicts, after, before } = dependencies;
+    for names in [requires, wants, binds_to, part_of, conflicts, after, before] {
+        *names = std::mem::take(names)
+            .into_iter()
+            .map(|name| aliases.get(&name).cloned().unwrap_or(name))
+            .collect();
+    }
+}
+
+/// A target comes after what it pulls in, but for what says that it comes after the target.
+fn order_target(unit: &mut Unit, later: &BTreeSet<UnitName>) {
+    if unit.body != Body::Target {
+        return;
+    }
+    let Dependencies { requires, wants, binds_to, after, before, .. } = &mut unit.dependencies;
+    let pulled = requires.iter().chain(wants.iter()).chain(binds_to.iter());
+    after.extend(pulled.filter(|name| !before.contains(name) && !later.contains(name)).cloned());
+}

@@ -1,0 +1,191 @@
+//! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
+
+use super::{mount, socket};
+use crate::unit::model::{
+    Container, EnvironmentFile, IfMissing, ImageSource, Resources, RestartPolicy, Security, ServiceType,
+    StartLimit, StartOn,
+};
+use crate::unit::name::UnitName;
+use crate::unit::report::Report;
+use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
+use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
+use std::time::Duration;
+
+const RESTART_DELAY: Duration = Duration::from_millis(100);
+const START_LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// sethostname(2) takes no more bytes.
+const HOSTNAME_MAX: usize = 64;
+
+/// `None` when there is no image; what else is wrong is only reported.
+pub fn lower(name: &UnitName, file: &ContainerFile, report: &mut Report<'_>) -> Option<Container> {
+    let table = &file.container;
+    contradictions(file, report);
+    let environment_file = environment_files(table, report);
+    let sockets = socket::lower(&file.socket, report);
+    let mounts = mount::lower(&file.mount, report);
+    let image = image(table, report)?;
+    Some(Container {
+        image,
+        entrypoint: table.entrypoint.clone(),
+        command: table.command.clone(),
+        user: table.user.clone().map(|Text(user)| user.0),
+        working_directory: table.working_directory.clone().map(|Text(path)| path.0),
+        stop_signal: table.stop_signal.clone().map(|Text(signal)| signal.0),
+        environment: table.environment.clone(),
+        environment_file,
+        kind: table.kind.unwrap_or_default(),
+        root: table.root.unwrap_or_default(),
+        restart: table.restart.unwrap_or_default(),
+        restart_delay: span(&table.restart_delay, Some(RESTART_DELAY)).unwrap_or(Duration::MAX),
+        start_limit: start_limit(table),
+        start_timeout: span(&table.start_timeout, Some(TIMEOUT)),
+        stop_timeout: span(&table.stop_timeout, Some(TIMEOUT)),
+        sockets,
+        start: file.activation.start.unwrap_or_default(),
+        resources: resources(&file.resources, report),
+        security: security(&file.security),
+        network: file.network.mode.clone().map(|Text(mode)| mode).unwrap_or_default(),
+        hostname: match &file.network.hostname {
+            Some(Text(name)) => name.0.clone(),
+            None => name.prefix().chars().take(HOSTNAME_MAX).collect(),
+        },
+        mounts,
+    })
+}
+
+fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource> {
+    if report.tree().find(&["container"]).is_none() {
+        report.error(
+            &[],
+            "there is no [container] table",
+            "a container needs at least [container] with \"image\"",
+        );
+        return None;
+    }
+    // An image that is there but wrong has been reported already.
+    if report.tree().find(&["container", "image"]).is_none() {
+        report.error(
+            &["container"],
+            "[container] has no \"image\"",
+            "write image = \"docker.io/library/NAME:TAG\"",
+        );
+    }
+    table.image.clone().map(|Text(image)| image)
+}
+
+fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
+    let table = &file.container;
+    let again = matches!(table.restart, Some(RestartPolicy::Always | RestartPolicy::OnSuccess));
+    if table.kind == Some(ServiceType::Oneshot) && again {
+        let message = "a unit of type \"oneshot\" cannot be restarted after a success";
+        report.error(&["container", "restart"], message, "use restart = \"on-failure\" or type = \"exec\"");
+    }
+    // Faulty sockets have been left out of the file, but are in the tree.
+    let sockets = report
+        .tree()
+        .find(&["socket"])
+        .and_then(|entry| entry.node.table())
+        .is_some_and(|table| !table.is_empty());
+    if file.activation.start == Some(StartOn::Socket) && !sockets {
+        let message = "start = \"socket\" without a socket would never start the container";
+        report.error(&["activation", "start"], message, "add a [socket.NAME] with \"listen\"");
+    }
+    for name in table.environment.keys() {
+        environment_name(name, report);
+    }
+    if table.entrypoint.as_ref().and_then(|words| words.first()).is_some_and(String::is_empty) {
+        report.item_error(&["container", "entrypoint"], 0, "the program to execute is an empty word", "");
+    }
+    if matches!(&table.restart_delay, Some(Text(TimeSpan(None)))) {
+        report.error(
+            &["container", "restart_delay"],
+            "a restart cannot wait forever",
+            "use restart = \"no\"",
+        );
+    }
+    if table.start_limit.burst.is_none_or(|burst| burst > 0)
+        && matches!(&table.start_limit.interval, Some(Text(TimeSpan(None))))
+    {
+        let way = ["container", "start_limit", "interval"];
+        report.error(&way, "the interval of a start limit cannot be infinite", "burst = 0 means no limit");
+    }
+}
+
+fn environment_name(name: &str, report: &mut Report<'_>) {
+    const OURS: &[&str] = &[
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET",
+        "CREDENTIALS_DIRECTORY",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+    ];
+    let way = ["container", "environment", name];
+    if name.is_empty() || name.contains(['=', '\0']) || name.starts_with(|first: char| first.is_ascii_digit())
+    {
+        report.error(&way, format!("\"{name}\" is not the name of a variable"), "");
+    } else if OURS.contains(&name) {
+        report.error(&way, format!("{name} is set by Sampan alone"), "leave it out");
+    }
+}
+
+fn environment_files(table: &ContainerTable, report: &mut Report<'_>) -> Vec<EnvironmentFile> {
+    let mut files = Vec::new();
+    for (index, text) in table.environment_file.iter().enumerate() {
+        let (path, missing) = match text.strip_prefix('-') {
+            Some(path) => (path, IfMissing::Ignore),
+            None => (text.as_str(), IfMissing::Fail),
+        };
+        match AbsolutePath::read(path) {
+            Ok(path) => files.push(EnvironmentFile { path: path.0, missing }),
+            Err(error) => {
+                let (message, help) = error.parts();
+                report.item_error(&["container", "environment_file"], index, message, help);
+            }
+        }
+    }
+    files
+}
+
+fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Option<Duration> {
+    match written {
+        Some(Text(TimeSpan(span))) => *span,
+        None => default,
+    }
+}
+
+fn start_limit(table: &ContainerTable) -> StartLimit {
+    StartLimit {
+        burst: table.start_limit.burst.unwrap_or(START_LIMIT.burst),
+        interval: span(&table.start_limit.interval, Some(START_LIMIT.interval)).unwrap_or(Duration::MAX),
+    }
+}
+
+fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
+    for (key, value) in [("memory_max", &table.memory_max), ("memory_high", &table.memory_high)] {
+        if value.as_ref().is_some_and(|Text(bytes)| bytes.0 == 0) {
+            report.error(&["resources", key], format!("\"{key}\" cannot be 0"), "nothing could run");
+        }
+    }
+    Resources {
+        memory_max: table.memory_max.clone().map(|Text(bytes)| bytes.0),
+        memory_high: table.memory_high.clone().map(|Text(bytes)| bytes.0),
+        memory_swap_max: table.memory_swap_max.clone().map(|Text(bytes)| bytes.0),
+        cpu_quota_per_sec_usec: table.cpu_quota.clone().map(|Text(share)| share.0),
+        cpu_weight: table.cpu_weight.clone().map(|Text(weight)| weight.0),
+        io_weight: table.io_weight.clone().map(|Text(weight)| weight.0),
+        tasks_max: table.tasks_max.clone().map(|Text(limit)| limit.0),
+        slice: table.slice.clone().map(|Text(slice)| slice.0),
+    }
+}
+
+fn security(table: &SecurityTable) -> Security {
+    let names = |names: &Vec<Text<CapabilityName>>| names.iter().map(|Text(name)| name.0.clone()).collect();
+    Security {
+        user_namespace: table.user_namespace.clone().map(|Text(mode)| mode).unwrap_or_default(),
+        capabilities: table.capabilities.as_ref().map(names),
+        no_new_privileges: table.no_new_privileges.unwrap_or(true),
+    }
+}

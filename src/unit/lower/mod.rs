@@ -1,0 +1,136 @@
+//! From a file as written to a unit as meant, with everything that contradicts itself reported.
+
+mod container;
+mod mount;
+mod socket;
+
+use super::address::{Dependency, InstallName};
+use super::effect;
+use super::model::{Body, Dependencies, Install, Unit};
+use super::name::UnitName;
+use super::report::Report;
+use super::schema::{ContainerFile, InstallTable, TargetFile, UnitTable};
+use super::value::Text;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// The files that a unit was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The file of the unit; `None` for a target that exists by name only.
+    pub fragment: Option<PathBuf>,
+    /// Its drop-ins in the order of merging.
+    pub drop_ins: Vec<PathBuf>,
+}
+
+/// Makes a container's unit. `None` when there is no image; whatever else is wrong is in the report.
+pub fn container(
+    name: &UnitName,
+    files: Files,
+    file: ContainerFile,
+    report: &mut Report<'_>,
+) -> Option<Unit> {
+    effect::report(report);
+    let container = container::lower(name, &file, report);
+    let unit = unit(name, files, file.unit, &file.install, report);
+    Some(Unit { body: Body::Container(Box::new(container?)), ..unit })
+}
+
+/// Makes a target's unit.
+pub fn target(name: &UnitName, files: Files, file: TargetFile, report: &mut Report<'_>) -> Unit {
+    effect::report(report);
+    unit(name, files, file.unit, &file.install, report)
+}
+
+fn unit(
+    name: &UnitName,
+    files: Files,
+    table: UnitTable,
+    install: &InstallTable,
+    report: &mut Report<'_>,
+) -> Unit {
+    let dependencies = dependencies(name, &table, report);
+    Unit {
+        name: name.clone(),
+        fragment: files.fragment,
+        drop_ins: files.drop_ins,
+        description: table.description.unwrap_or_else(|| name.to_string()),
+        documentation: table.documentation,
+        dependencies,
+        body: Body::Target,
+        install: lower_install(name, install, report),
+    }
+}
+
+fn dependencies(name: &UnitName, table: &UnitTable, report: &mut Report<'_>) -> Dependencies {
+    let mut read = |key: &str, names: &[Text<Dependency>]| ours(name, key, names, report);
+    let dependencies = Dependencies {
+        requires: read("requires", &table.requires),
+        wants: read("wants", &table.wants),
+        binds_to: read("binds_to", &table.binds_to),
+        part_of: read("part_of", &table.part_of),
+        conflicts: read("conflicts", &table.conflicts),
+        after: read("after", &table.after),
+        before: read("before", &table.before),
+    };
+    if let Some(both) = dependencies.conflicts.intersection(&dependencies.requires).next() {
+        report.error(&["unit", "conflicts"], format!("{both} is both required and in conflict"), "");
+    }
+    if let Some(both) = dependencies.after.intersection(&dependencies.before).next() {
+        report.error(&["unit", "before"], format!("{both} is in both \"after\" and \"before\""), "");
+    }
+    dependencies
+}
+
+/// The names of one key that are ours. Those of systemd's have no effect yet.
+fn ours(
+    name: &UnitName,
+    key: &str,
+    names: &[Text<Dependency>],
+    report: &mut Report<'_>,
+) -> BTreeSet<UnitName> {
+    let way = ["unit", key];
+    let mut ours = BTreeSet::new();
+    for (index, Text(dependency)) in names.iter().enumerate() {
+        match dependency {
+            Dependency::Ours(other) if other == name => {
+                report.item_error(&way, index, format!("{name} names itself in \"{key}\""), "leave it out");
+            }
+            Dependency::Ours(other) => {
+                ours.insert(other.clone());
+            }
+            Dependency::Foreign(other) => {
+                let message = format!("the dependency on {other} is not in effect yet");
+                report.item_warning(&way, index, message, "only units of Sampan can be depended on");
+            }
+        }
+    }
+    ours
+}
+
+fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>) -> Install {
+    for (index, Text(InstallName(alias))) in table.alias.iter().enumerate() {
+        if alias.kind() != name.kind() {
+            let help = format!("an alias of {name} ends in \".{}\"", name.kind().suffix());
+            report.item_error(&["install", "alias"], index, format!("{alias} is of another type"), help);
+        }
+    }
+    if let Some(instance) = &table.default_instance {
+        let full = format!("{}@{instance}.{}", name.prefix(), name.kind().suffix());
+        if instance.is_empty() || UnitName::parse(&full).is_err() {
+            report.error(
+                &["install", "default_instance"],
+                format!("\"{instance}\" is not the name of an instance"),
+                "",
+            );
+        }
+    }
+    let names = |names: &[Text<InstallName>]| names.iter().map(|Text(name)| name.0.clone()).collect();
+    Install {
+        wanted_by: names(&table.wanted_by),
+        required_by: names(&table.required_by),
+        alias: names(&table.alias),
+        also: names(&table.also),
+        default_instance: table.default_instance.clone(),
+    }
+}

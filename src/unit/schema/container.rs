@@ -1,0 +1,147 @@
+//! What runs and how it is reached: `[container]`, `[socket.*]`, `[activation]` and `[mount.*]` as written.
+
+use crate::unit::model::{ImageSource, Listen, Pass, RestartPolicy, RootMode, ServiceType, StartOn};
+use crate::unit::value::{AbsolutePath, Account, Mode, SignalNumber, Text, TimeSpan};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use super::parts::{IdleAction, PullPolicy};
+
+/// `[container]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainerTable {
+    /// The image: a name in the store, "store:sha256:…" for an image id, or "dir:/…" for a directory of the host.
+    pub image: Option<Text<ImageSource>>,
+    /// When the image is pulled.
+    pub pull: Option<PullPolicy>,
+    /// Replaces the image's entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// Replaces the image's user: a name or number, and a group after ":".
+    pub user: Option<Text<Account>>,
+    /// Replaces the image's working directory.
+    pub working_directory: Option<Text<AbsolutePath>>,
+    /// Replaces the image's stop signal.
+    pub stop_signal: Option<Text<SignalNumber>>,
+    /// Variables added to the image's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Files of lines NAME=value, read at each start, before environment; "-" before a path makes it optional.
+    pub environment_file: Vec<String>,
+    /// When the container counts as started: "exec", "notify" or "oneshot".
+    #[serde(rename = "type")]
+    pub kind: Option<ServiceType>,
+    /// What the units ordered after this one wait for.
+    pub ready: Option<ReadyOn>,
+    /// What becomes of changes to the root file system: "ephemeral", "persistent" or "read-only".
+    pub root: Option<RootMode>,
+    /// Whether the container shares the files of its image with others.
+    pub share: Option<bool>,
+    /// When the container is started again by itself, as in systemd.service(5).
+    pub restart: Option<RestartPolicy>,
+    /// The pause before a restart.
+    pub restart_delay: Option<Text<TimeSpan>>,
+    /// In how many steps the pause grows to restart_delay_max.
+    pub restart_steps: Option<u32>,
+    /// The longest pause before a restart.
+    pub restart_delay_max: Option<Text<TimeSpan>>,
+    /// How often the unit may be started before it is given up.
+    pub start_limit: StartLimitTable,
+    /// How long a start may take.
+    pub start_timeout: Option<Text<TimeSpan>>,
+    /// The time between the stop signal and SIGKILL.
+    pub stop_timeout: Option<Text<TimeSpan>>,
+    /// How long the container may run.
+    pub runtime_max: Option<Text<TimeSpan>>,
+    /// How often the container must report that it is alive; "0" means never.
+    pub watchdog: Option<Text<TimeSpan>>,
+    /// Whether a minimal init runs as the container's first process.
+    pub init: Option<bool>,
+}
+
+/// `container.start_limit`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartLimitTable {
+    /// How many starts an interval may hold; 0 means any number.
+    pub burst: Option<u32>,
+    /// The length of the interval.
+    pub interval: Option<Text<TimeSpan>>,
+}
+
+/// `container.ready`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadyOn {
+    /// The payload has been executed.
+    Exec,
+    /// The payload sent `READY=1`.
+    Notify,
+    /// The health check passed.
+    Health,
+    /// The sockets are in LISTEN.
+    Listening,
+}
+
+/// `[socket.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SocketTable {
+    /// The address on the host: "0.0.0.0:80", "[::]:80" for v6 and v4, "80" for the same, "/run/web.sock" or "@name".
+    pub listen: Option<Text<Listen>>,
+    /// How the container gets the socket: "swap" in place of the one that the server binds, or "fd" by LISTEN_FDS.
+    pub pass: Option<Text<Pass>>,
+    /// The address that the server binds, where it is not that of listen; with "swap" only.
+    pub target: Option<Text<Listen>>,
+    /// The access mode of a socket in the file system.
+    pub mode: Option<Text<Mode>>,
+    /// The owner of a socket in the file system.
+    pub user: Option<Text<Account>>,
+    /// The group of a socket in the file system.
+    pub group: Option<Text<Account>>,
+    /// How many connections may wait to be accepted, as in listen(2).
+    pub backlog: Option<u32>,
+}
+
+/// `[activation]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActivationTable {
+    /// Whether a start of the unit runs the container ("boot") or opens its sockets and waits for traffic ("socket").
+    pub start: Option<StartOn>,
+    /// How long no connection may be open before the container is stopped or frozen.
+    pub idle_timeout: Option<Text<TimeSpan>>,
+    /// What an idle container gets.
+    pub idle_action: Option<IdleAction>,
+}
+
+/// `[mount."TARGET"]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MountTable {
+    /// What is mounted: a named "volume", a "bind" of the host's, or a "tmpfs".
+    #[serde(rename = "type")]
+    pub kind: Option<MountKind>,
+    /// The volume's name or the absolute path on the host.
+    pub source: Option<String>,
+    /// Any of "ro", "rw", "idmap", and for a tmpfs "size=".
+    pub options: Vec<String>,
+}
+
+/// `mount.*.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountKind {
+    /// A named volume.
+    Volume,
+    /// A file or directory of the host.
+    Bind,
+    /// Memory.
+    Tmpfs,
+    /// Another image, not in effect yet.
+    Image,
+    /// POSIX message queues, not in effect yet.
+    Mqueue,
+}

@@ -1,0 +1,221 @@
+//! A unit file as it is written: every table and key, with the sentence that the manual says about it.
+//!
+//! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
+//! checked by [`super::check`].
+
+mod container;
+mod parts;
+
+pub use container::{
+    ActivationTable, ContainerTable, MountKind, MountTable, ReadyOn, SocketTable, StartLimitTable,
+};
+pub use parts::{
+    Credential, HealthTable, IdleAction, NetworkTable, OnUnhealthy, OomPolicy, PullPolicy, ResourcesTable,
+    SecurityTable, TimerTable, UpdatePolicy, UpdateTable,
+};
+
+use super::address::{Dependency, InstallName};
+use super::name::UnitKind;
+use super::value::Text;
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A file `NAME.container.toml`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainerFile {
+    /// What the unit is and what it depends on.
+    pub unit: UnitTable,
+    /// What runs.
+    pub container: ContainerTable,
+    /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
+    pub socket: BTreeMap<String, SocketTable>,
+    /// When the container runs.
+    pub activation: ActivationTable,
+    /// Mounts by their absolute path in the container.
+    pub mount: BTreeMap<String, MountTable>,
+    /// Limits, set on the scope as in systemd.resource-control(5).
+    pub resources: ResourcesTable,
+    /// Isolation.
+    pub security: SecurityTable,
+    /// Which network the container sees.
+    pub network: NetworkTable,
+    /// Secrets by name, as files below `$CREDENTIALS_DIRECTORY`.
+    pub credentials: BTreeMap<String, Credential>,
+    /// A check that the container is well.
+    pub health: HealthTable,
+    /// Starts the unit on time as well, as in systemd.timer(5).
+    pub timer: TimerTable,
+    /// Newer images.
+    pub update: UpdateTable,
+    /// What `sampanctl enable` does.
+    pub install: InstallTable,
+}
+
+/// A file `NAME.target.toml`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TargetFile {
+    /// What the unit is and what it depends on.
+    pub unit: UnitTable,
+    /// What `sampanctl enable` does.
+    pub install: InstallTable,
+}
+
+/// `[unit]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnitTable {
+    /// What the unit is, in a few words.
+    pub description: Option<String>,
+    /// Addresses of documentation.
+    pub documentation: Vec<String>,
+    /// Units that are started with this one and whose failure fails it.
+    pub requires: Vec<Text<Dependency>>,
+    /// Units that are started with this one and whose failure is no matter.
+    pub wants: Vec<Text<Dependency>>,
+    /// As requires, and this unit stops when one of those stops for whatever reason.
+    pub binds_to: Vec<Text<Dependency>>,
+    /// Units whose stops and restarts are done to this one too.
+    pub part_of: Vec<Text<Dependency>>,
+    /// Units that are never active together with this one.
+    pub conflicts: Vec<Text<Dependency>>,
+    /// As wants, and those are started again whenever they are found stopped.
+    pub upholds: Vec<Text<Dependency>>,
+    /// Units that are started when this one fails.
+    pub on_failure: Vec<Text<Dependency>>,
+    /// Units that are started when this one ends with success.
+    pub on_success: Vec<Text<Dependency>>,
+    /// Units that must have started before this one starts, if they start at all.
+    pub after: Vec<Text<Dependency>>,
+    /// Units that start when this one has started.
+    pub before: Vec<Text<Dependency>>,
+    /// What must hold for the unit to start; otherwise the start is skipped.
+    pub condition: Option<ConditionTable>,
+    /// What must hold for the unit to start; otherwise the start fails.
+    #[serde(rename = "assert")]
+    pub asserted: Option<ConditionTable>,
+}
+
+/// `unit.condition` and `unit.assert`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConditionTable {
+    /// A path that exists; with `!` before it, one that does not.
+    pub path_exists: Option<String>,
+    /// A path that is a directory.
+    pub path_is_directory: Option<String>,
+    /// A directory that has entries.
+    pub directory_not_empty: Option<String>,
+    /// A file that is not empty.
+    pub file_not_empty: Option<String>,
+    /// The name or machine id of this host.
+    pub host: Option<String>,
+}
+
+/// `[install]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstallTable {
+    /// Units that want this one once it is enabled.
+    pub wanted_by: Vec<Text<InstallName>>,
+    /// Units that require this one once it is enabled.
+    pub required_by: Vec<Text<InstallName>>,
+    /// Other names of this unit.
+    pub alias: Vec<Text<InstallName>>,
+    /// Units that are enabled and disabled with this one.
+    pub also: Vec<Text<InstallName>>,
+    /// The instance that enable takes when it is given a bare template.
+    pub default_instance: Option<String>,
+}
+
+/// The JSON schema of the files of a type of unit.
+pub fn json(kind: UnitKind) -> Schema {
+    match kind {
+        UnitKind::Container => schemars::schema_for!(ContainerFile),
+        UnitKind::Target => schemars::schema_for!(TargetFile),
+    }
+}
+
+/// One key of the schema: `["container", "image"]`; a name that the user gives is `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The way to it.
+    pub way: Vec<String>,
+    /// What the manual says about it.
+    pub sentence: String,
+}
+
+/// Every key of a container's file that holds a value.
+pub fn keys() -> Vec<Key> {
+    let schema = json(UnitKind::Container).to_value();
+    let mut keys = Vec::new();
+    collect(&schema, &schema, &mut Vec::new(), &mut keys);
+    keys
+}
+
+/// The tables that have a key of this name, as written: `[resources]`.
+pub fn tables_with(key: &str) -> Vec<String> {
+    let keys = keys().into_iter();
+    let holds = |found: &Key| found.way.len() > 1 && found.way.last().is_some_and(|last| last == key);
+    keys.filter(holds).map(|found| format!("[{}]", found.way[..found.way.len() - 1].join("."))).collect()
+}
+
+/// Walks the properties below `schema`; `root` holds the definitions.
+fn collect(root: &Value, schema: &Value, way: &mut Vec<String>, keys: &mut Vec<Key>) {
+    let resolved = resolve(root, schema);
+    let named = resolved.get("properties").and_then(Value::as_object);
+    let open = resolved.get("additionalProperties").filter(|value| is_table(root, value));
+    let below = named.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema));
+    for (name, schema) in below.chain(open.map(|schema| ("*", schema))) {
+        way.push(name.to_owned());
+        if is_table(root, schema) {
+            collect(root, schema, way, keys);
+        } else {
+            let sentence = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+            keys.push(Key { way: way.clone(), sentence: sentence.replace('\n', " ") });
+        }
+        way.pop();
+    }
+}
+
+fn is_table(root: &Value, schema: &Value) -> bool {
+    let resolved = resolve(root, schema);
+    let open = resolved.get("additionalProperties").is_some_and(|value| is_table(root, value));
+    resolved.get("properties").is_some() || open
+}
+
+/// Follows `$ref`, and takes the part of an optional value that is not null.
+fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return root.pointer(reference.trim_start_matches('#')).unwrap_or(schema);
+    }
+    match schema.get("anyOf").and_then(Value::as_array) {
+        Some(choices) if !choices.is_empty() => resolve(root, &choices[0]),
+        _ => schema,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_in_every_table() {
+        let keys: Vec<String> = keys().iter().map(|key| key.way.join(".")).collect();
+        for key in [
+            "unit.condition.path_exists",
+            "container.image",
+            "socket.*.listen",
+            "mount.*.type",
+            "install.alias",
+        ] {
+            assert!(keys.iter().any(|known| known == key), "{key} is not among {keys:?}");
+        }
+        assert!(keys.iter().any(|key| key == "container.environment"));
+        assert_eq!(tables_with("memory_max"), ["[resources]"]);
+        assert!(super::keys().iter().all(|key| !key.sentence.is_empty()));
+    }
+}

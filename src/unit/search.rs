@@ -1,0 +1,237 @@
+//! Where the files of units are: the search path, drop-ins, masks, aliases, `.wants/` and `.requires/`.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::name::UnitName;
+use super::suggest;
+use crate::paths::Paths;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// The search path of one host.
+#[derive(Debug, Clone)]
+pub struct Search {
+    root: PathBuf,
+    directories: Vec<PathBuf>,
+}
+
+/// What a unit's name leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A file to read.
+    File(PathBuf),
+    /// A link out of the search path, and the file to read.
+    Linked {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        file: PathBuf,
+    },
+    /// An empty file or a link to `/dev/null`.
+    Masked(PathBuf),
+    /// A link to another unit's file.
+    Alias(UnitName),
+    /// A link that leads nowhere.
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+}
+
+/// The two directories beside a unit that make dependencies of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// `.wants/`.
+    Wants,
+    /// `.requires/`.
+    Requires,
+}
+
+impl LinkKind {
+    /// The suffix of the directory.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Wants => "wants",
+            Self::Requires => "requires",
+        }
+    }
+}
+
+impl Search {
+    /// The search path of a host.
+    pub fn new(paths: &Paths) -> Self {
+        Self { root: paths.root().to_owned(), directories: paths.unit_search_path() }
+    }
+
+    /// The directories, the first wins.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Looks for a unit's own file, then for that of its template.
+    pub fn find(&self, name: &UnitName) -> Option<Found> {
+        let of_template = || self.find_file(&name.template()?.file_name(), name);
+        self.find_file(&name.file_name(), name).or_else(of_template)
+    }
+
+    fn find_file(&self, file_name: &str, name: &UnitName) -> Option<Found> {
+        self.directories.iter().find_map(|directory| self.look(&directory.join(file_name), name))
+    }
+
+    fn look(&self, path: &Path, name: &UnitName) -> Option<Found> {
+        let metadata = path.symlink_metadata().ok()?;
+        if !metadata.is_symlink() {
+            let empty = metadata.is_file() && metadata.len() == 0;
+            return Some(if empty { Found::Masked(path.to_owned()) } else { Found::File(path.to_owned()) });
+        }
+        let target = self.link_target(path)?;
+        if target == Path::new("/dev/null") {
+            return Some(Found::Masked(path.to_owned()));
+        }
+        let inside =
+            target.parent().is_some_and(|parent| self.directories.iter().any(|known| known == parent));
+        if inside && let Some(other) = unit_of_file(&target) {
+            let same = other == *name || name.template().as_ref() == Some(&other);
+            if !same {
+                return Some(Found::Alias(other));
+            }
+        }
+        Some(match (fs::metadata(&target), inside) {
+            (Err(_), _) => Found::Dangling { link: path.to_owned(), target },
+            (Ok(metadata), _) if metadata.is_file() && metadata.len() == 0 => Found::Masked(path.to_owned()),
+            (Ok(_), true) => Found::File(target),
+            (Ok(_), false) => Found::Linked { link: path.to_owned(), file: target },
+        })
+    }
+
+    /// Where a link leads, one step; absolute targets are below our root, but for `/dev/null`.
+    pub fn link_target(&self, link: &Path) -> Option<PathBuf> {
+        let target = fs::read_link(link).ok()?;
+        if target == Path::new("/dev/null") || target.starts_with(&self.root) {
+            return Some(target);
+        }
+        match target.strip_prefix("/") {
+            Ok(relative) => Some(self.root.join(relative)),
+            Err(_) => Some(normal(&link.parent()?.join(target))),
+        }
+    }
+
+    /// A path as a link in our root would say it.
+    pub fn inside_root(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.root) {
+            Ok(relative) => Path::new("/").join(relative),
+            Err(_) => path.to_owned(),
+        }
+    }
+
+    /// Drop-ins of a unit and of its template in the order of merging. Of those with the same name the one in
+    /// the first directory wins, and one for the instance before one for the template; an empty one masks.
+    pub fn drop_ins(&self, name: &UnitName) -> Vec<PathBuf> {
+        let mut by_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for directory in &self.directories {
+            for unit in [Some(name.clone()), name.template()].into_iter().flatten() {
+                for path in drop_ins_in(&directory.join(format!("{}.d", unit.file_name()))) {
+                    let Some(file_name) = path.file_name() else { continue };
+                    by_name.entry(file_name.to_owned()).or_insert(path);
+                }
+            }
+        }
+        by_name.into_values().filter(|path| !is_mask(path)).collect()
+    }
+
+    /// Units that links in `.wants/` or `.requires/` beside a unit name.
+    pub fn links(&self, name: &UnitName, kind: LinkKind) -> BTreeSet<UnitName> {
+        let mut found: BTreeMap<UnitName, PathBuf> = BTreeMap::new();
+        for directory in &self.directories {
+            for unit in [Some(name.clone()), name.template()].into_iter().flatten() {
+                for path in entries(&directory.join(format!("{unit}.{}", kind.suffix()))) {
+                    let Some(unit) = unit_of_file(&path) else { continue };
+                    found.entry(unit).or_insert(path);
+                }
+            }
+        }
+        found
+            .into_iter()
+            .filter(|(name, path)| !name.is_template() && !is_mask(path))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Every unit that has a file, templates and aliases among them. Files that are no units are reported.
+    pub fn names(&self, diagnostics: &mut Vec<Diagnostic>) -> BTreeSet<UnitName> {
+        let mut names = BTreeSet::new();
+        for path in self.directories.iter().flat_map(|directory| entries(directory)) {
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            match unit_of_file(&path) {
+                Some(name) => {
+                    names.insert(name);
+                }
+                None => diagnostics.push(stray(&path)),
+            }
+        }
+        names
+    }
+}
+
+/// The unit that a file `NAME.toml` defines.
+pub fn unit_of_file(path: &Path) -> Option<UnitName> {
+    UnitName::parse(path.file_name()?.to_str()?.strip_suffix(".toml")?).ok()
+}
+
+/// The drop-ins in one directory.
+pub fn drop_ins_in(directory: &Path) -> Vec<PathBuf> {
+    let toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    entries(directory).into_iter().filter(toml).collect()
+}
+
+/// What a directory holds, sorted, without hidden entries; nothing if it cannot be read.
+pub fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let hidden =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !hidden(path)).collect();
+    paths.sort();
+    paths
+}
+
+/// An empty file, or a link to `/dev/null`.
+fn is_mask(path: &Path) -> bool {
+    let null = fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"));
+    null || fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
+fn stray(path: &Path) -> Diagnostic {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let suffix = name.rsplit('.').next().unwrap_or_default();
+    if suffix == "network" {
+        return Diagnostic::of_file(Severity::Warning, path, "network units are not in effect yet, ignoring");
+    }
+    let help = match suggest::nearest(suffix, ["container", "target"]) {
+        Some(near) => {
+            format!("did you mean \"{}.{near}.toml\"?", name.trim_end_matches(suffix).trim_end_matches('.'))
+        }
+        None => "the files of units are named NAME.container.toml and NAME.target.toml".to_owned(),
+    };
+    Diagnostic::of_file(Severity::Warning, path, "is not named as a unit, ignoring").with_help(Some(help))
+}
+
+/// Takes out `.` and `..` without asking the file system.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    normal
+}

@@ -1,0 +1,98 @@
+//! One file of a unit, read whole and checked to be text.
+
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Longest file that is read.
+pub const LENGTH_MAX: u64 = 1 << 20;
+
+/// A file's path and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, is too long or is not UTF-8.
+    pub fn read(path: &Path) -> Result<Arc<Self>, Unreadable> {
+        let fail = |message: String| Unreadable { source: Self::from_text(path, ""), message, at: None };
+        let bytes = match bytes(path) {
+            Ok(Content::Bytes(bytes)) => bytes,
+            Ok(Content::Directory) => return Err(fail("is a directory, not a unit file".to_owned())),
+            Ok(Content::Special) => return Err(fail("is not a regular file".to_owned())),
+            Ok(Content::TooLong) => {
+                return Err(fail("is longer than 1 MiB, the limit of a unit file".to_owned()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                return Err(fail(dangling(path)));
+            }
+            Err(error) => return Err(fail(format!("cannot be read: {}", errno(&error)))),
+        };
+        String::from_utf8(bytes).map(|text| Self::from_text(path, &text)).map_err(|error| {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let at = Some(error.utf8_error().valid_up_to());
+            Unreadable { source: Self::from_text(path, &text), message: "is not valid UTF-8".to_owned(), at }
+        })
+    }
+
+    /// A text and the path that messages about it name.
+    pub fn from_text(path: &Path, text: &str) -> Arc<Self> {
+        Arc::new(Self { path: path.to_owned(), text: text.to_owned() })
+    }
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file; its text as far as it can be shown.
+    pub source: Arc<Source>,
+    /// What is wrong with it.
+    pub message: String,
+    /// The byte where it goes wrong.
+    pub at: Option<usize>,
+}
+
+enum Content {
+    Bytes(Vec<u8>),
+    Directory,
+    Special,
+    TooLong,
+}
+
+/// Opens without blocking, so that a FIFO in the place of a file holds nobody up.
+fn bytes(path: &Path) -> io::Result<Content> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(nonblocking.bits()).unwrap_or_default();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Ok(Content::Directory);
+    }
+    if !metadata.is_file() {
+        return Ok(Content::Special);
+    }
+    let mut bytes = Vec::new();
+    file.take(LENGTH_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(if bytes.len() as u64 > LENGTH_MAX { Content::TooLong } else { Content::Bytes(bytes) })
+}
+
+/// The words of strerror(3) without Rust's number behind them.
+fn errno(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn dangling(path: &Path) -> String {
+    match std::fs::read_link(path) {
+        Ok(target) => format!("is a link to {}, which does not exist", target.display()),
+        Err(_) => "is a link to a file that does not exist".to_owned(),
+    }
+}

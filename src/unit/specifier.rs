@@ -1,0 +1,121 @@
+//! `%i` and the like in strings, as in systemd.unit(5) "Specifiers".
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::name::UnitName;
+use super::tree::Node;
+use crate::paths::Paths;
+
+/// What specifiers say about the host; read once for all units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// `%H`.
+    pub hostname: String,
+    /// `%m`.
+    pub machine_id: String,
+    /// `%b`.
+    pub boot_id: String,
+    /// `%v`.
+    pub kernel: String,
+}
+
+impl Host {
+    /// Reads the facts of this host. One that cannot be read is empty.
+    pub fn read(paths: &Paths) -> Self {
+        let file = |path| std::fs::read_to_string(path).unwrap_or_default().trim().replace('-', "");
+        let names = rustix::system::uname();
+        Self {
+            hostname: names.nodename().to_string_lossy().into_owned(),
+            machine_id: file(paths.machine_id()),
+            boot_id: file(paths.boot_id()),
+            kernel: names.release().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// Which specifiers there are, for messages and the manual.
+pub const ALL: &str = "%n %N %p %i %I %H %m %b %v %t %S %C %h %u %U %%";
+
+/// Expands every string of a tree in place.
+pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut Vec<Diagnostic>) {
+    tree.for_each_string(&mut |text, mark| {
+        if text.contains('\0') {
+            faults.push(mark.diagnostic(Severity::Error, "a NUL byte cannot stand in a value"));
+        }
+        match expand(text, name, host) {
+            Ok(expanded) => *text = expanded,
+            Err(letter) => {
+                let fault = mark.diagnostic(Severity::Error, format!("unknown specifier \"%{letter}\""));
+                faults.push(fault.with_help(Some("write \"%%\" for a percent sign")));
+            }
+        }
+    });
+}
+
+/// Expands one string. A percent sign at its end stands for itself, as in "50%".
+fn expand(text: &str, name: &UnitName, host: &Host) -> Result<String, char> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            expanded.push(character);
+            continue;
+        }
+        match characters.next() {
+            None => expanded.push('%'),
+            Some(letter) => expanded.push_str(&value(letter, name, host).ok_or(letter)?),
+        }
+    }
+    Ok(expanded)
+}
+
+fn value(letter: char, name: &UnitName, host: &Host) -> Option<String> {
+    let text = match letter {
+        'n' => name.as_str(),
+        'N' => name.stem(),
+        'p' => name.prefix(),
+        'i' => name.instance().unwrap_or_default(),
+        // Unescaped: "-" is "/" in an instance that stands for a path.
+        'I' => return Some(name.instance().unwrap_or_default().replace('-', "/")),
+        'H' => &host.hostname,
+        'm' => &host.machine_id,
+        'b' => &host.boot_id,
+        'v' => &host.kernel,
+        't' => "/run",
+        'S' => "/var/lib",
+        'C' => "/var/cache",
+        'h' => "/root",
+        'u' => "root",
+        'U' => "0",
+        '%' => "%",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specifiers_are_expanded() {
+        let name = UnitName::parse("web@a-b.container").unwrap();
+        let host = Host {
+            hostname: "box".to_owned(),
+            machine_id: "m".to_owned(),
+            boot_id: "b".to_owned(),
+            kernel: "6.1".to_owned(),
+        };
+        for (text, expected) in [
+            ("%n", "web@a-b.container"),
+            ("%N/%p", "web@a-b/web"),
+            ("%i %I", "a-b a/b"),
+            ("%H-%m-%b-%v", "box-m-b-6.1"),
+            ("%t%S%C%h%u%U", "/run/var/lib/var/cache/rootroot0"),
+            ("100%%", "100%"),
+            ("50%", "50%"),
+        ] {
+            assert_eq!(expand(text, &name, &host).unwrap(), expected, "{text}");
+        }
+        assert_eq!(expand("%Y", &name, &host), Err('Y'));
+    }
+}

@@ -1,0 +1,131 @@
+//! Whether a unit's file is enabled, in systemctl's words.
+
+use super::load::{Loaded, load_one};
+use super::model::Install;
+use super::name::UnitName;
+use super::search::{Found, LinkKind, Search, entries, unit_of_file};
+use crate::paths::Paths;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The state of a unit's file, systemctl(1) `is-enabled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// A unit wants or requires it, by a link that lasts.
+    Enabled,
+    /// The same, by a link that is gone at reboot.
+    EnabledRuntime,
+    /// It has an `[install]` table, and no link.
+    Disabled,
+    /// It has nothing to install.
+    Static,
+    /// It has nothing to install but other units.
+    Indirect,
+    /// Its name is a link to another unit's file.
+    Alias,
+    /// Its name is a link to a file out of the search path.
+    Linked,
+    /// It is masked.
+    Masked,
+    /// The same, by a link that is gone at reboot.
+    MaskedRuntime,
+    /// Its file has errors.
+    Bad,
+}
+
+impl FileState {
+    /// The word that systemctl uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::EnabledRuntime => "enabled-runtime",
+            Self::Disabled => "disabled",
+            Self::Static => "static",
+            Self::Indirect => "indirect",
+            Self::Alias => "alias",
+            Self::Linked => "linked",
+            Self::Masked => "masked",
+            Self::MaskedRuntime => "masked-runtime",
+            Self::Bad => "bad",
+        }
+    }
+
+    /// Whether `is-enabled` succeeds.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Enabled | Self::EnabledRuntime | Self::Static | Self::Indirect | Self::Alias)
+    }
+}
+
+impl fmt::Display for FileState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.word())
+    }
+}
+
+/// The state of a unit's file; `None` when there is no such unit.
+pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
+    let search = Search::new(paths);
+    let linked = match search.find(name)? {
+        Found::Masked(path) if path.starts_with(paths.runtime()) => return Some(FileState::MaskedRuntime),
+        Found::Masked(_) => return Some(FileState::Masked),
+        Found::Alias(_) => return Some(FileState::Alias),
+        Found::Dangling { .. } => return Some(FileState::Bad),
+        Found::Linked { .. } => true,
+        Found::File(_) => false,
+    };
+    if !links_to(&search, &paths.enablement(), name).is_empty() {
+        return Some(FileState::Enabled);
+    }
+    if !links_to(&search, &paths.runtime_units(), name).is_empty() {
+        return Some(FileState::EnabledRuntime);
+    }
+    let install = match load_one(paths, &sample(name)).loaded? {
+        Loaded::Good(unit) => unit.install.clone(),
+        Loaded::Bad(_) => return Some(FileState::Bad),
+        Loaded::Masked => return Some(FileState::Masked),
+    };
+    Some(match install {
+        _ if linked => FileState::Linked,
+        Install { wanted_by, required_by, alias, .. }
+            if !(wanted_by.is_empty() && required_by.is_empty() && alias.is_empty()) =>
+        {
+            FileState::Disabled
+        }
+        Install { also, .. } if !also.is_empty() => FileState::Indirect,
+        _ => FileState::Static,
+    })
+}
+
+/// An instance of a template, which cannot be loaded itself; any other name as it is.
+pub fn sample(name: &UnitName) -> UnitName {
+    if !name.is_template() {
+        return name.clone();
+    }
+    let instance = format!("{}@instance.{}", name.prefix(), name.kind().suffix());
+    UnitName::parse(&instance).unwrap_or_else(|_| name.clone())
+}
+
+/// The links in one directory of the search path that enable a unit: those in `.wants/` and `.requires/` of
+/// its name or, for a template, of any instance, and aliases.
+pub fn links_to(search: &Search, directory: &PathBuf, name: &UnitName) -> Vec<PathBuf> {
+    let of_unit =
+        |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
+    let mut links = Vec::new();
+    for path in entries(directory) {
+        if !path.is_symlink() && path.is_dir() {
+            let suffix = path.extension().unwrap_or_default();
+            if [LinkKind::Wants, LinkKind::Requires].iter().any(|kind| suffix == kind.suffix()) {
+                let inside = entries(&path).into_iter();
+                links.extend(inside.filter(|link| {
+                    link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
+                }));
+            }
+        } else if let Some(unit) = unit_of_file(&path)
+            && let Some(Found::Alias(target)) = search.find(&unit)
+            && of_unit(&target)
+        {
+            links.push(path);
+        }
+    }
+    links
+}

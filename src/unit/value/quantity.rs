@@ -1,0 +1,213 @@
+//! Times, sizes and shares, as systemd writes them: systemd.time(7) and systemd.resource-control(5).
+
+use super::{Numbers, ValueError, Written};
+use std::time::Duration;
+
+/// A time span; `None` is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSpan(pub Option<Duration>);
+
+/// Units of time in nanoseconds, systemd.time(7).
+const TIME_UNITS: &[(&[&str], u64)] = &[
+    (&["nsec", "ns"], 1),
+    (&["usec", "us", "µs", "μs"], 1_000),
+    (&["msec", "ms"], 1_000_000),
+    (&["seconds", "second", "sec", "s", ""], 1_000_000_000),
+    (&["minutes", "minute", "min", "m"], 60_000_000_000),
+    (&["hours", "hour", "hr", "h"], 3_600_000_000_000),
+    (&["days", "day", "d"], 86_400_000_000_000),
+    (&["weeks", "week", "w"], 604_800_000_000_000),
+    (&["months", "month", "M"], 2_629_800_000_000_000),
+    (&["years", "year", "y"], 31_557_600_000_000_000),
+];
+
+impl Written for TimeSpan {
+    const EXPECTED: &'static str = "a time span such as \"5min 20s\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let wrong = || {
+            ValueError::new(format!("\"{text}\" is not a time span"))
+                .help("write it as in systemd.time(7): \"100ms\", \"5min 20s\", \"infinity\", or a number of seconds")
+        };
+        if text.trim() == "infinity" {
+            return Ok(Self(None));
+        }
+        let mut rest = text.trim();
+        let mut total: u64 = 0;
+        while !rest.is_empty() {
+            let (amount, after) = number(rest).ok_or_else(wrong)?;
+            let word_end = after.find(|character: char| !character.is_alphabetic()).unwrap_or(after.len());
+            let (word, after) = after.split_at(word_end);
+            let unit = TIME_UNITS.iter().find(|(words, _)| words.contains(&word)).ok_or_else(wrong)?.1;
+            total = amount.times(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+            rest = after.trim_start();
+        }
+        if text.trim().is_empty() { Err(wrong()) } else { Ok(Self(Some(Duration::from_nanos(total)))) }
+    }
+}
+
+/// A decimal number: `whole` and `fraction / scale`.
+struct Decimal {
+    whole: u64,
+    fraction: u64,
+    scale: u64,
+}
+
+impl Decimal {
+    fn times(&self, unit: u64) -> Option<u64> {
+        let fraction = u128::from(self.fraction) * u128::from(unit) / u128::from(self.scale);
+        self.whole.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
+    }
+}
+
+/// Splits a decimal number off, and the blanks after it.
+fn number(text: &str) -> Option<(Decimal, &str)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let (whole, rest) = text.split_at(digits(text));
+    let mut decimal = Decimal { whole: whole.parse().ok()?, fraction: 0, scale: 1 };
+    let mut rest = rest;
+    if let Some(after) = rest.strip_prefix('.') {
+        let (fraction, after) = after.split_at(digits(after));
+        if fraction.is_empty() || fraction.len() > 18 {
+            return None;
+        }
+        decimal.fraction = fraction.parse().ok()?;
+        decimal.scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+        rest = after;
+    }
+    Some((decimal, rest.trim_start()))
+}
+
+/// A number of bytes; `u64::MAX` is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl Written for Bytes {
+    const EXPECTED: &'static str = "a size such as \"256M\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let wrong = || {
+            ValueError::new(format!("\"{text}\" is not a size"))
+                .help("write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"")
+        };
+        if text.trim() == "infinity" {
+            return Ok(Self(u64::MAX));
+        }
+        let (amount, suffix) = number(text.trim()).ok_or_else(wrong)?;
+        let unit: u64 = match suffix {
+            "" | "B" => 1,
+            "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            "T" => 1 << 40,
+            "P" => 1 << 50,
+            "E" => 1 << 60,
+            _ => return Err(wrong()),
+        };
+        amount.times(unit).filter(|bytes| *bytes < u64::MAX).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// A share of one CPU, in microseconds for each second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentage(pub u64);
+
+impl Written for Percentage {
+    const EXPECTED: &'static str = "a share of one CPU such as \"50%\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let wrong = || {
+            ValueError::new(format!("\"{text}\" is not a share of a CPU"))
+                .help("write it with a percent sign: \"50%\" is half a CPU, \"200%\" is two")
+        };
+        let (amount, rest) = number(text.trim()).ok_or_else(wrong)?;
+        let microseconds =
+            amount.times(10_000).filter(|value| rest == "%" && *value > 0).ok_or_else(wrong)?;
+        Ok(Self(microseconds))
+    }
+}
+
+/// A weight from 1 to 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight(pub u64);
+
+impl Written for Weight {
+    const EXPECTED: &'static str = "a weight from 1 to 10000";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text.parse() {
+            Ok(weight @ 1..=10_000) => Ok(Self(weight)),
+            _ => Err(ValueError::new(format!("{text} is not a weight"))
+                .help("weights are numbers from 1 to 10000")),
+        }
+    }
+}
+
+/// How many processes and threads; `u64::MAX` is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskLimit(pub u64);
+
+impl Written for TaskLimit {
+    const EXPECTED: &'static str = "a number of tasks or \"infinity\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text.parse() {
+            _ if text == "infinity" => Ok(Self(u64::MAX)),
+            Ok(tasks @ 1..=4_194_304) => Ok(Self(tasks)),
+            _ => Err(ValueError::new(format!("\"{text}\" is not a number of tasks"))
+                .help("write a number from 1 to 4194304, or \"infinity\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_spans_are_those_of_systemd() {
+        for (text, milliseconds) in [
+            ("90", 90_000),
+            ("100ms", 100),
+            ("5min 20s", 320_000),
+            ("1h30min", 5_400_000),
+            ("1.5", 1_500),
+            ("2 days", 172_800_000),
+            (" 3 s ", 3_000),
+            ("0", 0),
+            ("1M", 2_629_800_000),
+        ] {
+            assert_eq!(TimeSpan::read(text).unwrap().0, Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        assert_eq!(TimeSpan::read("infinity").unwrap().0, None);
+        for text in ["", "s", "5 parsecs", "-1", "1.", "5s 3x", "99999999999y", "é"] {
+            assert!(TimeSpan::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in
+            [("256M", 256 << 20), ("1.5K", 1536), ("0", 0), ("4096", 4096), ("infinity", u64::MAX)]
+        {
+            assert_eq!(Bytes::read(text).unwrap().0, bytes, "{text}");
+        }
+        for text in ["", "256MB", "256m", "50%", "-1", "17E", "K"] {
+            assert!(Bytes::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_and_weights_have_bounds() {
+        assert_eq!(Percentage::read("50%").unwrap().0, 500_000);
+        assert_eq!(Percentage::read("150%").unwrap().0, 1_500_000);
+        assert!(Percentage::read("0%").is_err() && Percentage::read("50").is_err());
+        assert!(Weight::read("100").is_ok() && Weight::read("0").is_err() && Weight::read("10001").is_err());
+        assert_eq!(TaskLimit::read("infinity").unwrap().0, u64::MAX);
+        assert!(TaskLimit::read("0").is_err() && TaskLimit::read("10%").is_err());
+    }
+}
