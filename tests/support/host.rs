@@ -108,7 +108,10 @@ impl Host {
         // The namespace is one of the thread, and a thread that ends cannot leave it changed.
         let connecting = std::thread::spawn(move || {
             use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-            move_into_link_name_space((&namespace).into(), Some(LinkNameSpaceType::Network))?;
+            move_into_link_name_space(
+                std::os::fd::AsFd::as_fd(&namespace),
+                Some(LinkNameSpaceType::Network),
+            )?;
             TcpStream::connect_timeout(&address, Duration::from_secs(30))
         });
         connecting.join().expect("the connecting thread ends")
