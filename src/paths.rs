@@ -67,6 +67,16 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
+    /// Users of the host, passwd(5).
+    pub fn users(&self) -> PathBuf {
+        self.root.join("etc/passwd")
+    }
+
+    /// Groups of the host, group(5).
+    pub fn groups(&self) -> PathBuf {
+        self.root.join("etc/group")
+    }
+
     /// Where the unified control group hierarchy is mounted.
     pub fn control_groups(&self) -> PathBuf {
         self.root.join("sys/fs/cgroup")
