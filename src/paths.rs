@@ -72,6 +72,7 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
+<<<<<<< HEAD
     /// The id of this installation, machine-id(5).
     pub fn machine_id(&self) -> PathBuf {
         self.root.join("etc/machine-id")
@@ -80,6 +81,16 @@ impl Paths {
     /// The id of this boot, random(4).
     pub fn boot_id(&self) -> PathBuf {
         self.root.join("proc/sys/kernel/random/boot_id")
+=======
+    /// Users of the host, passwd(5).
+    pub fn users(&self) -> PathBuf {
+        self.root.join("etc/passwd")
+    }
+
+    /// Groups of the host, group(5).
+    pub fn groups(&self) -> PathBuf {
+        self.root.join("etc/group")
+>>>>>>> socket
     }
 
     /// Where the unified control group hierarchy is mounted.
