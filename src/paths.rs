@@ -72,7 +72,6 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
-<<<<<<< HEAD
     /// The id of this installation, machine-id(5).
     pub fn machine_id(&self) -> PathBuf {
         self.root.join("etc/machine-id")
@@ -81,7 +80,13 @@ impl Paths {
     /// The id of this boot, random(4).
     pub fn boot_id(&self) -> PathBuf {
         self.root.join("proc/sys/kernel/random/boot_id")
-=======
+    }
+
+    /// The host's name servers, resolv.conf(5).
+    pub fn resolver(&self) -> PathBuf {
+        self.root.join("etc/resolv.conf")
+    }
+
     /// Users of the host, passwd(5).
     pub fn users(&self) -> PathBuf {
         self.root.join("etc/passwd")
@@ -90,7 +95,6 @@ impl Paths {
     /// Groups of the host, group(5).
     pub fn groups(&self) -> PathBuf {
         self.root.join("etc/group")
->>>>>>> socket
     }
 
     /// Where the unified control group hierarchy is mounted.
