@@ -25,10 +25,9 @@ pub struct User {
 
 /// Resolves `name`, `uid`, `name:group` or `uid:gid` in the current root; empty is root.
 pub fn resolve(spec: &str) -> Result<User, StepError> {
-    let read = |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
-    lookup(spec, &read("/etc/passwd")?, &read("/etc/group")?)
-        .ok_or(Errno::SRCH)
-        .during(STEP, spec)
+    let read =
+        |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
+    lookup(spec, &read("/etc/passwd")?, &read("/etc/group")?).ok_or(Errno::SRCH).during(STEP, spec)
 }
 
 fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
@@ -61,7 +60,8 @@ fn names(row: &[&str], wanted: &str, id_field: usize) -> bool {
 
 fn memberships(user: Option<&str>, group: &str) -> Vec<u32> {
     let Some(user) = user else { return Vec::new() };
-    let has = |row: &[&str]| row.get(3).is_some_and(|members| members.split(',').any(|member| member == user));
+    let has =
+        |row: &[&str]| row.get(3).is_some_and(|members| members.split(',').any(|member| member == user));
     records(group).filter(|row| has(row)).filter_map(|row| id(row.get(2)?)).collect()
 }
 
@@ -79,13 +79,13 @@ fn id(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/false\n1000:x:7:7::/:\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/false\n1000:x:7:7::/:\n";
     const GROUP: &str = "root:x:0:\nweb:x:44:\nlog:x:4:syslog,web\nssl:x:50:web\n";
 
     #[test]
     fn names_and_numbers_are_found() {
-        let web =
-            User { uid: 33, gid: 44, groups: vec![4, 50], home: "/var/www".into() };
+        let web = User { uid: 33, gid: 44, groups: vec![4, 50], home: "/var/www".into() };
         assert_eq!(lookup("web", PASSWD, GROUP), Some(web.clone()));
         assert_eq!(lookup("33", PASSWD, GROUP), Some(web));
         let in_log = User { uid: 33, gid: 4, groups: vec![], home: "/var/www".into() };
