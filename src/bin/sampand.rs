@@ -54,7 +54,7 @@ async fn serve(descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>)
     let systemd = Systemd::connect().await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {
-        store: Store::open(&paths)?,
+        store: Store::create(&paths)?,
         systemd: systemd.clone(),
         service: service.clone(),
         launcher: Launcher::load(&paths.helper("sampan-launch"))?,
