@@ -8,6 +8,7 @@ pub mod mount;
 pub mod namespace;
 pub mod pidfd;
 pub mod process;
+pub mod readiness;
 pub mod seccomp;
 pub mod seccomp_notify;
 pub mod session;
