@@ -18,6 +18,9 @@ pub use super::properties::{DEFAULT_SLICE, ScopeRequest};
 /// Longest wait for systemd, whatever it is asked for.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Our name on the bus, which scopes know as their controller.
+pub const CONTROLLER: &str = "org.sampan1";
+
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
 /// The connection to systemd. Cheap to clone; must be made inside a tokio runtime.
@@ -83,8 +86,7 @@ impl Systemd {
 
     async fn start(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
         let scope = request.name.as_str();
-        let controller = self.connection.unique_name().map(|name| name.to_string()).unwrap_or_default();
-        let properties = properties::of_scope(request, self.process, &controller);
+        let properties = properties::of_scope(request, self.process, CONTROLLER);
         let mut signals = self.hub.watch(scope);
         loop {
             match self.manager.start_transient_unit(scope, "fail", &properties, &[]).await {

@@ -44,6 +44,8 @@ pub(super) struct LiveRun {
     /// The signal whose default action was carried out by SIGKILL, see [`super::stop`].
     pub(super) stood_for: Cell<Option<i32>>,
     pub(super) stop_signal: Cell<i32>,
+    /// systemd has sent the stop signal already.
+    pub(super) signalled: Cell<bool>,
 }
 
 /// A process that cannot be confused with another.
@@ -73,11 +75,17 @@ impl LiveRun {
             cancel: Notify::new(),
             stood_for: Cell::new(None),
             stop_signal: Cell::new(libc::SIGTERM),
+            signalled: Cell::new(false),
         }
     }
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether an earlier manager launched it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.process.get().is_some_and(|process| process.parent == Parent::Predecessor)
     }
 
     /// Kills the process and with it, where it is the first, all of its pid namespace.

@@ -203,6 +203,11 @@ impl Manager {
         self.event(event);
     }
 
+    fn run_in(&self, scope: &str) -> Option<(UnitName, Rc<LiveRun>)> {
+        let run = self.runs.iter().find(|(unit, _)| unit.scope() == scope);
+        run.map(|(unit, live)| (unit.clone(), live.clone()))
+    }
+
     fn is_current(&self, unit: &UnitName, run: u64) -> bool {
         self.runs.get(unit).is_some_and(|live| live.number() == run)
     }
@@ -210,8 +215,14 @@ impl Manager {
     fn take_systemd_event(&mut self, event: SystemdEvent) -> anyhow::Result<()> {
         match event {
             SystemdEvent::RequestStop { scope } => {
-                let unit = self.runs.keys().find(|unit| unit.scope() == scope).cloned();
-                if let Some(unit) = unit {
+                if let Some((unit, _)) = self.run_in(&scope) {
+                    self.event(Event::StopRequested { unit });
+                }
+            }
+            // systemd has sent the stop signal itself; what is left to us is a payload that is deaf to it.
+            SystemdEvent::JobQueued { scope } => {
+                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| live.is_adopted()) {
+                    live.signalled.set(true);
                     self.event(Event::StopRequested { unit });
                 }
             }

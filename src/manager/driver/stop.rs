@@ -25,7 +25,7 @@ impl Manager {
         // The kernel drops a signal to the first process of a pid namespace which has no handler for it,
         // pid_namespaces(7). Outside of a container that signal would have ended the process: so it does here.
         let sent = if handles(process.pid, signal) {
-            send(&process.pidfd, signal)
+            if live.signalled.get() { Ok(()) } else { send(&process.pidfd, signal) }
         } else if self.signal_others(process.pid, signal) {
             Ok(())
         } else {
