@@ -190,7 +190,9 @@ fn candidates(program: &str, path: &str) -> Vec<String> {
     if program.contains('/') {
         return vec![program.to_owned()];
     }
-    path.split(':').map(|directory| format!("{}/{program}", if directory.is_empty() { "." } else { directory })).collect()
+    path.split(':')
+        .map(|directory| format!("{}/{program}", if directory.is_empty() { "." } else { directory }))
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@
 
 use crate::sys::seccomp::Instruction;
 use crate::sys::syscalls::{ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE};
-use libc::{
-    EPERM, SYS_bind, SYS_clone, SYS_ioctl, SYS_personality, SYS_socket, TIOCLINUX, TIOCSTI, c_long,
-};
+use libc::{EPERM, SYS_bind, SYS_clone, SYS_ioctl, SYS_personality, SYS_socket, TIOCLINUX, TIOCSTI, c_long};
 use std::collections::BTreeMap;
 
 /// `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
@@ -128,7 +126,8 @@ fn by_number() -> Vec<Instruction> {
     let mut program = Vec::new();
     for number in 1..=last + 1 {
         if verdict(number) != verdict(number - 1) {
-            let beyond = Instruction { code: JUMP_GREATER_OR_EQUAL, if_true: 1, if_false: 0, operand: number };
+            let beyond =
+                Instruction { code: JUMP_GREATER_OR_EQUAL, if_true: 1, if_false: 0, operand: number };
             program.extend([beyond, give(verdict(number - 1))]);
         }
     }

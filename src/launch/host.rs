@@ -74,7 +74,8 @@ pub fn make(filesystem: &Filesystem) -> io::Result<OwnedFd> {
         fsconfig_set_string(&context, key, value)?;
     }
     fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::from_bits_retain(u32::try_from(bits(&filesystem.attributes)).unwrap_or(0));
+    let attributes =
+        MountAttrFlags::from_bits_retain(u32::try_from(bits(&filesystem.attributes)).unwrap_or(0));
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 

@@ -75,8 +75,7 @@ fn make(inside: u32, outside: IdRange) -> Result<OwnedFd, StepError> {
             exit_now(0)
         }
         Cloned::Parent { pid, pidfd } => {
-            let namespace =
-                write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside));
+            let namespace = write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside));
             pidfd::signal(&pidfd, Signal::KILL).during("map ids", inside)?;
             pidfd::wait(&pidfd).during("map ids", inside)?;
             namespace

@@ -3,8 +3,8 @@
 use super::capability;
 use super::standard::{self, attach};
 use super::step::{
-    Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output,
-    Plan, Step, TextFile,
+    Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges,
+    Output, Plan, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
@@ -52,7 +52,9 @@ pub enum PlanError {
         name: String,
     },
     /// The image wants a working directory that is no absolute path.
-    #[error("{unit}: the image's working directory {path:?} is not absolute; set container.working_directory")]
+    #[error(
+        "{unit}: the image's working directory {path:?} is not absolute; set container.working_directory"
+    )]
     WorkingDirectory {
         /// The unit.
         unit: String,
@@ -90,7 +92,10 @@ pub fn plan(
     let mut host = vec![HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() }];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.push(HostStep::Root { lower: facts.rootfs.clone(), changes: changes(container, facts, &mounts.stands) });
+    host.push(HostStep::Root {
+        lower: facts.rootfs.clone(),
+        changes: changes(container, facts, &mounts.stands),
+    });
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
@@ -205,7 +210,14 @@ struct Mounts {
 }
 
 impl Mounts {
-    fn from_host(&mut self, tree: &str, source: HostTree, attributes: Vec<Attribute>, at: &Path, links: Links) {
+    fn from_host(
+        &mut self,
+        tree: &str,
+        source: HostTree,
+        attributes: Vec<Attribute>,
+        at: &Path,
+        links: Links,
+    ) {
         self.host.push(HostStep::Clone { tree: tree.to_owned(), source, attributes });
         self.placed.push(Step::Attach { tree: tree.to_owned(), target: at.to_owned(), links });
     }
@@ -261,10 +273,10 @@ fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mount
                 mounts.unit_mount(at, mount, HostTree { path: path.clone(), id_base: 0 });
             }
             MountSource::Volume(name) => {
-                let source = facts.volumes.get(name).ok_or_else(|| PlanError::Volume {
-                    unit: unit.name.to_string(),
-                    volume: name.clone(),
-                })?;
+                let source = facts
+                    .volumes
+                    .get(name)
+                    .ok_or_else(|| PlanError::Volume { unit: unit.name.to_string(), volume: name.clone() })?;
                 mounts.unit_mount(at, mount, source.clone());
             }
             MountSource::Tmpfs { size } => mounts.memory(at, mount, *size),
@@ -307,11 +319,7 @@ fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Ve
     if command.is_empty() { Err(PlanError::NoCommand(unit.name.to_string())) } else { Ok(command) }
 }
 
-fn working_directory(
-    unit: &Unit,
-    container: &Container,
-    image: &ImageConfig,
-) -> Result<PathBuf, PlanError> {
+fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
     let path = match (&container.working_directory, image.working_directory.as_str()) {
         (Some(path), _) => path.clone(),
         (None, "") => PathBuf::from("/"),
@@ -319,10 +327,9 @@ fn working_directory(
     };
     match path.is_absolute() {
         true => Ok(path),
-        false => Err(PlanError::WorkingDirectory {
-            unit: unit.name.to_string(),
-            path: path.display().to_string(),
-        }),
+        false => {
+            Err(PlanError::WorkingDirectory { unit: unit.name.to_string(), path: path.display().to_string() })
+        }
     }
 }
 

@@ -139,36 +139,29 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
 /// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere.
 fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
     configure(layers, |context| {
-        for lower in &layers.lower {
-            fsconfig_set_fd(context, "lowerdir+", lower)?;
-        }
-        if let Some(upper) = &layers.upper {
-            fsconfig_set_fd(context, "upperdir", &upper.upper)?;
-            fsconfig_set_fd(context, "workdir", &upper.work)?;
-        }
-        Ok(())
+        layers.lower.iter().try_for_each(|lower| fsconfig_set_fd(context, "lowerdir+", lower))
     })
     .or_else(|_| overlay_by_path(layers))
 }
 
 /// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of
-/// its own. The paths lead through descriptors, for a path can be longer than the 255 bytes of an option.
+/// its own.
 fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
     unshare(&[Namespace::Mount])?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     if let Some(image) = layers.lower.first() {
         move_mount(image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     }
-    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     configure(layers, |context| {
-        let lower: Vec<_> = layers.lower.iter().map(path).collect();
-        fsconfig_set_string(context, "lowerdir", lower.join(":"))?;
-        if let Some(upper) = &layers.upper {
-            fsconfig_set_string(context, "upperdir", path(&upper.upper))?;
-            fsconfig_set_string(context, "workdir", path(&upper.work))?;
-        }
-        Ok(())
+        let lower: Vec<_> = layers.lower.iter().map(path_of).collect();
+        fsconfig_set_string(context, "lowerdir", lower.join(":"))
     })
+}
+
+/// A path that leads through a descriptor: it fits the 255 bytes of an option, and the container, which sees the
+/// options in `/proc/self/mountinfo`, learns nothing of the host.
+fn path_of(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
 fn configure(
@@ -178,6 +171,10 @@ fn configure(
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", "sampan")?;
     set_layers(&context)?;
+    if let Some(upper) = &layers.upper {
+        fsconfig_set_string(&context, "upperdir", path_of(&upper.upper))?;
+        fsconfig_set_string(&context, "workdir", path_of(&upper.work))?;
+    }
     // The tree comes from strangers: nothing in it may redirect a lookup or borrow another file's data.
     fsconfig_set_string(&context, "redirect_dir", "nofollow")?;
     fsconfig_set_string(&context, "metacopy", "off")?;

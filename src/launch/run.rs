@@ -152,4 +152,3 @@ fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Resu
     let control = control.try_clone().during("execute", "control socket")?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }
-

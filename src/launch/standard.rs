@@ -54,7 +54,11 @@ pub fn attach(tree: &str, target: &str) -> Step {
 
 /// An empty directory that cannot be written, to hide another.
 pub fn nothing() -> Filesystem {
-    filesystem("tmpfs", &[("mode", "0555"), ("nr_blocks", "1")], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())
+    filesystem(
+        "tmpfs",
+        &[("mode", "0555"), ("nr_blocks", "1")],
+        &[&CLOSED[..], &[Attribute::ReadOnly]].concat(),
+    )
 }
 
 /// A small file system in memory for descriptors of ours.

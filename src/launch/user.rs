@@ -25,10 +25,9 @@ pub struct User {
 
 /// Resolves `name`, `uid`, `name:group` or `uid:gid` in the current root; empty is root.
 pub fn resolve(spec: &str) -> Result<User, StepError> {
-    let read = |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
-    lookup(spec, &read("/etc/passwd")?, &read("/etc/group")?)
-        .ok_or(Errno::SRCH)
-        .during(STEP, spec)
+    let read =
+        |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
+    lookup(spec, &read("/etc/passwd")?, &read("/etc/group")?).ok_or(Errno::SRCH).during(STEP, spec)
 }
 
 fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
@@ -40,13 +39,17 @@ fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
     let row = records(passwd).find(|row| names(row, name, 2));
     let uid = row.as_ref().map_or_else(|| id(name), |row| id(row.get(2)?))?;
     let primary = row.as_ref().and_then(|row| id(row.get(3)?)).unwrap_or(0);
-    let (gid, groups) = match group_name {
+    let (gid, mut groups) = match group_name {
         Some(group_name) => {
             let row = records(group).find(|row| names(row, group_name, 2));
             (row.map_or_else(|| id(group_name), |row| id(row.get(2)?))?, Vec::new())
         }
         None => (primary, memberships(row.as_ref().and_then(|row| row.first().copied()), group)),
     };
+    // As initgroups(3): a program that gives up its group keeps what was denied to that group denied.
+    if !groups.contains(&gid) {
+        groups.push(gid);
+    }
     let home = row.as_ref().and_then(|row| row.get(5)).filter(|home| home.starts_with('/'));
     Some(User { uid, gid, groups, home: home.copied().unwrap_or("/").to_owned() })
 }
@@ -61,7 +64,8 @@ fn names(row: &[&str], wanted: &str, id_field: usize) -> bool {
 
 fn memberships(user: Option<&str>, group: &str) -> Vec<u32> {
     let Some(user) = user else { return Vec::new() };
-    let has = |row: &[&str]| row.get(3).is_some_and(|members| members.split(',').any(|member| member == user));
+    let has =
+        |row: &[&str]| row.get(3).is_some_and(|members| members.split(',').any(|member| member == user));
     records(group).filter(|row| has(row)).filter_map(|row| id(row.get(2)?)).collect()
 }
 
@@ -79,16 +83,16 @@ fn id(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/false\n1000:x:7:7::/:\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/false\n1000:x:7:7::/:\n";
     const GROUP: &str = "root:x:0:\nweb:x:44:\nlog:x:4:syslog,web\nssl:x:50:web\n";
 
     #[test]
     fn names_and_numbers_are_found() {
-        let web =
-            User { uid: 33, gid: 44, groups: vec![4, 50], home: "/var/www".into() };
+        let web = User { uid: 33, gid: 44, groups: vec![4, 50, 44], home: "/var/www".into() };
         assert_eq!(lookup("web", PASSWD, GROUP), Some(web.clone()));
         assert_eq!(lookup("33", PASSWD, GROUP), Some(web));
-        let in_log = User { uid: 33, gid: 4, groups: vec![], home: "/var/www".into() };
+        let in_log = User { uid: 33, gid: 4, groups: vec![4], home: "/var/www".into() };
         assert_eq!(lookup("web:log", PASSWD, GROUP), Some(in_log));
         assert_eq!(lookup("", PASSWD, GROUP).unwrap().home, "/root");
         assert_eq!(lookup("", "", "").unwrap().uid, 0);
