@@ -122,7 +122,7 @@ fn mounts_are_ours_only() {
 #[test]
 fn descriptors_are_exact() {
     let mut rig = Rig::new();
-    rig.script("ls /proc/1/fd");
+    rig.script("ls /proc/1/fd; true");
     assert_eq!(rig.run().printed(), "0\n1\n2\n");
 }
 
