@@ -32,15 +32,15 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// What came with the plan.
 #[derive(Debug)]
-pub struct Passed {
-    /// Where to report.
-    pub control: OwnedFd,
+pub struct Passed<'launch> {
+    /// Where to report; lies out of the way.
+    pub control: &'launch OwnedFd,
     /// Sockets in the order of the plan.
     pub sockets: Vec<OwnedFd>,
 }
 
 /// Becomes the payload. Returns only on failure.
-pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed) -> Result<(), StepError> {
+pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed<'_>) -> Result<(), StepError> {
     if let Output::Journal { identifier, unit } = &plan.output {
         let socket = trees.take("journal")?;
         let stream = journal::open(&socket, identifier, unit).during("connect to journal", identifier)?;
@@ -52,7 +52,7 @@ pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed) -> Resul
 }
 
 /// The same where the container runs already.
-pub fn join_payload(plan: &Execute, passed: Passed) -> Result<(), StepError> {
+pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
     enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
     let user = user::resolve(&plan.user)?;
     let environment = environment(plan, &user);
@@ -61,7 +61,7 @@ pub fn join_payload(plan: &Execute, passed: Passed) -> Result<(), StepError> {
     session::reset_signals();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
-    drop_privileges(plan, &user, &passed.control)?;
+    drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
 }
 

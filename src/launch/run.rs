@@ -104,7 +104,6 @@ fn first_process(
     channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
     inside::perform(&plan.scoped, &mut trees)?;
-    let control = control.try_clone().during("execute", "control socket")?;
     execute::become_payload(&plan.execute, trees, Passed { control, sockets })
 }
 
@@ -149,6 +148,5 @@ fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Resu
     drop((input, output, error));
     channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
-    let control = control.try_clone().during("execute", "control socket")?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }
