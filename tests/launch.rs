@@ -397,6 +397,36 @@ fn a_program_joins_a_running_container() {
 }
 
 #[test]
+fn a_launch_ends_with_its_manager() {
+    let rig = Rig::new();
+    let process = rig.abandon();
+    assert_eq!(pidfd::wait(&process).unwrap(), Exit::Code(1));
+}
+
+#[test]
+fn limits_of_the_manager_are_not_the_payloads() {
+    let mut rig = Rig::new();
+    rig.script(
+        "ulimit -n; cat /proc/self/oom_score_adj; umask; grep -E '^Sig(Blk|Ign)' /proc/1/status; tty; true",
+    );
+    let outcome = rig.run();
+    assert!(
+        outcome.printed().starts_with("1024\n0\n0022\nSigBlk:\t0000000000000000\n"),
+        "{}",
+        outcome.output
+    );
+}
+
+#[test]
+fn a_node_that_root_makes_cannot_be_opened() {
+    let mut rig = Rig::new();
+    rig.container.security.user_namespace = UserNamespace::Host;
+    rig.script("for at in /dev /tmp /dev/shm; do mknod $at/memory c 1 1 && head -c 1 $at/memory; done; true");
+    let outcome = rig.run();
+    assert_eq!(outcome.printed().matches("memory: Permission denied").count(), 3, "{}", outcome.output);
+}
+
+#[test]
 fn nothing_is_left_on_the_host() {
     let mut rig = Rig::new();
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();

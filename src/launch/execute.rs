@@ -14,7 +14,7 @@ use crate::sys::execute::execute;
 use crate::sys::{seccomp, session};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
@@ -59,6 +59,7 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     session::new_keyring().during("join keyring", "session")?;
     new_session().during("start session", "terminal")?;
     session::reset_signals();
+    limit_descriptors().during("set limits", "RLIMIT_NOFILE")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
     drop_privileges(plan, &user, passed.control)?;
@@ -107,6 +108,15 @@ fn new_session() -> io::Result<()> {
         Ok(()) | Err(Errno::NOTTY | Errno::PERM | Errno::INVAL | Errno::IO) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// systemd's default, whatever the manager has for itself: above 1024 select(2) breaks.
+fn limit_descriptors() -> io::Result<()> {
+    const SOFT: u64 = 1024;
+    const HARD: u64 = 524_288;
+    let maximum = getrlimit(Resource::Nofile).maximum.map_or(HARD, |maximum| maximum.min(HARD));
+    let limit = Rlimit { current: Some(SOFT.min(maximum)), maximum: Some(maximum) };
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Moves sockets to 3 and up, and leaves nothing else open.

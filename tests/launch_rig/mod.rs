@@ -89,21 +89,17 @@ impl Rig {
     }
 
     fn unit(&self) -> Unit {
-        Unit {
-            name: UnitName::parse("web.container").unwrap(),
-            fragment: None,
-            drop_ins: vec![],
-            description: "web".into(),
-            documentation: vec![],
-            dependencies: Dependencies::default(),
-            body: Body::Container(Box::new(self.container.clone())),
-            install: Install::default(),
-        }
+        unit(&self.container)
     }
 
     /// Starts the container; the payload has been executed, or something failed.
     pub fn start(&self, sockets: &[BorrowedFd<'_>]) -> Running {
-        converse(self.launcher.spawn(&self.plan(), sockets).unwrap())
+        self.start_as(&self.plan(), sockets)
+    }
+
+    /// The same by a plan of the test's own.
+    pub fn start_as(&self, plan: &Plan, sockets: &[BorrowedFd<'_>]) -> Running {
+        converse(self.launcher.spawn(plan, sockets).unwrap())
     }
 
     /// Starts the container and waits for its end.
@@ -114,6 +110,21 @@ impl Rig {
     pub fn run_with(&self, sockets: &[BorrowedFd<'_>]) -> Outcome {
         let running = self.start(sockets);
         self.finish(running)
+    }
+
+    /// A launch whose manager goes away before the scope exists; gives the container's first process.
+    pub fn abandon(&self) -> OwnedFd {
+        let mut launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
+        let mut process = None;
+        loop {
+            match next(&launch).unwrap() {
+                (Report::Started { .. }, mut descriptors) => process = descriptors.pop(),
+                (Report::Prepared, _) => break,
+                (report, _) => panic!("{report:?}"),
+            }
+        }
+        launch.process.wait().unwrap();
+        process.unwrap()
     }
 
     /// Runs a command in a running container; its output and exit.
@@ -164,25 +175,31 @@ impl Outcome {
 /// Speaks the manager's part until the payload is executed.
 fn converse(mut launch: Launch) -> Running {
     let (mut process, mut notifier, mut failed) = (None, None, None);
+    while let Some((report, mut descriptors)) = next(&launch) {
+        match report {
+            Report::Started { pid } => {
+                assert!(Path::new(&format!("/proc/{pid}")).exists());
+                process = descriptors.pop();
+            }
+            Report::Prepared => launch.send(&Order::Go).unwrap(),
+            Report::Notifier => notifier = descriptors.pop(),
+            Report::Failed(error) => failed = failed.or(Some(error)),
+        }
+    }
+    launch.process.wait().unwrap();
+    Running { process: process.unwrap_or_else(|| panic!("{failed:?}")), notifier, failed }
+}
+
+fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {
     loop {
         let mut ready = [PollFd::new(&launch.control, PollFlags::IN)];
         let deadline = rustix::time::Timespec::try_from(Duration::from_secs(20)).unwrap();
         assert_ne!(poll(&mut ready, Some(&deadline)).unwrap(), 0, "the launcher says nothing");
         match launch.receive() {
-            Ok(None) => break,
-            Ok(Some((Report::Started { pid: number }, mut descriptors))) => {
-                assert!(std::path::Path::new(&format!("/proc/{number}")).exists());
-                process = descriptors.pop();
-            }
-            Ok(Some((Report::Prepared, _))) => launch.send(&Order::Go).unwrap(),
-            Ok(Some((Report::Notifier, mut descriptors))) => notifier = descriptors.pop(),
-            Ok(Some((Report::Failed(error), _))) => failed = failed.or(Some(error)),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => panic!("{error}"),
+            result => return result.unwrap(),
         }
     }
-    launch.process.wait().unwrap();
-    Running { process: process.unwrap_or_else(|| panic!("{failed:?}")), notifier, failed }
 }
 
 fn make_image(rootfs: &Path) {
@@ -216,6 +233,20 @@ pub fn own(path: &Path) {
     }
 }
 
+/// The unit `web.container`.
+pub fn unit(container: &Container) -> Unit {
+    Unit {
+        name: UnitName::parse("web.container").unwrap(),
+        fragment: None,
+        drop_ins: vec![],
+        description: "web".into(),
+        documentation: vec![],
+        dependencies: Dependencies::default(),
+        body: Body::Container(Box::new(container.clone())),
+        install: Install::default(),
+    }
+}
+
 pub fn socket(pass: Pass) -> Socket {
     Socket {
         listen: Listen::Unix(PathBuf::from("/run/web.sock")),
@@ -228,7 +259,7 @@ pub fn socket(pass: Pass) -> Socket {
     }
 }
 
-fn container() -> Container {
+pub fn container() -> Container {
     Container {
         image: ImageSource::Reference("localhost/web".into()),
         entrypoint: None,
