@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use sampan::launch::plan::Command;
 use sampan::launch::step::HostTree;
 use sampan::sys::pidfd::{self, Exit};
+use sampan::sys::seccomp::{Instruction, install};
 use sampan::unit::model::*;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -394,6 +395,32 @@ fn a_program_joins_a_running_container() {
     assert_eq!(failed.unwrap_err().step, "execute");
     pidfd::signal(&running.process, Signal::TERM).unwrap();
     assert_eq!(rig.finish(running).exit, Exit::Code(0));
+}
+
+/// A kernel whose overlayfs takes no descriptors, as before Linux 6.13: fsconfig(2) with FSCONFIG_SET_FD fails.
+fn refuse_layers_by_descriptor() {
+    let one = |code, if_true, if_false, operand| Instruction { code, if_true, if_false, operand };
+    let program = [
+        one(0x20, 0, 0, 0),
+        one(0x15, 0, 3, 431),
+        one(0x20, 0, 0, 24),
+        one(0x15, 0, 1, 5),
+        one(0x06, 0, 0, 0x0005_0000 | 22),
+        one(0x06, 0, 0, 0x7fff_0000),
+    ];
+    install(&program).unwrap();
+}
+
+#[test]
+fn older_kernels_get_the_same_root() {
+    let mut rig = Rig::new();
+    let by_descriptor =
+        rig.script("echo x > /file; grep -c overlay /proc/self/mountinfo; stat -c %u /bin/busybox").run();
+    refuse_layers_by_descriptor();
+    assert_eq!(rig.run().printed(), by_descriptor.printed());
+    rig.container.root = RootMode::ReadOnly;
+    rig.script("stat -c %u /bin/busybox /proc; touch /x");
+    assert_eq!(rig.run().output, "0\n0\ntouch: /x: Read-only file system\n");
 }
 
 #[test]
