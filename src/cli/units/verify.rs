@@ -1,9 +1,9 @@
 //! `sampanctl verify`: checks unit files and prints everything that is wrong with them.
 
-use super::{FAILURE, print};
+use super::FAILURE;
 use crate::paths::Paths;
 use crate::unit::assemble::assemble;
-use crate::unit::diagnostic::{Diagnostic, Severity};
+use crate::unit::diagnostic::{Diagnostic, Severity, Style};
 use crate::unit::load::{load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
@@ -11,7 +11,7 @@ use crate::unit::search::{Search, drop_ins_in, unit_of_file};
 use crate::unit::specifier::Host;
 use crate::unit::state::sample;
 use clap::Args;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Checks unit files and prints everything that is wrong with them.
@@ -27,14 +27,30 @@ pub struct VerifyArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &VerifyArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let diagnostics = match args.units.as_slice() {
-        [] => everything(paths),
-        units => units.iter().flat_map(|unit| one(unit, paths)).collect(),
-    };
-    print(&diagnostics)?;
-    summary(&diagnostics)?;
+    let diagnostics = check(args, paths);
+    let mut output = io::stderr().lock();
+    let style = if output.is_terminal() { Style::Colored } else { Style::Plain };
+    output.write_all(text(&diagnostics, style).as_bytes())?;
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     Ok(if failed { FAILURE } else { 0 })
+}
+
+/// Everything that is wrong with the units that the arguments name.
+pub fn check(args: &VerifyArgs, paths: &Paths) -> Vec<Diagnostic> {
+    match args.units.as_slice() {
+        [] => everything(paths),
+        units => units.iter().flat_map(|unit| one(unit, paths)).collect(),
+    }
+}
+
+/// The diagnostics with a blank line after each, and how many there are.
+pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&diagnostic.render(style));
+        text.push_str("\n\n");
+    }
+    text + &summary(diagnostics)
 }
 
 /// All units, templates by an instance of each.
@@ -84,14 +100,14 @@ fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     }
 }
 
-fn summary(diagnostics: &[Diagnostic]) -> io::Result<()> {
+fn summary(diagnostics: &[Diagnostic]) -> String {
     let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let words = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    match (errors, warnings) {
-        (0, 0) => Ok(()),
-        (errors, 0) => writeln!(io::stderr(), "\n{}", words(errors, "error")),
-        (0, warnings) => writeln!(io::stderr(), "\n{}", words(warnings, "warning")),
-        _ => writeln!(io::stderr(), "\n{}, {}", words(errors, "error"), words(warnings, "warning")),
-    }
+    let words = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{count} {word}s")),
+    };
+    let counts = [words(count(Severity::Error), "error"), words(count(Severity::Warning), "warning")];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if counts.is_empty() { String::new() } else { format!("{}\n", counts.join(", ")) }
 }

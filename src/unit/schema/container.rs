@@ -12,7 +12,7 @@ use super::parts::{IdleAction, PullPolicy};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainerTable {
-    /// The image: a name in the store, "store:sha256:…" for an image id, or "dir:/…" for a directory of the host.
+    /// The image: a name in the store, "store:sha256:DIGEST" for an image id, or "dir:/PATH" for a directory of the host.
     pub image: Option<Text<ImageSource>>,
     /// When the image is pulled.
     pub pull: Option<PullPolicy>,

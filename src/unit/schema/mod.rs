@@ -103,7 +103,7 @@ pub struct UnitTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionTable {
-    /// A path that exists; with `!` before it, one that does not.
+    /// A path that exists.
     pub path_exists: Option<String>,
     /// A path that is a directory.
     pub path_is_directory: Option<String>,
