@@ -66,12 +66,12 @@ fn what_is_no_text_file_gets_a_clear_error() {
     std::os::unix::fs::symlink("/nowhere/web", path("dangling")).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     for (name, expected) in [
-        ("bytes", "is not valid UTF-8"),
-        ("long", "is longer than 1 MiB, the limit of a unit file"),
-        ("directory", "is a directory, not a unit file"),
-        ("dangling", "is a link to /nowhere/web, which does not exist"),
-        ("fifo", "is not a regular file"),
-        ("missing", "cannot be read: No such file or directory"),
+        ("bytes", "this file is not valid UTF-8"),
+        ("long", "this file is longer than 1 MiB, the limit of a unit file"),
+        ("directory", "this is a directory, not a unit file"),
+        ("dangling", "this is a link to /nowhere/web, which does not exist"),
+        ("fifo", "this is not a regular file"),
+        ("missing", "this file cannot be read: No such file or directory"),
     ] {
         let units = vec![path(name).to_str().unwrap().to_owned()];
         let found = check(&VerifyArgs { units }, &Paths::new(directory.path()));

@@ -218,7 +218,8 @@ fn stray(path: &Path) -> Diagnostic {
         }
         None => "the files of units are named NAME.container.toml and NAME.target.toml".to_owned(),
     };
-    Diagnostic::of_file(Severity::Warning, path, "is not named as a unit, ignoring").with_help(Some(help))
+    Diagnostic::of_file(Severity::Warning, path, "this file is not named as a unit, ignoring")
+        .with_help(Some(help))
 }
 
 /// Takes out `.` and `..` without asking the file system.

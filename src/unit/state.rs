@@ -6,7 +6,7 @@ use super::name::UnitName;
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
 use crate::paths::Paths;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The state of a unit's file, systemctl(1) `is-enabled`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub fn sample(name: &UnitName) -> UnitName {
 
 /// The links in one directory of the search path that enable a unit: those in `.wants/` and `.requires/` of
 /// its name or, for a template, of any instance, and aliases.
-pub fn links_to(search: &Search, directory: &PathBuf, name: &UnitName) -> Vec<PathBuf> {
+pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathBuf> {
     let of_unit =
         |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
     let mut links = Vec::new();

@@ -87,7 +87,7 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
 /// A file anywhere, with the drop-ins beside it.
 fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let Some(name) = unit_of_file(path) else {
-        let message = "is not named as a unit";
+        let message = "this file is not named as a unit";
         let help = "the files of units are named NAME.container.toml and NAME.target.toml";
         return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(help))];
     };

@@ -63,14 +63,7 @@ fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource>
         );
         return None;
     }
-    // An image that is there but wrong has been reported already.
-    if report.tree().find(&["container", "image"]).is_none() {
-        report.error(
-            &["container"],
-            "[container] has no \"image\"",
-            "write image = \"docker.io/library/NAME:TAG\"",
-        );
-    }
+    report.missing(&["container"], "image", "write image = \"docker.io/library/NAME:TAG\"");
     table.image.clone().map(|Text(image)| image)
 }
 
@@ -141,8 +134,7 @@ fn environment_files(table: &ContainerTable, report: &mut Report<'_>) -> Vec<Env
         match AbsolutePath::read(path) {
             Ok(path) => files.push(EnvironmentFile { path: path.0, missing }),
             Err(error) => {
-                let (message, help) = error.parts();
-                report.item_error(&["container", "environment_file"], index, message, help);
+                report.item_error(&["container", "environment_file"], index, error.message(), error.help());
             }
         }
     }

@@ -48,13 +48,7 @@ fn check(name: &str, table: &SocketTable, report: &mut Report<'_>) {
         let help = "LISTEN_FDNAMES takes printable characters but \":\", at most 255";
         report.error(&["socket", name], format!("\"{name}\" cannot name a socket"), help);
     }
-    if report.tree().find(&way("listen")).is_none() {
-        report.error(
-            &["socket", name],
-            format!("[socket.{name}] has no \"listen\""),
-            "write listen = \"[::]:80\"",
-        );
-    }
+    report.missing(&["socket", name], "listen", "write listen = \"[::]:80\"");
     if table.target.is_some() && matches!(table.pass, Some(Text(Pass::Fd))) {
         let message = "\"target\" has no meaning with pass = \"fd\"";
         report.error(&way("target"), message, "leave it out, or use pass = \"swap\"");
