@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::suggest;
-use super::tree::{Mark, Node, Value};
+use super::tree::{FAULTS_MAX, Mark, Node, Value};
 use super::value::ValueError;
 
 /// The tree of a unit and what has been found in it.
@@ -86,6 +86,9 @@ impl<'t> Report<'t> {
 
     /// An empty `help` is none.
     fn push(&mut self, mark: &Mark, severity: Severity, message: impl AsRef<str>, help: impl AsRef<str>) {
+        if self.found.len() >= FAULTS_MAX {
+            return;
+        }
         let help = Some(help).filter(|help| !help.as_ref().is_empty());
         self.found.push(mark.diagnostic(severity, message).with_help(help));
     }

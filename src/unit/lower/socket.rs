@@ -8,12 +8,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 const BACKLOG: u32 = 4096;
+/// One message can pass 253 descriptors, unix(7) `SCM_RIGHTS`.
+const SOCKETS_MAX: usize = 128;
 /// As `SocketMode=` of systemd.socket(5).
 const MODE: u32 = 0o666;
 
 /// The sockets that are whole; what is wrong with the others is reported.
 pub fn lower(tables: &BTreeMap<String, SocketTable>, report: &mut Report<'_>) -> BTreeMap<String, Socket> {
     let mut sockets: BTreeMap<String, Socket> = BTreeMap::new();
+    if tables.len() > SOCKETS_MAX {
+        let message = format!("a unit cannot have more than {SOCKETS_MAX} sockets");
+        report.error(&["socket"], message, "spread them over several units");
+        return sockets;
+    }
     for (name, table) in tables {
         check(name, table, report);
         let Some(socket) = socket(table) else { continue };
