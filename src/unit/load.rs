@@ -83,6 +83,7 @@ pub fn load_all(paths: &Paths) -> Catalog {
         catalog.units.extend(reading.loaded.map(|loaded| (reading.name, loaded)));
     }
     finish(&mut catalog);
+    catalog.diagnostics.sort_by_cached_key(|fault| (fault.path.clone(), fault.line(), fault.column()));
     catalog
 }
 

@@ -91,6 +91,9 @@ impl Search {
         if target == Path::new("/dev/null") {
             return Some(Found::Masked(path.to_owned()));
         }
+        if target.symlink_metadata().is_err() {
+            return Some(Found::Dangling { link: path.to_owned(), target });
+        }
         let inside =
             target.parent().is_some_and(|parent| self.directories.iter().any(|known| known == parent));
         if inside && let Some(other) = unit_of_file(&target) {

@@ -1,6 +1,6 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
-use super::load::{Loaded, load_one};
+use super::load::{DEFAULT_TARGET, Loaded, load_one};
 use super::model::Install;
 use super::name::UnitName;
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
@@ -65,6 +65,9 @@ impl fmt::Display for FileState {
 /// The state of a unit's file; `None` when there is no such unit.
 pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
     let search = Search::new(paths);
+    if name.as_str() == DEFAULT_TARGET && search.find(name).is_none() {
+        return Some(FileState::Static);
+    }
     let linked = match search.find(name)? {
         Found::Masked(path) if path.starts_with(paths.runtime()) => return Some(FileState::MaskedRuntime),
         Found::Masked(_) => return Some(FileState::Masked),

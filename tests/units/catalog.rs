@@ -181,6 +181,7 @@ fn masks_aliases_and_links_are_told_apart() {
         .link("etc/sampan/units/loop.container.toml", "loop2.container.toml")
         .link("etc/sampan/units/loop2.container.toml", "loop.container.toml")
         .link("etc/sampan/units/lost.container.toml", "/srv/lost.toml")
+        .link("etc/sampan/units/stale.container.toml", "removed.container.toml")
         .write("srv/units/my.toml", WEB)
         .link("etc/sampan/units/my.container.toml", "/srv/units/my.toml")
         .write(
@@ -197,7 +198,7 @@ fn masks_aliases_and_links_are_told_apart() {
         good(&catalog, "my.container").fragment.as_deref(),
         Some(&*host.root().join("srv/units/my.toml"))
     );
-    for bad in ["loop.container", "lost.container"] {
+    for bad in ["loop.container", "lost.container", "stale.container"] {
         assert!(matches!(catalog.find(&name(bad)), Some(Loaded::Bad(_))), "{bad}");
     }
 }

@@ -141,6 +141,7 @@ fn a_unit_with_nothing_to_install_is_static() {
         ("all.target", "indirect"),
         ("my.container", "linked"),
         ("x.container", "not-found"),
+        ("default.target", "static"),
     ] {
         assert_eq!(word(&host, unit), expected, "{unit}");
     }

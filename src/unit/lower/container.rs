@@ -1,6 +1,5 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
-use super::{mount, socket};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Resources, RestartPolicy, Security, ServiceType,
     StartLimit, StartOn,
@@ -22,8 +21,6 @@ pub fn lower(name: &UnitName, file: &ContainerFile, report: &mut Report<'_>) -> 
     let table = &file.container;
     contradictions(file, report);
     let environment_file = environment_files(table, report);
-    let sockets = socket::lower(&file.socket, report);
-    let mounts = mount::lower(&file.mount, report);
     let image = image(table, report)?;
     Some(Container {
         image,
