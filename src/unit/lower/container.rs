@@ -1,13 +1,15 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Resources, RestartPolicy, Security, ServiceType,
-    StartLimit, StartOn,
+    Container, EnvironmentFile, IfMissing, ImageSource, Mount, Resources, RestartPolicy, Security,
+    ServiceType, Socket, StartLimit, StartOn,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const RESTART_DELAY: Duration = Duration::from_millis(100);
@@ -17,7 +19,13 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 const HOSTNAME_MAX: usize = 64;
 
 /// `None` when there is no image; what else is wrong is only reported.
-pub fn lower(name: &UnitName, file: &ContainerFile, report: &mut Report<'_>) -> Option<Container> {
+pub fn lower(
+    name: &UnitName,
+    file: &ContainerFile,
+    sockets: BTreeMap<String, Socket>,
+    mounts: BTreeMap<PathBuf, Mount>,
+    report: &mut Report<'_>,
+) -> Option<Container> {
     let table = &file.container;
     contradictions(file, report);
     let environment_file = environment_files(table, report);

@@ -89,7 +89,7 @@ pub enum ReadyOn {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketTable {
-    /// The address on the host: "0.0.0.0:80", "[::]:80" for v6 and v4, "80" for the same, "/run/web.sock" or "@name".
+    /// The address on the host: "0.0.0.0:80", "80" for every address of v6 and v4, "/run/web.sock" or "@name".
     pub listen: Option<Text<Listen>>,
     /// How the container gets the socket: "swap" in place of the one that the server binds, or "fd" by LISTEN_FDS.
     pub pass: Option<Text<Pass>>,

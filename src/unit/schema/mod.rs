@@ -1,7 +1,7 @@
 //! A unit file as it is written: every table and key, with the sentence that the manual says about it.
 //!
 //! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
-//! checked by [`super::check`].
+//! checked by [`super::lower`].
 
 mod container;
 mod parts;

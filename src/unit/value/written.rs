@@ -61,7 +61,7 @@ impl ValueError {
 }
 
 impl fmt::Display for ValueError {
-    /// The help is the second line, as [`super::decode`] reads it.
+    /// The help is the second line, as [`crate::unit::decode`] reads it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message.replace('\n', "\\n"))?;
         match &self.help {
