@@ -137,6 +137,8 @@ impl From<Unreadable> for Diagnostic {
     }
 }
 
+impl std::error::Error for Diagnostic {}
+
 impl fmt::Display for Diagnostic {
     /// One line, for logs: `/etc/…/web.container.toml:3:1: unknown key "imgae" (did you mean "image"?)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use super::FAILURE;
 use crate::paths::Paths;
 use crate::unit::assemble::assemble;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
-use crate::unit::load::{load_all, load_one};
+use crate::unit::load::{Catalog, Loaded, load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Search, drop_ins_in, unit_of_file};
@@ -55,7 +55,9 @@ pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
 
 /// All units, templates by an instance of each.
 fn everything(paths: &Paths) -> Vec<Diagnostic> {
-    let mut diagnostics = load_all(paths).diagnostics;
+    let catalog = load_all(paths);
+    let mut diagnostics = catalog.diagnostics.clone();
+    diagnostics.extend(unmet(&catalog));
     let names = Search::new(paths).names(&mut Vec::new());
     for name in names.iter().filter(|name| name.is_template()) {
         diagnostics.extend(load_one(paths, &sample(name)).diagnostics);
@@ -67,6 +69,22 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
         new
     });
     diagnostics
+}
+
+/// What could never start, since something that it needs does not exist.
+fn unmet(catalog: &Catalog) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for loaded in catalog.units.values() {
+        let Loaded::Good(unit) = loaded else { continue };
+        for needed in unit.dependencies.requires.union(&unit.dependencies.binds_to) {
+            if catalog.find(needed).is_none() {
+                let path = unit.fragment.clone().unwrap_or_else(|| unit.name.file_name().into());
+                let message = format!("{} requires {needed}, which does not exist", unit.name);
+                found.push(Diagnostic::of_file(Severity::Warning, &path, message));
+            }
+        }
+    }
+    found
 }
 
 /// A word with a slash, or one that ends in `.toml`, is a file; any other is the name of a unit.
