@@ -27,12 +27,15 @@ enum Verb {
     Unmask(enable::EnableArgs),
     IsEnabled(enable::EnableArgs),
     ListUnitFiles(list_unit_files::ListUnitFilesArgs),
+    #[command(flatten)]
+    Image(sampan::cli::images::ImageVerb),
 }
 
 fn main() -> ExitCode {
     let command = Command::parse();
     let paths = Paths::new(&command.root);
     let result = match &command.verb {
+        Verb::Image(_) => { let Verb::Image(verb) = command.verb else { unreachable!() }; return match sampan::cli::images::run(verb, &paths) { Ok(s) => ExitCode::from(s), Err(e) => { eprintln!("{e:#}"); ExitCode::FAILURE } } }
         Verb::Verify(args) => verify::run(args, &paths),
         Verb::Schema(args) => schema::run(args, &paths),
         Verb::Cat(args) => cat::run(args, &paths),

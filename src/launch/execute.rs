@@ -14,7 +14,7 @@ use crate::sys::execute::execute;
 use crate::sys::{seccomp, session};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
@@ -32,15 +32,15 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// What came with the plan.
 #[derive(Debug)]
-pub struct Passed {
-    /// Where to report.
-    pub control: OwnedFd,
+pub struct Passed<'launch> {
+    /// Where to report; lies out of the way.
+    pub control: &'launch OwnedFd,
     /// Sockets in the order of the plan.
     pub sockets: Vec<OwnedFd>,
 }
 
 /// Becomes the payload. Returns only on failure.
-pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed) -> Result<(), StepError> {
+pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed<'_>) -> Result<(), StepError> {
     if let Output::Journal { identifier, unit } = &plan.output {
         let socket = trees.take("journal")?;
         let stream = journal::open(&socket, identifier, unit).during("connect to journal", identifier)?;
@@ -52,16 +52,17 @@ pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed) -> Resul
 }
 
 /// The same where the container runs already.
-pub fn join_payload(plan: &Execute, passed: Passed) -> Result<(), StepError> {
+pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
     enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
     let user = user::resolve(&plan.user)?;
     let environment = environment(plan, &user);
     session::new_keyring().during("join keyring", "session")?;
     new_session().during("start session", "terminal")?;
     session::reset_signals();
+    limit_descriptors().during("set limits", "RLIMIT_NOFILE")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
-    drop_privileges(plan, &user, &passed.control)?;
+    drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
 }
 
@@ -107,6 +108,15 @@ fn new_session() -> io::Result<()> {
         Ok(()) | Err(Errno::NOTTY | Errno::PERM | Errno::INVAL | Errno::IO) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// systemd's default, whatever the manager has for itself: above 1024 select(2) breaks.
+fn limit_descriptors() -> io::Result<()> {
+    const SOFT: u64 = 1024;
+    const HARD: u64 = 524_288;
+    let maximum = getrlimit(Resource::Nofile).maximum.map_or(HARD, |maximum| maximum.min(HARD));
+    let limit = Rlimit { current: Some(SOFT.min(maximum)), maximum: Some(maximum) };
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Moves sockets to 3 and up, and leaves nothing else open.

@@ -5,8 +5,10 @@
 //! then use clone(2), whose flags can.
 
 use crate::sys::seccomp::Instruction;
-use crate::sys::syscalls::{ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE};
-use libc::{EPERM, SYS_bind, SYS_clone, SYS_ioctl, SYS_personality, SYS_socket, TIOCLINUX, TIOCSTI, c_long};
+use crate::sys::syscalls::{
+    AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, ENOSYS, EPERM, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone,
+    SYS_ioctl, SYS_personality, SYS_socket, TIOCLINUX, TIOCSTI, c_long,
+};
 use std::collections::BTreeMap;
 
 /// `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
@@ -26,7 +28,7 @@ const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const ASK: u32 = 0x7fc0_0000;
 const REFUSE: u32 = ERRNO | EPERM as u32;
-const UNKNOWN: u32 = ERRNO | libc::ENOSYS as u32;
+const UNKNOWN: u32 = ERRNO | ENOSYS as u32;
 
 #[cfg(target_arch = "x86_64")]
 const NATIVE: u32 = 0xc000_003e;
@@ -36,7 +38,7 @@ const NATIVE: u32 = 0xc000_00b7;
 /// `CLONE_NEW*` in the flags of clone(2).
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 /// `AF_ALG` (page-cache writes through splice(2)) and `AF_VSOCK` (the hypervisor is no peer of a container).
-const FAMILIES: [u32; 2] = [libc::AF_ALG as u32, libc::AF_VSOCK as u32];
+const FAMILIES: [u32; 2] = [AF_ALG as u32, AF_VSOCK as u32];
 /// Input forged on a terminal. The kernel looks at 32 bits of the request only, and so do we.
 const REQUESTS: [u32; 2] = [TIOCSTI as u32, TIOCLINUX as u32];
 /// PER_LINUX, PER_LINUX32, both with UNAME26, and the query.

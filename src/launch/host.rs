@@ -23,20 +23,18 @@ use std::os::fd::{AsFd, OwnedFd};
 pub enum Handover {
     /// The user namespace has its id maps.
     Mapped,
-    /// Beside it: one descriptor for each name.
-    Trees(Vec<String>),
+    /// Beside it: the tree of this name.
+    Tree(String),
 }
 
-/// Performs all steps. Small trees are collected and handed over with the root.
+/// Performs all steps, handing over each tree as soon as it is made.
 pub fn perform(steps: &[HostStep], maps: &mut Maps, container: &OwnedFd) -> Result<(), StepError> {
-    let (mut names, mut trees) = (Vec::new(), Vec::new());
     for step in steps {
         let (name, tree) = perform_one(step, maps)?;
-        names.push(name.to_owned());
-        trees.push(tree);
+        let handover = Handover::Tree(name.to_owned());
+        channel::send(container, &handover, &[tree.as_fd()]).during("hand over", name)?;
     }
-    let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
-    channel::send(container, &Handover::Trees(names), &trees).during("hand over", "trees")
+    Ok(())
 }
 
 fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step str, OwnedFd), StepError> {

@@ -29,12 +29,23 @@ pub fn write(pid: u32, inside: u32, outside: IdRange) -> Result<(), StepError> {
 pub struct Maps {
     container: Option<(u32, IdRange)>,
     made: Vec<(u32, OwnedFd)>,
+    lenders: Vec<OwnedFd>,
+}
+
+impl Drop for Maps {
+    /// A process takes a while to end, and nobody needs to wait for these before the container goes on.
+    fn drop(&mut self) {
+        for lender in &self.lenders {
+            // Should one linger nevertheless, it ends with this process.
+            let _ = pidfd::wait(lender);
+        }
+    }
 }
 
 impl Maps {
     /// For a container whose first process has this number on the host.
     pub fn new(pid: u32, ids: Option<IdRange>) -> Self {
-        Self { container: ids.map(|ids| (pid, ids)), made: Vec::new() }
+        Self { container: ids.map(|ids| (pid, ids)), made: Vec::new(), lenders: Vec::new() }
     }
 
     /// The id of the host that an id of a tree appears as.
@@ -53,7 +64,11 @@ impl Maps {
             let namespace = match self.container {
                 // The container's own namespace maps from 0.
                 Some((pid, _)) if tree_base == 0 => open(pid).during("map ids", pid)?,
-                _ => make(tree_base, range)?,
+                _ => {
+                    let (namespace, lender) = make(tree_base, range)?;
+                    self.lenders.push(lender);
+                    namespace
+                }
             };
             self.made.push((tree_base, namespace));
         }
@@ -65,8 +80,9 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(File::open(format!("/proc/{pid}/ns/user"))?.into())
 }
 
-/// A namespace needs a process to be made and to be mapped, but lives on by its descriptor.
-fn make(inside: u32, outside: IdRange) -> Result<OwnedFd, StepError> {
+/// A namespace needs a process to be made and to be mapped, but lives on by its descriptor. Gives that process,
+/// which is about to end, too.
+fn make(inside: u32, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
     match clone_process(NewNamespaces::USER, Parent::Caller).during("map ids", inside)? {
         Cloned::Child => {
             // Should the launcher die now, nobody else would end this one.
@@ -77,8 +93,7 @@ fn make(inside: u32, outside: IdRange) -> Result<OwnedFd, StepError> {
         Cloned::Parent { pid, pidfd } => {
             let namespace = write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside));
             pidfd::signal(&pidfd, Signal::KILL).during("map ids", inside)?;
-            pidfd::wait(&pidfd).during("map ids", inside)?;
-            namespace
+            Ok((namespace?, pidfd))
         }
     }
 }

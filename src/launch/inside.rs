@@ -41,7 +41,9 @@ impl Trees {
                 return Ok(tree);
             }
             match channel::receive(&self.outside).during("take over", name)? {
-                Some((Handover::Trees(names), trees)) => self.trees.extend(names.into_iter().zip(trees)),
+                Some((Handover::Tree(name), tree)) => {
+                    self.trees.extend(tree.into_iter().map(|tree| (name.clone(), tree)));
+                }
                 Some((Handover::Mapped, _)) => {}
                 None => return Err(Errno::CONNRESET).during("take over", name),
             }

@@ -89,13 +89,13 @@ pub fn plan(
     facts: &HostFacts,
 ) -> Result<Plan, PlanError> {
     let mounts = mounts(unit, container, facts)?;
-    let mut host = vec![HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() }];
+    // The root comes first: the container waits for it longest.
+    let root =
+        HostStep::Root { lower: facts.rootfs.clone(), changes: changes(container, facts, &mounts.stands) };
+    let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.push(HostStep::Root {
-        lower: facts.rootfs.clone(),
-        changes: changes(container, facts, &mounts.stands),
-    });
+    host.push(HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() });
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
@@ -210,7 +210,7 @@ struct Mounts {
 }
 
 impl Mounts {
-    fn from_host(
+    fn add_host(
         &mut self,
         tree: &str,
         source: HostTree,
@@ -235,7 +235,7 @@ impl Mounts {
         let mut attributes = vec![Attribute::NoDevices];
         attributes.extend((mount.access == MountAccess::ReadOnly).then_some(Attribute::ReadOnly));
         let tree = at.display().to_string();
-        self.from_host(&tree, source, attributes, at, Links::Follow);
+        self.add_host(&tree, source, attributes, at, Links::Follow);
         self.stands.push(at.to_owned());
     }
 
@@ -260,11 +260,11 @@ fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mount
         mounts.placed.push(attach("host", NOTIFY_DIRECTORY));
         mounts.stands.push(NOTIFY_DIRECTORY.into());
         let source = HostTree { path: path.clone(), id_base: 0 };
-        mounts.from_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
+        mounts.add_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
     }
     if let (NetworkMode::Host, Some(path)) = (container.network, &facts.resolver) {
         let source = HostTree { path: path.clone(), id_base: 0 };
-        mounts.from_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
+        mounts.add_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
     }
     // Sorted by path: what is above comes first.
     for (at, mount) in &container.mounts {

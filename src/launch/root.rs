@@ -14,21 +14,21 @@ use rustix::mount::{
 };
 use rustix::process::{Gid, Uid};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 const STEP: &str = "mount root";
 
-/// The directories of an overlay. Upper and work are on the host, in the container's ids.
+/// What an overlay is made of. All but the image are directories of the host, in the container's ids, and are
+/// opened late: overlayfs takes them only from the mount namespace that its maker is in by then.
 struct Layers {
-    lower: Vec<OwnedFd>,
-    upper: Option<Upper>,
+    image: OwnedFd,
+    rest: Rest,
 }
 
-struct Upper {
-    upper: OwnedFd,
-    work: OwnedFd,
-    durability: Durability,
+enum Rest {
+    Stand(PathBuf),
+    Upper { upper: PathBuf, work: PathBuf, durability: Durability },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,24 +40,19 @@ enum Durability {
 
 /// Mounts the root file system of a container.
 pub fn mount(lower: &HostTree, changes: &Changes, maps: &mut Maps) -> Result<OwnedFd, StepError> {
-    let mut layers = Layers { lower: Vec::new(), upper: None };
-    match changes {
+    let image = clone_tree(&lower.path, lower.id_base, maps)?;
+    let rest = match changes {
         Changes::Discard(directory) => {
             clear(directory).during_path("discard changes", directory)?;
-            layers.upper = Some(upper(directory, lower, maps, Durability::Volatile)?);
+            upper(directory, lower, maps, Durability::Volatile)?
         }
-        Changes::Keep(directory) => {
-            layers.upper = Some(upper(directory, lower, maps, Durability::Durable)?);
+        Changes::Keep(directory) => upper(directory, lower, maps, Durability::Durable)?,
+        Changes::Refuse { directory, directories, files } => {
+            stand(directory, directories, files, maps.outside(0, 0)).during_path(STEP, directory)?;
+            Rest::Stand(directory.clone())
         }
-        Changes::Refuse { .. } => {}
-    }
-    let tree = clone_tree(&lower.path, lower.id_base, maps)?;
-    layers.lower.push(tree);
-    if let Changes::Refuse { directory, directories, files } = changes {
-        let stand = stand(directory, directories, files, maps).during_path(STEP, directory)?;
-        layers.lower.push(stand);
-    }
-    overlay(&layers).during_path(STEP, &lower.path)
+    };
+    overlay(&Layers { image, rest }).during_path(STEP, &lower.path)
 }
 
 fn clone_tree(path: &Path, id_base: u32, maps: &mut Maps) -> Result<OwnedFd, StepError> {
@@ -77,12 +72,7 @@ fn clear(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn upper(
-    directory: &Path,
-    lower: &HostTree,
-    maps: &Maps,
-    durability: Durability,
-) -> Result<Upper, StepError> {
+fn upper(directory: &Path, lower: &HostTree, maps: &Maps, durability: Durability) -> Result<Rest, StepError> {
     let (upper, work) = (directory.join("upper"), directory.join("work"));
     std::fs::create_dir_all(&work).during_path(STEP, &work)?;
     if !upper.exists() {
@@ -94,8 +84,7 @@ fn upper(
         chown(&upper, Some(owner), Some(group)).during_path(STEP, &upper)?;
         chmod(&upper, Mode::from_raw_mode(like.st_mode)).during_path(STEP, &upper)?;
     }
-    let open = |path: &Path| directory_at(path).during_path(STEP, path);
-    Ok(Upper { upper: open(&upper)?, work: open(&work)?, durability })
+    Ok(Rest::Upper { upper, work, durability })
 }
 
 fn directory_at(path: &Path) -> io::Result<OwnedFd> {
@@ -103,12 +92,7 @@ fn directory_at(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Where the root cannot be written, mounts still need something to stand on.
-fn stand(
-    directory: &Path,
-    directories: &[std::path::PathBuf],
-    files: &[TextFile],
-    maps: &Maps,
-) -> io::Result<OwnedFd> {
+fn stand(directory: &Path, directories: &[PathBuf], files: &[TextFile], owner: u32) -> io::Result<()> {
     let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
     clear(directory)?;
     std::fs::create_dir_all(directory)?;
@@ -120,8 +104,7 @@ fn stand(
         std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
         std::fs::write(&path, &file.text)?;
     }
-    own(directory, maps.outside(0, 0))?;
-    directory_at(directory)
+    own(directory, owner)
 }
 
 fn own(path: &Path, id: u32) -> io::Result<()> {
@@ -138,56 +121,58 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
 
 /// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere.
 fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
-    configure(layers, |context| {
-        for lower in &layers.lower {
-            fsconfig_set_fd(context, "lowerdir+", lower)?;
-        }
-        if let Some(upper) = &layers.upper {
-            fsconfig_set_fd(context, "upperdir", &upper.upper)?;
-            fsconfig_set_fd(context, "workdir", &upper.work)?;
-        }
-        Ok(())
+    configure(layers, |context, lower| {
+        lower.iter().try_for_each(|lower| fsconfig_set_fd(context, "lowerdir+", lower))
     })
     .or_else(|_| overlay_by_path(layers))
 }
 
 /// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of
-/// its own. The paths lead through descriptors, for a path can be longer than the 255 bytes of an option.
+/// its own.
 fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
     unshare(&[Namespace::Mount])?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    if let Some(image) = layers.lower.first() {
-        move_mount(image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    }
-    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    configure(layers, |context| {
-        let lower: Vec<_> = layers.lower.iter().map(path).collect();
-        fsconfig_set_string(context, "lowerdir", lower.join(":"))?;
-        if let Some(upper) = &layers.upper {
-            fsconfig_set_string(context, "upperdir", path(&upper.upper))?;
-            fsconfig_set_string(context, "workdir", path(&upper.work))?;
-        }
-        Ok(())
+    move_mount(&layers.image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    configure(layers, |context, lower| {
+        let paths: Vec<_> = lower.iter().map(path_of).collect();
+        fsconfig_set_string(context, "lowerdir", paths.join(":"))
     })
+}
+
+/// A path that leads through a descriptor: it fits the 255 bytes of an option, and the container, which sees the
+/// options in `/proc/self/mountinfo`, learns nothing of the host.
+fn path_of(descriptor: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd())
 }
 
 fn configure(
     layers: &Layers,
-    set_layers: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>,
+    set_lower: impl FnOnce(&OwnedFd, &[BorrowedFd<'_>]) -> rustix::io::Result<()>,
 ) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     fsconfig_set_string(&context, "source", "sampan")?;
-    set_layers(&context)?;
+    // Before Linux 6.5 paths are followed only when all is said, so the descriptors live until then.
+    let mut directories = Vec::new();
+    match &layers.rest {
+        Rest::Stand(stand) => {
+            directories.push(directory_at(stand)?);
+            set_lower(&context, &[layers.image.as_fd(), directories[0].as_fd()])?;
+            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        }
+        Rest::Upper { upper, work, durability } => {
+            directories.extend([directory_at(upper)?, directory_at(work)?]);
+            set_lower(&context, &[layers.image.as_fd()])?;
+            fsconfig_set_string(&context, "upperdir", path_of(&directories[0]))?;
+            fsconfig_set_string(&context, "workdir", path_of(&directories[1]))?;
+            if *durability == Durability::Volatile {
+                fsconfig_set_flag(&context, "volatile")?;
+            }
+        }
+    }
     // The tree comes from strangers: nothing in it may redirect a lookup or borrow another file's data.
     fsconfig_set_string(&context, "redirect_dir", "nofollow")?;
     fsconfig_set_string(&context, "metacopy", "off")?;
-    if layers.upper.as_ref().is_some_and(|upper| upper.durability == Durability::Volatile) {
-        fsconfig_set_flag(&context, "volatile")?;
-    }
     fsconfig_create(&context)?;
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
-    if layers.upper.is_none() {
-        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
-    }
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }

@@ -33,6 +33,8 @@ fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let _ = rustix::thread::set_name(c"sampan-launch");
+    // What the manager is worth to the kernel's OOM killer is not what its containers are.
+    std::fs::write("/proc/self/oom_score_adj", "0")?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)
@@ -104,7 +106,6 @@ fn first_process(
     channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
     inside::perform(&plan.scoped, &mut trees)?;
-    let control = control.try_clone().during("execute", "control socket")?;
     execute::become_payload(&plan.execute, trees, Passed { control, sockets })
 }
 
@@ -149,6 +150,5 @@ fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Resu
     drop((input, output, error));
     channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
-    let control = control.try_clone().during("execute", "control socket")?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }

@@ -66,12 +66,21 @@ pub fn memory(size: &str, mode: &str) -> Filesystem {
     filesystem("tmpfs", &[("mode", mode), ("size", size)], &CLOSED)
 }
 
+/// No place of a container allows devices but those of ours: a node that root makes there cannot be opened.
+///
 /// File systems to be made before anything of the image is looked at, and while the host's are still in sight:
 /// the kernel wants to see them there before it makes new ones in a user namespace.
 pub fn made_first() -> Vec<Step> {
     vec![
         make("proc", filesystem("proc", &[], &CLOSED)),
-        make("dev", filesystem("tmpfs", &[("mode", "0755"), ("size", "65536k")], &[Attribute::NoSetuid])),
+        make(
+            "dev",
+            filesystem(
+                "tmpfs",
+                &[("mode", "0755"), ("size", "65536k")],
+                &[Attribute::NoSetuid, Attribute::NoDevices],
+            ),
+        ),
         make(
             "pts",
             filesystem(

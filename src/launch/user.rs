@@ -39,13 +39,17 @@ fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
     let row = records(passwd).find(|row| names(row, name, 2));
     let uid = row.as_ref().map_or_else(|| id(name), |row| id(row.get(2)?))?;
     let primary = row.as_ref().and_then(|row| id(row.get(3)?)).unwrap_or(0);
-    let (gid, groups) = match group_name {
+    let (gid, mut groups) = match group_name {
         Some(group_name) => {
             let row = records(group).find(|row| names(row, group_name, 2));
             (row.map_or_else(|| id(group_name), |row| id(row.get(2)?))?, Vec::new())
         }
         None => (primary, memberships(row.as_ref().and_then(|row| row.first().copied()), group)),
     };
+    // As initgroups(3): a program that gives up its group keeps what was denied to that group denied.
+    if !groups.contains(&gid) {
+        groups.push(gid);
+    }
     let home = row.as_ref().and_then(|row| row.get(5)).filter(|home| home.starts_with('/'));
     Some(User { uid, gid, groups, home: home.copied().unwrap_or("/").to_owned() })
 }
@@ -85,10 +89,10 @@ mod tests {
 
     #[test]
     fn names_and_numbers_are_found() {
-        let web = User { uid: 33, gid: 44, groups: vec![4, 50], home: "/var/www".into() };
+        let web = User { uid: 33, gid: 44, groups: vec![4, 50, 44], home: "/var/www".into() };
         assert_eq!(lookup("web", PASSWD, GROUP), Some(web.clone()));
         assert_eq!(lookup("33", PASSWD, GROUP), Some(web));
-        let in_log = User { uid: 33, gid: 4, groups: vec![], home: "/var/www".into() };
+        let in_log = User { uid: 33, gid: 4, groups: vec![4], home: "/var/www".into() };
         assert_eq!(lookup("web:log", PASSWD, GROUP), Some(in_log));
         assert_eq!(lookup("", PASSWD, GROUP).unwrap().home, "/root");
         assert_eq!(lookup("", "", "").unwrap().uid, 0);

@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod listen;
+mod stand_in;
 pub mod swap;
 mod unix_node;
 

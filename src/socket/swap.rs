@@ -6,6 +6,7 @@
 //! network namespace. What is read from the server is checked to be of the one that still waits, and each
 //! call is answered, whatever happens on our side: a server never hangs.
 
+use super::stand_in::{StandIn, StandIns, duplicate};
 use super::unix_node;
 use crate::sys::process::{descriptor_flags, read_memory, status};
 use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec, Pending, Reply};
@@ -14,20 +15,23 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::ffi::OsStr;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Longest address, `struct sockaddr_storage`.
 const ADDRESS_MAX: usize = 128;
 
 /// The seccomp listener of one container.
 #[derive(Debug)]
-pub struct Notifier(OwnedFd);
+pub struct Notifier {
+    listener: OwnedFd,
+    stand_ins: Mutex<StandIns>,
+}
 
 /// A held socket that may take the place of a server's own.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +80,7 @@ enum Decision<'a> {
 impl Notifier {
     /// Supervises the processes behind a seccomp listener. Nobody else may read from it.
     pub fn new(listener: OwnedFd) -> Self {
-        Self(listener)
+        Self { listener, stand_ins: Mutex::default() }
     }
 
     /// Answers one waiting bind(2); to be called when the descriptor is readable. Never blocks.
@@ -116,10 +120,11 @@ impl Notifier {
         let Some(address) = read_address(request)? else { return Ok(Decision::Continue) };
         let Some(socket) = choose(held, &address) else { return Ok(Decision::Continue) };
         let flags = descriptor_flags(request.tid, request.fd)?;
-        let theirs = duplicate(request)?;
+        let process = status(request.tid)?.process;
+        let own = duplicate(process, request.fd)?;
         // All of the above was asked by number; only now it is known that no number was used again meanwhile.
         notify::still_waits(self.as_fd(), request)?;
-        if !fits(&theirs, socket)? {
+        if !fits(&own, socket)? {
             return Ok(Decision::Continue);
         }
         if let Listen::Unix(path) = &address
@@ -130,19 +135,28 @@ impl Notifier {
         let status = fcntl_getfl(socket.fd)?.difference(OFlags::NONBLOCK);
         fcntl_setfl(socket.fd, status | flags.intersection(OFlags::NONBLOCK))?;
         let on_exec = if flags.contains(OFlags::CLOEXEC) { OnExec::Close } else { OnExec::Keep };
+        if let (Listen::Tcp(address), Listen::Tcp(SocketAddr::V6(_))) = (&address, socket.listen) {
+            let mut stand_ins = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+            if address.is_ipv4() {
+                let (fd, address) = (request.fd, *address);
+                stand_ins.remember(StandIn { process, fd, on_exec, own, address });
+            } else {
+                stand_ins.give_back(self.as_fd(), request, (process, address.port()), socket.fd);
+            }
+        }
         Ok(Decision::Swap(socket, on_exec))
     }
 }
 
 impl AsFd for Notifier {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.listener.as_fd()
     }
 }
 
 impl AsRawFd for Notifier {
     fn as_raw_fd(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.listener.as_raw_fd()
     }
 }
 
@@ -206,14 +220,6 @@ fn choose<'a>(held: &'a [SwapSocket<'a>], address: &Listen) -> Option<&'a SwapSo
             held.iter().find(|socket| socket.target == Some(address) || socket.listen == address)
         }
     }
-}
-
-/// The caller's socket. A pidfd is of a process, and the caller may be one of its threads.
-fn duplicate(request: &BindRequest) -> io::Result<OwnedFd> {
-    let process = status(request.tid)?.process;
-    let pid = i32::try_from(process).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let fd = i32::try_from(request.fd).map_err(|_| Errno::BADF)?;
-    Ok(pidfd_getfd(pidfd_open(pid, PidfdFlags::empty())?, fd, PidfdGetfdFlags::empty())?)
 }
 
 /// Only a stream socket of the same kind can be replaced, and none that listens: that is ours already.

@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod execute;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod readiness;

@@ -1,7 +1,12 @@
 //! Numbers of system calls by what the default filter makes of them: systemd's `@system-service` with what
-//! programs of today expect, without keys, io_uring and new namespaces.
+//! programs of today expect, without keys, io_uring and new namespaces. And the few numbers around them.
 
 use libc::*;
+
+pub use libc::{
+    AF_ALG, AF_VSOCK, ENOSYS, EPERM, SYS_bind, SYS_clone, SYS_clone3, SYS_ioctl, SYS_personality, SYS_socket,
+    TIOCLINUX, TIOCSTI, c_long,
+};
 
 /// Allowed whatever the arguments.
 pub const ALLOWED: &[c_long] = &[

@@ -25,6 +25,11 @@ pub struct ListUnitFilesArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
+    io::stdout().write_all(table(args, paths).as_bytes())?;
+    Ok(0)
+}
+
+fn table(args: &ListUnitFilesArgs, paths: &Paths) -> String {
     let named =
         |name: &str| args.patterns.is_empty() || args.patterns.iter().any(|pattern| matches(pattern, name));
     let in_state =
@@ -32,21 +37,21 @@ pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
     let rows: Vec<(String, FileState)> = Search::new(paths)
         .names(&mut Vec::new())
         .iter()
+        .filter(|name| named(name.as_str()))
         .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
-        .filter(|(name, state)| named(name) && in_state(*state))
+        .filter(|(_, state)| in_state(*state))
         .collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max("UNIT FILE".len());
-    let mut output = io::stdout().lock();
-    if !args.no_legend {
-        writeln!(output, "{:<width$} STATE", "UNIT FILE")?;
+    let lines = rows.iter().map(|(name, state)| format!("{name:<width$} {state}\n"));
+    if args.no_legend {
+        return lines.collect();
     }
-    for (name, state) in &rows {
-        writeln!(output, "{name:<width$} {state}")?;
-    }
-    if !args.no_legend {
-        writeln!(output, "\n{} unit files listed.", rows.len())?;
-    }
-    Ok(0)
+    format!(
+        "{:<width$} STATE\n{}\n{} unit files listed.\n",
+        "UNIT FILE",
+        lines.collect::<String>(),
+        rows.len()
+    )
 }
 
 /// A match of the whole name; a pattern without a type means a container.
@@ -83,6 +88,29 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_each_file() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/sampan/units");
+        std::fs::create_dir_all(&units).unwrap();
+        std::fs::write(units.join("web.container.toml"), "[container]\nimage = \"a\"\n").unwrap();
+        std::fs::write(units.join("worker@.container.toml"), "[container]\nimagee = \"a\"\n").unwrap();
+        std::os::unix::fs::symlink("/dev/null", units.join("old.container.toml")).unwrap();
+        let list = |args: &ListUnitFilesArgs| table(args, &Paths::new(root.path()));
+        let args = ListUnitFilesArgs { patterns: Vec::new(), state: Vec::new(), no_legend: false };
+        assert_eq!(
+            list(&args),
+            "UNIT FILE         STATE\n\
+             old.container     masked\n\
+             web.container     static\n\
+             worker@.container bad\n\n\
+             3 unit files listed.\n"
+        );
+        let few =
+            ListUnitFilesArgs { patterns: vec!["web".into()], state: vec!["static".into()], no_legend: true };
+        assert_eq!(list(&few), "web.container static\n");
+    }
 
     #[test]
     fn patterns_match_whole_names() {

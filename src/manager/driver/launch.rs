@@ -196,6 +196,7 @@ impl Manager {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
             self.sockets.drop_notifier(unit);
+            self.listen_again(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
         }

@@ -143,6 +143,25 @@ impl Manager {
         self.sockets.open.insert(unit.clone(), keep);
     }
 
+    /// A server may have ended the listening of its socket, which is ours: begins it again after a run.
+    pub(super) fn listen_again(&mut self, unit: &UnitName) {
+        let sockets = self.sockets.open.remove(unit).unwrap_or_default();
+        for open in sockets {
+            if open.held.ensure_listening().is_ok() {
+                self.sockets.open.entry(unit.clone()).or_default().push(open);
+                continue;
+            }
+            // A unix socket cannot listen again, unix(7).
+            let (name, socket) = (open.held.name().to_owned(), open.socket);
+            self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket: name.clone() });
+            open.held.close();
+            match Held::open(&name, &socket, &self.paths) {
+                Ok(held) => self.hold(unit, held, socket),
+                Err(error) => tracing::error!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}"),
+            }
+        }
+    }
+
     /// Has the next connection to any socket of the unit reported, once.
     pub(super) fn watch_sockets(&mut self, unit: &UnitName) {
         self.sockets.unwatch(unit);
