@@ -6,6 +6,7 @@
 mod rig;
 
 use rig::Rig;
+use sampan::launch::plan::ephemeral;
 use sampan::unit::model::{NetworkMode, RootMode, UserNamespace};
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ fn measure(name: &str, rig: &mut Rig, change: impl FnOnce(&mut Rig)) {
     let mut stages = [const { Vec::new() }; 3];
     for _ in 0..RUNS {
         // As the manager does once a container has ended.
-        drop(std::fs::remove_dir_all(rig.facts.directory.join("ephemeral")));
+        drop(std::fs::remove_dir_all(ephemeral(&rig.facts.directory)));
         let begin = Instant::now();
         let running = rig.start(&[]);
         for (stage, moment) in stages.iter_mut().zip([running.started, running.prepared, running.executed]) {

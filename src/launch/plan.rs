@@ -119,6 +119,12 @@ pub fn plan(
     })
 }
 
+/// Where an ephemeral root keeps its changes. A start empties it; who removes it when the container has ended
+/// spares the next start the time.
+pub fn ephemeral(directory: &Path) -> PathBuf {
+    directory.join("ephemeral")
+}
+
 /// What `exec` was asked to run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
@@ -190,7 +196,7 @@ fn hosts(container: &Container) -> TextFile {
 
 fn changes(container: &Container, facts: &HostFacts, stands: &[PathBuf]) -> Changes {
     match container.root {
-        RootMode::Ephemeral => Changes::Discard(facts.directory.join("ephemeral")),
+        RootMode::Ephemeral => Changes::Discard(ephemeral(&facts.directory)),
         RootMode::Persistent => Changes::Keep(facts.directory.join("persistent")),
         RootMode::ReadOnly => Changes::Refuse {
             directory: facts.directory.join("stand"),
