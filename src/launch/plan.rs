@@ -269,7 +269,9 @@ fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mount
         mounts.add_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
     }
     if let (NetworkMode::Host, Some(path)) = (container.network, &facts.resolver) {
-        let source = HostTree { path: path.clone(), id_base: 0 };
+        // Anybody may read it. Its ids stay as they are: not every file system of a host can map them.
+        let id_base = ids(container.security.user_namespace, facts.range).map_or(0, |range| range.base);
+        let source = HostTree { path: path.clone(), id_base };
         mounts.add_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
     }
     // Sorted by path: what is above comes first.
