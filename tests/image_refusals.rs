@@ -9,7 +9,10 @@ use std::path::Path;
 
 /// Imports what must be refused into a store that has an image, which must be all that is left.
 fn refused(lab: &Lab, source: &Path) -> String {
-    lab.import(&Layout::write(&lab.path("before"), &[plain(Tar::default().file("a", "x").end())]).path, "before");
+    lab.import(
+        &Layout::write(&lab.path("before"), &[plain(Tar::default().file("a", "x").end())]).path,
+        "before",
+    );
     let before = lab.json(&["images"]);
     let error = lab.fails(&["import", source.to_str().unwrap(), "--name", "evil"]);
     assert_eq!(lab.json(&["images"]), before);
@@ -76,7 +79,9 @@ fn a_pax_size_hides_nothing() {
     let lab = Lab::new();
     let mut inner = Tar::default().file("hidden", "x").0;
     let length = inner.len().to_string();
-    let mut tar = Tar::default().pax(&[("size", length.as_bytes())]).entry(&Entry { name: "outer", ..Entry::default() });
+    let mut tar = Tar::default()
+        .pax(&[("size", length.as_bytes())])
+        .entry(&Entry { name: "outer", ..Entry::default() });
     tar.0.append(&mut inner);
     lab.import(&Layout::write(&lab.path("l"), &[plain(tar.end())]).path, "web");
     let files = lab.json(&["files", "web"]);
@@ -208,7 +213,8 @@ fn outer_archives_that_would_write_through_links() {
 fn a_bomb_is_stopped() {
     let lab = Lab::new();
     let zeros = vec![0; 400 << 20];
-    let header = Tar::default().pax(&[("size", b"419430400")]).entry(&Entry { name: "zeros", ..Entry::default() });
+    let header =
+        Tar::default().pax(&[("size", b"419430400")]).entry(&Entry { name: "zeros", ..Entry::default() });
     let bomb = zstd(&[header.0, zeros].concat());
     let error = refused(&lab, &Layout::write(&lab.path("evil"), &[bomb]).path);
     assert!(error.contains("entry \"zeros\"") && error.contains("far more"), "{error}");

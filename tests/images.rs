@@ -66,7 +66,12 @@ fn equal_files_of_different_layers_are_one_inode() {
 #[test]
 fn an_image_keeps_its_hard_links_and_no_others() {
     let lab = Lab::new();
-    let layer = Tar::default().file("a", "x").hard_link("b", "a").file("c", "x").symlink("s", "/a").hard_link("t", "s");
+    let layer = Tar::default()
+        .file("a", "x")
+        .hard_link("b", "a")
+        .file("c", "x")
+        .symlink("s", "/a")
+        .hard_link("t", "s");
     lab.import(&Layout::write(&lab.path("l"), &[plain(layer.end())]).path, "links");
     let rootfs = lab.rootfs("links");
     assert_eq!(inode(&rootfs.join("a")), inode(&rootfs.join("b")));
@@ -125,7 +130,10 @@ fn ids_attributes_and_capabilities_are_the_images_own() {
     assert_eq!(std::fs::metadata(&path).unwrap().uid(), 2_147_352_576 + 33);
     let mut disk = [0; 64];
     let length = rustix::fs::getxattr(&path, "security.capability", &mut disk[..]).unwrap();
-    assert_eq!(&disk[..length], &[&capability[..3], &[3], &capability[4..], &2_147_352_576u32.to_le_bytes()].concat());
+    assert_eq!(
+        &disk[..length],
+        &[&capability[..3], &[3], &capability[4..], &2_147_352_576u32.to_le_bytes()].concat()
+    );
     lab.assert_sound();
 }
 
@@ -154,7 +162,9 @@ fn names_of_an_archive_count_only_when_asked_for() {
     let archive = lab.path("d.tar");
     let from = format!("oci:{}", layout.path.display());
     let to = format!("docker-archive:{}:debian:12", archive.display());
-    assert!(std::process::Command::new("skopeo").args(["copy", "-q", &from, &to]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("skopeo").args(["copy", "-q", &from, &to]).status().unwrap().success()
+    );
     lab.succeeds(&["import", archive.to_str().unwrap()]);
     assert_eq!(lab.json(&["images"])[0]["names"].as_array().unwrap().len(), 0);
     lab.succeeds(&["import", archive.to_str().unwrap(), "--keep-names"]);
@@ -171,7 +181,8 @@ fn damage_is_named_and_an_import_heals_it() {
     let image = rootfs.parent().unwrap();
     let layers = lab.store().join("layers");
     let index = std::fs::read_dir(&layers).unwrap().next().unwrap().unwrap().path();
-    let damages: [(&str, Box<dyn Fn()>); 7] = [
+    type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let damages: [Damage<'_>; 7] = [
         ("objects/", Box::new(|| std::fs::write(rootfs.join("bin/tool"), "evil").unwrap())),
         ("bin/tool", Box::new(|| std::fs::remove_file(rootfs.join("bin/tool")).unwrap())),
         ("bin/more", Box::new(|| std::fs::write(rootfs.join("bin/more"), "").unwrap())),

@@ -68,7 +68,10 @@ impl Reference {
         };
         let (name, tag) = split_tag(rest);
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
-            return Err(refuse(text, if tag.is_empty() { "the tag is empty" } else { "the tag is not valid" }));
+            return Err(refuse(
+                text,
+                if tag.is_empty() { "the tag is empty" } else { "the tag is not valid" },
+            ));
         }
         let name = match (split_domain(name), default) {
             (Some(("docker.io" | "index.docker.io", path)), _) if !path.contains('/') => {
@@ -208,8 +211,8 @@ mod tests {
     fn texts_that_are_no_name_are_refused() {
         let long = "a".repeat(5000);
         for text in [
-            "", "../../x", "--opt", "a\nb", "a\u{1b}b", "Web", "a//b", "a:", "a:b:c", "a/.b", "a..b", "a___b",
-            "a b", "x/..", "@", &long,
+            "", "../../x", "--opt", "a\nb", "a\u{1b}b", "Web", "a//b", "a:", "a:b:c", "a/.b", "a..b",
+            "a___b", "a b", "x/..", "@", &long,
         ] {
             assert!(Reference::for_import(text).is_err(), "{text:?}");
         }

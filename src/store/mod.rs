@@ -117,9 +117,11 @@ impl Store {
         let found = fs::read_to_string(&format).context("open the image store's", &format)?;
         match found.trim_end() {
             FORMAT => Ok(store),
-            found => {
-                Err(StoreError::Format { path: store.root, found: found.escape_debug().to_string(), known: FORMAT })
-            }
+            found => Err(StoreError::Format {
+                path: store.root,
+                found: found.escape_debug().to_string(),
+                known: FORMAT,
+            }),
         }
     }
 

@@ -14,7 +14,10 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests write files of other owners: run them as root");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "these tests write files of other owners: run them as root"
+        );
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         Self { directory: tempfile::tempdir_in(target).unwrap() }
     }
@@ -135,7 +138,8 @@ impl Tar {
         let mut body = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let length = (1..).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
+            let length =
+                (1..).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
             body.extend_from_slice(format!("{} {key}=", length.unwrap()).as_bytes());
             body.extend_from_slice(value);
             body.push(b'\n');
@@ -201,7 +205,8 @@ impl Layout {
         change(&mut documents);
         let config = documents.config.to_string();
         layout.blob(config.as_bytes());
-        documents.manifest["config"] = descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes());
+        documents.manifest["config"] =
+            descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes());
         layout.index(documents.manifest.to_string().as_bytes());
         layout
     }
