@@ -232,3 +232,37 @@ fn stores_and_sources_that_are_none() {
     let layout = Layout::write(&other.path("l"), &[layer()]);
     assert!(other.fails(&["import", layout.path.to_str().unwrap()]).contains("is not an image store"));
 }
+
+#[test]
+fn the_worker_has_given_up_its_powers_before_it_reads() {
+    let lab = Lab::new();
+    let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_sampan-import"))
+        .arg("--store")
+        .arg(lab.store())
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The lock is the first thing that it does when it is confined; then it waits for us.
+    while !lab.store().join("lock").exists() {
+        assert!(worker.try_wait().unwrap().is_none());
+    }
+    let proc = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", worker.id())).unwrap();
+    let (status, network) = (proc("status"), proc("net/dev"));
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SETFCAP: bits 0 to 4 and 31, capability.h.
+    for set in ["CapBnd", "CapPrm", "CapEff"] {
+        assert_eq!(field(set), "000000008000001f", "{set}");
+    }
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(
+        network.lines().skip(2).filter(|line| !line.trim_start().starts_with("lo:")).count(),
+        0,
+        "{network}"
+    );
+    drop(worker.stdin.take());
+    assert_eq!(worker.wait().unwrap().code(), Some(1));
+}
