@@ -1,5 +1,6 @@
 //! Launches seen from inside: isolation, identity, files, errors. As root, without systemd.
 
+#[allow(dead_code)]
 #[path = "launch_rig/mod.rs"]
 mod rig;
 

@@ -156,3 +156,23 @@ fn killing_and_refusals_are_told_in_systemds_words() {
         assert!(dead.to_string().starts_with("sampan-killed.scope: "), "{dead}");
     });
 }
+
+#[test]
+fn why_a_scope_failed_is_told() {
+    run(async {
+        let systemd = connect().await;
+        let mut events = systemd.events();
+        let mut payload = Payload::start();
+        let mut request = request("stubborn", &payload);
+        request.stop_timeout = Some(Duration::from_millis(100));
+        systemd.start_scope(&request).await.unwrap();
+        // Nobody does what systemd asks its controller for, so systemd kills.
+        let stopped = systemd.stop_scope(&request.name).await;
+        assert!(!payload.0.wait().unwrap().success());
+        let scope = request.name.clone();
+        wait_for(&mut events, &SystemdEvent::RequestStop { scope: scope.clone() }).await;
+        wait_for(&mut events, &SystemdEvent::Result { scope: scope.clone(), result: "timeout".into() }).await;
+        wait_for(&mut events, &SystemdEvent::ScopeRemoved { scope }).await;
+        stopped.unwrap();
+    });
+}

@@ -13,7 +13,7 @@ use sampan::unit::model::{Listen, Pass, Socket};
 use sampan::unit::name::UnitName;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn serve(port: u16) {
     let held = Held::adopt("http", &socket, stored).unwrap();
     systemd.remove(&process).unwrap();
     systemd.ready().unwrap();
-    let listener = TcpListener::from(OwnedFd::from(held.as_fd().try_clone_to_owned().unwrap()));
+    let listener = TcpListener::from(held.as_fd().try_clone_to_owned().unwrap());
     listener.accept().unwrap().0.write_all(names.as_bytes()).unwrap();
     loop {
         std::thread::park();

@@ -60,9 +60,7 @@ enum Place {
 ///
 /// # Errors
 /// When an entry of a layer does not fit what is below it.
-pub fn fold<'a>(
-    layers: impl IntoIterator<Item = (&'a Digest, &'a [LayerEntry])>,
-) -> Result<Tree, FoldError> {
+pub fn fold<'a>(layers: impl IntoIterator<Item = (&'a Digest, &'a [LayerEntry])>) -> Result<Tree, FoldError> {
     let implied = Inode { node: Node::Directory, metadata: Metadata::implied_directory(), layer: 0 };
     let root = Directory { inode: 0, children: BTreeMap::new() };
     let mut tree = Tree { inodes: vec![implied], root };

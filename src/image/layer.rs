@@ -83,10 +83,11 @@ impl Layer {
 
 fn target(header: &Header, limits: &Limits) -> Result<Target, ImageError> {
     let refuse = |reason: &str| Err(ImageError::entry(&header.name, reason));
-    let path = EntryPath::parse(&header.name, limits)
-        .map_err(|reason| ImageError::entry(&header.name, reason))?;
+    let path =
+        EntryPath::parse(&header.name, limits).map_err(|reason| ImageError::entry(&header.name, reason))?;
     let Some((parent, name)) = path.split() else { return Ok(Target::Plain(path)) };
-    if name.starts_with(WHITEOUT_META) && name != OPAQUE || parent.names().any(|n| n.starts_with(WHITEOUT_META))
+    if name.starts_with(WHITEOUT_META) && name != OPAQUE
+        || parent.names().any(|n| n.starts_with(WHITEOUT_META))
     {
         return Ok(Target::Ignored);
     }
@@ -130,10 +131,9 @@ fn put<R: Input>(
             return Ok(());
         }
         Type::File => {
-            let sha256 = sink.file(&metadata, size, reader).map_err(|source| ImageError::Sink {
-                entry: super::text::printable(&name),
-                source,
-            })?;
+            let sha256 = sink
+                .file(&metadata, size, reader)
+                .map_err(|source| ImageError::Sink { entry: super::text::printable(&name), source })?;
             Node::File { size, sha256 }
         }
     };

@@ -68,7 +68,10 @@ impl Reference {
         };
         let (name, tag) = split_tag(rest);
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
-            return Err(refuse(text, if tag.is_empty() { "the tag is empty" } else { "the tag is not valid" }));
+            return Err(refuse(
+                text,
+                if tag.is_empty() { "the tag is empty" } else { "the tag is not valid" },
+            ));
         }
         let name = match (split_domain(name), default) {
             (Some(("docker.io" | "index.docker.io", path)), _) if !path.contains('/') => {
@@ -88,8 +91,12 @@ impl Reference {
     }
 }
 
-/// What a name on the command line or in a unit may mean, the likeliest first.
+/// What a name on the command line or in a unit may mean, the likeliest first. `sha256:` begins an id, whatever
+/// an archive claims to be called.
 pub fn candidates(text: &str) -> Vec<Reference> {
+    if text.starts_with("sha256:") {
+        return Vec::new();
+    }
     match Reference::parse(text) {
         Ok(reference) => vec![reference],
         Err(_) => {
@@ -199,6 +206,7 @@ mod tests {
         assert_eq!(Reference::from_docker("web:6").unwrap().to_string(), "docker.io/library/web:6");
         let names: Vec<_> = candidates("web").iter().map(ToString::to_string).collect();
         assert_eq!(names, ["localhost/web:latest", "docker.io/library/web:latest"]);
+        assert!(candidates(&Digest::of(b"").to_string()).is_empty());
         assert_eq!(candidates("docker.io/a/b:1")[0].to_string(), "docker.io/a/b:1");
         assert_eq!(Reference::for_import("127.0.0.1:5000/a").unwrap().name(), "127.0.0.1:5000/a");
         assert_eq!(Reference::for_import("docker.io/nginx").unwrap().name(), "docker.io/library/nginx");
@@ -208,8 +216,8 @@ mod tests {
     fn texts_that_are_no_name_are_refused() {
         let long = "a".repeat(5000);
         for text in [
-            "", "../../x", "--opt", "a\nb", "a\u{1b}b", "Web", "a//b", "a:", "a:b:c", "a/.b", "a..b", "a___b",
-            "a b", "x/..", "@", &long,
+            "", "../../x", "--opt", "a\nb", "a\u{1b}b", "Web", "a//b", "a:", "a:b:c", "a/.b", "a..b",
+            "a___b", "a b", "x/..", "@", &long,
         ] {
             assert!(Reference::for_import(text).is_err(), "{text:?}");
         }

@@ -140,9 +140,9 @@ fn read_acl(value: &[u8]) -> Option<Vec<AclEntry>> {
         })
         .collect();
     let count = |tag: u16| entries.iter().filter(|entry| entry.tag == tag).count();
-    let ordered = entries.windows(2).all(|pair| {
-        pair[0].tag < pair[1].tag || (pair[0].tag == pair[1].tag && pair[0].id < pair[1].id)
-    });
+    let ordered = entries
+        .windows(2)
+        .all(|pair| pair[0].tag < pair[1].tag || (pair[0].tag == pair[1].tag && pair[0].id < pair[1].id));
     let known = ACL_USER_OBJ | ACL_USER | ACL_GROUP_OBJ | ACL_GROUP | ACL_MASK | ACL_OTHER;
     let valid = |entry: &AclEntry| {
         entry.tag.count_ones() == 1
@@ -152,8 +152,12 @@ fn read_acl(value: &[u8]) -> Option<Vec<AclEntry>> {
     };
     let named = count(ACL_USER) + count(ACL_GROUP) > 0;
     let complete = [ACL_USER_OBJ, ACL_GROUP_OBJ, ACL_OTHER].iter().all(|tag| count(*tag) == 1);
-    (ordered && complete && count(ACL_MASK) <= 1 && (!named || count(ACL_MASK) == 1) && entries.iter().all(valid))
-        .then_some(entries)
+    (ordered
+        && complete
+        && count(ACL_MASK) <= 1
+        && (!named || count(ACL_MASK) == 1)
+        && entries.iter().all(valid))
+    .then_some(entries)
 }
 
 /// An ACL with the ids of its named entries changed by `shift`; `None` when one of them cannot be.
@@ -183,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_could_steer_the_host_is_dropped_and_said() {
-        for name in ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "system.nfs4_acl"] {
+        for name in ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "system.nfs4_acl"]
+        {
             let (kept, notices) = keep(name, b"y", Type::File);
             assert!(kept.is_empty() && notices[0].contains(name), "{name}");
         }

@@ -40,14 +40,14 @@ pub struct Passed<'launch> {
 }
 
 /// Becomes the payload. Returns only on failure.
-pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed<'_>) -> Result<(), StepError> {
+pub fn become_payload(plan: &Execute, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
     if let Output::Journal { identifier, unit } = &plan.output {
         let socket = trees.take("journal")?;
         let stream = journal::open(&socket, identifier, unit).during("connect to journal", identifier)?;
         use_output(&stream).during("connect to journal", identifier)?;
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
-    drop(trees);
+    trees.clear();
     join_payload(plan, passed)
 }
 

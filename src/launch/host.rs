@@ -8,7 +8,7 @@ use super::protocol::StepError;
 use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
 use crate::sys::mount::{self, Change, Depth, Propagation};
-use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen, open_tree,
@@ -55,10 +55,12 @@ fn clone(source: &HostTree, attributes: &[Attribute], maps: &mut Maps) -> Result
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, &source.path, flags).during_path("mount", &source.path)?;
-    // A device or socket belongs to nobody in particular, its bits say who may use it.
-    let metadata = source.path.metadata().during_path("mount", &source.path)?;
-    let has_owner = metadata.is_dir() || metadata.is_file();
-    let idmap = if has_owner { maps.namespace(source.id_base)?.map(AsFd::as_fd) } else { None };
+    let mode = fstat(&tree).during_path("mount", &source.path)?.st_mode;
+    let idmap = match FileType::from_raw_mode(mode) {
+        FileType::Directory | FileType::RegularFile => maps.namespace(source.id_base)?.map(AsFd::as_fd),
+        // The bits of a device or socket say who may use it, and many file systems that hold such know no maps.
+        _ => None,
+    };
     let (propagation, depth) = (Propagation::Private, Depth::Recursive);
     mount::change(&tree, &Change { set: bits(attributes), idmap, propagation, depth })
         .during_path("mount", &source.path)?;

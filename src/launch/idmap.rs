@@ -6,7 +6,7 @@ use super::step::IdRange;
 use crate::sys::clone::{Cloned, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use rustix::event::pause;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -83,11 +83,14 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
 /// A namespace needs a process to be made and to be mapped, but lives on by its descriptor. Gives that process,
 /// which is about to end, too.
 fn make(inside: u32, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
+    let launcher = Some(getpid());
     match clone_process(NewNamespaces::USER, Parent::Caller).during("map ids", inside)? {
         Cloned::Child => {
-            // Should the launcher die now, nobody else would end this one.
-            let _ = set_parent_process_death_signal(Some(Signal::KILL));
-            pause();
+            // Should the launcher die, now or before, nobody else would end this one.
+            let bound = set_parent_process_death_signal(Some(Signal::KILL));
+            if bound.is_ok() && getppid() == launcher {
+                pause();
+            }
             exit_now(0)
         }
         Cloned::Parent { pid, pidfd } => {

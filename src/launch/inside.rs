@@ -29,9 +29,22 @@ pub struct Trees {
 }
 
 impl Trees {
-    /// None yet; others come by this socket.
+    /// None yet; others come by this socket, which lies out of the way of what is passed to the payload.
     pub fn new(outside: OwnedFd) -> Self {
         Self { outside, trees: BTreeMap::new() }
+    }
+
+    /// Waits until this process has ids.
+    pub fn wait_for_ids(&self) -> Result<(), StepError> {
+        match channel::receive::<Handover>(&self.outside).during("take over", "ids")? {
+            Some(_) => Ok(()),
+            None => Err(Errno::CONNRESET).during("take over", "ids"),
+        }
+    }
+
+    /// Closes what was not taken.
+    pub fn clear(&mut self) {
+        self.trees.clear();
     }
 
     /// Takes a tree, waiting until it is made.

@@ -2,9 +2,9 @@
 //! facts of the host; [`spawn`] hands it to a fresh `sampan-launch`; [`run`] performs it there.
 //!
 //! The launcher is two processes (see [`protocol`]). A stays on the host and does what needs the host's
-//! privilege ([`host`]): id maps and the mounts that come from the host, each made as a detached tree and given
+//! privilege (`host`): id maps and the mounts that come from the host, each made as a detached tree and given
 //! to B as a descriptor. B is process 1 of the container: it mounts the rest in its own user namespace
-//! ([`inside`]), waits for its scope, gives up its privileges ([`execute`]) and becomes the payload.
+//! (`inside`), waits for its scope, gives up its privileges (`execute`) and becomes the payload.
 #![forbid(unsafe_code)]
 
 pub mod capability;

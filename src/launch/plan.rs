@@ -119,6 +119,12 @@ pub fn plan(
     })
 }
 
+/// Where an ephemeral root keeps its changes. A start empties it; who removes it when the container has ended
+/// spares the next start the time.
+pub fn ephemeral(directory: &Path) -> PathBuf {
+    directory.join("ephemeral")
+}
+
 /// What `exec` was asked to run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
@@ -190,7 +196,7 @@ fn hosts(container: &Container) -> TextFile {
 
 fn changes(container: &Container, facts: &HostFacts, stands: &[PathBuf]) -> Changes {
     match container.root {
-        RootMode::Ephemeral => Changes::Discard(facts.directory.join("ephemeral")),
+        RootMode::Ephemeral => Changes::Discard(ephemeral(&facts.directory)),
         RootMode::Persistent => Changes::Keep(facts.directory.join("persistent")),
         RootMode::ReadOnly => Changes::Refuse {
             directory: facts.directory.join("stand"),
@@ -263,7 +269,9 @@ fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mount
         mounts.add_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
     }
     if let (NetworkMode::Host, Some(path)) = (container.network, &facts.resolver) {
-        let source = HostTree { path: path.clone(), id_base: 0 };
+        // Anybody may read it. Its ids stay as they are: not every file system of a host can map them.
+        let id_base = ids(container.security.user_namespace, facts.range).map_or(0, |range| range.base);
+        let source = HostTree { path: path.clone(), id_base };
         mounts.add_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
     }
     // Sorted by path: what is above comes first.

@@ -21,12 +21,21 @@ use std::os::fd::{AsFd, OwnedFd};
 /// whether there was one.
 pub fn run() -> Result<(), StepError> {
     let control = take_control().during("begin", "control socket")?;
-    let outcome = run_with(&control);
-    if let Err(error) = &outcome {
-        // The manager may be gone, then nobody wants to know.
-        drop(channel::send(&control, &Report::Failed(error.clone()), &[]));
+    let (work, descriptors) = reported(&control, begin(&control).during("begin", "plan"))?;
+    match work {
+        Work::Start(plan) => start(&plan, &control, descriptors),
+        Work::Join(join) => reported(&control, join_container(&join, &control, descriptors)),
     }
-    outcome
+}
+
+/// Each process reports its own failure, and does so while it still holds its end of the pair to the other: what
+/// the other says of losing it then comes second.
+fn reported<T>(control: &OwnedFd, result: Result<T, StepError>) -> Result<T, StepError> {
+    if let Err(error) = &result {
+        // The manager may be gone, then nobody wants to know.
+        drop(channel::send(control, &Report::Failed(error.clone()), &[]));
+    }
+    result
 }
 
 fn take_control() -> io::Result<OwnedFd> {
@@ -38,14 +47,6 @@ fn take_control() -> io::Result<OwnedFd> {
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)
-}
-
-fn run_with(control: &OwnedFd) -> Result<(), StepError> {
-    let (work, descriptors) = begin(control).during("begin", "plan")?;
-    match work {
-        Work::Start(plan) => start(&plan, control, descriptors),
-        Work::Join(join) => join_container(&join, control, descriptors),
-    }
 }
 
 fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
@@ -61,51 +62,60 @@ fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
 }
 
 fn start(plan: &Plan, control: &OwnedFd, sockets: Vec<OwnedFd>) -> Result<(), StepError> {
-    let (outside, inside) = channel::pair().during("begin", "hand over")?;
+    let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
     let user = if plan.ids.is_some() { NewNamespaces::USER } else { NewNamespaces::default() };
     let namespaces = NewNamespaces::PROCESS_AND_MOUNT.and(user);
-    match clone_process(namespaces, Parent::CallersParent).during("enter namespace", "clone")? {
+    let cloned = clone_process(namespaces, Parent::CallersParent).during("enter namespace", "clone");
+    match reported(control, cloned)? {
         Cloned::Child => {
             drop(outside);
-            let result = first_process(plan, inside, control, sockets);
-            end(control, result)
+            first_process(plan, inside, control, sockets)
         }
         Cloned::Parent { pid, pidfd } => {
             drop(inside);
-            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")?;
-            if let Some(ids) = plan.ids {
-                idmap::write(pid, 0, ids)?;
-            }
-            channel::send(&outside, &Handover::Mapped, &[]).during("hand over", "ids")?;
-            host::perform(&plan.host, &mut Maps::new(pid, plan.ids), &outside)
+            reported(control, outer_process(plan, pid, &pidfd, control, &outside))
         }
     }
 }
 
+fn outer_process(
+    plan: &Plan,
+    pid: u32,
+    process: &OwnedFd,
+    control: &OwnedFd,
+    inside: &OwnedFd,
+) -> Result<(), StepError> {
+    channel::send(control, &Report::Started { pid }, &[process.as_fd()]).during("begin", "report")?;
+    if let Some(ids) = plan.ids {
+        idmap::write(pid, 0, ids)?;
+    }
+    channel::send(inside, &Handover::Mapped, &[]).during("hand over", "ids")?;
+    host::perform(&plan.host, &mut Maps::new(pid, plan.ids), inside)
+}
+
 /// The copy must not go on as its original: it ends here.
-fn end(control: &OwnedFd, result: Result<(), StepError>) -> ! {
-    if let Err(error) = result {
-        drop(channel::send(control, &Report::Failed(error), &[]));
+fn first_process(plan: &Plan, outside: OwnedFd, control: &OwnedFd, sockets: Vec<OwnedFd>) -> ! {
+    let outside = fcntl_dupfd_cloexec(outside, OUT_OF_THE_WAY).during("begin", "hand over");
+    if let Ok(outside) = reported(control, outside) {
+        let mut trees = Trees::new(outside);
+        drop(reported(control, prepare_and_execute(plan, &mut trees, control, sockets)));
     }
     exit_now(1)
 }
 
-fn first_process(
+fn prepare_and_execute(
     plan: &Plan,
-    outside: OwnedFd,
+    trees: &mut Trees,
     control: &OwnedFd,
     sockets: Vec<OwnedFd>,
 ) -> Result<(), StepError> {
-    if channel::receive::<Handover>(&outside).during("take over", "ids")?.is_none() {
-        return Err(Errno::CONNRESET).during("take over", "ids");
-    }
+    trees.wait_for_ids()?;
     become_root().during("enter namespace", "user")?;
     unshare(&plan.namespaces).during("enter namespace", "unshare")?;
-    let mut trees = Trees::new(outside);
-    inside::perform(&plan.inside, &mut trees)?;
+    inside::perform(&plan.inside, trees)?;
     channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
-    inside::perform(&plan.scoped, &mut trees)?;
+    inside::perform(&plan.scoped, trees)?;
     execute::become_payload(&plan.execute, trees, Passed { control, sockets })
 }
 
@@ -132,8 +142,8 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
     match clone_process(NewNamespaces::default(), Parent::CallersParent).during("enter namespace", "clone")? {
         Cloned::Child => {
             drop(container);
-            let result = joined_process(join, control, [input, output, error]);
-            end(control, result)
+            drop(reported(control, joined_process(join, control, [input, output, error])));
+            exit_now(1)
         }
         Cloned::Parent { pid, pidfd } => {
             channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")

@@ -88,9 +88,10 @@ impl Writer<'_> {
     fn is_present(&mut self, image: &NewImage) -> Result<bool, StoreError> {
         let Ok(old) = self.store.entries(&image.id) else { return Ok(false) };
         let same = old.len() == image.entries.len()
-            && old.iter().zip(&image.entries).all(|(old, new)| {
-                TreeEntry { slot: new.entry.slot, ..old.clone() } == new.entry
-            });
+            && old
+                .iter()
+                .zip(&image.entries)
+                .all(|(old, new)| TreeEntry { slot: new.entry.slot, ..old.clone() } == new.entry);
         if !same || !self.store.image_faults(&image.id).is_empty() {
             return Ok(false);
         }
@@ -223,10 +224,8 @@ fn record(
         Node::File { size, .. } if entry.hard_link.as_ref().is_none_or(|first| *first == entry.path) => size,
         _ => 0,
     });
-    let layer = |layer: &UnpackedLayer| LayerRecord {
-        digest: layer.digest.clone(),
-        diff_id: layer.diff_id.clone(),
-    };
+    let layer =
+        |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
     ImageRecord {
         id: id.digest().clone(),
         digest: manifest.map(|(digest, _)| digest.clone()),

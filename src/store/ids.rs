@@ -74,7 +74,9 @@ fn find(ids: &str, unit: &str) -> Option<IdRange> {
 }
 
 fn lines(ids: &str) -> impl Iterator<Item = (&str, u32)> {
-    ids.lines().filter_map(|line| line.split_once(' ')).filter_map(|(unit, base)| Some((unit, base.parse().ok()?)))
+    ids.lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(unit, base)| Some((unit, base.parse().ok()?)))
 }
 
 /// Puts new content in a file's place, whole or not at all.

@@ -117,9 +117,11 @@ impl Store {
         let found = fs::read_to_string(&format).context("open the image store's", &format)?;
         match found.trim_end() {
             FORMAT => Ok(store),
-            found => {
-                Err(StoreError::Format { path: store.root, found: found.escape_debug().to_string(), known: FORMAT })
-            }
+            found => Err(StoreError::Format {
+                path: store.root,
+                found: found.escape_debug().to_string(),
+                known: FORMAT,
+            }),
         }
     }
 
@@ -134,6 +136,17 @@ impl Store {
         }
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(root).context("create", root)?;
+        let directory = File::open(root).context("open", root)?;
+        rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).context("lock", root)?;
+        if root.join("format").exists() {
+            return Self::open(paths);
+        }
+        Self::populate(root, &builder)?;
+        Self::open(paths)
+    }
+
+    /// Makes the directories of a store in an empty one, or one in which this was cut short.
+    fn populate(root: &Path, builder: &fs::DirBuilder) -> Result<(), StoreError> {
         for entry in fs::read_dir(root).context("read", root)? {
             let name = entry.context("read", root)?.file_name();
             let expected = name == "format.new" || DIRECTORIES.iter().any(|directory| name == *directory);
@@ -144,8 +157,7 @@ impl Store {
         for name in DIRECTORIES {
             builder.create(root.join(name)).context("create", &root.join(name))?;
         }
-        ids::replace(&root.join("format"), &root.join("format.new"), format!("{FORMAT}\n").as_bytes())?;
-        Self::open(paths)
+        ids::replace(&root.join("format"), &root.join("format.new"), format!("{FORMAT}\n").as_bytes())
     }
 
     /// The directory of the store.

@@ -25,7 +25,8 @@ impl Store {
                 return Ok(id);
             }
         }
-        self.by_digits(text)?.ok_or_else(|| StoreError::NoImage(crate::image::text::printable(text.as_bytes())))
+        self.by_digits(text)?
+            .ok_or_else(|| StoreError::NoImage(crate::image::text::printable(text.as_bytes())))
     }
 
     /// All names and the images that they lead to, sorted by name.
@@ -45,7 +46,12 @@ impl Store {
     }
 
     /// Gives an image a name, which another image may have had.
-    pub(super) fn set_name(&self, reference: &Reference, id: &ImageId, staging: &Staging) -> Result<(), StoreError> {
+    pub(super) fn set_name(
+        &self,
+        reference: &Reference,
+        id: &ImageId,
+        staging: &Staging,
+    ) -> Result<(), StoreError> {
         let path = self.path("refs").join(file_name(reference));
         replace(&path, &staging.path("name"), format!("{id}\n").as_bytes())?;
         self.sync_directory(&self.path("refs"))
@@ -66,7 +72,9 @@ impl Store {
     fn read_name(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
         let path = self.path("refs").join(file_name(reference));
         let text = match fs::read_to_string(&path) {
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) => {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) =>
+            {
                 return Ok(None);
             }
             result => result.context("read", &path)?,

@@ -142,7 +142,9 @@ fn walk(
                 walk(&name.path(), below, found, findings);
             }
             Ok(stat) => drop(found.insert(below, stat)),
-            Err(error) => findings.push(Finding { path: name.path(), what: format!("cannot be read: {error}") }),
+            Err(error) => {
+                findings.push(Finding { path: name.path(), what: format!("cannot be read: {error}") })
+            }
         }
     }
 }
@@ -178,7 +180,9 @@ fn fault(
         Node::Symlink { target } => Some(target.0.as_slice()),
         _ => None,
     };
-    if target.is_some_and(|target| std::fs::read_link(path).is_ok_and(|link| link.as_os_str().as_bytes() != target)) {
+    if target.is_some_and(|target| {
+        std::fs::read_link(path).is_ok_and(|link| link.as_os_str().as_bytes() != target)
+    }) {
         return Some("leads elsewhere than the image's index says".to_owned());
     }
     metadata_fault(path, entry, stat)

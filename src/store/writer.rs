@@ -77,7 +77,9 @@ impl<'a> Writer<'a> {
     pub fn spool(&self) -> Result<File, StoreError> {
         let path = self.staging.path("objects");
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map(File::from).context("make a file in", &path)
+        rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .context("make a file in", &path)
     }
 
     /// The entries of a layer that was read before; `None` when it must be read (again).

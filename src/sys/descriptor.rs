@@ -64,3 +64,24 @@ fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
     Ok(fd)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // That they are taken is seen by the service of tests/systemd_store.rs, which has one thread.
+    #[test]
+    fn nothing_is_taken_from_under_other_threads() {
+        let other = std::thread::spawn(std::thread::park);
+        assert!(take_variable("PATH").is_err());
+        assert!(std::env::var_os("PATH").is_some());
+        assert_eq!(take_variable("SAMPAN_TEST_UNSET").unwrap(), None);
+        other.thread().unpark();
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn a_promised_descriptor_that_is_not_open_is_an_error() {
+        assert_eq!(adopt(RawFd::MAX).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}

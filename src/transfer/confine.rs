@@ -52,11 +52,16 @@ pub fn confine(store: &Path, source: BorrowedFd<'_>) -> Result<(), ConfineError>
     drop_capabilities().map_err(because("capabilities"))
 }
 
-fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> ConfineError {
+fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> ConfineError {
     move |source| ConfineError { what, source: source.into() }
 }
 
-fn restrict_files(store: &Path, source: BorrowedFd<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn restrict_files(
+    store: &Path,
+    source: BorrowedFd<'_>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let all = AccessFs::from_all(ABI::V5);
     let ruleset = Ruleset::default().handle_access(all)?.create()?;
     let ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(store)?, all))?;

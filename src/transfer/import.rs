@@ -159,7 +159,8 @@ fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {
     let host = Platform::host();
     if *platform != host {
         let Platform { os, architecture } = platform;
-        let what = format!("the image is for {os}/{architecture}, this host is {}/{}", host.os, host.architecture);
+        let what =
+            format!("the image is for {os}/{architecture}, this host is {}/{}", host.os, host.architecture);
         notices.push(crate::image::text::printable(what.as_bytes()));
     }
     notices

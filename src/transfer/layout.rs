@@ -33,7 +33,10 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
     for descriptor in manifest::choose(&descriptors, host, "index.json")? {
         let (found, bytes, manifest) = follow(source, descriptor, host)?;
         let names = names(descriptor);
-        match candidates.iter_mut().find(|other| other.manifest.as_ref().is_some_and(|(digest, _)| *digest == found)) {
+        match candidates
+            .iter_mut()
+            .find(|other| other.manifest.as_ref().is_some_and(|(digest, _)| *digest == found))
+        {
             Some(other) => other.names.extend(names),
             None => candidates.push(candidate(source, found, bytes, manifest, names)?),
         }

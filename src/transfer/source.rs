@@ -42,7 +42,9 @@ impl Source {
         let mut file = File::from(input);
         let mut magic = [0; 4];
         let seekable = kind == FileType::RegularFile;
-        if seekable && file.read_exact_at(&mut magic, 0).is_ok() && Compression::sniff(&magic) == Compression::None
+        if seekable
+            && file.read_exact_at(&mut magic, 0).is_ok()
+            && Compression::sniff(&magic) == Compression::None
         {
             file.rewind().map_err(|error| read_error("archive", error))?;
         } else {
@@ -58,7 +60,11 @@ impl Source {
     }
 
     /// A file's content as a stream, and its size. `what` is what needs it, for the error.
-    pub(super) fn stream(&self, name: &str, what: &str) -> Result<(Box<dyn Read + Send>, u64), TransferError> {
+    pub(super) fn stream(
+        &self,
+        name: &str,
+        what: &str,
+    ) -> Result<(Box<dyn Read + Send>, u64), TransferError> {
         match self.file(name)? {
             Some((file, extent)) => {
                 let part = Part { file, offset: extent.offset, rest: extent.size };

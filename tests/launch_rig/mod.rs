@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{chown, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const STORE: u32 = 2_147_352_576;
 pub const RANGE: IdRange = IdRange { base: 1_000_013_824, length: 65_536 };
@@ -43,6 +43,9 @@ pub struct Running {
     pub process: OwnedFd,
     pub notifier: Option<OwnedFd>,
     pub failed: Option<StepError>,
+    pub started: Instant,
+    pub prepared: Instant,
+    pub executed: Instant,
 }
 
 impl Rig {
@@ -94,12 +97,7 @@ impl Rig {
 
     /// Starts the container; the payload has been executed, or something failed.
     pub fn start(&self, sockets: &[BorrowedFd<'_>]) -> Running {
-        self.start_as(&self.plan(), sockets)
-    }
-
-    /// The same by a plan of the test's own.
-    pub fn start_as(&self, plan: &Plan, sockets: &[BorrowedFd<'_>]) -> Running {
-        converse(self.launcher.spawn(plan, sockets).unwrap())
+        converse(self.launcher.spawn(&self.plan(), sockets).unwrap())
     }
 
     /// Starts the container and waits for its end.
@@ -175,19 +173,26 @@ impl Outcome {
 /// Speaks the manager's part until the payload is executed.
 fn converse(mut launch: Launch) -> Running {
     let (mut process, mut notifier, mut failed) = (None, None, None);
+    let (mut started, mut prepared) = (Instant::now(), Instant::now());
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
             Report::Started { pid } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();
+                started = Instant::now();
             }
-            Report::Prepared => launch.send(&Order::Go).unwrap(),
+            Report::Prepared => {
+                launch.send(&Order::Go).unwrap();
+                prepared = Instant::now();
+            }
             Report::Notifier => notifier = descriptors.pop(),
             Report::Failed(error) => failed = failed.or(Some(error)),
         }
     }
+    let executed = Instant::now();
     launch.process.wait().unwrap();
-    Running { process: process.unwrap_or_else(|| panic!("{failed:?}")), notifier, failed }
+    let process = process.unwrap_or_else(|| panic!("{failed:?}"));
+    Running { process, notifier, failed, started, prepared, executed }
 }
 
 fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {

@@ -77,7 +77,9 @@ fn json_entry(entry: &TreeEntry) -> String {
     let hard_link = entry.hard_link.as_ref().map(EntryPath::absolute);
     let attributes: Vec<String> = xattrs
         .iter()
-        .map(|(name, value)| format!("{}:\"{}\"", show::json_bytes(name.as_bytes()), STANDARD.encode(&value.0)))
+        .map(|(name, value)| {
+            format!("{}:\"{}\"", show::json_bytes(name.as_bytes()), STANDARD.encode(&value.0))
+        })
         .collect();
     format!(
         "{{\"path\":{},\"type\":\"{}\",\"mode\":\"{mode:04o}\",\"uid\":{uid},\"gid\":{gid},\"size\":{},\
@@ -101,7 +103,14 @@ fn text(entries: &[TreeEntry]) -> String {
             _ => path,
         };
         let size = size(&entry.node).to_string();
-        vec![kind(&entry.node).to_string(), format!("{mode:04o}"), uid.to_string(), gid.to_string(), size, path]
+        vec![
+            kind(&entry.node).to_string(),
+            format!("{mode:04o}"),
+            uid.to_string(),
+            gid.to_string(),
+            size,
+            path,
+        ]
     };
     show::table(&entries.iter().map(row).collect::<Vec<_>>())
 }

@@ -3,9 +3,9 @@
 mod files;
 mod fsck;
 mod gc;
-mod images;
 mod import;
 mod inspect;
+mod list;
 mod remove;
 mod show;
 
@@ -21,7 +21,7 @@ pub enum ImageVerb {
     /// Bring an image into the store, from a "docker save" archive or an OCI layout
     Import(import::Args),
     /// List images
-    Images(images::Args),
+    Images(list::Args),
     /// Show what is known of an image
     Inspect(inspect::Args),
     /// List the files of an image, as a container sees them
@@ -60,7 +60,7 @@ enum Output {
 pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
     match verb {
         ImageVerb::Import(args) => import::run(args, paths),
-        ImageVerb::Images(args) => images::run(args, paths),
+        ImageVerb::Images(args) => list::run(args, paths),
         ImageVerb::Inspect(args) => inspect::run(args, paths),
         ImageVerb::Files(args) => files::run(args, paths),
         ImageVerb::Remove(args) => remove::run(args, paths),

@@ -144,9 +144,8 @@ fn base_256(field: &[u8]) -> Option<i64> {
     let negative = field[0] & 0x40 != 0;
     let first = if negative { field[0] | 0x80 } else { field[0] & 0x7f };
     let start = if negative { -1i128 } else { 0 };
-    let value = std::iter::once(&first)
-        .chain(&field[1..])
-        .fold(start, |value, byte| value << 8 | i128::from(*byte));
+    let value =
+        std::iter::once(&first).chain(&field[1..]).fold(start, |value, byte| value << 8 | i128::from(*byte));
     i64::try_from(value).ok()
 }
 

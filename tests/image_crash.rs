@@ -1,0 +1,102 @@
+//! The importer killed at each stage of its work: the store has no image or a whole one.
+
+#[path = "support/layout.rs"]
+mod layout;
+
+use layout::{Lab, Layout, Tar, gzip};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn count(directory: &Path) -> usize {
+    std::fs::read_dir(directory).map(Iterator::count).unwrap_or_default()
+}
+
+/// The importer's directory of work in progress.
+fn staging(store: &Path) -> PathBuf {
+    let mut directories = std::fs::read_dir(store.join("staging")).into_iter().flatten().flatten();
+    directories.next().map(|entry| entry.path()).unwrap_or_default()
+}
+
+fn layers() -> Vec<layout::Blob> {
+    let layer = |from: usize| {
+        let files = (from..from + 300).fold(Tar::default(), |tar, number| {
+            let tar = if number % 50 == 0 { tar.directory(&format!("d{}", number / 50)) } else { tar };
+            tar.file(&format!("d{}/{number}", number / 50), &format!("content of {number}\n").repeat(200))
+        });
+        gzip(&files.end())
+    };
+    vec![layer(0), layer(200), layer(600)]
+}
+
+/// Starts an import and kills it as soon as `reached` says so of the store.
+fn kill_when(lab: &Lab, source: &Path, reached: &dyn Fn(&Path) -> bool) {
+    let mut importer = Command::new(env!("CARGO_BIN_EXE_sampan-import"))
+        .args(["--name", "localhost/web:latest", "--store"])
+        .arg(lab.store())
+        .stdin(std::fs::File::open(source).unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while importer.try_wait().unwrap().is_none() {
+        if reached(&lab.store()) {
+            importer.kill().unwrap();
+            importer.wait().unwrap();
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_killed_import_leaves_no_image_or_a_whole_one() {
+    let good = Lab::new();
+    let layout = Layout::write(&good.path("layout"), &layers());
+    let id = good.import(&layout.path, "web");
+    let files = good.json(&["files", "web"]);
+    let has_rootfs = |store: &Path| {
+        std::fs::read_dir(staging(store))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|at| at.path().join("rootfs/d5").exists())
+    };
+    let stages: [&dyn Fn(&Path) -> bool; 7] = [
+        &|store| store.join("lock").exists(),
+        &|store| count(&staging(store).join("objects")) > 10,
+        &|store| count(&staging(store).join("objects")) > 600,
+        &|store| count(&store.join("objects")) > 10,
+        &has_rootfs,
+        &|store| count(&store.join("layers")) > 0,
+        &|store| count(&store.join("images")) > 0,
+    ];
+    for (number, stage) in stages.iter().enumerate() {
+        let lab = Lab::new();
+        kill_when(&lab, &layout.path, *stage);
+        assert_eq!(lab.succeeds(&["fsck"]), "", "stage {number}");
+        for image in lab.json(&["images"]).as_array().unwrap() {
+            assert_eq!(image["id"], id.as_str());
+            assert_eq!(lab.json(&["files", &id]), files, "stage {number}");
+        }
+        assert_eq!(lab.import(&layout.path, "web"), id, "stage {number}");
+        assert_eq!(lab.json(&["files", "web"]), files, "stage {number}");
+        lab.assert_sound();
+    }
+}
+
+#[test]
+fn imports_at_the_same_time_take_turns() {
+    let lab = Lab::new();
+    let sources: Vec<PathBuf> = (0..4)
+        .map(|number| {
+            let tar = Tar::default().file("shared", "shared").file("own", &number.to_string());
+            Layout::write(&lab.path(&format!("l{number}")), &[gzip(&tar.end())]).path
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (number, source) in sources.iter().enumerate() {
+            let lab = &lab;
+            scope.spawn(move || lab.import(source, &format!("web{number}")));
+        }
+    });
+    assert_eq!(lab.json(&["images"]).as_array().unwrap().len(), 4);
+    lab.assert_sound();
+}
