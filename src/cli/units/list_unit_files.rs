@@ -1,5 +1,6 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
+use crate::cli::pattern::matches_any;
 use crate::paths::Paths;
 use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
@@ -25,15 +26,13 @@ pub struct ListUnitFilesArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let named =
-        |name: &str| args.patterns.is_empty() || args.patterns.iter().any(|pattern| matches(pattern, name));
     let in_state =
         |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
     let rows: Vec<(String, FileState)> = Search::new(paths)
         .names(&mut Vec::new())
         .iter()
         .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
-        .filter(|(name, state)| named(name) && in_state(*state))
+        .filter(|(name, state)| matches_any(&args.patterns, name) && in_state(*state))
         .collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max("UNIT FILE".len());
     let mut output = io::stdout().lock();
@@ -47,50 +46,4 @@ pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
         writeln!(output, "\n{} unit files listed.", rows.len())?;
     }
     Ok(0)
-}
-
-/// A match of the whole name; a pattern without a type means a container.
-fn matches(pattern: &str, name: &str) -> bool {
-    glob(pattern.as_bytes(), name.as_bytes())
-        || name.strip_suffix(".container").is_some_and(|stem| stem == pattern)
-}
-
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut from) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while from < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, from));
-                at += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[from] => {
-                at += 1;
-                from += 1;
-            }
-            _ => match &mut star {
-                Some((star_at, star_from)) => {
-                    *star_from += 1;
-                    (at, from) = (*star_at + 1, *star_from);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_names() {
-        assert!(
-            matches("web", "web.container")
-                && matches("w*.container", "web.container")
-                && matches("*", "a.target")
-        );
-        assert!(!matches("we", "web.container") && !matches("w?.container", "web.container"));
-    }
 }
