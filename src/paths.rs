@@ -82,6 +82,21 @@ impl Paths {
         self.root.join("proc/sys/kernel/random/boot_id")
     }
 
+    /// The host's name servers, resolv.conf(5).
+    pub fn resolver(&self) -> PathBuf {
+        self.root.join("etc/resolv.conf")
+    }
+
+    /// Users of the host, passwd(5).
+    pub fn users(&self) -> PathBuf {
+        self.root.join("etc/passwd")
+    }
+
+    /// Groups of the host, group(5).
+    pub fn groups(&self) -> PathBuf {
+        self.root.join("etc/group")
+    }
+
     /// Where the unified control group hierarchy is mounted.
     pub fn control_groups(&self) -> PathBuf {
         self.root.join("sys/fs/cgroup")

@@ -1,3 +1,11 @@
-//! sampan-launch
+//! `sampan-launch`: performs one launch plan, then becomes the payload. Started by `sampand` only.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match sampan::launch::run::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,3 +1,88 @@
-//! sampand
+//! `sampand`, the manager: `sampand.service` starts it as root.
 
-fn main() {}
+use anyhow::Context;
+use sampan::bus::publish;
+use sampan::launch::spawn::Launcher;
+use sampan::manager::driver::{Manager, Parts};
+use sampan::manager::machine::{JobMode, Request, Verb};
+use sampan::manager::reconcile::{self, Predecessor};
+use sampan::paths::Paths;
+use sampan::store::Store;
+use sampan::systemd::fdstore;
+use sampan::systemd::manager::Systemd;
+use sampan::systemd::notify::ServiceManager;
+use sampan::unit::name::UnitName;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            eprintln!("sampand: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    // Before there is a second thread: this takes descriptors and the environment of the process.
+    let descriptors = fdstore::take()?;
+    let service = ServiceManager::take_from_environment()?;
+    start_logging();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(descriptors, Rc::new(service)))
+}
+
+/// To the journal with its fields; where there is none, to standard error.
+fn start_logging() {
+    let filter = tracing_subscriber::filter::LevelFilter::INFO;
+    match tracing_journald::layer() {
+        Ok(layer) => tracing_subscriber::registry().with(filter).with(layer.with_field_prefix(None)).init(),
+        Err(_) => tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().init(),
+    }
+}
+
+async fn serve(descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>) -> anyhow::Result<()> {
+    let paths = Paths::default();
+    std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
+    let systemd = Systemd::connect().await?;
+    let (notices, notice_receiver) = mpsc::unbounded_channel();
+    let parts = Parts {
+        store: Store::create(&paths)?,
+        systemd: systemd.clone(),
+        service: service.clone(),
+        launcher: Launcher::load(&paths.helper("sampan-launch"))?,
+        paths,
+        notices,
+    };
+    let (mut manager, inbox, handle) = Manager::new(parts);
+    manager.reload();
+    let predecessor = reconcile::adopt(&mut manager, descriptors);
+    publish::export(&systemd, &handle).await?;
+    let publisher = tokio::task::spawn_local(publish::publish(systemd.clone(), handle, notice_receiver));
+    publish::take_name(&systemd).await.context("cannot take the bus name org.sampan1")?;
+    service.ready()?;
+    if predecessor == Predecessor::None {
+        boot(&mut manager)?;
+    }
+    let result = manager.run(inbox).await;
+    service.stopping()?;
+    publisher.abort();
+    result
+}
+
+/// Starts what is enabled, once for each boot of the host.
+fn boot(manager: &mut Manager) -> anyhow::Result<()> {
+    let unit = UnitName::parse("default.target")?;
+    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
+    if let Err(error) = manager.submit(&request) {
+        tracing::warn!("{error}, nothing is started at boot");
+    }
+    reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")
+}

@@ -2,5 +2,8 @@
 //! `/org/sampan1` and `/org/sampan1/unit/ESCAPED`.
 #![forbid(unsafe_code)]
 
+pub mod manager;
 pub mod proxy;
+pub mod publish;
+pub mod unit;
 pub mod wire;

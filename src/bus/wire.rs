@@ -5,7 +5,7 @@ use zbus::OwnedObjectPath;
 use zbus::zvariant::Type;
 
 /// Our name on the system bus.
-pub const BUS_NAME: &str = "org.sampan1";
+pub const BUS_NAME: &str = crate::systemd::manager::CONTROLLER;
 /// The manager's object.
 pub const MANAGER_PATH: &str = "/org/sampan1";
 

@@ -1,8 +1,8 @@
 //! The command line as it is typed. Nothing is done here.
 
-use super::completions::unit_names;
-use super::output::Paging;
-use super::text::Heading;
+use super::candidates::unit_names;
+use super::display::DisplayArgs;
+use super::images::ImageVerb;
 use super::units::cat::CatArgs;
 use super::units::enable::EnableArgs;
 use super::units::list_unit_files::ListUnitFilesArgs;
@@ -12,14 +12,16 @@ use crate::unit::signal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
-use rustix::stdio::stdout;
-use rustix::termios;
+use std::path::PathBuf;
 
 /// Control containers and their images.
 #[derive(Debug, Parser)]
 #[command(name = "sampanctl", version, max_term_width = 100, infer_subcommands = false)]
 #[command(after_help = "Without a verb, the loaded units are listed. \"web\" means \"web.container\".")]
 pub struct Cli {
+    /// Work on the unit files and the store below another root directory
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true)]
+    pub root: PathBuf,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -74,6 +76,9 @@ pub enum Verb {
     DaemonReload,
     /// Forget that units failed, and their start limits
     ResetFailed(ResetFailedArgs),
+    /// Verbs over images
+    #[command(flatten)]
+    Image(ImageVerb),
     /// Check unit files
     Verify(VerifyArgs),
     /// Print the JSON schema of unit files
@@ -92,51 +97,6 @@ pub enum Verb {
 /// A signal by name or number.
 fn signal_number(text: &str) -> Result<i32, String> {
     signal::number(text).ok_or_else(|| "not a signal: use a name such as SIGTERM, or a number".to_owned())
-}
-
-/// How a table or a page is printed.
-#[derive(Debug, Clone, Default, Args)]
-pub struct DisplayArgs {
-    /// Do not use a pager
-    #[arg(long)]
-    pub no_pager: bool,
-    /// No heading and no legend
-    #[arg(long)]
-    pub no_legend: bool,
-    /// Do not cut long lines
-    #[arg(long, short = 'l')]
-    pub full: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: OutputFormat,
-}
-
-impl DisplayArgs {
-    /// Whether a pager may be used.
-    pub fn paging(&self) -> Paging {
-        if self.no_pager { Paging::Never } else { Paging::Allowed }
-    }
-
-    /// Whether tables have a heading.
-    pub fn heading(&self) -> Heading {
-        if self.no_legend { Heading::Hidden } else { Heading::Shown }
-    }
-
-    /// Where lines are cut: at the width of the terminal, if there is one.
-    pub fn width(&self) -> Option<usize> {
-        let columns = termios::tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col));
-        columns.filter(|columns| *columns > 0 && !self.full)
-    }
-}
-
-/// How values are printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// `--job-mode=`.

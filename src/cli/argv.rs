@@ -38,9 +38,9 @@ fn takes_value(command: &Command, option: &str) -> bool {
             argument.get_short().is_some_and(|short| option.strip_prefix('-') == Some(&short.to_string()))
         }
     };
-    command
-        .get_subcommands()
-        .flat_map(Command::get_arguments)
+    let verbs = command.get_subcommands().flat_map(Command::get_arguments);
+    verbs
+        .chain(command.get_arguments())
         .filter(|argument| named(argument))
         .any(|argument| argument.get_action().takes_values())
 }
@@ -61,6 +61,7 @@ mod tests {
     fn options_may_stand_before_the_verb() {
         assert_eq!(sorted("sampanctl -n 5 status web"), "sampanctl status -n 5 web");
         assert_eq!(sorted("sampanctl --failed"), "sampanctl list-units --failed");
+        assert_eq!(sorted("sampanctl --root /x cat web"), "sampanctl cat --root /x web");
         assert_eq!(
             sorted("sampanctl --no-pager --state=failed"),
             "sampanctl list-units --no-pager --state=failed"

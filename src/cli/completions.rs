@@ -1,14 +1,10 @@
-//! Completions: scripts for shells, and the answers to their questions. Names of units come from the files, so
-//! that a key press needs no manager.
+//! Completions: scripts for shells, and the answers to their questions.
 
 use super::args::{Cli, CompletionsArgs};
 use super::error::FAILURE;
 use super::output::{Paging, complain, print};
-use crate::paths::Paths;
-use crate::unit::search::Search;
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
-use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
 use std::ffi::OsString;
 
@@ -45,16 +41,4 @@ pub fn answer(words: &[OsString]) -> Option<u8> {
             Some(FAILURE)
         }
     }
-}
-
-/// Names of units, those of containers without the suffix.
-pub fn unit_names() -> Vec<CompletionCandidate> {
-    let names = Search::new(&Paths::default()).names(&mut Vec::new());
-    names
-        .iter()
-        .map(|name| match name.as_str().strip_suffix(".container") {
-            Some(stem) => CompletionCandidate::new(stem),
-            None => CompletionCandidate::new(name.as_str()),
-        })
-        .collect()
 }

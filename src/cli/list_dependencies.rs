@@ -1,7 +1,8 @@
 //! `sampanctl list-dependencies`: what a unit needs, or what needs it, as a tree.
 
-use super::args::{DependencyArgs, OutputFormat};
+use super::args::DependencyArgs;
 use super::client::{Client, talk};
+use super::display::OutputFormat;
 use super::error::{CliError, FAILURE};
 use super::output::{complain, print, print_json};
 use super::select;

@@ -1,7 +1,8 @@
 //! `sampanctl list-sockets`: addresses, the units behind them and how fast they woke up.
 
-use super::args::{ListArgs, OutputFormat};
+use super::args::ListArgs;
 use super::client::talk;
+use super::display::OutputFormat;
 use super::error::CliError;
 use super::output::{print, print_json};
 use super::pattern::matches_any;

@@ -1,7 +1,8 @@
 //! `sampanctl list-units`: the units in memory and their states.
 
-use super::args::{ListUnitsArgs, OutputFormat};
+use super::args::ListUnitsArgs;
 use super::client::talk;
+use super::display::OutputFormat;
 use super::error::CliError;
 use super::output::{print, print_json};
 use super::pattern::matches_any;

@@ -5,11 +5,14 @@
 
 pub mod args;
 mod argv;
+mod candidates;
 pub mod client;
 mod completions;
 mod daemon;
+mod display;
 pub mod error;
 mod exec;
+pub mod images;
 mod is_active;
 mod jobs;
 mod kill;

@@ -8,8 +8,8 @@ use super::lifecycle::Operation;
 use super::output::complain;
 use super::unit_files::Change;
 use super::{
-    completions, daemon, exec, is_active, kill, lifecycle, list_dependencies, list_jobs, list_sockets,
-    list_units, logs, show, status, unit_files, units,
+    completions, daemon, exec, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
+    list_sockets, list_units, logs, show, status, unit_files, units,
 };
 use crate::paths::Paths;
 use clap::{CommandFactory, FromArgMatches};
@@ -24,11 +24,11 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     }
     let words = verb_first(&command, words);
     let cli = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    let verb = match cli {
-        Ok(cli) => cli.verb,
+    let cli = match cli {
+        Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match run(verb, &Paths::default()) {
+    match run(cli.verb, &Paths::new(&cli.root)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -69,6 +69,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
         Verb::DaemonReload => daemon::reload(),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
+        Verb::Image(verb) => images::run(verb, paths),
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),

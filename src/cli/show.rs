@@ -1,7 +1,8 @@
 //! `sampanctl show`: properties as `Name=value`, or the plan of a launch.
 
-use super::args::{OutputFormat, ShowArgs};
+use super::args::ShowArgs;
 use super::client::{Client, talk};
+use super::display::OutputFormat;
 use super::error::CliError;
 use super::output::{print, print_json};
 use super::select;

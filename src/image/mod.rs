@@ -3,3 +3,18 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod digest;
+pub mod document;
+pub mod entry;
+pub mod error;
+pub mod fold;
+pub mod json;
+pub mod layer;
+pub mod limits;
+pub mod manifest;
+pub mod reference;
+pub mod tar;
+pub mod text;
+pub mod xattr;
+
+pub use error::ImageError;

@@ -1,5 +1,27 @@
-//! Launching: a plan is data before it is action. `plan` makes it from a unit, an image's configuration and
-//! facts of the host; `spawn` hands it to a fresh `sampan-launch`; `steps` performs it there.
+//! Launching: a plan is data before it is action. [`plan`] makes it from a unit, an image's configuration and
+//! facts of the host; [`spawn`] hands it to a fresh `sampan-launch`; [`run`] performs it there.
+//!
+//! The launcher is two processes (see [`protocol`]). A stays on the host and does what needs the host's
+//! privilege ([`host`]): id maps and the mounts that come from the host, each made as a detached tree and given
+//! to B as a descriptor. B is process 1 of the container: it mounts the rest in its own user namespace
+//! ([`inside`]), waits for its scope, gives up its privileges ([`execute`]) and becomes the payload.
 #![forbid(unsafe_code)]
 
+pub mod capability;
+mod channel;
+mod execute;
+mod failure;
+mod filter;
+mod host;
+mod idmap;
+mod inside;
+mod journal;
+pub mod plan;
 pub mod protocol;
+mod root;
+pub mod run;
+pub mod spawn;
+mod standard;
+pub mod step;
+mod target;
+mod user;

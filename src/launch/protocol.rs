@@ -13,6 +13,9 @@
 //!    |<- end of file: the payload has been executed --------------------- |
 //! ```
 //!
+//! To join a running container (`exec`) it is the same, with the container's pidfd and three standard streams
+//! beside the plan; B then enters the container's namespaces, and `Go` says that it is in the scope.
+//!
 //! Instead of any message `Failed` may come; then the launcher exits. B is a child of the manager's own
 //! process (`CLONE_PARENT`), so that the manager learns its exit status with waitid(2).
 
@@ -22,7 +25,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Beside it: the sealed memfd of the plan, then the sockets in the order of the plan.
+    /// Beside it: the sealed memfd of the plan, then the sockets with `pass = "fd"` in the order of the plan.
+    /// To join: the container's pidfd, then standard input, output and error.
     Begin,
     /// The scope exists: go on to the payload.
     Go,

@@ -6,6 +6,7 @@
 //! * [`view`] is what the bus shows of a unit.
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 pub mod driver;
 pub mod machine;
 pub mod reconcile;

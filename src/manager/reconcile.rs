@@ -1,1 +1,118 @@
-//! x
+//! What a predecessor left: its records, the descriptors in systemd's store, the scopes. Records are
+//! believed only where the kernel agrees.
+
+use super::driver::{Adoption, Manager};
+use super::machine::{JobMode, Phase, Request, Run, Verb};
+use super::record::{self, Record};
+use crate::paths::Paths;
+use crate::sys::pidfd;
+use crate::systemd::fdstore::StoredDescriptor;
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// Descriptors of one unit.
+#[derive(Debug, Default)]
+struct Kept {
+    pidfd: Option<OwnedFd>,
+    notifier: Option<OwnedFd>,
+    sockets: Vec<(String, OwnedFd)>,
+}
+
+/// Adopts everything that is still there. Answers whether there was a predecessor since boot.
+pub fn adopt(manager: &mut Manager, descriptors: Vec<(String, OwnedFd)>) -> Predecessor {
+    let mut kept = sort(descriptors);
+    let records = record::all(manager.paths());
+    for record in records {
+        let own = kept.remove(&record.unit).unwrap_or_default();
+        manager.ensure_loaded(&record.unit);
+        adopt_unit(manager, record, own);
+    }
+    for (unit, lost) in kept {
+        tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
+        manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
+    }
+    if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
+}
+
+fn marker(paths: &Paths) -> PathBuf {
+    paths.runtime().join("booted")
+}
+
+/// Notes that the enabled units have been started since the host was booted.
+///
+/// # Errors
+/// When `/run/sampan` cannot be written.
+pub fn mark_booted(paths: &Paths) -> std::io::Result<()> {
+    std::fs::write(marker(paths), "")
+}
+
+/// Whether a manager has run since the host was booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Predecessor {
+    /// None: the enabled units are to be started.
+    None,
+    /// One has: what is down was stopped on purpose or has failed.
+    SinceBoot,
+}
+
+fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
+    let mut kept: BTreeMap<UnitName, Kept> = BTreeMap::new();
+    for (name, descriptor) in descriptors {
+        match name.parse::<StoredDescriptor>() {
+            Ok(StoredDescriptor::Process { unit }) => kept.entry(unit).or_default().pidfd = Some(descriptor),
+            Ok(StoredDescriptor::Notifier { unit }) => {
+                kept.entry(unit).or_default().notifier = Some(descriptor);
+            }
+            Ok(StoredDescriptor::Listen { unit, socket }) => {
+                kept.entry(unit).or_default().sockets.push((socket, descriptor));
+            }
+            Err(error) => tracing::warn!("{name}: {error}, closing this descriptor"),
+        }
+    }
+    kept
+}
+
+fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
+    let unit = record.unit.clone();
+    if manager.machine().unit(&unit).is_none_or(|managed| managed.unit().is_none()) {
+        tracing::warn!(
+            "{unit}: runs, but its unit file is gone or bad: stop its scope {} by hand",
+            unit.scope()
+        );
+        return;
+    }
+    manager.adopt_sockets(&unit, kept.sockets);
+    let run = record.run.clone().filter(|_| record.phase.has_run());
+    match (record.phase, run) {
+        (Phase::Active, _) => manager.adopt(&unit, Adoption::Phase(Phase::Active), &record),
+        (Phase::Listening, _) => manager.adopt(&unit, Adoption::Phase(Phase::Listening), &record),
+        (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
+            Some(pidfd) => {
+                let adoption = Adoption::Run { pidfd, notifier: kept.notifier };
+                manager.adopt(&unit, adoption, &record);
+            }
+            None => manager.adopt(&unit, Adoption::Lost, &record),
+        },
+        // The predecessor died before there was a process: the start is made anew.
+        _ => start_again(manager, unit),
+    }
+}
+
+fn start_again(manager: &mut Manager, unit: UnitName) {
+    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
+    if let Err(error) = manager.submit(&request) {
+        tracing::warn!("{}: cannot be started again: {error}", request.unit);
+    }
+}
+
+/// The process of a run: by its pidfd, or by number and start time where the store has lost that.
+fn process(run: &Run, start_time: u64, stored: Option<OwnedFd>) -> Option<OwnedFd> {
+    if stored.is_some() {
+        return stored;
+    }
+    let pidfd = pidfd::open(run.pid).ok()?;
+    // Looked at after the pidfd is open, so that the number cannot change hands in between.
+    (pidfd::start_time(run.pid).ok() == Some(start_time)).then_some(pidfd)
+}

@@ -1,1 +1,99 @@
-//! x
+//! Records of units that are up, in `/run/sampan/state`: what a successor of this process cannot learn from
+//! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
+//! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
+
+use super::machine::{Managed, Phase, Run, Stamps};
+use crate::paths::Paths;
+use crate::unit::name::UnitName;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a run was launched with; for `status` and for `exec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunFacts {
+    /// The image's id.
+    pub image_id: String,
+    /// Its flat tree.
+    pub rootfs: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// `FIRST:LENGTH` of the ids, empty for the host's.
+    pub user_namespace: String,
+    /// Start of the first process, /proc/PID/stat field 22: tells a process from a later one of that number.
+    pub start_time: u64,
+    /// Directory of the changes to the root, removed when the run has ended.
+    pub ephemeral: Option<PathBuf>,
+    /// The stop signal.
+    pub stop_signal: i32,
+    /// Whether the payload has been executed.
+    pub executed: bool,
+}
+
+/// The record of one unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The unit.
+    pub unit: UnitName,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Its run.
+    pub run: Option<Run>,
+    /// What the run was launched with.
+    #[serde(default)]
+    pub facts: RunFacts,
+    /// Moments.
+    #[serde(default)]
+    pub stamps: Stamps,
+    /// Restarts by the policy.
+    #[serde(default)]
+    pub restarts: u32,
+}
+
+impl Record {
+    /// What is worth keeping of a unit; `None` where it is down.
+    pub fn of(unit: &UnitName, managed: &Managed, facts: Option<&RunFacts>) -> Option<Self> {
+        let worth = !managed.phase.is_down();
+        worth.then(|| Self {
+            unit: unit.clone(),
+            phase: managed.phase,
+            run: managed.run.clone(),
+            facts: facts.cloned().unwrap_or_default(),
+            stamps: managed.stamps,
+            restarts: managed.restarts,
+        })
+    }
+}
+
+/// Keeps or removes the record of a unit.
+///
+/// # Errors
+/// When `/run/sampan/state` cannot be written.
+pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Result<()> {
+    let path = paths.state().join(format!("{unit}.json"));
+    let Some(record) = record else {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    };
+    let new = paths.state().join(format!(".{unit}.json.new"));
+    std::fs::write(&new, serde_json::to_vec(record)?)?;
+    std::fs::rename(&new, &path)
+}
+
+/// All records that can be read; the others are reported and passed over.
+pub fn all(paths: &Paths) -> Vec<Record> {
+    let Ok(entries) = std::fs::read_dir(paths.state()) else { return Vec::new() };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let records = names.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    records.filter_map(|path| read(&path)).collect()
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let bytes = std::fs::read(path).ok()?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!("{}: {error}, ignoring this record", path.display()))
+        .ok()
+}

@@ -1,1 +1,254 @@
-//! store
+//! The store: objects, layer indexes, images, names. This page is its format on disk.
+//!
+//! ```text
+//! format                   "sampan-store 1"; written last when a store is made
+//! lock                     flock(2): one writer at a time, and none after its holder's death
+//! objects/ab/cdef…[.K]     one inode per distinct file, named by the hash of content and metadata
+//! layers/DIFF-ID           the index of one layer (see `index`); named by the hex of its digest
+//! images/IMAGE-ID/         rootfs/, record, manifest, config, index
+//! refs/                    files named as an image is (a slash is "%"), with the image's id inside
+//! staging/BOOT-ID-…/       work in progress; whoever takes the lock discards what is there
+//! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes
+//! ids                      allocated id ranges
+//! ```
+//!
+//! Readers take no lock: a name leads to an image that is whole. Writers go by one protocol: data into
+//! `staging/`, syncfs(2), objects renamed into place, the tree linked in `staging/`, syncfs(2), then the layer
+//! indexes, the image and at last its name are renamed into place. A crash leaves no image or a whole one.
+//!
+//! The link count of an object is its reference count: with one link it is garbage. Two paths of one image are
+//! one inode only when the image itself links them; its other equal files use slots `.1`, `.2`, ... Empty files
+//! and whatever is not a regular file are never shared.
+//!
+//! No object is reused unread: an import hashes each one that it finds, and heals it in place when it is damaged.
+//! Nothing here is the only copy of a fact: objects name themselves, the index of an image and its
+//! configuration are beside its tree, and a lost layer index costs no more than unpacking that layer again.
+#![forbid(unsafe_code)]
+
+mod commit;
+mod error;
+mod fsck;
+mod gc;
+mod ids;
+mod index;
+mod inode;
+mod names;
+mod objects;
+mod record;
+mod staging;
+mod tree;
+mod writer;
+
+use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::image::config::ImageConfig;
+use crate::image::digest::{Algorithm, Digest};
+use crate::image::entry::TreeEntry;
+use crate::paths::Paths;
+use error::Context;
+
+pub use commit::{NewImage, Outcome};
+pub use error::StoreError;
+pub use fsck::Finding;
+pub use gc::Collected;
+pub use ids::IdRange;
+pub use inode::FOREIGN_BASE;
+pub use record::{ImageRecord, LayerRecord};
+pub use writer::{Origin, UnpackedLayer, Writer};
+
+const FORMAT: &str = "sampan-store 1";
+const DIRECTORIES: [&str; 7] = ["objects", "layers", "images", "refs", "staging", "containers", "volumes"];
+
+/// An image store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// The digest of an image's configuration, by which the image is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageId(Digest);
+
+impl ImageId {
+    /// The id that a configuration's digest is. Only sha256 serves, so that no two forms name one image.
+    ///
+    /// # Errors
+    /// When the digest is of another algorithm.
+    pub fn new(digest: Digest) -> Result<Self, StoreError> {
+        match digest.algorithm() {
+            Algorithm::Sha256 => Ok(Self(digest)),
+            Algorithm::Sha512 => Err(StoreError::Name(digest.to_string())),
+        }
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &Digest {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for ImageId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What a launch needs of an image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its id.
+    pub id: ImageId,
+    /// The flat tree, owned by foreign ids.
+    pub rootfs: PathBuf,
+    /// What to run.
+    pub config: ImageConfig,
+}
+
+impl Store {
+    /// Opens the store for reading.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another format.
+    pub fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let store = Self { root: paths.store().to_owned() };
+        let format = store.path("format");
+        let found = fs::read_to_string(&format).context("open the image store's", &format)?;
+        match found.trim_end() {
+            FORMAT => Ok(store),
+            found => Err(StoreError::Format {
+                path: store.root,
+                found: found.escape_debug().to_string(),
+                known: FORMAT,
+            }),
+        }
+    }
+
+    /// Opens the store, and makes it first where it is missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be made, holds something else, or is of another format.
+    pub fn create(paths: &Paths) -> Result<Self, StoreError> {
+        let root = paths.store();
+        if root.join("format").exists() {
+            return Self::open(paths);
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(root).context("create", root)?;
+        for entry in fs::read_dir(root).context("read", root)? {
+            let name = entry.context("read", root)?.file_name();
+            let expected = name == "format.new" || DIRECTORIES.iter().any(|directory| name == *directory);
+            if !expected {
+                return Err(StoreError::NotAStore(root.to_owned()));
+            }
+        }
+        for name in DIRECTORIES {
+            builder.create(root.join(name)).context("create", &root.join(name))?;
+        }
+        ids::replace(&root.join("format"), &root.join("format.new"), format!("{FORMAT}\n").as_bytes())?;
+        Self::open(paths)
+    }
+
+    /// The directory of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The flat tree and the configuration of an image.
+    ///
+    /// # Errors
+    /// When it is not in the store, or its record cannot be read.
+    pub fn image(&self, id: &ImageId) -> Result<Image, StoreError> {
+        let record = self.record(id)?;
+        Ok(Image { id: id.clone(), rootfs: self.rootfs(id), config: record.config })
+    }
+
+    /// The tree of an image, with no look at whether it is there.
+    pub fn rootfs(&self, id: &ImageId) -> PathBuf {
+        self.image_directory(id).join("rootfs")
+    }
+
+    /// The entries of an image's tree, sorted by path.
+    ///
+    /// # Errors
+    /// When the image is not in the store, or its index is damaged.
+    pub fn entries(&self, id: &ImageId) -> Result<Vec<TreeEntry>, StoreError> {
+        index::read(&self.image_directory(id).join("index"))
+    }
+
+    /// The ids of all images, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn images(&self) -> Result<Vec<ImageId>, StoreError> {
+        let parse = |name: &String| Digest::parse(&format!("sha256:{name}")).ok().map(ImageId);
+        Ok(self.list("images")?.iter().filter_map(parse).collect())
+    }
+
+    /// The directory for a unit's persistent root, made when it is missing.
+    ///
+    /// # Errors
+    /// When the name cannot be one, or the directory cannot be made.
+    pub fn containers_dir(&self, unit: &str) -> Result<PathBuf, StoreError> {
+        self.named_directory("containers", unit, 0o700)
+    }
+
+    /// The directory of a named volume, made when it is missing.
+    ///
+    /// # Errors
+    /// As [`Store::containers_dir`].
+    pub fn volume(&self, name: &str) -> Result<PathBuf, StoreError> {
+        self.named_directory("volumes", name, 0o755)
+    }
+
+    fn named_directory(&self, kind: &str, name: &str, mode: u32) -> Result<PathBuf, StoreError> {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
+        if name.starts_with('.') || name.is_empty() || name.len() > 255 || !name.bytes().all(valid) {
+            return Err(StoreError::Name(name.to_owned()));
+        }
+        let path = self.path(kind).join(name);
+        fs::DirBuilder::new().recursive(true).mode(mode).create(&path).context("create", &path)?;
+        Ok(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn image_directory(&self, id: &ImageId) -> PathBuf {
+        self.path("images").join(id.0.hex())
+    }
+
+    fn layer_index(&self, diff_id: &Digest) -> PathBuf {
+        self.path("layers").join(diff_id.hex())
+    }
+
+    fn object(&self, key: &objects::Key, slot: u32) -> PathBuf {
+        self.path("objects").join(key.path(slot))
+    }
+
+    /// Names in one of the store's directories, sorted. What is not UTF-8 is not ours.
+    fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
+        list(&self.path(directory))
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
+        File::open(path).and_then(|directory| directory.sync_all()).context("sync", path)
+    }
+
+    /// Writes everything of the store's file system to its disk.
+    fn sync(&self) -> Result<(), StoreError> {
+        let directory = File::open(&self.root).context("open", &self.root)?;
+        rustix::fs::syncfs(&directory).context("sync", &self.root)
+    }
+}
+
+fn list(path: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).context("read", path)? {
+        names.extend(entry.context("read", path)?.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}

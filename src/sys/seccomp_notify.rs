@@ -21,6 +21,14 @@ pub struct BindRequest {
     pub length: u64,
 }
 
+impl BindRequest {
+    /// The same call, to replace another descriptor of its caller.
+    #[must_use]
+    pub fn at_descriptor(self, fd: u32) -> Self {
+        Self { fd, ..self }
+    }
+}
+
 /// How a listener stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pending {

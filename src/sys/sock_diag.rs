@@ -23,11 +23,15 @@ pub enum State {
 }
 
 impl State {
-    fn mask(self) -> u32 {
+    fn number(self) -> u8 {
         match self {
-            Self::Established => 1 << 1,
-            Self::Listen => 1 << 10,
+            Self::Established => 1,
+            Self::Listen => 10,
         }
+    }
+
+    fn mask(self) -> u32 {
+        1 << self.number()
     }
 }
 
@@ -47,6 +51,10 @@ pub struct UnixSocket {
     pub name: Vec<u8>,
     /// Number of its inode.
     pub inode: u32,
+    /// Listening or established.
+    pub state: State,
+    /// Of a listening socket, the connections that nobody has accepted yet; these are not listed themselves.
+    pub queue: u32,
 }
 
 /// TCP sockets of one family and state with this local port.
@@ -78,18 +86,18 @@ fn parse_tcp(message: &[u8]) -> Option<TcpSocket> {
     Some(TcpSocket { local: SocketAddr::new(address, port), inode })
 }
 
-/// Named unix sockets of one state.
+/// Named unix sockets that listen or are established.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub fn unix(state: State) -> io::Result<Vec<UnixSocket>> {
-    const SHOW_NAME: u32 = 1;
+pub fn unix() -> io::Result<Vec<UnixSocket>> {
+    const SHOW_NAME_AND_QUEUE: u32 = 0x01 | 0x10;
     let family = u8::try_from(AddressFamily::UNIX.as_raw()).unwrap_or_default();
     // struct unix_diag_req: family, protocol, pad, states, inode, show, cookie
     let mut request = vec![family, 0, 0, 0];
-    request.extend(state.mask().to_ne_bytes());
+    request.extend((State::Established.mask() | State::Listen.mask()).to_ne_bytes());
     request.extend(0_u32.to_ne_bytes());
-    request.extend(SHOW_NAME.to_ne_bytes());
+    request.extend(SHOW_NAME_AND_QUEUE.to_ne_bytes());
     request.extend([0xff; 8]);
     let mut found = Vec::new();
     dump(&request, |message| found.extend(parse_unix(message)))?;
@@ -99,17 +107,28 @@ pub fn unix(state: State) -> io::Result<Vec<UnixSocket>> {
 /// struct unix_diag_msg: family, type, state, pad, inode, cookie; then attributes
 fn parse_unix(message: &[u8]) -> Option<UnixSocket> {
     const ATTRIBUTE_NAME: u16 = 0;
-    let inode = u32::from_ne_bytes(bytes(message, 4)?);
+    const ATTRIBUTE_QUEUE: u16 = 4;
+    let states = [State::Established, State::Listen];
+    let state = states.into_iter().find(|state| message.get(2) == Some(&state.number()))?;
+    let mut socket =
+        UnixSocket { name: Vec::new(), inode: u32::from_ne_bytes(bytes(message, 4)?), state, queue: 0 };
     let mut rest = message.get(16..)?;
     while let (Some(length), Some(kind)) = (bytes(rest, 0), bytes(rest, 2)) {
         let length = usize::from(u16::from_ne_bytes(length));
         let value = rest.get(4..length)?;
-        if u16::from_ne_bytes(kind) == ATTRIBUTE_NAME {
-            return Some(UnixSocket { name: value.to_vec(), inode });
+        match u16::from_ne_bytes(kind) {
+            // The kernel ends a path, and only that, with a zero byte.
+            ATTRIBUTE_NAME => {
+                let path = value.first().is_some_and(|first| *first != 0);
+                let name = if path { value.strip_suffix(b"\0") } else { None };
+                socket.name = name.unwrap_or(value).to_vec();
+            }
+            ATTRIBUTE_QUEUE if state == State::Listen => socket.queue = u32::from_ne_bytes(bytes(value, 0)?),
+            _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    None
+    (!socket.name.is_empty()).then_some(socket)
 }
 
 /// Sends one request and hands each answer's payload to `each`.
@@ -182,10 +201,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let _client = UnixStream::connect(&path).unwrap();
-        let name = path.as_os_str().as_encoded_bytes();
-        let named = |state| unix(state).unwrap().into_iter().filter(|s| s.name == name).collect::<Vec<_>>();
-        assert_eq!(named(State::Listen), [UnixSocket { name: name.to_vec(), inode: inode(&listener) }]);
-        assert_eq!(named(State::Established).len(), 1);
+        let _first = UnixStream::connect(&path).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        let _second = UnixStream::connect(&path).unwrap();
+        let name = path.as_os_str().as_encoded_bytes().to_vec();
+        let mut listed = unix().unwrap();
+        listed.retain(|socket| socket.name == name);
+        listed.sort_by_key(|socket| socket.state.number());
+        let (inode, served) = (inode(&listener), inode(&served));
+        let established =
+            UnixSocket { name: name.clone(), inode: served, state: State::Established, queue: 0 };
+        assert_eq!(listed, [established, UnixSocket { name, inode, state: State::Listen, queue: 1 }]);
     }
 }

@@ -18,6 +18,9 @@ pub use super::properties::{DEFAULT_SLICE, ScopeRequest};
 /// Longest wait for systemd, whatever it is asked for.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Our name on the bus, which scopes know as their controller.
+pub const CONTROLLER: &str = "org.sampan1";
+
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
 /// The connection to systemd. Cheap to clone; must be made inside a tokio runtime.
@@ -83,8 +86,7 @@ impl Systemd {
 
     async fn start(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
         let scope = request.name.as_str();
-        let controller = self.connection.unique_name().map(|name| name.to_string()).unwrap_or_default();
-        let properties = properties::of_scope(request, self.process, &controller);
+        let properties = properties::of_scope(request, self.process, CONTROLLER);
         let mut signals = self.hub.watch(scope);
         loop {
             match self.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
@@ -97,22 +99,19 @@ impl Systemd {
         }
     }
 
-    /// Waits until a dead scope gives its name free.
+    /// Waits until a dead scope gives its name free. systemd may not have seen its end yet and call it active.
     async fn clear(&self, scope: &str, signals: &mut UnboundedReceiver<Signal>) -> Result<(), SystemdError> {
-        let rows = self
-            .manager
-            .list_units_by_patterns(&[], &[scope])
-            .await
-            .map_err(|error| refused("ListUnitsByPatterns", scope, &error))?;
-        match rows.first().map(|row| row.3.as_str()) {
-            None => Ok(()),
-            Some("active" | "activating") => Err(SystemdError::Running { scope: scope.to_owned() }),
-            Some(_) => {
-                // A failed scope goes at once when reset; one whose processes still die goes by itself.
-                done_or_gone("ResetFailedUnit", scope, self.manager.reset_failed_unit(scope).await)?;
-                removal(signals).await
+        match self.manager.get_unit_processes(scope).await {
+            Ok(processes) if !processes.is_empty() => {
+                return Err(SystemdError::Running { scope: scope.to_owned() });
             }
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(refused("GetUnitProcesses", scope, &error)),
         }
+        // A failed scope goes at once when reset; one whose end systemd is about to see goes by itself.
+        done_or_gone("ResetFailedUnit", scope, self.manager.reset_failed_unit(scope).await)?;
+        removal(signals).await
     }
 
     /// Asks systemd to stop a scope and waits until it has. systemd asks back with

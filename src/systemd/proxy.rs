@@ -16,7 +16,6 @@ pub(super) type UnitRow =
 )]
 pub(super) trait Manager {
     fn subscribe(&self) -> zbus::Result<()>;
-    #[expect(clippy::type_complexity, reason = "the signature is systemd's")]
     fn start_transient_unit(
         &self,
         name: &str,

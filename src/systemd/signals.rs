@@ -20,6 +20,12 @@ pub enum SystemdEvent {
         /// `sampan-web.scope`.
         scope: String,
     },
+    /// A job for a scope begins. Of one that runs it can only be a stop. systemd forgets the controller of a
+    /// scope when that leaves the bus, so that this is all that the manager's successor hears of it.
+    JobQueued {
+        /// `sampan-web.scope`.
+        scope: String,
+    },
     /// The scope is gone.
     ScopeRemoved {
         /// `sampan-web.scope`.
@@ -51,6 +57,7 @@ impl Signal {
             Self::JobRemoved { unit, .. } => Some(unit),
             Self::Event(
                 SystemdEvent::RequestStop { scope }
+                | SystemdEvent::JobQueued { scope }
                 | SystemdEvent::ScopeRemoved { scope }
                 | SystemdEvent::Result { scope, .. },
             ) => Some(scope),
@@ -186,6 +193,10 @@ fn parse(message: &Message) -> Option<Signal> {
             let (_, job, unit, result): (u32, OwnedObjectPath, String, String) = body.deserialize().ok()?;
             Some(Signal::JobRemoved { job, unit, result })
         }
+        ("org.freedesktop.systemd1.Manager", "JobNew") => {
+            let (_, _, scope): (u32, OwnedObjectPath, String) = body.deserialize().ok()?;
+            scope.ends_with(".scope").then_some(Signal::Event(SystemdEvent::JobQueued { scope }))
+        }
         ("org.freedesktop.systemd1.Manager", "UnitRemoved") => {
             let (scope, _): (String, OwnedObjectPath) = body.deserialize().ok()?;
             scope.ends_with(".scope").then_some(Signal::Event(SystemdEvent::ScopeRemoved { scope }))
@@ -227,6 +238,7 @@ fn rules() -> zbus::Result<Vec<MatchRule<'static>>> {
     let signal = || MatchRule::builder().msg_type(Type::Signal);
     let manager = || signal().sender(SERVICE).interface("org.freedesktop.systemd1.Manager");
     [
+        manager().member("JobNew"),
         manager().member("JobRemoved"),
         manager().member("UnitRemoved"),
         signal().sender(SERVICE).interface("org.freedesktop.systemd1.Scope").member("RequestStop"),

@@ -20,7 +20,7 @@ impl Written for Listen {
             && ["udp", "seqpacket", "vsock", "fifo"].contains(&family)
         {
             return Err(
-                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).help(supported)
+                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).with_help(supported)
             );
         }
         if text.starts_with('/') {
@@ -40,17 +40,17 @@ impl Written for Listen {
         };
         match address {
             Some(address) if address.port() == 0 => {
-                Err(ValueError::new("port 0 is no port").help("write a number from 1 to 65535"))
+                Err(ValueError::new("port 0 is no port").with_help("write a number from 1 to 65535"))
             }
             Some(address) => Ok(Self::Tcp(address)),
-            None => Err(ValueError::new(format!("\"{text}\" is not an address")).help(supported)),
+            None => Err(ValueError::new(format!("\"{text}\" is not an address")).with_help(supported)),
         }
     }
 }
 
 fn too_long(text: &str) -> ValueError {
     ValueError::new(format!("the name of this socket has {} bytes", text.len()))
-        .help(format!("unix(7) allows {UNIX_LENGTH_MAX}"))
+        .with_help(format!("unix(7) allows {UNIX_LENGTH_MAX}"))
 }
 
 impl Written for Pass {
@@ -61,7 +61,7 @@ impl Written for Pass {
             "fd" => Ok(Self::Fd),
             "swap" => Ok(Self::Swap),
             "proxy" | "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet"))
-                .help(
+                .with_help(
                     "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
                 )),
             _ => Err(unknown(text, &["fd", "swap"])),
@@ -75,7 +75,7 @@ impl Written for ImageSource {
     fn read(text: &str) -> Result<Self, ValueError> {
         if text.starts_with("archive:") {
             return Err(ValueError::new("\"archive:\" images are not supported yet")
-                .help("import the archive with \"sampanctl import\" and write the image's name"));
+                .with_help("import the archive with \"sampanctl import\" and write the image's name"));
         }
         if let Some(id) = text.strip_prefix("store:") {
             let digest = id.strip_prefix("sha256:").unwrap_or_default();
@@ -83,7 +83,7 @@ impl Written for ImageSource {
                 digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             let wrong = || {
                 ValueError::new(format!("\"{id}\" is not an image id"))
-                    .help("write \"store:sha256:\" and 64 hexadecimal digits")
+                    .with_help("write \"store:sha256:\" and 64 hexadecimal digits")
             };
             return if valid { Ok(Self::Id(id.to_owned())) } else { Err(wrong()) };
         }
@@ -95,8 +95,9 @@ impl Written for ImageSource {
         if valid && !text.ends_with([':', '/', '@']) && !text.contains("//") && text.len() <= 512 {
             return Ok(Self::Reference(text.to_owned()));
         }
-        Err(ValueError::new(format!("\"{text}\" is not the name of an image"))
-            .help("write it as \"docker.io/library/wordpress:6\", \"store:sha256:…\" or \"dir:/srv/rootfs\""))
+        Err(ValueError::new(format!("\"{text}\" is not the name of an image")).with_help(
+            "write it as \"docker.io/library/wordpress:6\", \"store:sha256:…\" or \"dir:/srv/rootfs\"",
+        ))
     }
 }
 
@@ -110,7 +111,7 @@ impl Written for NetworkMode {
             "none" => Ok(Self::None),
             _ if text.starts_with("container:") || text.ends_with(".network") => {
                 Err(ValueError::new(format!("network mode \"{text}\" is not supported yet"))
-                    .help("supported are \"private\", \"host\" and \"none\"; a socket needs no network"))
+                    .with_help("supported are \"private\", \"host\" and \"none\"; a socket needs no network"))
             }
             _ => Err(unknown(text, &["private", "host", "none"])),
         }
@@ -128,22 +129,22 @@ impl Written for UserNamespace {
         }
         let Some((base, length)) = text.split_once(':') else {
             let error = ValueError::new(format!("unknown value \"{text}\""));
-            return Err(error.help("use \"auto\", \"host\" or a range such as \"524288:65536\""));
+            return Err(error.with_help("use \"auto\", \"host\" or a range such as \"524288:65536\""));
         };
         match (base.parse::<u32>(), length.parse::<u32>()) {
             (Ok(0), _) => Err(ValueError::new("a range that begins at 0 would hold the host's root")
-                .help("write \"host\" if that is what you want")),
+                .with_help("write \"host\" if that is what you want")),
             (Ok(base), Ok(length)) if length > 0 && base.checked_add(length).is_some() => {
                 Ok(Self::Range { base, length })
             }
             _ => Err(ValueError::new(format!("\"{text}\" is not a range of ids"))
-                .help("write the first id and how many, such as \"524288:65536\"")),
+                .with_help("write the first id and how many, such as \"524288:65536\"")),
         }
     }
 }
 
 fn unknown(text: &str, words: &[&str]) -> ValueError {
-    ValueError::new(format!("unknown value \"{text}\"")).help(suggest::help(text, words))
+    ValueError::new(format!("unknown value \"{text}\"")).with_help(suggest::help(text, words))
 }
 
 /// A unit that another one depends on.
@@ -207,9 +208,12 @@ impl Written for Dependency {
             return Ok(Self::Foreign(text.to_owned()));
         }
         match UnitName::parse(text) {
-            Ok(name) if name.is_template() => Err(ValueError::new(format!("\"{text}\" is a template")).help(
-                format!("name an instance, such as \"{}@blue.{}\"", name.prefix(), name.kind().suffix()),
-            )),
+            Ok(name) if name.is_template() => Err(ValueError::new(format!("\"{text}\" is a template"))
+                .with_help(format!(
+                    "name an instance, such as \"{}@blue.{}\"",
+                    name.prefix(),
+                    name.kind().suffix()
+                ))),
             Ok(name) => Ok(Self::Ours(name)),
             Err(NameError::Kind(_)) => foreign(text),
             Err(error @ NameError::Invalid(_)) => Err(ValueError::new(error.to_string())),
@@ -229,13 +233,13 @@ fn foreign(text: &str) -> Result<Dependency, ValueError> {
                     suffix,
                     ["container", "target"].into_iter().chain(FOREIGN.iter().copied()),
                 ) {
-                    Some(near) => error.help(format!("did you mean \"{stem}.{near}\"?")),
-                    None => error.help(format!("write it with its type, such as \"{text}.container\"")),
+                    Some(near) => error.with_help(format!("did you mean \"{stem}.{near}\"?")),
+                    None => error.with_help(format!("write it with its type, such as \"{text}.container\"")),
                 },
             )
         }
         None => Err(ValueError::new(format!("\"{text}\" has no unit type"))
-            .help(format!("did you mean \"{text}.container\"?"))),
+            .with_help(format!("did you mean \"{text}.container\"?"))),
     }
 }
 
@@ -249,7 +253,7 @@ impl Written for InstallName {
     fn read(text: &str) -> Result<Self, ValueError> {
         if FOREIGN_TARGETS.contains(&text) {
             return Err(ValueError::new(format!("\"{text}\" is a target of systemd's"))
-                .help("sampand starts \"default.target\" at boot: write that"));
+                .with_help("sampand starts \"default.target\" at boot: write that"));
         }
         match UnitName::parse(text) {
             Ok(name) => Ok(Self(name)),

@@ -21,7 +21,7 @@ pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Dia
             Ok(value) => return value,
             Err(fault) => fault.placed(&tree.mark),
         };
-        faults.extend(fault.diagnostic);
+        faults.extend(fault.diagnostic.map(|diagnostic| *diagnostic));
         let way: Vec<Step> = fault.way.into_iter().rev().collect();
         if !tree.remove(&way) {
             break;
@@ -34,7 +34,7 @@ pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Dia
 #[derive(Debug)]
 struct Fault {
     message: String,
-    diagnostic: Option<Diagnostic>,
+    diagnostic: Option<Box<Diagnostic>>,
     way: Vec<Step>,
 }
 
@@ -44,7 +44,7 @@ impl Fault {
     }
 
     fn of(diagnostic: Diagnostic) -> Self {
-        Self { message: String::new(), diagnostic: Some(diagnostic), way: Vec::new() }
+        Self { message: String::new(), diagnostic: Some(Box::new(diagnostic)), way: Vec::new() }
     }
 
     /// Gives the place to an error that serde or a type made, which do not know it.
@@ -57,7 +57,7 @@ impl Fault {
             None => (self.message.as_str(), None),
         };
         let diagnostic = mark.diagnostic(Severity::Error, message).with_help(help);
-        Self { diagnostic: Some(diagnostic), ..self }
+        Self { diagnostic: Some(Box::new(diagnostic)), ..self }
     }
 
     fn within(mut self, step: Step) -> Self {
@@ -109,6 +109,8 @@ fn plain(expected: &dyn de::Expected) -> String {
         "a boolean" => "true or false".to_owned(),
         "a map" => "a table".to_owned(),
         "a sequence" => "an array".to_owned(),
+        "struct SocketTable" => "a table such as [socket.http]".to_owned(),
+        "struct MountTable" => "a table such as [mount.\"/data\"]".to_owned(),
         text if text.starts_with("struct ") => "a table".to_owned(),
         text => text.to_owned(),
     }

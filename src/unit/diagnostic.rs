@@ -16,6 +16,11 @@ pub enum Severity {
     Warning,
 }
 
+/// A longer line is not shown: it would fill the screen, and takes long to lay out.
+const LINE_MAX: usize = 1000;
+/// The rest of a longer message is left out.
+const MESSAGE_MAX: usize = 500;
+
 /// Whether a rendered diagnostic has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -52,7 +57,7 @@ struct Place {
 impl Diagnostic {
     /// Something about a file as a whole.
     pub fn of_file(severity: Severity, path: &Path, message: impl AsRef<str>) -> Self {
-        let message = printable(message.as_ref());
+        let message = printable(shortened(message.as_ref()));
         Self { severity, path: path.to_owned(), message, help: None, place: None }
     }
 
@@ -70,7 +75,7 @@ impl Diagnostic {
     /// The same, with a word of help.
     #[must_use]
     pub fn with_help(mut self, help: Option<impl AsRef<str>>) -> Self {
-        self.help = help.map(|help| printable(help.as_ref()));
+        self.help = help.map(|help| printable(shortened(help.as_ref())));
         self
     }
 
@@ -98,6 +103,9 @@ impl Diagnostic {
         let path = printable(&self.path.to_string_lossy());
         let title = level.primary_title(self.message.as_str());
         let mut group: Group<'_> = match &self.place {
+            Some(place) if place.source_line.len() > LINE_MAX => {
+                title.element(Origin::path(path).line(place.line).char_column(place.column))
+            }
             Some(place) => title.element(
                 Snippet::source(place.source_line.as_str())
                     .path(path)
@@ -128,6 +136,8 @@ impl From<Unreadable> for Diagnostic {
         }
     }
 }
+
+impl std::error::Error for Diagnostic {}
 
 impl fmt::Display for Diagnostic {
     /// One line, for logs: `/etc/…/web.container.toml:3:1: unknown key "imgae" (did you mean "image"?)`.
@@ -169,11 +179,20 @@ fn floor(text: &str, offset: usize) -> usize {
     offset
 }
 
+fn shortened(text: &str) -> &str {
+    &text[..floor(text, MESSAGE_MAX)]
+}
+
+/// Characters of no width and those that turn the direction of writing.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// What a file says must not steer the terminal that a message about it is printed on.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if character.is_control() || is_invisible(character) {
             printable.extend(character.escape_default());
         } else {
             printable.push(character);

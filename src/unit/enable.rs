@@ -7,7 +7,7 @@ use super::name::UnitName;
 use super::search::{Found, LinkKind, Search};
 use super::state::{links_to, sample};
 use crate::paths::Paths;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -95,17 +95,22 @@ pub struct Outcome {
 pub fn enable(paths: &Paths, names: &[UnitName]) -> Result<Outcome, EnableError> {
     let search = Search::new(paths);
     let mut outcome = Outcome::default();
-    let mut plan = BTreeSet::new();
+    let mut plan: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for unit in with_also(paths, &search, names)? {
         let links = links(paths, &unit);
         let bare = links.is_empty() && unit.unit.install.also.is_empty();
         if bare && names.contains(&unit.asked) {
             outcome.without_install.push(unit.unit.name.clone());
         }
-        plan.extend(links);
-    }
-    for link in &plan {
-        check_free(&search, link)?;
+        for (path, target) in links {
+            check_free(&search, &path, &target)?;
+            match plan.insert(path.clone(), target.clone()) {
+                Some(other) if other != target => {
+                    return Err(EnableError::Exists { path, target: Some(other) });
+                }
+                _ => {}
+            }
+        }
     }
     for (path, target) in plan {
         if search.link_target(&path).is_some_and(|existing| search.inside_root(&existing) == target) {
@@ -124,20 +129,18 @@ pub fn enable(paths: &Paths, names: &[UnitName]) -> Result<Outcome, EnableError>
 pub fn disable(paths: &Paths, names: &[UnitName]) -> Result<Outcome, EnableError> {
     let search = Search::new(paths);
     let mut outcome = Outcome::default();
-    let mut all: BTreeSet<UnitName> = names.iter().cloned().collect();
+    let mut all = BTreeSet::new();
     for name in names {
-        match load_one(paths, &sample(name)) {
-            reading
-                if reading.loaded.is_none() && links_to(&search, &paths.enablement(), name).is_empty() =>
-            {
-                return Err(EnableError::NotFound(name.file_name()));
-            }
-            reading => {
-                if let Some(Loaded::Good(unit)) = reading.loaded {
-                    all.extend(unit.install.also.iter().cloned());
-                }
-            }
+        let reading = load_one(paths, &sample(name));
+        // An alias stands for its unit; a template for all of its instances.
+        let name = if name.is_template() { name.clone() } else { reading.name };
+        if reading.loaded.is_none() && links_to(&search, &paths.enablement(), &name).is_empty() {
+            return Err(EnableError::NotFound(name.file_name()));
         }
+        if let Some(Loaded::Good(unit)) = reading.loaded {
+            all.extend(unit.install.also.iter().cloned());
+        }
+        all.insert(name);
     }
     let links = all.iter().flat_map(|name| links_to(&search, &paths.enablement(), name));
     for link in links.collect::<BTreeSet<_>>() {
@@ -169,7 +172,7 @@ pub fn mask(paths: &Paths, names: &[UnitName]) -> Result<Outcome, EnableError> {
     let null = PathBuf::from("/dev/null");
     let masks: Vec<PathBuf> = names.iter().map(|name| paths.enablement().join(name.file_name())).collect();
     for path in &masks {
-        check_free(&search, &(path.clone(), null.clone()))?;
+        check_free(&search, path, &null)?;
     }
     let mut outcome = Outcome::default();
     for link in masks {
@@ -277,20 +280,20 @@ fn links(paths: &Paths, enabled: &Enabled) -> Vec<(PathBuf, PathBuf)> {
 }
 
 /// An alias or a mask must not take the place of anything else; a link in a `.wants/` directory may.
-fn check_free(search: &Search, (path, target): &(PathBuf, PathBuf)) -> Result<(), EnableError> {
+fn check_free(search: &Search, path: &Path, target: &Path) -> Result<(), EnableError> {
     let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
     if !metadata.is_symlink() {
-        return Err(EnableError::Exists { path: path.clone(), target: None });
+        return Err(EnableError::Exists { path: path.to_owned(), target: None });
     }
     let existing = search.link_target(path).map(|existing| search.inside_root(&existing));
     let in_links = path
         .parent()
         .and_then(Path::extension)
         .is_some_and(|suffix| suffix == "wants" || suffix == "requires");
-    if in_links || existing.as_ref() == Some(target) {
+    if in_links || existing.as_deref() == Some(target) {
         return Ok(());
     }
-    Err(EnableError::Exists { path: path.clone(), target: existing })
+    Err(EnableError::Exists { path: path.to_owned(), target: existing })
 }
 
 /// Makes a link under another name first, so that an old one is replaced in one step.

@@ -83,6 +83,7 @@ pub fn load_all(paths: &Paths) -> Catalog {
         catalog.units.extend(reading.loaded.map(|loaded| (reading.name, loaded)));
     }
     finish(&mut catalog);
+    catalog.diagnostics.sort_by_cached_key(|fault| (fault.path.clone(), fault.line(), fault.column()));
     catalog
 }
 
@@ -115,13 +116,13 @@ impl Loader {
                     continue;
                 }
                 Some(Found::Alias(other)) => {
-                    return bad(&name, format!("is a link to {other}, which is no unit of this type"));
+                    return bad(&name, format!("this is a link to {other}, which is no unit of this type"));
                 }
                 Some(Found::Masked(_)) => {
                     return Reading { name, loaded: Some(Loaded::Masked), diagnostics: Vec::new() };
                 }
                 Some(Found::Dangling { link, target }) => {
-                    let message = format!("is a link to {}, which does not exist", target.display());
+                    let message = format!("this is a link to {}, which does not exist", target.display());
                     return failed(name, vec![Diagnostic::of_file(Severity::Error, &link, message)]);
                 }
                 Some(Found::File(file) | Found::Linked { file, .. }) => Some(file),
@@ -131,7 +132,7 @@ impl Loader {
             let drop_ins = self.search.drop_ins(&name);
             return self.read(name, Files { fragment, drop_ins });
         }
-        bad(&name, "is a link to itself by way of others".to_owned())
+        bad(&name, "this is a link to itself by way of others".to_owned())
     }
 
     fn read(&self, name: UnitName, files: Files) -> Reading {

@@ -39,6 +39,16 @@ pub enum Body {
     Target,
 }
 
+impl Body {
+    /// The container, where it is one.
+    pub fn container(&self) -> Option<&Container> {
+        match self {
+            Self::Container(container) => Some(container),
+            Self::Target => None,
+        }
+    }
+}
+
 /// Dependencies on other units of ours, as in systemd.unit(5). Includes those from `.wants/` and `.requires/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependencies {

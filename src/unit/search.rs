@@ -91,6 +91,9 @@ impl Search {
         if target == Path::new("/dev/null") {
             return Some(Found::Masked(path.to_owned()));
         }
+        if target.symlink_metadata().is_err() {
+            return Some(Found::Dangling { link: path.to_owned(), target });
+        }
         let inside =
             target.parent().is_some_and(|parent| self.directories.iter().any(|known| known == parent));
         if inside && let Some(other) = unit_of_file(&target) {
@@ -218,7 +221,8 @@ fn stray(path: &Path) -> Diagnostic {
         }
         None => "the files of units are named NAME.container.toml and NAME.target.toml".to_owned(),
     };
-    Diagnostic::of_file(Severity::Warning, path, "is not named as a unit, ignoring").with_help(Some(help))
+    Diagnostic::of_file(Severity::Warning, path, "this file is not named as a unit, ignoring")
+        .with_help(Some(help))
 }
 
 /// Takes out `.` and `..` without asking the file system.

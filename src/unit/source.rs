@@ -26,20 +26,24 @@ impl Source {
         let fail = |message: String| Unreadable { source: Self::from_text(path, ""), message, at: None };
         let bytes = match bytes(path) {
             Ok(Content::Bytes(bytes)) => bytes,
-            Ok(Content::Directory) => return Err(fail("is a directory, not a unit file".to_owned())),
-            Ok(Content::Special) => return Err(fail("is not a regular file".to_owned())),
+            Ok(Content::Directory) => return Err(fail("this is a directory, not a unit file".to_owned())),
+            Ok(Content::Special) => return Err(fail("this is not a regular file".to_owned())),
             Ok(Content::TooLong) => {
-                return Err(fail("is longer than 1 MiB, the limit of a unit file".to_owned()));
+                return Err(fail("this file is longer than 1 MiB, the limit of a unit file".to_owned()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
                 return Err(fail(dangling(path)));
             }
-            Err(error) => return Err(fail(format!("cannot be read: {}", errno(&error)))),
+            Err(error) => return Err(fail(format!("this file cannot be read: {}", errno(&error)))),
         };
         String::from_utf8(bytes).map(|text| Self::from_text(path, &text)).map_err(|error| {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let at = Some(error.utf8_error().valid_up_to());
-            Unreadable { source: Self::from_text(path, &text), message: "is not valid UTF-8".to_owned(), at }
+            Unreadable {
+                source: Self::from_text(path, &text),
+                message: "this file is not valid UTF-8".to_owned(),
+                at,
+            }
         })
     }
 
@@ -92,7 +96,7 @@ fn errno(error: &io::Error) -> String {
 
 fn dangling(path: &Path) -> String {
     match std::fs::read_link(path) {
-        Ok(target) => format!("is a link to {}, which does not exist", target.display()),
-        Err(_) => "is a link to a file that does not exist".to_owned(),
+        Ok(target) => format!("this is a link to {}, which does not exist", target.display()),
+        Err(_) => "this is a link to a file that does not exist".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::name::UnitName;
-use super::tree::Node;
+use super::tree::{FAULTS_MAX, Node};
 use crate::paths::Paths;
 
 /// What specifiers say about the host; read once for all units.
@@ -38,6 +38,9 @@ pub const ALL: &str = "%n %N %p %i %I %H %m %b %v %t %S %C %h %u %U %%";
 /// Expands every string of a tree in place.
 pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut Vec<Diagnostic>) {
     tree.for_each_string(&mut |text, mark| {
+        if faults.len() >= FAULTS_MAX {
+            return;
+        }
         if text.contains('\0') {
             faults.push(mark.diagnostic(Severity::Error, "a NUL byte cannot stand in a value"));
         }

@@ -1,12 +1,12 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
-use super::load::{Loaded, load_one};
+use super::load::{DEFAULT_TARGET, Loaded, load_one};
 use super::model::Install;
 use super::name::UnitName;
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
 use crate::paths::Paths;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The state of a unit's file, systemctl(1) `is-enabled`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,9 @@ impl fmt::Display for FileState {
 /// The state of a unit's file; `None` when there is no such unit.
 pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
     let search = Search::new(paths);
+    if name.as_str() == DEFAULT_TARGET && search.find(name).is_none() {
+        return Some(FileState::Static);
+    }
     let linked = match search.find(name)? {
         Found::Masked(path) if path.starts_with(paths.runtime()) => return Some(FileState::MaskedRuntime),
         Found::Masked(_) => return Some(FileState::Masked),
@@ -107,7 +110,7 @@ pub fn sample(name: &UnitName) -> UnitName {
 
 /// The links in one directory of the search path that enable a unit: those in `.wants/` and `.requires/` of
 /// its name or, for a template, of any instance, and aliases.
-pub fn links_to(search: &Search, directory: &PathBuf, name: &UnitName) -> Vec<PathBuf> {
+pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathBuf> {
     let of_unit =
         |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
     let mut links = Vec::new();

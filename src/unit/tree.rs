@@ -79,7 +79,7 @@ impl Node {
     /// Parses a file.
     ///
     /// # Errors
-    /// A diagnostic for each error of syntax.
+    /// A diagnostic for each line with an error of syntax.
     pub fn parse(source: &Arc<Source>) -> Result<Self, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(&source.text);
         let mut faults: Vec<Diagnostic> = errors
@@ -93,7 +93,9 @@ impl Node {
         let builder = Builder { source };
         let mark = builder.mark(0..0);
         let value = Value::Table(builder.table(table.get_ref(), &mut faults));
+        // What follows in the same line is mostly a consequence.
         faults.sort_by_key(|fault| (fault.line(), fault.column()));
+        faults.dedup_by_key(|fault| fault.line());
         if faults.is_empty() { Ok(Self { mark, value }) } else { Err(faults) }
     }
 

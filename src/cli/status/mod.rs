@@ -4,8 +4,9 @@ mod overview;
 mod processes;
 mod render;
 
-use super::args::{OutputFormat, StatusArgs};
+use super::args::StatusArgs;
 use super::client::{Client, talk};
+use super::display::OutputFormat;
 use super::error::{NOT_RUNNING, UNKNOWN_UNIT};
 use super::logs;
 use super::output::{complain, print, print_json};

@@ -1,24 +1,34 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
+use crate::cli::display::{DisplayArgs, OutputFormat};
+use crate::cli::output::{print, print_json};
 use crate::cli::pattern::matches_any;
+use crate::cli::text::{Column, Heading, Style, Table, Tone};
 use crate::paths::Paths;
 use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
 use clap::Args;
-use std::io::{self, Write};
+use serde::Serialize;
 
 /// Lists unit files and whether they are enabled.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ListUnitFilesArgs {
-    /// Only names that match; "*" and "?" stand for any characters and any one.
+    /// Only names that match; "*" and "?" stand for any characters and any one
     #[arg(value_name = "PATTERN")]
     pub patterns: Vec<String>,
-    /// Only files in one of these states, with commas between.
+    /// Only files in one of these states, with commas between
     #[arg(long, value_delimiter = ',')]
     pub state: Vec<String>,
-    /// Prints no header and no count.
-    #[arg(long)]
-    pub no_legend: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub display: DisplayArgs,
+}
+
+/// One file as JSON, with the names that systemctl gives.
+#[derive(Serialize)]
+struct Row {
+    unit_file: String,
+    state: &'static str,
 }
 
 /// Runs `list-unit-files`.
@@ -26,24 +36,69 @@ pub struct ListUnitFilesArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let in_state =
-        |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
-    let rows: Vec<(String, FileState)> = Search::new(paths)
-        .names(&mut Vec::new())
-        .iter()
-        .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
-        .filter(|(name, state)| matches_any(&args.patterns, name) && in_state(*state))
-        .collect();
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max("UNIT FILE".len());
-    let mut output = io::stdout().lock();
-    if !args.no_legend {
-        writeln!(output, "{:<width$} STATE", "UNIT FILE")?;
-    }
-    for (name, state) in &rows {
-        writeln!(output, "{name:<width$} {state}")?;
-    }
-    if !args.no_legend {
-        writeln!(output, "\n{} unit files listed.", rows.len())?;
+    let rows = rows(args, paths);
+    match args.display.output {
+        OutputFormat::Json => print_json(&rows)?,
+        OutputFormat::Text => print(&table(&rows, args, Style::of_output()), args.display.paging())?,
     }
     Ok(0)
+}
+
+fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
+    let in_state =
+        |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
+    Search::new(paths)
+        .names(&mut Vec::new())
+        .iter()
+        .filter(|name| matches_any(&args.patterns, name.as_str()))
+        .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
+        .filter(|(_, state)| in_state(*state))
+        .map(|(name, state)| Row { unit_file: name, state: state.word() })
+        .collect()
+}
+
+fn table(rows: &[Row], args: &ListUnitFilesArgs, style: Style) -> String {
+    let mut table = Table::new(&[Column::new("UNIT FILE"), Column::new("STATE")]);
+    for row in rows {
+        let tone = match row.state {
+            "enabled" | "enabled-runtime" => Tone::Good,
+            "masked" | "masked-runtime" | "bad" => Tone::Bad,
+            _ => Tone::Normal,
+        };
+        table.row([(row.unit_file.clone(), Tone::Normal), (row.state.to_owned(), tone)]);
+    }
+    let mut text = table.render(style, args.display.heading(), args.display.width());
+    if args.display.heading() == Heading::Shown {
+        text.push_str(&format!("\n{} unit files listed.\n", rows.len()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_each_file() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/sampan/units");
+        std::fs::create_dir_all(&units).unwrap();
+        std::fs::write(units.join("web.container.toml"), "[container]\nimage = \"a\"\n").unwrap();
+        std::fs::write(units.join("worker@.container.toml"), "[container]\nimagee = \"a\"\n").unwrap();
+        std::os::unix::fs::symlink("/dev/null", units.join("old.container.toml")).unwrap();
+        let list =
+            |args: &ListUnitFilesArgs| table(&rows(args, &Paths::new(root.path())), args, Style::Plain);
+        let args = ListUnitFilesArgs::default();
+        assert_eq!(
+            list(&args),
+            "UNIT FILE         STATE\n\
+             old.container     masked\n\
+             web.container     static\n\
+             worker@.container bad\n\n\
+             3 unit files listed.\n"
+        );
+        let display = DisplayArgs { no_legend: true, ..DisplayArgs::default() };
+        let few = ListUnitFilesArgs { patterns: vec!["web".into()], state: vec!["static".into()], display };
+        assert_eq!(list(&few), "web.container static\n");
+    }
 }

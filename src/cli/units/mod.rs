@@ -7,9 +7,7 @@ pub mod list_unit_files;
 pub mod schema;
 pub mod verify;
 
-use crate::unit::diagnostic::{Diagnostic, Style};
 use crate::unit::name::{NameError, UnitName};
-use std::io::{self, IsTerminal, Write};
 
 /// The exit status of a verb that failed.
 pub const FAILURE: u8 = 1;
@@ -19,15 +17,4 @@ pub const NOT_FOUND: u8 = 4;
 /// Reads names as typed, where `web` means `web.container`.
 fn names(words: &[String]) -> Result<Vec<UnitName>, NameError> {
     words.iter().map(|word| UnitName::from_command_line(word)).collect()
-}
-
-/// Prints diagnostics to standard error with a blank line between, coloured on a terminal.
-fn print(diagnostics: &[Diagnostic]) -> io::Result<()> {
-    let mut output = io::stderr().lock();
-    let style = if output.is_terminal() { Style::Colored } else { Style::Plain };
-    for (index, diagnostic) in diagnostics.iter().enumerate() {
-        let gap = if index == 0 { "" } else { "\n" };
-        writeln!(output, "{gap}{}", diagnostic.render(style))?;
-    }
-    Ok(())
 }

@@ -1,17 +1,17 @@
 //! `sampanctl verify`: checks unit files and prints everything that is wrong with them.
 
-use super::{FAILURE, print};
+use super::FAILURE;
 use crate::paths::Paths;
 use crate::unit::assemble::assemble;
-use crate::unit::diagnostic::{Diagnostic, Severity};
-use crate::unit::load::{load_all, load_one};
+use crate::unit::diagnostic::{Diagnostic, Severity, Style};
+use crate::unit::load::{Catalog, Loaded, load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Search, drop_ins_in, unit_of_file};
 use crate::unit::specifier::Host;
 use crate::unit::state::sample;
 use clap::Args;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Checks unit files and prints everything that is wrong with them.
@@ -27,19 +27,37 @@ pub struct VerifyArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &VerifyArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let diagnostics = match args.units.as_slice() {
-        [] => everything(paths),
-        units => units.iter().flat_map(|unit| one(unit, paths)).collect(),
-    };
-    print(&diagnostics)?;
-    summary(&diagnostics)?;
+    let diagnostics = check(args, paths);
+    let mut output = io::stderr().lock();
+    let style = if output.is_terminal() { Style::Colored } else { Style::Plain };
+    output.write_all(text(&diagnostics, style).as_bytes())?;
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     Ok(if failed { FAILURE } else { 0 })
 }
 
+/// Everything that is wrong with the units that the arguments name.
+pub fn check(args: &VerifyArgs, paths: &Paths) -> Vec<Diagnostic> {
+    match args.units.as_slice() {
+        [] => everything(paths),
+        units => units.iter().flat_map(|unit| one(unit, paths)).collect(),
+    }
+}
+
+/// The diagnostics with a blank line after each, and how many there are.
+pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&diagnostic.render(style));
+        text.push_str("\n\n");
+    }
+    text + &summary(diagnostics)
+}
+
 /// All units, templates by an instance of each.
 fn everything(paths: &Paths) -> Vec<Diagnostic> {
-    let mut diagnostics = load_all(paths).diagnostics;
+    let catalog = load_all(paths);
+    let mut diagnostics = catalog.diagnostics.clone();
+    diagnostics.extend(unmet(&catalog));
     let names = Search::new(paths).names(&mut Vec::new());
     for name in names.iter().filter(|name| name.is_template()) {
         diagnostics.extend(load_one(paths, &sample(name)).diagnostics);
@@ -51,6 +69,22 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
         new
     });
     diagnostics
+}
+
+/// What could never start, since something that it needs does not exist.
+fn unmet(catalog: &Catalog) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for loaded in catalog.units.values() {
+        let Loaded::Good(unit) = loaded else { continue };
+        for needed in unit.dependencies.requires.union(&unit.dependencies.binds_to) {
+            if catalog.find(needed).is_none() {
+                let path = unit.fragment.clone().unwrap_or_else(|| unit.name.file_name().into());
+                let message = format!("{} requires {needed}, which does not exist", unit.name);
+                found.push(Diagnostic::of_file(Severity::Warning, &path, message));
+            }
+        }
+    }
+    found
 }
 
 /// A word with a slash, or one that ends in `.toml`, is a file; any other is the name of a unit.
@@ -71,7 +105,7 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
 /// A file anywhere, with the drop-ins beside it.
 fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let Some(name) = unit_of_file(path) else {
-        let message = "is not named as a unit";
+        let message = "this file is not named as a unit";
         let help = "the files of units are named NAME.container.toml and NAME.target.toml";
         return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(help))];
     };
@@ -84,14 +118,14 @@ fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     }
 }
 
-fn summary(diagnostics: &[Diagnostic]) -> io::Result<()> {
+fn summary(diagnostics: &[Diagnostic]) -> String {
     let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let words = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    match (errors, warnings) {
-        (0, 0) => Ok(()),
-        (errors, 0) => writeln!(io::stderr(), "\n{}", words(errors, "error")),
-        (0, warnings) => writeln!(io::stderr(), "\n{}", words(warnings, "warning")),
-        _ => writeln!(io::stderr(), "\n{}, {}", words(errors, "error"), words(warnings, "warning")),
-    }
+    let words = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{count} {word}s")),
+    };
+    let counts = [words(count(Severity::Error), "error"), words(count(Severity::Warning), "warning")];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if counts.is_empty() { String::new() } else { format!("{}\n", counts.join(", ")) }
 }

@@ -1,1 +1,244 @@
-//! x
+//! The driver: one loop that turns what happens into events for the core, and carries the core's actions out.
+//! All of it runs on one thread; what takes time is a task that reports back by a [`Note`].
+
+mod actions;
+mod adopt;
+mod exec;
+mod handle;
+mod launch;
+mod loading;
+mod prepare;
+mod sockets;
+mod stop;
+mod timer;
+
+pub use adopt::Adoption;
+pub use handle::{ExecRequest, ManagerHandle, Notice};
+pub use sockets::SocketLine;
+pub use stop::Whom;
+
+use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
+use super::record::RunFacts;
+use crate::launch::spawn::Launcher;
+use crate::paths::Paths;
+use crate::store::Store;
+use crate::systemd::manager::Systemd;
+use crate::systemd::notify::ServiceManager;
+use crate::systemd::signals::SystemdEvent;
+use crate::unit::name::UnitName;
+use futures_util::StreamExt;
+use handle::Command;
+use launch::LiveRun;
+use sockets::Sockets;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+use timer::Timer;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// What a task of the driver reports.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// For the core.
+    Event(Event),
+    /// The facts of a run are known, or have changed.
+    Facts(UnitName, u64, Box<RunFacts>),
+    /// The descriptor over which a container's bind(2) calls come.
+    Notifier(UnitName, u64, OwnedFd),
+    /// All of a run is over.
+    RunOver(UnitName, u64),
+}
+
+/// The manager: the core and its hands.
+#[derive(Debug)]
+pub struct Manager {
+    machine: Machine,
+    paths: Paths,
+    store: Rc<Store>,
+    systemd: Systemd,
+    service: Rc<ServiceManager>,
+    launcher: Rc<Launcher>,
+    sockets: Sockets,
+    runs: BTreeMap<UnitName, Rc<LiveRun>>,
+    facts: BTreeMap<UnitName, RunFacts>,
+    /// Other names of units.
+    aliases: BTreeMap<UnitName, UnitName>,
+    /// Units whose record and listeners are to be told, once for each turn of the loop.
+    changed: BTreeSet<UnitName>,
+    notes: mpsc::UnboundedSender<Note>,
+    notices: mpsc::UnboundedSender<Notice>,
+}
+
+/// What the loop listens to.
+#[derive(Debug)]
+pub struct Inbox {
+    notes: mpsc::UnboundedReceiver<Note>,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// What a manager is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The host's directories.
+    pub paths: Paths,
+    /// The image store.
+    pub store: Store,
+    /// The connection to systemd.
+    pub systemd: Systemd,
+    /// systemd as the manager of our own service.
+    pub service: Rc<ServiceManager>,
+    /// The launcher's program.
+    pub launcher: Launcher,
+    /// Where changes are told.
+    pub notices: mpsc::UnboundedSender<Notice>,
+}
+
+impl Manager {
+    /// A manager without units, and the handle by which others reach it.
+    pub fn new(parts: Parts) -> (Self, Inbox, ManagerHandle) {
+        let (notes, note_receiver) = mpsc::unbounded_channel();
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let manager = Self {
+            machine: Machine::default(),
+            paths: parts.paths,
+            store: Rc::new(parts.store),
+            systemd: parts.systemd,
+            service: parts.service,
+            launcher: Rc::new(parts.launcher),
+            sockets: Sockets::default(),
+            runs: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            notes,
+            notices: parts.notices,
+        };
+        let inbox = Inbox { notes: note_receiver, commands: command_receiver };
+        (manager, inbox, ManagerHandle::new(commands))
+    }
+
+    /// The core, to look at.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The host's directories.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// What the present or last run of a unit was launched with.
+    pub fn run_facts(&self, unit: &UnitName) -> Option<&RunFacts> {
+        self.facts.get(unit)
+    }
+
+    /// Works until SIGTERM. Containers and sockets stay for the successor.
+    ///
+    /// # Errors
+    /// When the timer or the signal handler cannot be made.
+    pub async fn run(mut self, mut inbox: Inbox) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut systemd_events = self.systemd.events();
+        let timer = Timer::new()?;
+        loop {
+            timer.set(self.machine.next_deadline())?;
+            tokio::select! {
+                Some(note) = inbox.notes.recv() => self.take_note(note),
+                Some(command) = inbox.commands.recv() => self.take_command(command),
+                Some(event) = systemd_events.next() => self.take_systemd_event(event)?,
+                _ = timer.due() => self.event(Event::TimersDue),
+                _ = hangup.recv() => self.reload(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+            self.tell_changes();
+        }
+        tracing::info!("Leaving; containers and sockets stay.");
+        Ok(())
+    }
+
+    /// Asks the core for a job, after everything that it may touch has been loaded.
+    pub(super) fn request(&mut self, request: &Request) -> Result<JobId, RequestError> {
+        let unit = self.ensure_loaded(&request.unit);
+        let request = Request { unit, ..request.clone() };
+        let (answer, actions) = self.machine.request(now(), &request);
+        self.carry_out(actions);
+        answer
+    }
+
+    /// Gives an event to the core and carries out what it asks for.
+    pub(super) fn event(&mut self, event: Event) {
+        let actions = self.machine.handle(now(), event);
+        self.carry_out(actions);
+    }
+
+    fn take_note(&mut self, note: Note) {
+        match note {
+            Note::Event(event) => self.take_event(event),
+            Note::Facts(unit, run, facts) => {
+                if self.is_current(&unit, run) {
+                    self.facts.insert(unit.clone(), *facts);
+                    self.changed.insert(unit);
+                }
+            }
+            Note::Notifier(unit, run, notifier) => {
+                if self.is_current(&unit, run) {
+                    self.answer_binds(&unit, notifier);
+                }
+            }
+            Note::RunOver(unit, run) => self.forget_run(&unit, run),
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match &event {
+            Event::Connection { unit, socket } => self.connection_noted(unit, socket),
+            Event::Executed { unit, .. } => self.sockets.executed(unit),
+            _ => {}
+        }
+        self.event(event);
+    }
+
+    fn run_in(&self, scope: &str) -> Option<(UnitName, Rc<LiveRun>)> {
+        let run = self.runs.iter().find(|(unit, _)| unit.scope() == scope);
+        run.map(|(unit, live)| (unit.clone(), live.clone()))
+    }
+
+    fn is_current(&self, unit: &UnitName, run: u64) -> bool {
+        self.runs.get(unit).is_some_and(|live| live.number() == run)
+    }
+
+    fn take_systemd_event(&mut self, event: SystemdEvent) -> anyhow::Result<()> {
+        match event {
+            SystemdEvent::RequestStop { scope } => {
+                if let Some((unit, _)) = self.run_in(&scope) {
+                    self.event(Event::StopRequested { unit });
+                }
+            }
+            // systemd has sent the stop signal itself; what is left to us is a payload that is deaf to it.
+            SystemdEvent::JobQueued { scope } => {
+                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| live.is_adopted()) {
+                    live.signalled.set(true);
+                    self.event(Event::StopRequested { unit });
+                }
+            }
+            // systemd restarts this service, and the next process adopts everything over a new connection.
+            SystemdEvent::Disconnected => anyhow::bail!("the connection to the system bus is lost"),
+            SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// The two clocks, now.
+pub fn now() -> Stamp {
+    let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(boottime.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(boottime.tv_nsec).unwrap_or_default();
+    Stamp { realtime, boottime: Duration::new(seconds, nanoseconds) }
+}

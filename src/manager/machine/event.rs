@@ -2,7 +2,7 @@
 
 use super::job::{JobId, JobKind, JobMode, JobResult};
 use super::state::{Exit, Failure, Phase};
-use super::unit::{Loaded, Run};
+use super::unit::{Loaded, Run, Stamps};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 
@@ -171,6 +171,8 @@ pub enum Event {
         phase: Phase,
         /// The run, where a container lives.
         run: Option<Run>,
+        /// When it came to be so.
+        stamps: Stamps,
     },
 }
 

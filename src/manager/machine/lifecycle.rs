@@ -5,7 +5,7 @@ use super::event::{Action, Launched};
 use super::job::{JobKind, JobResult};
 use super::restart::{exceeds_limit, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
-use super::unit::{Intent, Run, SocketState};
+use super::unit::{Intent, Run, SocketState, Stamps};
 use crate::unit::model::{Container, ServiceType};
 use crate::unit::name::UnitName;
 use std::time::Duration;
@@ -351,7 +351,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn adopted(&mut self, name: &UnitName, phase: Phase, run: Option<Run>) {
+    pub(super) fn adopted(&mut self, name: &UnitName, phase: Phase, run: Option<Run>, stamps: Stamps) {
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
         managed.run = run;
@@ -365,6 +365,9 @@ impl Machine {
                 self.begin_stop(name, Intent::Down);
             }
             phase => self.set_phase(name, phase),
+        }
+        if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
+            managed.stamps = stamps;
         }
     }
 }

@@ -14,6 +14,8 @@ mod settle;
 #[cfg(test)]
 mod simulation;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod unit;
 
@@ -91,7 +93,7 @@ impl Machine {
             Event::StopRequested { unit } => self.stop_requested(&unit),
             Event::TimersDue => self.timers_due(),
             Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
-            Event::Adopted { unit, phase, run } => self.adopted(&unit, phase, run),
+            Event::Adopted { unit, phase, run, stamps } => self.adopted(&unit, phase, run, stamps),
         }
     }
 }

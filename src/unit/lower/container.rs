@@ -1,14 +1,15 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
-use super::{mount, socket};
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Resources, RestartPolicy, Security, ServiceType,
-    StartLimit, StartOn,
+    Container, EnvironmentFile, IfMissing, ImageSource, Mount, Resources, RestartPolicy, Security,
+    ServiceType, Socket, StartLimit, StartOn,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const RESTART_DELAY: Duration = Duration::from_millis(100);
@@ -18,12 +19,16 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 const HOSTNAME_MAX: usize = 64;
 
 /// `None` when there is no image; what else is wrong is only reported.
-pub fn lower(name: &UnitName, file: &ContainerFile, report: &mut Report<'_>) -> Option<Container> {
+pub fn lower(
+    name: &UnitName,
+    file: &ContainerFile,
+    sockets: BTreeMap<String, Socket>,
+    mounts: BTreeMap<PathBuf, Mount>,
+    report: &mut Report<'_>,
+) -> Option<Container> {
     let table = &file.container;
     contradictions(file, report);
     let environment_file = environment_files(table, report);
-    let sockets = socket::lower(&file.socket, report);
-    let mounts = mount::lower(&file.mount, report);
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -63,14 +68,7 @@ fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource>
         );
         return None;
     }
-    // An image that is there but wrong has been reported already.
-    if report.tree().find(&["container", "image"]).is_none() {
-        report.error(
-            &["container"],
-            "[container] has no \"image\"",
-            "write image = \"docker.io/library/NAME:TAG\"",
-        );
-    }
+    report.missing(&["container"], "image", "write image = \"docker.io/library/NAME:TAG\"");
     table.image.clone().map(|Text(image)| image)
 }
 
@@ -141,8 +139,7 @@ fn environment_files(table: &ContainerTable, report: &mut Report<'_>) -> Vec<Env
         match AbsolutePath::read(path) {
             Ok(path) => files.push(EnvironmentFile { path: path.0, missing }),
             Err(error) => {
-                let (message, help) = error.parts();
-                report.item_error(&["container", "environment_file"], index, message, help);
+                report.item_error(&["container", "environment_file"], index, error.message(), error.help());
             }
         }
     }

@@ -31,7 +31,9 @@ pub fn container(
     report: &mut Report<'_>,
 ) -> Option<Unit> {
     effect::report(report);
-    let container = container::lower(name, &file, report);
+    let sockets = socket::lower(&file.socket, report);
+    let mounts = mount::lower(&file.mount, report);
+    let container = container::lower(name, &file, sockets, mounts, report);
     let unit = unit(name, files, file.unit, &file.install, report);
     Some(Unit { body: Body::Container(Box::new(container?)), ..unit })
 }

@@ -34,8 +34,7 @@ fn target(name: &str, report: &mut Report<'_>) -> Option<PathBuf> {
         }
         Ok(path) => Some(path.0),
         Err(error) => {
-            let (message, help) = error.parts();
-            report.error(&["mount", name], message, help);
+            report.value_error(&["mount", name], &error);
             None
         }
     }
@@ -58,8 +57,7 @@ fn options(name: &str, table: &MountTable, report: &mut Report<'_>) -> Options {
             (_, Some(size)) if table.kind == Some(MountKind::Tmpfs) => match Bytes::read(size) {
                 Ok(bytes) => options.size = Some(bytes.0),
                 Err(error) => {
-                    let (message, help) = error.parts();
-                    report.item_error(&way, index, message, help);
+                    report.item_error(&way, index, error.message(), error.help());
                 }
             },
             _ => {
@@ -80,13 +78,7 @@ fn source(name: &str, table: &MountTable, size: Option<u64>, report: &mut Report
     let written = table.source.as_deref();
     match (table.kind, written) {
         (None, _) => {
-            if report.tree().find(&way("type")).is_none() {
-                report.error(
-                    &["mount", name],
-                    "this mount has no \"type\"",
-                    "write \"volume\", \"bind\" or \"tmpfs\"",
-                );
-            }
+            report.missing(&["mount", name], "type", "write \"volume\", \"bind\" or \"tmpfs\"");
             None
         }
         (Some(MountKind::Image | MountKind::Mqueue), _) => {
@@ -100,17 +92,14 @@ fn source(name: &str, table: &MountTable, size: Option<u64>, report: &mut Report
             None
         }
         (Some(_), None) => {
-            if report.tree().find(&way("source")).is_none() {
-                report.error(&["mount", name], "this mount has no \"source\"", "");
-            }
+            report.missing(&["mount", name], "source", "write the volume's name or the path on the host");
             None
         }
         (Some(MountKind::Volume), Some(volume)) => self::volume(name, volume, report),
         (Some(MountKind::Bind), Some(path)) => match AbsolutePath::read(path) {
             Ok(path) => Some(MountSource::Bind(path.0)),
             Err(error) => {
-                let (message, help) = error.parts();
-                report.error(&way("source"), message, help);
+                report.value_error(&way("source"), &error);
                 None
             }
         },

@@ -8,12 +8,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 const BACKLOG: u32 = 4096;
+/// One message can pass 253 descriptors, unix(7) `SCM_RIGHTS`.
+const SOCKETS_MAX: usize = 128;
 /// As `SocketMode=` of systemd.socket(5).
 const MODE: u32 = 0o666;
 
 /// The sockets that are whole; what is wrong with the others is reported.
 pub fn lower(tables: &BTreeMap<String, SocketTable>, report: &mut Report<'_>) -> BTreeMap<String, Socket> {
     let mut sockets: BTreeMap<String, Socket> = BTreeMap::new();
+    if tables.len() > SOCKETS_MAX {
+        let message = format!("a unit cannot have more than {SOCKETS_MAX} sockets");
+        report.error(&["socket"], message, "spread them over several units");
+        return sockets;
+    }
     for (name, table) in tables {
         check(name, table, report);
         let Some(socket) = socket(table) else { continue };
@@ -48,13 +55,7 @@ fn check(name: &str, table: &SocketTable, report: &mut Report<'_>) {
         let help = "LISTEN_FDNAMES takes printable characters but \":\", at most 255";
         report.error(&["socket", name], format!("\"{name}\" cannot name a socket"), help);
     }
-    if report.tree().find(&way("listen")).is_none() {
-        report.error(
-            &["socket", name],
-            format!("[socket.{name}] has no \"listen\""),
-            "write listen = \"[::]:80\"",
-        );
-    }
+    report.missing(&["socket", name], "listen", "write listen = \"[::]:80\"");
     if table.target.is_some() && matches!(table.pass, Some(Text(Pass::Fd))) {
         let message = "\"target\" has no meaning with pass = \"fd\"";
         report.error(&way("target"), message, "leave it out, or use pass = \"swap\"");

@@ -12,7 +12,7 @@ use super::parts::{IdleAction, PullPolicy};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainerTable {
-    /// The image: a name in the store, "store:sha256:…" for an image id, or "dir:/…" for a directory of the host.
+    /// The image: a name in the store, "store:sha256:DIGEST" for an image id, or "dir:/PATH" for a directory of the host.
     pub image: Option<Text<ImageSource>>,
     /// When the image is pulled.
     pub pull: Option<PullPolicy>,
@@ -89,7 +89,7 @@ pub enum ReadyOn {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketTable {
-    /// The address on the host: "0.0.0.0:80", "[::]:80" for v6 and v4, "80" for the same, "/run/web.sock" or "@name".
+    /// The address on the host: "0.0.0.0:80", "80" for every address of v6 and v4, "/run/web.sock" or "@name".
     pub listen: Option<Text<Listen>>,
     /// How the container gets the socket: "swap" in place of the one that the server binds, or "fd" by LISTEN_FDS.
     pub pass: Option<Text<Pass>>,

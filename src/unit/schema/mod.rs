@@ -1,7 +1,7 @@
 //! A unit file as it is written: every table and key, with the sentence that the manual says about it.
 //!
 //! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
-//! checked by [`super::check`].
+//! checked by [`super::lower`].
 
 mod container;
 mod parts;
@@ -103,7 +103,7 @@ pub struct UnitTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionTable {
-    /// A path that exists; with `!` before it, one that does not.
+    /// A path that exists.
     pub path_exists: Option<String>,
     /// A path that is a directory.
     pub path_is_directory: Option<String>,

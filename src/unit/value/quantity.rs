@@ -1,6 +1,6 @@
 //! Times, sizes and shares, as systemd writes them: systemd.time(7) and systemd.resource-control(5).
 
-use super::{Numbers, ValueError, Written};
+use super::written::{Numbers, ValueError, Written};
 use std::time::Duration;
 
 /// A time span; `None` is infinity.
@@ -28,7 +28,7 @@ impl Written for TimeSpan {
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
             ValueError::new(format!("\"{text}\" is not a time span"))
-                .help("write it as in systemd.time(7): \"100ms\", \"5min 20s\", \"infinity\", or a number of seconds")
+                .with_help("write it as in systemd.time(7): \"100ms\", \"5min 20s\", \"infinity\", or a number of seconds")
         };
         if text.trim() == "infinity" {
             return Ok(Self(None));
@@ -89,8 +89,9 @@ impl Written for Bytes {
 
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
-            ValueError::new(format!("\"{text}\" is not a size"))
-                .help("write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"")
+            ValueError::new(format!("\"{text}\" is not a size")).with_help(
+                "write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"",
+            )
         };
         if text.trim() == "infinity" {
             return Ok(Self(u64::MAX));
@@ -120,7 +121,7 @@ impl Written for Percentage {
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
             ValueError::new(format!("\"{text}\" is not a share of a CPU"))
-                .help("write it with a percent sign: \"50%\" is half a CPU, \"200%\" is two")
+                .with_help("write it with a percent sign: \"50%\" is half a CPU, \"200%\" is two")
         };
         let (amount, rest) = number(text.trim()).ok_or_else(wrong)?;
         let microseconds =
@@ -140,8 +141,8 @@ impl Written for Weight {
     fn read(text: &str) -> Result<Self, ValueError> {
         match text.parse() {
             Ok(weight @ 1..=10_000) => Ok(Self(weight)),
-            _ => Err(ValueError::new(format!("{text} is not a weight"))
-                .help("weights are numbers from 1 to 10000")),
+            _ => Err(ValueError::new(format!("\"{text}\" is not a weight"))
+                .with_help("weights are numbers from 1 to 10000")),
         }
     }
 }
@@ -159,7 +160,7 @@ impl Written for TaskLimit {
             _ if text == "infinity" => Ok(Self(u64::MAX)),
             Ok(tasks @ 1..=4_194_304) => Ok(Self(tasks)),
             _ => Err(ValueError::new(format!("\"{text}\" is not a number of tasks"))
-                .help("write a number from 1 to 4194304, or \"infinity\"")),
+                .with_help("write a number from 1 to 4194304, or \"infinity\"")),
         }
     }
 }

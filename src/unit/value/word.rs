@@ -1,139 +1,9 @@
-//! Values that a unit file writes as text and that have a grammar of their own: times, sizes, paths, modes.
+//! Words with rules: paths, modes, signals, capabilities, accounts, slices, host names.
 
-use super::suggest;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, Visitor};
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+use super::written::{Numbers, ValueError, Written};
+use crate::unit::{signal, suggest};
 use std::path::PathBuf;
 use std::str::FromStr;
-
-mod quantity;
-
-pub use quantity::{Bytes, Percentage, TaskLimit, TimeSpan, Weight};
-
-/// Something that is read from a word of a unit file.
-pub trait Written: Sized {
-    /// What a reader expects, with its article: `a time span such as "5min 20s"`.
-    const EXPECTED: &'static str;
-    /// Whether a bare number will do.
-    const NUMBERS: Numbers = Numbers::Refused;
-
-    /// Reads it.
-    ///
-    /// # Errors
-    /// What is wrong, and perhaps what was meant.
-    fn read(text: &str) -> Result<Self, ValueError>;
-}
-
-/// Whether a value may be written as a number without quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// It may.
-    Taken,
-    /// It is a string.
-    Refused,
-}
-
-/// Why a text is not the value that it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueError {
-    message: String,
-    help: Option<String>,
-}
-
-impl ValueError {
-    /// What is wrong.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None }
-    }
-
-    /// The same, with what to do.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// The message and the help, which may be empty.
-    pub fn parts(&self) -> (&str, &str) {
-        (&self.message, self.help.as_deref().unwrap_or_default())
-    }
-}
-
-impl fmt::Display for ValueError {
-    /// The help is the second line, as [`super::decode`] reads it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message.replace('\n', "\\n"))?;
-        match &self.help {
-            Some(help) => write!(formatter, "\n{}", help.replace('\n', "\\n")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A value of a grammar, as a field of a schema.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Text<T>(pub T);
-
-impl<'de, T: Written> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor(PhantomData)).map(Text)
-    }
-}
-
-struct TextVisitor<T>(PhantomData<T>);
-
-impl<T: Written> TextVisitor<T> {
-    fn number<E: de::Error>(self, text: &str, found: de::Unexpected<'_>) -> Result<T, E> {
-        match T::NUMBERS {
-            Numbers::Taken => T::read(text).map_err(E::custom),
-            Numbers::Refused => Err(E::invalid_type(found, &self)),
-        }
-    }
-}
-
-impl<T: Written> Visitor<'_> for TextVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(T::EXPECTED)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        T::read(text).map_err(E::custom)
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
-        self.number(&value.to_string(), de::Unexpected::Unsigned(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
-        self.number(&value.to_string(), de::Unexpected::Signed(value))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
-        self.number(&value.to_string(), de::Unexpected::Float(value))
-    }
-}
-
-impl<T: Written> JsonSchema for Text<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        Cow::Borrowed(T::EXPECTED)
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        match T::NUMBERS {
-            Numbers::Taken => json_schema!({ "type": ["string", "number"], "title": T::EXPECTED }),
-            Numbers::Refused => json_schema!({ "type": "string", "title": T::EXPECTED }),
-        }
-    }
-}
 
 /// An absolute path without `.` and `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,13 +14,12 @@ impl Written for AbsolutePath {
 
     fn read(text: &str) -> Result<Self, ValueError> {
         if !text.starts_with('/') {
-            return Err(
-                ValueError::new(format!("\"{text}\" is not an absolute path")).help("begin it with \"/\"")
-            );
+            return Err(ValueError::new(format!("\"{text}\" is not an absolute path"))
+                .with_help("begin it with \"/\""));
         }
         if text.split('/').any(|part| part == "." || part == "..") {
             return Err(ValueError::new(format!("\"{text}\" has a \".\" or \"..\" in it"))
-                .help("write the path without it"));
+                .with_help("write the path without it"));
         }
         Ok(Self(PathBuf::from(text).components().collect()))
     }
@@ -168,7 +37,7 @@ impl Written for Mode {
         match u32::from_str_radix(text, 8) {
             Ok(mode) if digits && mode <= 0o7777 => Ok(Self(mode)),
             _ => Err(ValueError::new(format!("\"{text}\" is not an access mode"))
-                .help("write it in octal, such as \"0660\"")),
+                .with_help("write it in octal, such as \"0660\"")),
         }
     }
 }
@@ -182,11 +51,11 @@ impl Written for SignalNumber {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        super::signal::number(text).map(Self).ok_or_else(|| {
+        signal::number(text).map(Self).ok_or_else(|| {
             let error = ValueError::new(format!("\"{text}\" is not a signal"));
-            match super::signal::suggestion(text) {
-                Some(near) => error.help(format!("did you mean \"{near}\"?")),
-                None => error.help("write it as in signal(7), such as \"SIGTERM\" or \"SIGRTMIN+3\""),
+            match signal::suggestion(text) {
+                Some(near) => error.with_help(format!("did you mean \"{near}\"?")),
+                None => error.with_help("write it as in signal(7), such as \"SIGTERM\" or \"SIGRTMIN+3\""),
             }
         })
     }
@@ -208,8 +77,8 @@ impl Written for CapabilityName {
         let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
         let error = ValueError::new(format!("\"{text}\" is not a capability"));
         Err(match suggest::nearest(&full, names.iter().map(String::as_str)) {
-            Some(near) => error.help(format!("did you mean \"{near}\"?")),
-            None => error.help("capabilities(7) lists them"),
+            Some(near) => error.with_help(format!("did you mean \"{near}\"?")),
+            None => error.with_help("capabilities(7) lists them"),
         })
     }
 }
@@ -236,7 +105,7 @@ impl Written for Account {
             return Ok(Self(text.to_owned()));
         }
         Err(ValueError::new(format!("\"{text}\" is not a user"))
-            .help("write a name or number, and a group after \":\""))
+            .with_help("write a name or number, and a group after \":\""))
     }
 }
 
@@ -259,7 +128,7 @@ impl Written for SliceName {
             return Ok(Self(text.to_owned()));
         }
         Err(ValueError::new(format!("\"{text}\" is not the name of a slice"))
-            .help("a slice's name ends in \".slice\""))
+            .with_help("a slice's name ends in \".slice\""))
     }
 }
 
@@ -281,7 +150,7 @@ impl Written for HostName {
             return Ok(Self(text.to_owned()));
         }
         Err(ValueError::new(format!("\"{text}\" is not a host name"))
-            .help("use letters, digits, \"-\" and \".\", at most 64 characters"))
+            .with_help("use letters, digits, \"-\" and \".\", at most 64 characters"))
     }
 }
 
@@ -302,7 +171,7 @@ mod tests {
         assert_eq!(Mode::read("0660").unwrap().0, 0o660);
         assert!(Mode::read("+660").is_err() && Mode::read("0999").is_err() && Mode::read("77777").is_err());
         let error = CapabilityName::read("net_bind_servce").unwrap_err();
-        assert_eq!(error.help.as_deref(), Some("did you mean \"CAP_NET_BIND_SERVICE\"?"));
+        assert_eq!(error.help(), "did you mean \"CAP_NET_BIND_SERVICE\"?");
         for text in ["33:33", "www-data", "root:adm"] {
             assert!(Account::read(text).is_ok(), "{text}");
         }

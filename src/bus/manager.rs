@@ -1,0 +1,215 @@
+//! The object `/org/sampan1`: interface `org.sampan1.Manager`. The bus policy lets root alone in.
+
+use super::wire::{JobRow, SocketRow, UnitRow, job_path, unit_path};
+use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
+use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
+use crate::unit::name::UnitName;
+use std::os::fd::OwnedFd;
+use zbus::object_server::SignalEmitter;
+use zbus::{OwnedObjectPath, fdo};
+
+/// The manager on the bus.
+#[derive(Debug)]
+pub struct ManagerObject {
+    manager: ManagerHandle,
+}
+
+impl ManagerObject {
+    /// The object of this manager.
+    pub fn new(manager: ManagerHandle) -> Self {
+        Self { manager }
+    }
+
+    async fn enqueue(&self, name: &str, verb: Verb, mode: &str) -> fdo::Result<OwnedObjectPath> {
+        let request = Request { unit: parse_name(name)?, verb, mode: parse_mode(mode)? };
+        let answer = self.manager.request(request).await.ok_or_else(leaving)?;
+        answer.map(|id| job_path(id.0)).map_err(|error| fdo::Error::Failed(error.to_string()))
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Manager) -> T + Send + 'static,
+    ) -> fdo::Result<T> {
+        self.manager.with(look).await.ok_or_else(leaving)
+    }
+}
+
+fn leaving() -> fdo::Error {
+    fdo::Error::Failed("sampand is about to end: try again in a moment.".into())
+}
+
+fn parse_name(name: &str) -> fdo::Result<UnitName> {
+    UnitName::parse(name).map_err(|error| fdo::Error::InvalidArgs(error.to_string()))
+}
+
+fn parse_mode(mode: &str) -> fdo::Result<JobMode> {
+    match mode {
+        "replace" | "" => Ok(JobMode::Replace),
+        "fail" => Ok(JobMode::Fail),
+        _ => Err(fdo::Error::InvalidArgs(format!("Job mode \"{mode}\" is not known: use replace or fail."))),
+    }
+}
+
+fn optional(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[zbus::interface(name = "org.sampan1.Manager")]
+impl ManagerObject {
+    async fn start_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+        self.enqueue(name, Verb::Start, mode).await
+    }
+
+    async fn stop_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+        self.enqueue(name, Verb::Stop, mode).await
+    }
+
+    async fn restart_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+        self.enqueue(name, Verb::Restart, mode).await
+    }
+
+    async fn try_restart_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+        self.enqueue(name, Verb::TryRestart, mode).await
+    }
+
+    async fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> fdo::Result<()> {
+        let unit = parse_name(name)?;
+        let whom = match whom {
+            "main" => Whom::Main,
+            "all" | "" => Whom::All,
+            _ => return Err(fdo::Error::InvalidArgs(format!("\"{whom}\" is not known: use main or all."))),
+        };
+        self.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(fdo::Error::Failed)
+    }
+
+    async fn reset_failed_unit(&self, name: &str) -> fdo::Result<()> {
+        let unit = parse_name(name)?;
+        let known = self.with(move |manager| {
+            let known = manager.machine().unit(&unit).is_some();
+            manager.reset_failed(Some(unit));
+            known
+        });
+        known.await?.then_some(()).ok_or_else(|| fdo::Error::Failed(format!("Unit {name} not loaded.")))
+    }
+
+    async fn reset_failed(&self) -> fdo::Result<()> {
+        self.with(|manager| manager.reset_failed(None)).await
+    }
+
+    async fn reload(&self) -> fdo::Result<()> {
+        self.with(Manager::reload).await
+    }
+
+    async fn load_unit(&self, name: &str) -> fdo::Result<OwnedObjectPath> {
+        let unit = parse_name(name)?;
+        let known = self.with(move |manager| {
+            let unit = manager.ensure_loaded(&unit);
+            manager.machine().unit(&unit).map(|_| unit_path(unit.as_str()))
+        });
+        known.await?.ok_or_else(|| fdo::Error::UnknownObject(format!("Unit {name} not found.")))
+    }
+
+    async fn list_units(&self) -> fdo::Result<Vec<UnitRow>> {
+        self.with(|manager| {
+            let units = manager.machine().units().iter();
+            units.map(|(name, managed)| unit_row(manager, name, managed)).collect()
+        })
+        .await
+    }
+
+    async fn list_sockets(&self) -> fdo::Result<Vec<SocketRow>> {
+        let lines = self.with(|manager| manager.socket_lines()).await?;
+        let row = |line: crate::manager::driver::SocketLine| SocketRow {
+            listen: line.listen,
+            name: line.name,
+            unit: line.unit.to_string(),
+            pass: line.pass.to_owned(),
+            state: line.state.to_owned(),
+            connections: line.connections,
+            activations: line.activations,
+            last_activation_usec: u64::try_from(line.latency.as_micros()).unwrap_or(u64::MAX),
+        };
+        Ok(lines.into_iter().map(row).collect())
+    }
+
+    async fn list_jobs(&self) -> fdo::Result<Vec<JobRow>> {
+        self.with(|manager| {
+            let row = |job: &crate::manager::machine::Job| JobRow {
+                id: job.id.0,
+                unit: job.unit.to_string(),
+                job_type: job.kind.as_str().to_owned(),
+                state: if job.phase == JobPhase::Running { "running" } else { "waiting" }.to_owned(),
+                path: job_path(job.id.0),
+            };
+            manager.machine().jobs().values().map(row).collect()
+        })
+        .await
+    }
+
+    async fn exec(
+        &self,
+        name: &str,
+        command: Vec<String>,
+        environment: Vec<String>,
+        user: String,
+        directory: String,
+        stdio: Vec<zbus::OwnedFd>,
+    ) -> fdo::Result<(i32, i32)> {
+        let stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+        let stdio =
+            stdio.try_into().map_err(|_| fdo::Error::InvalidArgs("stdio: three descriptors".into()))?;
+        let request = ExecRequest {
+            unit: parse_name(name)?,
+            command,
+            environment,
+            user: optional(user),
+            directory: optional(directory),
+            stdio,
+        };
+        let exit = self.manager.exec(request).await.ok_or_else(leaving)?;
+        exit.map(|exit| exit.code_and_status()).map_err(fdo::Error::Failed)
+    }
+
+    async fn plan(&self, name: &str) -> fdo::Result<String> {
+        let unit = parse_name(name)?;
+        self.with(move |manager| manager.plan(&unit)).await?.map_err(fdo::Error::Failed)
+    }
+
+    /// A job was made.
+    #[zbus(signal)]
+    pub async fn job_new(
+        emitter: &SignalEmitter<'_>,
+        id: u32,
+        job: OwnedObjectPath,
+        unit: String,
+    ) -> zbus::Result<()>;
+
+    /// A job is over.
+    #[zbus(signal)]
+    pub async fn job_removed(
+        emitter: &SignalEmitter<'_>,
+        id: u32,
+        job: OwnedObjectPath,
+        unit: String,
+        result: String,
+    ) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+}
+
+fn unit_row(manager: &Manager, name: &UnitName, managed: &Managed) -> UnitRow {
+    let job = managed.job.and_then(|id| manager.machine().jobs().get(&id));
+    UnitRow {
+        name: name.to_string(),
+        description: managed.unit().map_or_else(|| name.to_string(), |unit| unit.description.clone()),
+        load_state: managed.loaded.state.as_str().to_owned(),
+        active_state: managed.active_state().as_str().to_owned(),
+        sub_state: managed.phase.as_str().to_owned(),
+        path: unit_path(name.as_str()),
+        job_id: job.map_or(0, |job| job.id.0),
+        job_type: job.map_or("", |job| job.kind.as_str()).to_owned(),
+    }
+}

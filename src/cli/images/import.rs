@@ -1,0 +1,93 @@
+//! `sampanctl import`: the source is opened here, and read by a confined worker.
+
+use anyhow::Context as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Common, Output, show};
+use crate::image::reference::Reference;
+use crate::paths::Paths;
+use crate::transfer::Report;
+
+/// Arguments of `import`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An archive, a folder, or "-" for standard input
+    #[arg(value_name = "FILE")]
+    source: PathBuf,
+    /// Name the image; a short name is below localhost/
+    #[arg(long, value_name = "REF", conflicts_with = "keep_names")]
+    name: Option<String>,
+    /// Take the names that the source claims
+    #[arg(long)]
+    keep_names: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Imports, and prints the ids.
+///
+/// # Errors
+/// When the source or the store is refused.
+pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!("import writes files of foreign owners and must be run as root");
+    }
+    let input = match args.source.as_os_str().as_encoded_bytes() {
+        b"-" => Stdio::inherit(),
+        _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
+    };
+    let report = run_worker(&args, input, paths).with_context(|| args.source.display().to_string())?;
+    match args.common.output {
+        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
+        Output::Text => print(&report)?,
+    }
+    Ok(0)
+}
+
+fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report> {
+    let program = paths.helper("sampan-import");
+    let mut command = Command::new(&program);
+    command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
+    if let Some(name) = &args.name {
+        command.arg("--name").arg(Reference::for_import(name)?.to_string());
+    }
+    if args.keep_names {
+        command.arg("--keep-names");
+    }
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
+    let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+    let mut report = Vec::new();
+    if let Some(mut output) = worker.stdout.take() {
+        output.read_to_end(&mut report)?;
+    }
+    let output = worker.wait_with_output()?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        match reason.trim_end() {
+            "" => anyhow::bail!("the import worker ended without a word ({})", output.status),
+            reason => anyhow::bail!("{reason}"),
+        }
+    }
+    serde_json::from_slice(&report).context("the import worker's report cannot be read")
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    for image in &report.images {
+        for notice in &image.notices {
+            eprintln!("Notice: {notice}");
+        }
+        let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
+        show::print(&format!("{}\n", [vec![image.id.to_string()], names].concat().join(" ")))?;
+    }
+    if report.healed > 0 {
+        eprintln!("Healed {} damaged files of the store.", report.healed);
+    }
+    Ok(())
+}

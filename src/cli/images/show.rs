@@ -1,0 +1,87 @@
+//! How values of images are written for people and in JSON.
+
+use std::io::Write as _;
+
+use crate::image::entry::Mtime;
+
+/// Writes lines or a document to standard output. A reader that went away, as of a pipe, is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Bytes as people read them: `3.2M`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
+    let mut scaled = bytes as f64;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < UNITS.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes}B"),
+        _ => format!("{scaled:.1}{}", UNITS[unit]),
+    }
+}
+
+/// Columns with a gap of one space, as systemctl prints them.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join(" ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Bytes as a JSON string. What is not UTF-8 becomes lone surrogates U+DC80 to U+DCFF, from which Python's
+/// `surrogateescape` and its kin give the bytes back.
+pub(super) fn json_bytes(bytes: &[u8]) -> String {
+    let mut text = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let valid = serde_json::Value::from(chunk.valid()).to_string();
+        text.push_str(&valid[1..valid.len() - 1]);
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\udc{byte:02x}"));
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// Seconds, with a fraction where there is one.
+pub(super) fn json_time(mtime: Mtime) -> String {
+    let Mtime { seconds, nanoseconds } = mtime;
+    let (sign, whole, fraction) = match (seconds < 0, nanoseconds) {
+        (_, 0) => return seconds.to_string(),
+        (false, nanoseconds) => ("", seconds.unsigned_abs(), nanoseconds),
+        (true, nanoseconds) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanoseconds),
+    };
+    format!("{sign}{whole}.{fraction:09}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_exactly() {
+        let time = |seconds, nanoseconds| json_time(Mtime { seconds, nanoseconds });
+        assert_eq!((time(5, 0), time(5, 250_000_000)), ("5".to_owned(), "5.25".to_owned()));
+        assert_eq!((time(-2, 750_000_000), time(-1, 500_000_000)), ("-1.25".to_owned(), "-0.5".to_owned()));
+        assert_eq!(json_bytes(b"a\"\n\xff"), r#""a\"\n\udcff""#);
+        assert_eq!((size(10), size(3 << 20)), ("10B".to_owned(), "3.0M".to_owned()));
+    }
+}

@@ -1,0 +1,118 @@
+//! An image's configuration document: the layers' identities and the part that a launch uses.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::config::ImageConfig;
+use super::digest::Digest;
+use super::manifest::Platform;
+use super::{ImageError, json};
+
+/// What is taken from a configuration document; everything else in it has no effect.
+#[derive(Debug, Clone)]
+pub struct ConfigDocument {
+    /// What the image runs on.
+    pub platform: Platform,
+    /// When it was built, as written.
+    pub created: String,
+    /// Digests of the plain layers, the lowest first.
+    pub diff_ids: Vec<Digest>,
+    /// How it is started.
+    pub config: ImageConfig,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    os: String,
+    created: Option<String>,
+    rootfs: RawRootfs,
+    config: Option<RawConfig>,
+}
+
+#[derive(Deserialize)]
+struct RawRootfs {
+    #[serde(rename = "type")]
+    kind: String,
+    diff_ids: Option<Vec<Digest>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawConfig {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    user: Option<String>,
+    working_dir: Option<String>,
+    stop_signal: Option<String>,
+    volumes: Option<BTreeMap<String, Ignored>>,
+    exposed_ports: Option<BTreeMap<String, Ignored>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ignored {}
+
+/// Reads a configuration document.
+///
+/// # Errors
+/// When it is not strictly one, or holds a value that cannot be passed to a process.
+pub fn parse(bytes: &[u8], name: &str) -> Result<ConfigDocument, ImageError> {
+    let raw: Raw = json::parse(bytes, name)?;
+    if raw.rootfs.kind != "layers" {
+        return Err(ImageError::document(name, "rootfs.type is not \"layers\""));
+    }
+    let config = raw.config.unwrap_or_default();
+    let config = ImageConfig {
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
+        environment: config.env.unwrap_or_default(),
+        user: config.user.unwrap_or_default(),
+        working_directory: config.working_dir.unwrap_or_default(),
+        stop_signal: config.stop_signal.unwrap_or_default(),
+        volumes: config.volumes.unwrap_or_default().into_keys().collect(),
+        exposed_ports: config.exposed_ports.unwrap_or_default().into_keys().collect(),
+        labels: config.labels.unwrap_or_default(),
+    };
+    check_words(&config, name)?;
+    Ok(ConfigDocument {
+        platform: Platform { architecture: raw.architecture, os: raw.os },
+        created: raw.created.unwrap_or_default(),
+        diff_ids: raw.rootfs.diff_ids.unwrap_or_default(),
+        config,
+    })
+}
+
+/// No word for a process can hold a NUL, execve(2).
+fn check_words(config: &ImageConfig, name: &str) -> Result<(), ImageError> {
+    let lists = [&config.entrypoint, &config.command, &config.environment];
+    let single = [&config.user, &config.working_directory, &config.stop_signal];
+    match lists.into_iter().flatten().chain(single).find(|word| word.contains('\0')) {
+        Some(_) => Err(ImageError::document(name, "a word of the configuration holds a NUL byte")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_and_absent_parts_are_empty() {
+        let text = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},
+            "config":{"Cmd":["sh"],"Entrypoint":null,"ExposedPorts":{"80/tcp":{}},"Hidden":1}}"#;
+        let document = parse(text, "config").unwrap();
+        assert_eq!(document.config.command, ["sh"]);
+        assert_eq!(document.config.exposed_ports, ["80/tcp"]);
+        assert!(document.config.entrypoint.is_empty());
+    }
+
+    #[test]
+    fn a_nul_in_a_word_is_refused() {
+        let text = br#"{"rootfs":{"type":"layers"},"config":{"Cmd":["a\u0000b"]}}"#;
+        assert!(parse(text, "config").unwrap_err().to_string().contains("NUL"));
+    }
+}

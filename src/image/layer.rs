@@ -1,0 +1,175 @@
+//! One layer's tar stream as a list of changes; contents of files go to a [`Sink`] on the way.
+
+use std::error::Error;
+use std::io::Read;
+
+use super::ImageError;
+use super::digest::ContentHash;
+use super::entry::{Bytes, Change, EntryPath, LayerEntry, Metadata, Node};
+use super::limits::Limits;
+use super::tar::{Header, Input, Reader, Type};
+use super::xattr;
+
+/// Takes the contents of regular files.
+pub trait Sink {
+    /// Takes one file's content, of `size` bytes, and returns its hash.
+    ///
+    /// # Errors
+    /// When the content cannot be read or kept.
+    fn file(
+        &mut self,
+        metadata: &Metadata,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<ContentHash, Box<dyn Error + Send + Sync>>;
+}
+
+/// What a layer holds.
+#[derive(Debug, Default)]
+pub struct Layer {
+    /// Its entries, in their order.
+    pub entries: Vec<LayerEntry>,
+    /// What was left out, one sentence each.
+    pub notices: Vec<String>,
+}
+
+/// What a layer's name asks for, by the OCI layer specification.
+enum Target {
+    Plain(EntryPath),
+    Whiteout(EntryPath),
+    Opaque(EntryPath),
+    /// Notes of AUFS, `.wh..wh.*`, which mean nothing elsewhere.
+    Ignored,
+}
+
+const WHITEOUT: &[u8] = b".wh.";
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Reads a whole layer, and its stream to the end: digests cover what follows the archive, too.
+///
+/// # Errors
+/// When the stream is broken, an entry breaks a rule, or the sink fails.
+pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, ImageError> {
+    let mut reader = Reader::new(input, limits.clone());
+    let mut layer = Layer::default();
+    let mut count = 0;
+    while let Some(header) = reader.next()? {
+        count += 1;
+        if count > limits.entries {
+            return Err(ImageError::entry(&header.name, "is one entry more than an image may have"));
+        }
+        if reader.offset().saturating_add(header.size) > limits.layer_bytes {
+            return Err(ImageError::entry(&header.name, "exceeds the size that a layer may have"));
+        }
+        match target(&header, limits)? {
+            Target::Plain(path) => put(path, header, limits, &mut reader, sink, &mut layer)?,
+            Target::Whiteout(path) => layer.entries.push(LayerEntry { path, change: Change::Whiteout }),
+            Target::Opaque(path) => layer.entries.push(LayerEntry { path, change: Change::Opaque }),
+            Target::Ignored => layer.notice(&header.name, "is a note of AUFS, ignoring"),
+        }
+    }
+    let offset = reader.offset();
+    let rest = std::io::copy(&mut reader.into_inner(), &mut std::io::sink());
+    rest.map_err(|source| ImageError::Read { offset, source })?;
+    Ok(layer)
+}
+
+impl Layer {
+    fn notice(&mut self, entry: &[u8], what: &str) {
+        self.notices.push(format!("entry \"{}\" {what}", super::text::printable(entry)));
+    }
+}
+
+fn target(header: &Header, limits: &Limits) -> Result<Target, ImageError> {
+    let refuse = |reason: &str| Err(ImageError::entry(&header.name, reason));
+    let path =
+        EntryPath::parse(&header.name, limits).map_err(|reason| ImageError::entry(&header.name, reason))?;
+    let Some((parent, name)) = path.split() else { return Ok(Target::Plain(path)) };
+    if name.starts_with(WHITEOUT_META) && name != OPAQUE
+        || parent.names().any(|n| n.starts_with(WHITEOUT_META))
+    {
+        return Ok(Target::Ignored);
+    }
+    if parent.names().any(|name| name.starts_with(WHITEOUT)) {
+        return refuse("lies below a whiteout");
+    }
+    match name.strip_prefix(WHITEOUT) {
+        None => Ok(Target::Plain(path)),
+        Some(_) if name == OPAQUE => Ok(Target::Opaque(parent)),
+        Some(b"" | b"." | b"..") => refuse("is a whiteout of no valid name"),
+        Some(name) => Ok(Target::Whiteout(parent.join(name))),
+    }
+}
+
+fn put<R: Input>(
+    path: EntryPath,
+    header: Header,
+    limits: &Limits,
+    reader: &mut Reader<R>,
+    sink: &mut dyn Sink,
+    layer: &mut Layer,
+) -> Result<(), ImageError> {
+    let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs } = header;
+    let mut metadata = Metadata { mode, uid, gid, mtime, xattrs };
+    for notice in xattr::keep_allowed(kind, &mut metadata) {
+        layer.notice(&name, &format!("has {notice}"));
+    }
+    let node = match kind {
+        Type::Directory => Node::Directory,
+        Type::Fifo => Node::Fifo,
+        Type::Symlink => Node::Symlink { target: symlink_target(&name, link, limits)? },
+        Type::Device => {
+            layer.notice(&name, "is a device node, ignoring");
+            return Ok(());
+        }
+        Type::HardLink => {
+            let target = EntryPath::parse(&link, limits).map_err(|reason| {
+                ImageError::entry(&name, format!("its hard link's target is refused: {reason}"))
+            })?;
+            layer.entries.push(LayerEntry { path, change: Change::HardLink { target } });
+            return Ok(());
+        }
+        Type::File => {
+            let sha256 = sink
+                .file(&metadata, size, reader)
+                .map_err(|source| ImageError::Sink { entry: super::text::printable(&name), source })?;
+            Node::File { size, sha256 }
+        }
+    };
+    layer.entries.push(LayerEntry { path, change: Change::Put { node, metadata } });
+    Ok(())
+}
+
+fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes, ImageError> {
+    if target.is_empty() || target.contains(&0) {
+        return Err(ImageError::entry(name, "is a symbolic link without a valid target"));
+    }
+    if target.len() > limits.path {
+        return Err(ImageError::entry(name, "its link's target is longer than 4095 bytes"));
+    }
+    Ok(Bytes(target))
+}
+
+/// A sink that only hashes: for tests and for fuzzing.
+#[derive(Debug, Default)]
+pub struct HashOnly;
+
+impl Sink for HashOnly {
+    fn file(
+        &mut self,
+        _metadata: &Metadata,
+        _size: u64,
+        content: &mut dyn Read,
+    ) -> Result<ContentHash, Box<dyn Error + Send + Sync>> {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match content.read(&mut buffer)? {
+                0 => return Ok(ContentHash::finish(hasher)),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    }
+}

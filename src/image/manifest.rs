@@ -1,0 +1,212 @@
+//! Manifests and indexes (OCI image specification, Docker schema 2), read strictly and chosen from by platform.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use super::digest::Digest;
+use super::{ImageError, json};
+
+/// A pointer to a blob: its type, digest and size are all promises to check.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the blob is.
+    #[serde(default)]
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The platform of the image it leads to.
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    /// Notes, among them names.
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What an image runs on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Platform {
+    /// `amd64`, `arm64`, ...
+    #[serde(default)]
+    pub architecture: String,
+    /// `linux`.
+    #[serde(default)]
+    pub os: String,
+}
+
+impl Platform {
+    /// The platform of this host, in the words of images.
+    pub fn host() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            other => other,
+        };
+        Self { architecture: architecture.to_owned(), os: "linux".to_owned() }
+    }
+}
+
+/// How a layer's bytes are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Plain tar.
+    None,
+    /// gzip, with any number of members.
+    Gzip,
+    /// zstd, with any number of frames.
+    Zstd,
+}
+
+impl Compression {
+    /// The packing that a blob's first bytes show.
+    pub fn sniff(magic: &[u8]) -> Self {
+        if magic.starts_with(&[0x1f, 0x8b]) {
+            Self::Gzip
+        } else if is_zstd(magic) {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// A zstd frame, or a skippable one (RFC 8878), with which zstd:chunked begins.
+fn is_zstd(magic: &[u8]) -> bool {
+    magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+        || (magic.len() >= 4 && magic[0] & 0xf0 == 0x50 && magic[1..4] == [0x2a, 0x4d, 0x18])
+}
+
+/// One image's parts.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The configuration; its digest is the image's id.
+    pub config: Descriptor,
+    /// The layers, the lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// A document that a descriptor of an index may lead to.
+#[derive(Debug, Clone)]
+pub enum Document {
+    /// One image.
+    Manifest(Manifest),
+    /// A choice of images.
+    Index(Vec<Descriptor>),
+}
+
+/// Both forms at once, to refuse a document that is both (CVE-2021-41190).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    schema_version: u32,
+    media_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+}
+
+const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// Whether a media type is that of a manifest or an index.
+pub fn is_document(media_type: &str) -> bool {
+    MANIFEST_TYPES.contains(&media_type) || INDEX_TYPES.contains(&media_type)
+}
+
+/// Reads a manifest or an index. `expected` is the media type that the pointer to it promised, or empty.
+///
+/// # Errors
+/// When the document is not strictly one of both, or is not what was promised.
+pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, ImageError> {
+    let refuse = |reason: String| ImageError::document(name, reason);
+    let raw: Raw = json::parse(bytes, name)?;
+    if raw.schema_version != 2 {
+        return Err(refuse(format!("schema version {} is not supported, only 2 is", raw.schema_version)));
+    }
+    let own = raw.media_type.as_deref().unwrap_or(expected);
+    if !expected.is_empty() && own != expected {
+        return Err(refuse(format!("says it is {own}, its descriptor says {expected}")));
+    }
+    let (document, types) = match (raw.config, raw.layers, raw.manifests) {
+        (Some(config), Some(layers), None) => {
+            (Document::Manifest(Manifest { config, layers }), MANIFEST_TYPES)
+        }
+        (None, None, Some(manifests)) => (Document::Index(manifests), INDEX_TYPES),
+        (_, Some(_), Some(_)) => return Err(refuse("has both layers and manifests".to_owned())),
+        _ => return Err(refuse("has neither config and layers nor manifests".to_owned())),
+    };
+    if !own.is_empty() && !types.contains(&own) {
+        return Err(refuse(format!("the media type {own} does not fit its content")));
+    }
+    Ok(document)
+}
+
+/// The one descriptor of an index that runs on `host`; the only one when it names no platform.
+///
+/// # Errors
+/// When none or several fit.
+pub fn choose<'a>(
+    descriptors: &'a [Descriptor],
+    host: &Platform,
+    name: &str,
+) -> Result<Vec<&'a Descriptor>, ImageError> {
+    let fits = |descriptor: &&Descriptor| {
+        is_document(&descriptor.media_type)
+            && descriptor.platform.as_ref().is_none_or(|platform| platform == host)
+    };
+    let chosen: Vec<_> = descriptors.iter().filter(fits).collect();
+    if chosen.is_empty() {
+        let wanted = format!("holds no image for {}/{}", host.os, host.architecture);
+        return Err(ImageError::document(name, wanted));
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESCRIPTOR: &str = r#"{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,
+        "digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}"#;
+
+    fn refused(text: &str, expected: &str) -> String {
+        parse(text.as_bytes(), expected, "manifest").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_document_is_one_thing_only() {
+        let both = format!(r#"{{"schemaVersion":2,"config":{DESCRIPTOR},"layers":[],"manifests":[]}}"#);
+        assert!(refused(&both, "").contains("both layers and manifests"));
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{DESCRIPTOR},"layers":[]}}"#);
+        assert!(refused(&manifest, INDEX_TYPES[0]).contains("does not fit its content"));
+        assert!(matches!(parse(manifest.as_bytes(), MANIFEST_TYPES[0], "m"), Ok(Document::Manifest(_))));
+        let lying = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{DESCRIPTOR},"layers":[]}}"#,
+            MANIFEST_TYPES[1]
+        );
+        assert!(refused(&lying, MANIFEST_TYPES[0]).contains("its descriptor says"));
+        assert!(refused(r#"{"schemaVersion":1,"manifests":[]}"#, "").contains("schema version 1"));
+        assert!(refused(r#"{"schemaVersion":2}"#, "").contains("neither"));
+    }
+
+    #[test]
+    fn the_platform_of_the_host_is_chosen() {
+        let index = |architecture: &str| Descriptor {
+            media_type: MANIFEST_TYPES[0].to_owned(),
+            digest: Digest::of(architecture.as_bytes()),
+            size: 1,
+            platform: Some(Platform { architecture: architecture.to_owned(), os: "linux".to_owned() }),
+            annotations: None,
+        };
+        let host = Platform::host();
+        let descriptors = [index("unknown"), index(&host.architecture)];
+        assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[1].digest);
+        assert!(choose(&descriptors[..1], &host, "index").is_err());
+    }
+}

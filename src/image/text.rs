@@ -1,0 +1,60 @@
+//! Bytes of an image as text: one escaping for messages and for the index files, reversible.
+
+use std::fmt::Write as _;
+
+/// Bytes as printable text: control characters, backslashes and what is not UTF-8 become `\xNN`.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() || character == '\\' {
+                let mut buffer = [0; 4];
+                escape(&mut text, character.encode_utf8(&mut buffer).as_bytes());
+            } else {
+                text.push(character);
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// The bytes that [`printable`] was given; `None` for text that it does not make.
+pub fn unprintable(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = tail.strip_prefix(b"x")?.get(..2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = tail.get(3..)?;
+    }
+    Some(bytes)
+}
+
+fn escape(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn escaping_is_reversible(bytes: Vec<u8>) {
+            let text = printable(&bytes);
+            prop_assert!(!text.chars().any(char::is_control));
+            prop_assert_eq!(unprintable(&text).unwrap(), bytes);
+        }
+    }
+}

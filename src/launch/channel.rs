@@ -1,0 +1,88 @@
+//! Packets of JSON with descriptors beside them, over `SOCK_SEQPACKET`.
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The longest packet: a few paths of `PATH_MAX`.
+const PACKET_MAX: usize = 16 * 1024;
+/// `SCM_MAX_FD` of the kernel.
+const DESCRIPTORS_MAX: usize = 253;
+
+/// A message with the descriptors beside it.
+pub type Packet<T> = (T, Vec<OwnedFd>);
+
+/// A connected pair, close-on-exec.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Sends one packet.
+pub fn send<T: Serialize>(socket: impl AsFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(rustix::io::Errno::TOOMANYREFS.into());
+    }
+    sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one packet; `None` when the other side is closed.
+pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Packet<T>>> {
+    let mut bytes = vec![0; PACKET_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            // The other side closed without having read all of ours; its last words may still be queued.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
+            result => break result?,
+        }
+    };
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(rustix::io::Errno::MSGSIZE.into());
+    }
+    Ok(Some((serde_json::from_slice(&bytes[..received.bytes])?, descriptors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::protocol::{Order, Report, StepError};
+
+    #[test]
+    fn a_packet_arrives_with_its_descriptors() {
+        let (ours, theirs) = pair().unwrap();
+        send(&ours, &Order::Begin, &[ours.as_fd(), theirs.as_fd()]).unwrap();
+        let (order, descriptors) = receive::<Order>(&theirs).unwrap().unwrap();
+        assert_eq!((order, descriptors.len()), (Order::Begin, 2));
+    }
+
+    #[test]
+    fn last_words_are_heard_before_the_end() {
+        let (ours, theirs) = pair().unwrap();
+        let error = StepError { step: "execute".into(), subject: "/x".into(), errno: 2 };
+        send(&ours, &Order::Go, &[]).unwrap();
+        send(&theirs, &Report::Failed(error.clone()), &[]).unwrap();
+        drop(theirs);
+        assert_eq!(receive::<Report>(&ours).unwrap().unwrap().0, Report::Failed(error));
+        assert!(receive::<Report>(&ours).unwrap().is_none());
+    }
+}

@@ -1,0 +1,218 @@
+//! The end of a launch: giving up what the payload must not have, then becoming it.
+
+use super::capability::{self, Holder};
+use super::channel;
+use super::failure::During;
+use super::filter;
+use super::inside::Trees;
+use super::journal;
+use super::protocol::{Report, StepError};
+use super::step::{Ambient, Binds, Execute, Links, NewPrivileges, Output};
+use super::target;
+use super::user::{self, User};
+use crate::sys::execute::execute;
+use crate::sys::{seccomp, session};
+use rustix::fs::Mode;
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
+use rustix::thread::{
+    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::path::Path;
+
+/// The first descriptor that is passed, sd_listen_fds(3).
+const FIRST_SOCKET: i32 = 3;
+/// Descriptors of the launcher itself lie here and above, out of the way.
+pub const OUT_OF_THE_WAY: i32 = 512;
+/// Where the image does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What came with the plan.
+#[derive(Debug)]
+pub struct Passed<'launch> {
+    /// Where to report; lies out of the way.
+    pub control: &'launch OwnedFd,
+    /// Sockets in the order of the plan.
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// Becomes the payload. Returns only on failure.
+pub fn become_payload(plan: &Execute, mut trees: Trees, passed: Passed<'_>) -> Result<(), StepError> {
+    if let Output::Journal { identifier, unit } = &plan.output {
+        let socket = trees.take("journal")?;
+        let stream = journal::open(&socket, identifier, unit).during("connect to journal", identifier)?;
+        use_output(&stream).during("connect to journal", identifier)?;
+    }
+    // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
+    drop(trees);
+    join_payload(plan, passed)
+}
+
+/// The same where the container runs already.
+pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
+    enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
+    let user = user::resolve(&plan.user)?;
+    let environment = environment(plan, &user);
+    session::new_keyring().during("join keyring", "session")?;
+    new_session().during("start session", "terminal")?;
+    session::reset_signals();
+    limit_descriptors().during("set limits", "RLIMIT_NOFILE")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
+    drop_privileges(plan, &user, passed.control)?;
+    execute_in_path(plan, &environment)
+}
+
+fn use_output(stream: &OwnedFd) -> io::Result<()> {
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdout(stream)?;
+    rustix::stdio::dup2_stderr(stream)?;
+    Ok(())
+}
+
+/// Goes to the working directory, making it as other engines do, and checks that it is inside of the root.
+fn enter_directory(path: &Path) -> io::Result<()> {
+    rustix::process::fchdir(target::directory(path, Links::Follow)?)?;
+    let inside = rustix::process::getcwd(Vec::new())?.to_bytes().starts_with(b"/");
+    if inside { Ok(()) } else { Err(Errno::XDEV.into()) }
+}
+
+fn environment(plan: &Execute, user: &User) -> Vec<String> {
+    let mut environment = plan.environment.clone();
+    let has = |environment: &[String], name: &str| environment.iter().any(|line| line.starts_with(name));
+    if !has(&environment, "PATH=") {
+        environment.push(format!("PATH={PATH}"));
+    }
+    if !has(&environment, "HOME=") {
+        environment.push(format!("HOME={}", user.home));
+    }
+    if !plan.sockets.is_empty() {
+        environment.push(format!("LISTEN_FDS={}", plan.sockets.len()));
+        environment.push("LISTEN_PID=1".to_owned());
+        environment.push(format!("LISTEN_FDNAMES={}", plan.sockets.join(":")));
+    }
+    environment
+}
+
+/// A session of its own. A terminal that belongs to no session yet becomes the payload's.
+fn new_session() -> io::Result<()> {
+    // EPERM: it leads one already.
+    match rustix::process::setsid() {
+        Err(Errno::PERM) => {}
+        result => drop(result?),
+    }
+    match rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()) {
+        Ok(()) | Err(Errno::NOTTY | Errno::PERM | Errno::INVAL | Errno::IO) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// systemd's default, whatever the manager has for itself: above 1024 select(2) breaks.
+fn limit_descriptors() -> io::Result<()> {
+    const SOFT: u64 = 1024;
+    const HARD: u64 = 524_288;
+    let maximum = getrlimit(Resource::Nofile).maximum.map_or(HARD, |maximum| maximum.min(HARD));
+    let limit = Rlimit { current: Some(SOFT.min(maximum)), maximum: Some(maximum) };
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
+/// Moves sockets to 3 and up, and leaves nothing else open.
+fn place_sockets(sockets: Vec<OwnedFd>) -> io::Result<()> {
+    let mut away = Vec::with_capacity(sockets.len());
+    for socket in &sockets {
+        away.push(fcntl_dupfd_cloexec(socket, OUT_OF_THE_WAY)?);
+    }
+    drop(sockets);
+    let mut next = FIRST_SOCKET;
+    for socket in away {
+        let placed = fcntl_dupfd_cloexec(socket, next)?;
+        if placed.as_raw_fd() != next {
+            return Err(Errno::BUSY.into());
+        }
+        fcntl_setfd(&placed, FdFlags::empty())?;
+        // The payload's from now on.
+        next = placed.into_raw_fd() + 1;
+    }
+    session::close_on_execute_from(u32::try_from(next).unwrap_or_default())
+}
+
+/// Filters come first: without no_new_privs they need a capability that goes next.
+fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(), StepError> {
+    let capabilities = plan.capabilities.iter().filter_map(|name| capability::bit(name));
+    let keep = capabilities.fold(0, |all, one| all | one);
+    if plan.new_privileges == NewPrivileges::Never {
+        set_no_new_privs(true).during("drop privileges", "no_new_privs")?;
+    }
+    if plan.binds == Binds::Manager {
+        let listener = seccomp::install_with_listener(&filter::binds()).during("filter", "bind")?;
+        channel::send(control, &Report::Notifier, &[listener.as_fd()]).during("filter", "bind")?;
+    }
+    seccomp::install(&filter::default()).during("filter", "system calls")?;
+    capability::bound(keep).during("drop privileges", "bounding set")?;
+    set_keep_capabilities(true).during("drop privileges", "capabilities")?;
+    change_user(user).during("change user", &plan.user)?;
+    let (keep, holder) = match (user.uid, plan.ambient) {
+        (0, _) => (keep, Holder::Root),
+        (_, Ambient::All) => (keep, Holder::User),
+        (_, Ambient::Empty) => (0, Holder::Root),
+    };
+    capability::hold(keep, holder).during("drop privileges", "capabilities")
+}
+
+fn change_user(user: &User) -> io::Result<()> {
+    let groups: Vec<_> = user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_groups(&groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    Ok(set_thread_res_uid(uid, uid, uid)?)
+}
+
+fn execute_in_path(plan: &Execute, environment: &[String]) -> Result<(), StepError> {
+    const STEP: &str = "execute";
+    let program = plan.command.first().map(String::as_str).unwrap_or_default();
+    let strings = |strings: &[String]| {
+        strings.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>()
+    };
+    let arguments = strings(&plan.command).during(STEP, program)?;
+    let environment_strings = strings(environment).during(STEP, program)?;
+    let path = environment.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
+    // As execvp(3): the first that is there and may be executed; what may not is remembered.
+    let mut failure = io::Error::from(Errno::NOENT);
+    for candidate in candidates(program, path) {
+        let candidate = CString::new(candidate).during(STEP, program)?;
+        let error = execute(&candidate, &arguments, &environment_strings);
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => {}
+            Some(Errno::ACCESS) => failure = error,
+            _ => return Err(error).during(STEP, program),
+        }
+    }
+    Err(failure).during(STEP, program)
+}
+
+fn candidates(program: &str, path: &str) -> Vec<String> {
+    if program.is_empty() {
+        return Vec::new();
+    }
+    if program.contains('/') {
+        return vec![program.to_owned()];
+    }
+    path.split(':')
+        .map(|directory| format!("{}/{program}", if directory.is_empty() { "." } else { directory }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_without_a_slash_are_searched() {
+        assert_eq!(candidates("sh", "/a:/b"), ["/a/sh", "/b/sh"]);
+        assert_eq!(candidates("./sh", "/a"), ["./sh"]);
+        assert!(candidates("", "/a").is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+//! The part of a launch that process 1 of the container performs: its own mounts, each put on a target that is
+//! a descriptor below the new root.
+
+use super::channel;
+use super::failure::During;
+use super::host::{self, Handover};
+use super::protocol::StepError;
+use super::step::{Filesystem, Links, Step, TextFile};
+use super::target;
+use crate::sys::mount::{self, Change};
+use crate::sys::namespace::{Namespace, raise_loopback, unshare};
+use rustix::fs::{CWD, FileType, fstat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount, open_tree,
+    unmount,
+};
+use rustix::process::{chdir, fchdir, pivot_root};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Trees by name: made here, or come from outside.
+#[derive(Debug)]
+pub struct Trees {
+    outside: OwnedFd,
+    trees: BTreeMap<String, OwnedFd>,
+}
+
+impl Trees {
+    /// None yet; others come by this socket.
+    pub fn new(outside: OwnedFd) -> Self {
+        Self { outside, trees: BTreeMap::new() }
+    }
+
+    /// Takes a tree, waiting until it is made.
+    pub fn take(&mut self, name: &str) -> Result<OwnedFd, StepError> {
+        loop {
+            if let Some(tree) = self.trees.remove(name) {
+                return Ok(tree);
+            }
+            match channel::receive(&self.outside).during("take over", name)? {
+                Some((Handover::Tree(name), tree)) => {
+                    self.trees.extend(tree.into_iter().map(|tree| (name.clone(), tree)));
+                }
+                Some((Handover::Mapped, _)) => {}
+                None => return Err(Errno::CONNRESET).during("take over", name),
+            }
+        }
+    }
+}
+
+/// Performs steps in their order.
+pub fn perform(steps: &[Step], trees: &mut Trees) -> Result<(), StepError> {
+    steps.iter().try_for_each(|step| perform_one(step, trees))
+}
+
+fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
+    match step {
+        Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).during("set hostname", name),
+        Step::RaiseLoopback => raise_loopback().during("raise loopback", "lo"),
+        Step::ControlGroupNamespace => {
+            unshare(&[Namespace::ControlGroup]).during("enter namespace", "cgroup")
+        }
+        Step::Make { tree, filesystem } => make(tree, filesystem, trees),
+        Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
+        Step::Attach { tree, target, links } => {
+            attach(&trees.take(tree)?, target, *links).during_path("mount", target)
+        }
+        Step::Link { path, to } => link(path, to).during_path("link", path),
+        Step::Write(file) => write(file).during_path("write", &file.path),
+        Step::Protect(path) => protect(path).during_path("protect", path),
+        Step::Mask(path) => mask(path).during_path("mask", path),
+    }
+}
+
+fn make(tree: &str, filesystem: &Filesystem, trees: &mut Trees) -> Result<(), StepError> {
+    let made = host::make(filesystem).during("mount", &filesystem.name)?;
+    trees.trees.insert(tree.to_owned(), made);
+    Ok(())
+}
+
+/// Puts the new root over the old one, then goes below it. The old root is the last thing in this namespace
+/// that belongs to the host.
+fn enter_root(root: &OwnedFd) -> io::Result<()> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    fchdir(root)?;
+    pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    Ok(chdir("/")?)
+}
+
+fn attach(tree: &OwnedFd, target: &Path, links: Links) -> io::Result<()> {
+    let target = match FileType::from_raw_mode(fstat(tree)?.st_mode) {
+        FileType::Directory => target::directory(target, links)?,
+        _ => target::file(target, links)?,
+    };
+    Ok(place(tree, &target)?)
+}
+
+fn place(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", target, "", flags)
+}
+
+fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(place, "", flags)
+}
+
+fn link(path: &Path, to: &Path) -> Result<(), Errno> {
+    let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
+    symlinkat(to, parent, path.file_name().unwrap_or_default())
+}
+
+fn write(file: &TextFile) -> io::Result<()> {
+    match target::find(&file.path, Links::Follow) {
+        Err(Errno::NOENT) => {}
+        result => return Ok(result.map(drop)?),
+    }
+    match target::create(&file.path, Links::Follow) {
+        // A link that leads nowhere: the image wants to fill it by itself.
+        Err(Errno::EXIST) => Ok(()),
+        created => io::Write::write_all(&mut std::fs::File::from(created?), file.text.as_bytes()),
+    }
+}
+
+fn protect(path: &Path) -> io::Result<()> {
+    let Some(place_of) = present(path)? else { return Ok(()) };
+    let tree = clone_of(&place_of)?;
+    let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
+    mount::change(&tree, &Change { set, ..Change::default() })?;
+    Ok(place(&tree, &place_of)?)
+}
+
+fn mask(path: &Path) -> io::Result<()> {
+    let Some(place_of) = present(path)? else { return Ok(()) };
+    let tree = match FileType::from_raw_mode(fstat(&place_of)?.st_mode) {
+        FileType::Directory => host::make(&super::standard::nothing())?,
+        _ => clone_of(target::find(Path::new("/dev/null"), Links::Refuse)?)?,
+    };
+    Ok(place(&tree, &place_of)?)
+}
+
+/// Kernels differ in what they show; what is not there needs no protection.
+fn present(path: &Path) -> Result<Option<OwnedFd>, Errno> {
+    match target::find(path, Links::Refuse) {
+        Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
+        result => result.map(Some),
+    }
+}

@@ -1,0 +1,375 @@
+//! From a unit, an image's configuration and facts of the host to a plan. Pure: reads no file and no clock.
+
+use super::capability;
+use super::standard::{self, attach};
+use super::step::{
+    Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges,
+    Output, Plan, Step, TextFile,
+};
+use crate::image::config::ImageConfig;
+use crate::sys::namespace::Namespace;
+use crate::unit::model::{
+    Container, Mount, MountAccess, MountSource, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a plan must know of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The flat tree of the image.
+    pub rootfs: HostTree,
+    /// The range that the manager allocated to the unit, for `user_namespace = "auto"`.
+    pub range: IdRange,
+    /// A directory of the host for this unit alone, on the disk of the store.
+    pub directory: PathBuf,
+    /// Directories of the named volumes.
+    pub volumes: BTreeMap<String, HostTree>,
+    /// Lines of `environment_file`, in their order.
+    pub environment: Vec<String>,
+    /// `INVOCATION_ID`.
+    pub invocation: String,
+    /// Where sd_notify(3) messages are received, for a unit that sends them.
+    pub notify: Option<PathBuf>,
+    /// The journal's socket for streams.
+    pub journal: PathBuf,
+    /// The host's resolv.conf(5), if it has one.
+    pub resolver: Option<PathBuf>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Neither the unit nor the image say what to run.
+    #[error("{0}: neither the unit nor its image has a command; set container.command")]
+    NoCommand(String),
+    /// A capability that does not exist.
+    #[error("{unit}: security.capabilities: there is no {name}, see capabilities(7)")]
+    Capability {
+        /// The unit.
+        unit: String,
+        /// The wrong name.
+        name: String,
+    },
+    /// The image wants a working directory that is no absolute path.
+    #[error(
+        "{unit}: the image's working directory {path:?} is not absolute; set container.working_directory"
+    )]
+    WorkingDirectory {
+        /// The unit.
+        unit: String,
+        /// As the image has it.
+        path: String,
+    },
+    /// A volume that the manager did not prepare.
+    #[error("{unit}: volume {volume} does not exist")]
+    Volume {
+        /// The unit.
+        unit: String,
+        /// Its name.
+        volume: String,
+    },
+}
+
+/// In the container, where sd_notify(3) finds its socket.
+const NOTIFY: &str = "/run/host/notify";
+const NOTIFY_DIRECTORY: &str = "/run/host";
+const HOSTS: &str = "/etc/hosts";
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// Plans the start of a container. The sockets to pass are those of the unit with `pass = "fd"`, in the order
+/// of their names.
+///
+/// # Errors
+/// When unit and image together say nothing that could be run.
+pub fn plan(
+    unit: &Unit,
+    container: &Container,
+    image: &ImageConfig,
+    facts: &HostFacts,
+) -> Result<Plan, PlanError> {
+    let mounts = mounts(unit, container, facts)?;
+    // The root comes first: the container waits for it longest.
+    let root =
+        HostStep::Root { lower: facts.rootfs.clone(), changes: changes(container, facts, &mounts.stands) };
+    let mut host = vec![root];
+    host.extend(standard::devices());
+    host.extend(mounts.host);
+    host.push(HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() });
+    let mut inside = vec![Step::Hostname(container.hostname.clone())];
+    inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
+    inside.extend(standard::made_first());
+    inside.extend(mounts.made);
+    inside.push(Step::EnterRoot);
+    inside.extend(standard::placed());
+    inside.extend(mounts.placed);
+    if container.root != RootMode::ReadOnly {
+        inside.push(Step::Write(hosts(container)));
+    }
+    inside.extend(standard::closed());
+    let mut execute = execute(unit, container, image, facts)?;
+    execute.output = Output::Journal { identifier: unit.name.stem().to_owned(), unit: unit.name.scope() };
+    Ok(Plan {
+        ids: ids(container.security.user_namespace, facts.range),
+        namespaces: namespaces(container.network),
+        host,
+        inside,
+        scoped: standard::control_groups(),
+        execute,
+    })
+}
+
+/// What `exec` was asked to run in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub words: Vec<String>,
+    /// Instead of the container's user.
+    pub user: Option<String>,
+    /// Instead of the container's working directory.
+    pub working_directory: Option<PathBuf>,
+    /// Added to the container's environment.
+    pub environment: Vec<String>,
+}
+
+/// Plans a further program in a running container, with the same privileges as its payload.
+///
+/// # Errors
+/// As [`plan`], and when there is no command.
+pub fn join(
+    unit: &Unit,
+    container: &Container,
+    image: &ImageConfig,
+    facts: &HostFacts,
+    command: &Command,
+) -> Result<Join, PlanError> {
+    if command.words.is_empty() {
+        return Err(PlanError::NoCommand(unit.name.to_string()));
+    }
+    let mut asked = container.clone();
+    asked.entrypoint = Some(Vec::new());
+    asked.command = Some(command.words.clone());
+    asked.sockets.clear();
+    asked.user = command.user.clone().or(asked.user);
+    asked.working_directory = command.working_directory.clone().or(asked.working_directory);
+    let mut execute = execute(unit, &asked, image, &HostFacts { notify: None, ..facts.clone() })?;
+    execute.output = Output::Passed;
+    for line in &command.environment {
+        set(&mut execute.environment, line);
+    }
+    let mut namespaces = vec![Namespace::Mount, Namespace::Process, Namespace::ControlGroup];
+    namespaces.extend(self::namespaces(container.network));
+    if container.security.user_namespace != UserNamespace::Host {
+        namespaces.insert(0, Namespace::User);
+    }
+    Ok(Join { namespaces, execute })
+}
+
+fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
+    match namespace {
+        UserNamespace::Auto => Some(range),
+        UserNamespace::Range { base, length } => Some(IdRange { base, length }),
+        UserNamespace::Host => None,
+    }
+}
+
+fn namespaces(network: NetworkMode) -> Vec<Namespace> {
+    match network {
+        NetworkMode::Host => vec![Namespace::Hostname, Namespace::Ipc],
+        NetworkMode::Private | NetworkMode::None => {
+            vec![Namespace::Hostname, Namespace::Ipc, Namespace::Network]
+        }
+    }
+}
+
+fn hosts(container: &Container) -> TextFile {
+    let name = &container.hostname;
+    let text = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {name}\n");
+    TextFile { path: HOSTS.into(), text }
+}
+
+fn changes(container: &Container, facts: &HostFacts, stands: &[PathBuf]) -> Changes {
+    match container.root {
+        RootMode::Ephemeral => Changes::Discard(facts.directory.join("ephemeral")),
+        RootMode::Persistent => Changes::Keep(facts.directory.join("persistent")),
+        RootMode::ReadOnly => Changes::Refuse {
+            directory: facts.directory.join("stand"),
+            directories: standard::STANDS.iter().map(PathBuf::from).chain(stands.iter().cloned()).collect(),
+            files: vec![hosts(container)],
+        },
+    }
+}
+
+/// Steps for what differs between containers.
+#[derive(Default)]
+struct Mounts {
+    host: Vec<HostStep>,
+    made: Vec<Step>,
+    placed: Vec<Step>,
+    stands: Vec<PathBuf>,
+}
+
+impl Mounts {
+    fn add_host(
+        &mut self,
+        tree: &str,
+        source: HostTree,
+        attributes: Vec<Attribute>,
+        at: &Path,
+        links: Links,
+    ) {
+        self.host.push(HostStep::Clone { tree: tree.to_owned(), source, attributes });
+        self.placed.push(Step::Attach { tree: tree.to_owned(), target: at.to_owned(), links });
+    }
+
+    /// `/sys` of a network namespace can only be mounted by who owns that namespace.
+    fn sysfs(&mut self, network: NetworkMode) {
+        let (tree, filesystem) = ("sys".to_owned(), standard::sysfs());
+        match network {
+            NetworkMode::Host => self.host.push(HostStep::Make { tree, filesystem }),
+            _ => self.made.push(Step::Make { tree, filesystem }),
+        }
+    }
+
+    fn unit_mount(&mut self, at: &Path, mount: &Mount, source: HostTree) {
+        let mut attributes = vec![Attribute::NoDevices];
+        attributes.extend((mount.access == MountAccess::ReadOnly).then_some(Attribute::ReadOnly));
+        let tree = at.display().to_string();
+        self.add_host(&tree, source, attributes, at, Links::Follow);
+        self.stands.push(at.to_owned());
+    }
+
+    fn memory(&mut self, at: &Path, mount: &Mount, size: Option<u64>) {
+        let tree = at.display().to_string();
+        let size = size.map_or_else(|| "50%".to_owned(), |size| size.to_string());
+        let mut filesystem = standard::memory(&size, "1777");
+        filesystem.attributes = vec![Attribute::NoSetuid, Attribute::NoDevices];
+        filesystem.attributes.extend((mount.access == MountAccess::ReadOnly).then_some(Attribute::ReadOnly));
+        self.made.push(Step::Make { tree: tree.clone(), filesystem });
+        self.placed.push(Step::Attach { tree, target: at.to_owned(), links: Links::Follow });
+        self.stands.push(at.to_owned());
+    }
+}
+
+fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mounts, PlanError> {
+    let mut mounts = Mounts::default();
+    mounts.sysfs(container.network);
+    if let Some(path) = &facts.notify {
+        let tree = standard::memory("4096", "0755");
+        mounts.made.push(Step::Make { tree: "host".to_owned(), filesystem: tree });
+        mounts.placed.push(attach("host", NOTIFY_DIRECTORY));
+        mounts.stands.push(NOTIFY_DIRECTORY.into());
+        let source = HostTree { path: path.clone(), id_base: 0 };
+        mounts.add_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
+    }
+    if let (NetworkMode::Host, Some(path)) = (container.network, &facts.resolver) {
+        let source = HostTree { path: path.clone(), id_base: 0 };
+        mounts.add_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
+    }
+    // Sorted by path: what is above comes first.
+    for (at, mount) in &container.mounts {
+        match &mount.source {
+            MountSource::Bind(path) => {
+                mounts.unit_mount(at, mount, HostTree { path: path.clone(), id_base: 0 });
+            }
+            MountSource::Volume(name) => {
+                let source = facts
+                    .volumes
+                    .get(name)
+                    .ok_or_else(|| PlanError::Volume { unit: unit.name.to_string(), volume: name.clone() })?;
+                mounts.unit_mount(at, mount, source.clone());
+            }
+            MountSource::Tmpfs { size } => mounts.memory(at, mount, *size),
+        }
+    }
+    Ok(mounts)
+}
+
+fn execute(
+    unit: &Unit,
+    container: &Container,
+    image: &ImageConfig,
+    facts: &HostFacts,
+) -> Result<Execute, PlanError> {
+    let passed = |pass| container.sockets.iter().filter(move |(_, socket)| socket.pass == pass);
+    Ok(Execute {
+        command: command(unit, container, image)?,
+        environment: environment(container, image, facts),
+        user: container.user.clone().unwrap_or_else(|| image.user.clone()),
+        working_directory: working_directory(unit, container, image)?,
+        capabilities: capabilities(unit, &container.security)?,
+        ambient: if container.security.capabilities.is_some() { Ambient::All } else { Ambient::Empty },
+        new_privileges: match container.security.no_new_privileges {
+            true => NewPrivileges::Never,
+            false => NewPrivileges::Allowed,
+        },
+        output: Output::Passed,
+        sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
+        binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },
+    })
+}
+
+/// As with other engines, a unit that has its own entrypoint does not get the image's command.
+fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Vec<String>, PlanError> {
+    let entrypoint = container.entrypoint.as_ref().unwrap_or(&image.entrypoint);
+    let no_words = Vec::new();
+    let image_words = if container.entrypoint.is_some() { &no_words } else { &image.command };
+    let words = container.command.as_ref().unwrap_or(image_words);
+    let command = [entrypoint.as_slice(), words.as_slice()].concat();
+    if command.is_empty() { Err(PlanError::NoCommand(unit.name.to_string())) } else { Ok(command) }
+}
+
+fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
+    let path = match (&container.working_directory, image.working_directory.as_str()) {
+        (Some(path), _) => path.clone(),
+        (None, "") => PathBuf::from("/"),
+        (None, path) => PathBuf::from(path),
+    };
+    match path.is_absolute() {
+        true => Ok(path),
+        false => {
+            Err(PlanError::WorkingDirectory { unit: unit.name.to_string(), path: path.display().to_string() })
+        }
+    }
+}
+
+fn capabilities(unit: &Unit, security: &Security) -> Result<Vec<String>, PlanError> {
+    let Some(names) = &security.capabilities else {
+        return Ok(capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect());
+    };
+    match names.iter().find(|name| capability::bit(name).is_none()) {
+        Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
+        None => Ok(names.iter().cloned().collect()),
+    }
+}
+
+/// Later lines win: the image's, files, the unit's, ours.
+fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in image.environment.iter().filter(|line| !is_reserved(line)).chain(&facts.environment) {
+        set(&mut lines, line);
+    }
+    for (name, value) in &container.environment {
+        set(&mut lines, &format!("{name}={value}"));
+    }
+    set(&mut lines, "container=sampan");
+    set(&mut lines, &format!("INVOCATION_ID={}", facts.invocation));
+    if facts.notify.is_some() {
+        set(&mut lines, &format!("NOTIFY_SOCKET={NOTIFY}"));
+    }
+    lines
+}
+
+/// What a service believes of its manager must not come from an image.
+fn is_reserved(line: &str) -> bool {
+    let name = line.split('=').next().unwrap_or_default();
+    name.starts_with("LISTEN_")
+        || name.starts_with("WATCHDOG_")
+        || matches!(name, "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "")
+}
+
+fn set(lines: &mut Vec<String>, line: &str) {
+    let name = line.split('=').next().unwrap_or_default();
+    lines.retain(|known| known.split('=').next() != Some(name));
+    lines.push(line.to_owned());
+}

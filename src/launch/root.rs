@@ -1,0 +1,178 @@
+//! The root file system: an overlay over one idmapped tree, made as a detached mount.
+
+use super::failure::During;
+use super::idmap::Maps;
+use super::protocol::StepError;
+use super::step::{Changes, HostTree, TextFile};
+use crate::sys::mount::{self, Change, Propagation};
+use crate::sys::namespace::{Namespace, unshare};
+use rustix::fs::{CWD, Mode, OFlags, chmod, chown, open, stat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount, open_tree,
+};
+use rustix::process::{Gid, Uid};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STEP: &str = "mount root";
+
+/// What an overlay is made of. All but the image are directories of the host, in the container's ids, and are
+/// opened late: overlayfs takes them only from the mount namespace that its maker is in by then.
+struct Layers {
+    image: OwnedFd,
+    rest: Rest,
+}
+
+enum Rest {
+    Stand(PathBuf),
+    Upper { upper: PathBuf, work: PathBuf, durability: Durability },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// Data of a container that has ended is of no use: nothing is ever synchronized.
+    Volatile,
+    Durable,
+}
+
+/// Mounts the root file system of a container.
+pub fn mount(lower: &HostTree, changes: &Changes, maps: &mut Maps) -> Result<OwnedFd, StepError> {
+    let image = clone_tree(&lower.path, lower.id_base, maps)?;
+    let rest = match changes {
+        Changes::Discard(directory) => {
+            clear(directory).during_path("discard changes", directory)?;
+            upper(directory, lower, maps, Durability::Volatile)?
+        }
+        Changes::Keep(directory) => upper(directory, lower, maps, Durability::Durable)?,
+        Changes::Refuse { directory, directories, files } => {
+            stand(directory, directories, files, maps.outside(0, 0)).during_path(STEP, directory)?;
+            Rest::Stand(directory.clone())
+        }
+    };
+    overlay(&Layers { image, rest }).during_path(STEP, &lower.path)
+}
+
+fn clone_tree(path: &Path, id_base: u32, maps: &mut Maps) -> Result<OwnedFd, StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags).during_path(STEP, path)?;
+    let idmap = maps.namespace(id_base)?.map(AsFd::as_fd);
+    let change =
+        Change { set: mount::READ_ONLY, idmap, propagation: Propagation::Private, ..Change::default() };
+    mount::change(&tree, &change).during_path(STEP, path)?;
+    Ok(tree)
+}
+
+fn clear(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn upper(directory: &Path, lower: &HostTree, maps: &Maps, durability: Durability) -> Result<Rest, StepError> {
+    let (upper, work) = (directory.join("upper"), directory.join("work"));
+    std::fs::create_dir_all(&work).during_path(STEP, &work)?;
+    if !upper.exists() {
+        std::fs::create_dir(&upper).during_path(STEP, &upper)?;
+        // The root directory of the overlay takes owner and mode from the upper one.
+        let like = stat(&lower.path).during_path(STEP, &lower.path)?;
+        let owner = Uid::from_raw(maps.outside(like.st_uid, lower.id_base));
+        let group = Gid::from_raw(maps.outside(like.st_gid, lower.id_base));
+        chown(&upper, Some(owner), Some(group)).during_path(STEP, &upper)?;
+        chmod(&upper, Mode::from_raw_mode(like.st_mode)).during_path(STEP, &upper)?;
+    }
+    Ok(Rest::Upper { upper, work, durability })
+}
+
+fn directory_at(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Where the root cannot be written, mounts still need something to stand on.
+fn stand(directory: &Path, directories: &[PathBuf], files: &[TextFile], owner: u32) -> io::Result<()> {
+    let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
+    clear(directory)?;
+    std::fs::create_dir_all(directory)?;
+    for path in directories {
+        std::fs::create_dir_all(below(path))?;
+    }
+    for file in files {
+        let path = below(&file.path);
+        std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
+        std::fs::write(&path, &file.text)?;
+    }
+    own(directory, owner)
+}
+
+fn own(path: &Path, id: u32) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(id), Some(id))?;
+    let is_directory = path.symlink_metadata()?.is_dir();
+    chmod(path, Mode::from_raw_mode(if is_directory { 0o755 } else { 0o644 }))?;
+    if is_directory {
+        for entry in std::fs::read_dir(path)? {
+            own(&entry?.path(), id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere.
+fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
+    configure(layers, |context, lower| {
+        lower.iter().try_for_each(|lower| fsconfig_set_fd(context, "lowerdir+", lower))
+    })
+    .or_else(|_| overlay_by_path(layers))
+}
+
+/// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of
+/// its own.
+fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
+    unshare(&[Namespace::Mount])?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    move_mount(&layers.image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    configure(layers, |context, lower| {
+        let paths: Vec<_> = lower.iter().map(path_of).collect();
+        fsconfig_set_string(context, "lowerdir", paths.join(":"))
+    })
+}
+
+/// A path that leads through a descriptor: it fits the 255 bytes of an option, and the container, which sees the
+/// options in `/proc/self/mountinfo`, learns nothing of the host.
+fn path_of(descriptor: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd())
+}
+
+fn configure(
+    layers: &Layers,
+    set_lower: impl FnOnce(&OwnedFd, &[BorrowedFd<'_>]) -> rustix::io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsconfig_set_string(&context, "source", "sampan")?;
+    // Before Linux 6.5 paths are followed only when all is said, so the descriptors live until then.
+    let mut directories = Vec::new();
+    match &layers.rest {
+        Rest::Stand(stand) => {
+            directories.push(directory_at(stand)?);
+            set_lower(&context, &[layers.image.as_fd(), directories[0].as_fd()])?;
+            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        }
+        Rest::Upper { upper, work, durability } => {
+            directories.extend([directory_at(upper)?, directory_at(work)?]);
+            set_lower(&context, &[layers.image.as_fd()])?;
+            fsconfig_set_string(&context, "upperdir", path_of(&directories[0]))?;
+            fsconfig_set_string(&context, "workdir", path_of(&directories[1]))?;
+            if *durability == Durability::Volatile {
+                fsconfig_set_flag(&context, "volatile")?;
+            }
+        }
+    }
+    // The tree comes from strangers: nothing in it may redirect a lookup or borrow another file's data.
+    fsconfig_set_string(&context, "redirect_dir", "nofollow")?;
+    fsconfig_set_string(&context, "metacopy", "off")?;
+    fsconfig_create(&context)?;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}

@@ -1,0 +1,134 @@
+//! The manager's side of a launch: starting a launcher and speaking the protocol with it.
+
+use super::channel;
+use super::protocol::{Order, Report};
+use super::step::{Join, Plan, Work};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::{Errno, ioctl_fionbio};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Why a launcher could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The program cannot be read.
+    #[error("cannot load the launcher {path}: {source}")]
+    Load {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be executed, or not be told what to do.
+    #[error("cannot start the launcher: {0}")]
+    Start(io::Error),
+}
+
+/// The launcher program in sealed memory, so that no container can reach the file on disk through its
+/// `/proc/PID/exe`, and an upgrade of the file changes nothing for a running manager.
+#[derive(Debug)]
+pub struct Launcher {
+    program: OwnedFd,
+}
+
+/// A launch under way.
+#[derive(Debug)]
+pub struct Launch {
+    /// The manager's end of the socket, nonblocking: readable when there is a report.
+    pub control: OwnedFd,
+    /// The launcher's outer process. It ends by itself once the container is prepared, and must be reaped.
+    pub process: Child,
+}
+
+impl Launcher {
+    /// Copies the program at `path` into memory.
+    ///
+    /// # Errors
+    /// When it cannot be read or memory is short.
+    pub fn load(path: &Path) -> Result<Self, SpawnError> {
+        let load = || {
+            let mut program = executable_memory()?;
+            io::copy(&mut File::open(path)?, &mut program)?;
+            seal(program)
+        };
+        let program = load().map_err(|source| SpawnError::Load { path: path.to_owned(), source })?;
+        Ok(Self { program })
+    }
+
+    /// Starts a container; `sockets` as the plan lists them.
+    ///
+    /// # Errors
+    /// When no process can be started. What fails later is reported over [`Launch`].
+    pub fn spawn(&self, plan: &Plan, sockets: &[BorrowedFd<'_>]) -> Result<Launch, SpawnError> {
+        self.begin(&Work::Start(plan.clone()), sockets).map_err(SpawnError::Start)
+    }
+
+    /// Executes a program in the container whose first process is `container`.
+    ///
+    /// # Errors
+    /// When no process can be started. What fails later is reported over [`Launch`].
+    pub fn join(
+        &self,
+        join: &Join,
+        container: BorrowedFd<'_>,
+        streams: [BorrowedFd<'_>; 3],
+    ) -> Result<Launch, SpawnError> {
+        let [input, output, error] = streams;
+        self.begin(&Work::Join(join.clone()), &[container, input, output, error]).map_err(SpawnError::Start)
+    }
+
+    fn begin(&self, work: &Work, descriptors: &[BorrowedFd<'_>]) -> io::Result<Launch> {
+        let (control, theirs) = channel::pair()?;
+        ioctl_fionbio(&control, true)?;
+        let mut plan = File::from(memfd_create("plan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        plan.write_all(&serde_json::to_vec(work)?)?;
+        let plan = seal(plan)?;
+        let descriptors = [&[plan.as_fd()], descriptors].concat();
+        channel::send(&control, &Order::Begin, &descriptors)?;
+        // The standard library spawns with an empty signal mask.
+        let process = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Launch { control, process })
+    }
+}
+
+impl Launch {
+    /// The next report with the descriptors beside it; `None` at the end: the payload has been executed, or
+    /// what [`Report::Failed`] said.
+    ///
+    /// # Errors
+    /// `WouldBlock` while there is nothing.
+    pub fn receive(&self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
+        channel::receive(&self.control)
+    }
+
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// `EPIPE` when the launcher has ended.
+    pub fn send(&self, order: &Order) -> io::Result<()> {
+        channel::send(&self.control, order, &[])
+    }
+}
+
+/// Kernels before 6.3 do not know the flag and need none: there all memory files are executable.
+fn executable_memory() -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match memfd_create("sampan-launch", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => Ok(File::from(memfd_create("sampan-launch", flags)?)),
+        result => Ok(File::from(result?)),
+    }
+}
+
+fn seal(file: File) -> io::Result<OwnedFd> {
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file.into())
+}

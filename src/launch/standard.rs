@@ -1,0 +1,133 @@
+//! What every container finds: its `/proc`, `/sys` and `/dev`, and which parts of them are hidden.
+
+use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Step};
+use std::path::Path;
+
+/// Device nodes of the host that anybody may use.
+const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
+
+/// Links that programs expect in `/dev`.
+const LINKS: [(&str, &str); 5] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+];
+
+/// Parts that tell of the host, or steer it.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Parts that may be read.
+const PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Directories that mounts of every container stand on.
+pub const STANDS: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
+
+fn filesystem(name: &str, options: &[(&str, &str)], attributes: &[Attribute]) -> Filesystem {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Filesystem { name: name.to_owned(), options, attributes: attributes.to_vec() }
+}
+
+fn make(tree: &str, filesystem: Filesystem) -> Step {
+    Step::Make { tree: tree.to_owned(), filesystem }
+}
+
+/// Puts a tree where nothing of the image may lead astray.
+pub fn attach(tree: &str, target: &str) -> Step {
+    Step::Attach { tree: tree.to_owned(), target: target.into(), links: Links::Refuse }
+}
+
+/// An empty directory that cannot be written, to hide another.
+pub fn nothing() -> Filesystem {
+    filesystem(
+        "tmpfs",
+        &[("mode", "0555"), ("nr_blocks", "1")],
+        &[&CLOSED[..], &[Attribute::ReadOnly]].concat(),
+    )
+}
+
+/// A small file system in memory for descriptors of ours.
+pub fn memory(size: &str, mode: &str) -> Filesystem {
+    filesystem("tmpfs", &[("mode", mode), ("size", size)], &CLOSED)
+}
+
+/// No place of a container allows devices but those of ours: a node that root makes there cannot be opened.
+///
+/// File systems to be made before anything of the image is looked at, and while the host's are still in sight:
+/// the kernel wants to see them there before it makes new ones in a user namespace.
+pub fn made_first() -> Vec<Step> {
+    vec![
+        make("proc", filesystem("proc", &[], &CLOSED)),
+        make(
+            "dev",
+            filesystem(
+                "tmpfs",
+                &[("mode", "0755"), ("size", "65536k")],
+                &[Attribute::NoSetuid, Attribute::NoDevices],
+            ),
+        ),
+        make(
+            "pts",
+            filesystem(
+                "devpts",
+                &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")],
+                &[Attribute::NoSetuid, Attribute::NoExecute],
+            ),
+        ),
+        make("mqueue", filesystem("mqueue", &[], &CLOSED)),
+        make("shm", memory("67108864", "1777")),
+    ]
+}
+
+/// `/sys`: of the own network namespace from inside, of the host's from outside.
+pub fn sysfs() -> Filesystem {
+    filesystem("sysfs", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())
+}
+
+/// Copies of the host's device nodes.
+pub fn devices() -> impl Iterator<Item = HostStep> {
+    DEVICES.iter().map(|name| HostStep::Clone {
+        tree: (*name).to_owned(),
+        source: HostTree { path: Path::new("/dev").join(name), id_base: 0 },
+        attributes: vec![Attribute::NoSetuid, Attribute::NoExecute],
+    })
+}
+
+/// Puts all of it into the new root.
+pub fn placed() -> Vec<Step> {
+    let mut steps = vec![attach("proc", "/proc"), attach("sys", "/sys"), attach("dev", "/dev")];
+    steps.extend([attach("pts", "/dev/pts"), attach("mqueue", "/dev/mqueue"), attach("shm", "/dev/shm")]);
+    steps.extend(DEVICES.iter().map(|name| attach(name, &format!("/dev/{name}"))));
+    steps.extend(LINKS.iter().map(|(path, to)| Step::Link { path: path.into(), to: to.into() }));
+    steps
+}
+
+/// Hides and protects, once everything is in its place.
+pub fn closed() -> impl Iterator<Item = Step> {
+    let masked = MASKED.iter().map(|path| Step::Mask(path.into()));
+    masked.chain(PROTECTED.iter().map(|path| Step::Protect(path.into())))
+}
+
+/// What can only be made when the scope exists: the container's view of its own control group.
+pub fn control_groups() -> Vec<Step> {
+    vec![
+        Step::ControlGroupNamespace,
+        make("cgroup", filesystem("cgroup2", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())),
+        attach("cgroup", "/sys/fs/cgroup"),
+    ]
+}

@@ -1,0 +1,271 @@
+//! The words of a plan. A plan prints, is a snapshot in tests, and is all that a launcher is told.
+
+use crate::sys::namespace::Namespace;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a launcher is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Start a container.
+    Start(Plan),
+    /// Execute a program in a running container.
+    Join(Join),
+}
+
+/// How a container is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Ids of the user namespace; `None`: the host's.
+    pub ids: Option<IdRange>,
+    /// Further namespaces; those of processes and mounts are always new.
+    pub namespaces: Vec<Namespace>,
+    /// Done outside with the host's privilege; each gives a tree to the steps below.
+    pub host: Vec<HostStep>,
+    /// Done inside while the scope is made.
+    pub inside: Vec<Step>,
+    /// Done inside once the scope exists.
+    pub scoped: Vec<Step>,
+    /// The end.
+    pub execute: Execute,
+}
+
+/// How a program joins a running container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Namespaces of the container's first process to enter.
+    pub namespaces: Vec<Namespace>,
+    /// The end.
+    pub execute: Execute,
+}
+
+/// Ids of the host that a container sees as 0 and up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The first.
+    pub base: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// A directory or file of the host, and which id there is the container's 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostTree {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// 2147352576 in the store, 0 for what is owned by the host's own ids.
+    pub id_base: u32,
+}
+
+/// A step that needs the host's privilege.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostStep {
+    /// Mount the root file system, an overlay over an idmapped `lower`; gives `root`.
+    Root {
+        /// The flat tree of the image.
+        lower: HostTree,
+        /// Where changes go.
+        changes: Changes,
+    },
+    /// Copy a mount of the host.
+    Clone {
+        /// What it is called in later steps.
+        tree: String,
+        /// The directory, file or device.
+        source: HostTree,
+        /// Restrictions.
+        attributes: Vec<Attribute>,
+    },
+    /// Mount a file system that shows what is the host's.
+    Make {
+        /// What it is called in later steps.
+        tree: String,
+        /// What to mount.
+        filesystem: Filesystem,
+    },
+    /// Open a file of the host, to be used but not mounted.
+    Open {
+        /// What it is called in later steps.
+        tree: String,
+        /// Absolute path.
+        path: PathBuf,
+    },
+}
+
+/// What becomes of changes to the root file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changes {
+    /// Kept in this directory, which is emptied first and never synchronized.
+    Discard(PathBuf),
+    /// Kept in this directory.
+    Keep(PathBuf),
+    /// None. What is missing for mounts to stand on comes from a second, empty tree in this directory.
+    Refuse {
+        /// Where that tree is made.
+        directory: PathBuf,
+        /// Directories in it.
+        directories: Vec<PathBuf>,
+        /// Files in it.
+        files: Vec<TextFile>,
+    },
+}
+
+/// A small file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFile {
+    /// Absolute path in the container.
+    pub path: PathBuf,
+    /// All of it.
+    pub text: String,
+}
+
+/// A restriction of a mount, mount_setattr(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribute {
+    /// `MOUNT_ATTR_RDONLY`.
+    ReadOnly,
+    /// `MOUNT_ATTR_NOSUID`.
+    NoSetuid,
+    /// `MOUNT_ATTR_NODEV`.
+    NoDevices,
+    /// `MOUNT_ATTR_NOEXEC`.
+    NoExecute,
+}
+
+/// A file system that has no device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filesystem {
+    /// `proc`, `tmpfs`.
+    pub name: String,
+    /// Its own options.
+    pub options: Vec<(String, String)>,
+    /// Restrictions.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A step of process 1 of the container. Paths are the container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Set the host name.
+    Hostname(String),
+    /// Bring the loopback interface up.
+    RaiseLoopback,
+    /// Enter a new control group namespace.
+    ControlGroupNamespace,
+    /// Mount a file system, nowhere yet.
+    Make {
+        /// What it is called in later steps.
+        tree: String,
+        /// What to mount.
+        filesystem: Filesystem,
+    },
+    /// Make the tree `root` the root directory, and let go of the host's.
+    EnterRoot,
+    /// Put a tree in its place, making that place if it is missing.
+    Attach {
+        /// The name of a tree made before.
+        tree: String,
+        /// Where.
+        target: PathBuf,
+        /// Whether symbolic links of the image on the way are followed.
+        links: Links,
+    },
+    /// Make a symbolic link.
+    Link {
+        /// Where.
+        path: PathBuf,
+        /// Its content.
+        to: PathBuf,
+    },
+    /// Write a file that the image lacks.
+    Write(TextFile),
+    /// Make what is there read-only.
+    Protect(PathBuf),
+    /// Hide what is there.
+    Mask(PathBuf),
+}
+
+/// Whether symbolic links are followed; never out of the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Links {
+    /// They are an error.
+    Refuse,
+    /// They are followed inside the root.
+    Follow,
+}
+
+/// Becoming the payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execute {
+    /// The command line; its first word is searched in `PATH`.
+    pub command: Vec<String>,
+    /// `NAME=value`, without what is only known inside.
+    pub environment: Vec<String>,
+    /// `name`, `uid`, `name:group` or `uid:gid`, of the image.
+    pub user: String,
+    /// Absolute.
+    pub working_directory: PathBuf,
+    /// Names of capabilities.
+    pub capabilities: Vec<String>,
+    /// Whether users but root get the capabilities, too.
+    pub ambient: Ambient,
+    /// What setuid programs may do.
+    pub new_privileges: NewPrivileges,
+    /// Where output goes.
+    pub output: Output,
+    /// Names of sockets to pass by `LISTEN_FDS`, in the order in which they come.
+    pub sockets: Vec<String>,
+    /// Whether bind(2) is answered by the manager.
+    pub binds: Binds,
+}
+
+/// Whether users but root get capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambient {
+    /// No.
+    Empty,
+    /// Those of the plan.
+    All,
+}
+
+/// Whether execve(2) may add privileges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewPrivileges {
+    /// `PR_SET_NO_NEW_PRIVS`.
+    Never,
+    /// As set-user-ID bits and file capabilities say, within the bounding set.
+    Allowed,
+}
+
+/// Who answers bind(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binds {
+    /// The kernel.
+    Kernel,
+    /// A listener that the manager gets.
+    Manager,
+}
+
+/// Where the payload's output goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// To the journal, by the tree `journal`; input is empty.
+    Journal {
+        /// `SYSLOG_IDENTIFIER=`.
+        identifier: String,
+        /// The scope.
+        unit: String,
+    },
+    /// To three descriptors that came with the plan.
+    Passed,
+}

@@ -1,0 +1,94 @@
+//! Paths of the container, resolved by descriptor: never out of the root, never through a magic link.
+
+use super::step::Links;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Opens what stands at a path, as `O_PATH`.
+pub fn find(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
+    find_with(path, links, OFlags::empty())
+}
+
+fn find_with(path: &Path, links: Links, more: OFlags) -> Result<OwnedFd, Errno> {
+    let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    if links == Links::Refuse {
+        resolve |= ResolveFlags::NO_SYMLINKS;
+    }
+    loop {
+        let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        // EAGAIN: a rename on the way, openat2(2).
+        match openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC | more, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Opens a directory, making it and those above as needed.
+pub fn directory(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
+    match find_with(path, links, OFlags::DIRECTORY) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    let mut so_far = PathBuf::from("/");
+    let mut current = find(&so_far, links)?;
+    for name in path.components().skip(1) {
+        so_far.push(name);
+        current = match find_with(&so_far, links, OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => {
+                make_directory(&current, name.as_os_str())?;
+                find_with(&so_far, links, OFlags::DIRECTORY)?
+            }
+            result => result?,
+        };
+    }
+    Ok(current)
+}
+
+fn make_directory(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
+    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) => Ok(()),
+        result => result,
+    }
+}
+
+/// Opens a file, making it empty, and the directories above, as needed.
+pub fn file(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
+    match find(path, links) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    create(path, links)?;
+    find(path, links)
+}
+
+/// Creates a file that does not exist, open for writing.
+pub fn create(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
+    let parent = directory(path.parent().unwrap_or(Path::new("/")), links)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, path.file_name().unwrap_or_default(), flags, Mode::from_raw_mode(0o644))
+}
+
+/// Reads a regular file of the image; `None` when it does not exist. A FIFO or device would never end, so the
+/// kind is looked at before anything is opened for reading.
+pub fn read(path: &Path, limit: u64) -> io::Result<Option<String>> {
+    let found = match find(path, Links::Follow) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        result => result?,
+    };
+    let status = fstat(&found)?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+        return Err(Errno::NOTSUP.into());
+    }
+    if u64::try_from(status.st_size).is_ok_and(|size| size > limit) {
+        return Err(Errno::FBIG.into());
+    }
+    let file = std::fs::File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}

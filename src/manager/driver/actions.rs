@@ -1,0 +1,66 @@
+//! Carries out what the core asks for.
+
+use super::{Manager, Notice};
+use crate::manager::machine::{Action, Event, JobResult, Managed, Phase};
+use crate::unit::name::UnitName;
+
+impl Manager {
+    pub(super) fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::OpenSockets(unit) => self.open_sockets(&unit),
+                Action::CloseSockets(unit) => self.close_sockets(&unit),
+                Action::WatchSockets(unit) => self.watch_sockets(&unit),
+                Action::UnwatchSockets(unit) => self.sockets.unwatch(&unit),
+                Action::Launch { unit, run } => self.launch(&unit, run),
+                Action::Terminate { unit, run } => self.terminate(&unit, run),
+                Action::Kill { unit, run } => self.kill(&unit, run),
+                Action::Changed(unit) => self.note_change(unit),
+                Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
+                Action::JobRemoved(id, unit, kind, result) => {
+                    if matches!(result, JobResult::Dependency) {
+                        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
+                    }
+                    self.tell(Notice::JobRemoved(id, unit, kind, result));
+                }
+                Action::Removed(unit) => {
+                    self.facts.remove(&unit);
+                    self.changed.insert(unit.clone());
+                    self.tell(Notice::Removed(unit));
+                }
+            }
+        }
+    }
+
+    fn note_change(&mut self, unit: UnitName) {
+        if let Some(managed) = self.machine.unit(&unit) {
+            log(&unit, managed);
+        }
+        self.changed.insert(unit);
+    }
+
+    /// Reports an event from a task or a later turn, so that the core is never entered twice at once.
+    pub(super) fn later(&self, event: Event) {
+        // The receiver lives as long as the loop.
+        let _ = self.notes.send(super::Note::Event(event));
+    }
+}
+
+/// The journal's sentence for a state that was just entered, in systemd's words.
+fn log(unit: &UnitName, managed: &Managed) {
+    let description = managed.unit().map_or(unit.as_str(), |unit| unit.description.as_str());
+    let result = managed.result.as_str();
+    match managed.phase {
+        Phase::Failed => {
+            let why = managed.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Failed with result '{result}'. {why}");
+        }
+        Phase::Running => tracing::debug!(SAMPAN_UNIT = %unit, "Started {unit} - {description}."),
+        Phase::Listening => tracing::debug!(SAMPAN_UNIT = %unit, "Listening on {unit} - {description}."),
+        Phase::AutoRestart => {
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'.");
+        }
+        Phase::Dead => tracing::debug!(SAMPAN_UNIT = %unit, "Stopped {unit} - {description}."),
+        _ => {}
+    }
+}

@@ -1,0 +1,121 @@
+//! Takes over what a predecessor left; [`crate::manager::reconcile`] decides what that is.
+
+use super::Manager;
+use super::launch::{LiveRun, Parent, Process, bind_notify};
+use crate::manager::machine::{Event, Exit, JobId, Phase, Request, RequestError};
+use crate::manager::record::Record;
+use crate::socket::listen::Held;
+use crate::systemd::fdstore::StoredDescriptor;
+use crate::unit::model::ServiceType;
+use crate::unit::name::UnitName;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// What is left of a unit.
+#[derive(Debug)]
+pub enum Adoption {
+    /// No container: sockets, or a target.
+    Phase(Phase),
+    /// A container that lives, or has ended without anybody noticing.
+    Run {
+        /// Its first process.
+        pidfd: OwnedFd,
+        /// Over which its bind(2) calls come.
+        notifier: Option<OwnedFd>,
+    },
+    /// A container that has ended and left no trace.
+    Lost,
+}
+
+impl Manager {
+    /// Brings a unit into the state that it was left in.
+    pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
+        self.facts.insert(unit.clone(), record.facts.clone());
+        match adoption {
+            Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
+            Adoption::Run { pidfd, notifier } => self.adopt_run(unit, pidfd, notifier, record),
+            Adoption::Lost => {
+                self.adopt_phase(unit, record.phase, record);
+                let run = record.run.as_ref().map_or(0, |run| run.number);
+                self.event(Event::Ended { unit: unit.clone(), run, exit: Exit::Unknown });
+            }
+        }
+    }
+
+    fn adopt_phase(&mut self, unit: &UnitName, phase: Phase, record: &Record) {
+        let (run, stamps) = (record.run.clone(), record.stamps);
+        self.event(Event::Adopted { unit: unit.clone(), phase, run, stamps });
+        // Sockets that the store has lost are opened again.
+        if self.machine.unit(unit).is_some_and(|managed| !managed.phase.is_down()) {
+            self.open_sockets(unit);
+        }
+    }
+
+    fn adopt_run(&mut self, unit: &UnitName, pidfd: OwnedFd, notifier: Option<OwnedFd>, record: &Record) {
+        let Some(run) = &record.run else { return };
+        let Some(specification) = self.machine.unit(unit).and_then(|managed| managed.unit()).cloned() else {
+            return;
+        };
+        let live = Rc::new(LiveRun::new(run.number));
+        live.executed.set(record.facts.executed);
+        live.stop_signal.set(record.facts.stop_signal);
+        // The run is new to this process, so the cell is empty.
+        let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
+        self.runs.insert(unit.clone(), live.clone());
+        self.adopt_phase(unit, record.phase, record);
+        if let Some(notifier) = notifier {
+            self.answer_binds(unit, notifier);
+        }
+        let waits =
+            specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
+        let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
+        let task = self.run_task(specification, live);
+        let ephemeral = record.facts.ephemeral.clone();
+        // A launch that had not got to its payload ends by itself when its manager does.
+        tokio::task::spawn_local(task.follow(server, ephemeral));
+    }
+
+    /// Takes sockets over that are still those which the unit names.
+    pub fn adopt_sockets(&mut self, unit: &UnitName, kept: Vec<(String, OwnedFd)>) {
+        for (name, descriptor) in kept {
+            let container = self.machine.unit(unit).and_then(|managed| managed.container());
+            let wanted = container.and_then(|container| container.sockets.get(&name)).cloned();
+            let adopted =
+                wanted.and_then(|socket| Some((Held::adopt(&name, &socket, descriptor).ok()?, socket)));
+            match adopted {
+                Some((held, socket)) => self.hold(unit, held, socket),
+                None => self.forget_descriptors(unit, std::iter::once(name.as_str())),
+            }
+        }
+    }
+
+    /// Takes descriptors of sockets that nobody needs out of the store.
+    pub fn forget_descriptors<'a>(&self, unit: &UnitName, sockets: impl Iterator<Item = &'a str>) {
+        for socket in sockets {
+            let socket = socket.to_owned();
+            self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket });
+        }
+        self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+    }
+
+    pub(super) fn store_descriptor(&self, name: &StoredDescriptor, descriptor: BorrowedFd<'_>) {
+        if let Err(error) = self.service.store(name, descriptor) {
+            tracing::warn!("{error}, continuing");
+        }
+    }
+
+    pub(super) fn unstore_descriptor(&self, name: &StoredDescriptor) {
+        if let Err(error) = self.service.remove(name) {
+            tracing::warn!("{error}, continuing");
+        }
+    }
+
+    /// Asks for a job from within the manager.
+    ///
+    /// # Errors
+    /// As [`crate::manager::machine::Machine::request`].
+    pub fn submit(&mut self, request: &Request) -> Result<JobId, RequestError> {
+        self.request(request)
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands inside a running container: `sampanctl exec`.
+
+use super::Manager;
+use super::handle::ExecRequest;
+use super::launch::{Control, LiveRun, Parent, Process, failure};
+use super::prepare::prepare_join;
+use crate::launch::plan::Command;
+use crate::launch::protocol::{Order, Report};
+use crate::launch::spawn::Launcher;
+use crate::launch::step::Join;
+use crate::manager::machine::{Exit, Failure};
+use crate::systemd::manager::Systemd;
+use crate::unit::name::UnitName;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use tokio::sync::oneshot::Sender;
+
+/// A command that can be run.
+struct ExecTask {
+    join: Join,
+    launcher: Rc<Launcher>,
+    systemd: Systemd,
+    unit: UnitName,
+    container: OwnedFd,
+    stdio: [OwnedFd; 3],
+}
+
+impl Manager {
+    /// Runs a command in a container and answers when it has ended, or could not begin.
+    pub(super) fn exec(&mut self, request: ExecRequest, reply: Sender<Result<Exit, String>>) {
+        match self.exec_task(request) {
+            Ok(task) => {
+                tokio::task::spawn_local(async move {
+                    let result = task.perform().await.map_err(|failure| failure.message);
+                    // A client that has gone away leaves its command to itself.
+                    let _ = reply.send(result);
+                });
+            }
+            Err(message) => drop(reply.send(Err(message))),
+        }
+    }
+
+    fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, String> {
+        let name = self.ensure_loaded(&request.unit);
+        let not_running = || format!("Unit {name} is not running: start it with \"sampanctl start {name}\".");
+        let managed = self.machine.unit(&name).ok_or_else(|| format!("Unit {name} not found."))?;
+        let live = self.runs.get(&name).filter(|live| live.executed.get()).ok_or_else(not_running)?;
+        let process = live.process.get().ok_or_else(not_running)?;
+        let unit = managed.unit().ok_or_else(not_running)?;
+        let container = unit.body.container().ok_or_else(not_running)?;
+        let command = Command {
+            words: request.command,
+            user: request.user,
+            working_directory: request.directory.map(Into::into),
+            environment: request.environment,
+        };
+        let join = prepare_join(unit, container, &self.paths, &self.store, &command);
+        Ok(ExecTask {
+            join: join.map_err(|failure| failure.message)?,
+            launcher: self.launcher.clone(),
+            systemd: self.systemd.clone(),
+            unit: name,
+            container: process.pidfd.try_clone().map_err(|error| error.to_string())?,
+            stdio: request.stdio,
+        })
+    }
+}
+
+impl ExecTask {
+    async fn perform(self) -> Result<Exit, Failure> {
+        let stdio = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), self.stdio[2].as_fd()];
+        let launch = self.launcher.join(&self.join, self.container.as_fd(), stdio);
+        let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        let control = Control::new(launch)?;
+        let (pid, pidfd) = control.started().await?;
+        let live = LiveRun::new(0);
+        // The run was made one line above, so the cell is empty.
+        let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
+        match self.begin(&control, pid).await {
+            Ok(()) => {
+                control.reap().await;
+                Ok(live.wait().await)
+            }
+            Err(failure) => {
+                // Ends also a command that waits for its order.
+                live.kill();
+                control.reap().await;
+                live.wait().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn begin(&self, control: &Control, pid: u32) -> Result<(), Failure> {
+        let scope = self.unit.scope();
+        let attach = async {
+            self.systemd.attach_process(&scope, pid).await.map_err(|error| failure(error.to_string(), 0))
+        };
+        tokio::try_join!(attach, control.expect(&Report::Prepared))?;
+        control.order(&Order::Go)?;
+        control.executed().await
+    }
+}

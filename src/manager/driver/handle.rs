@@ -1,0 +1,142 @@
+//! How the bus reaches the manager: commands in, notices out, so that no lock is ever held.
+
+use super::Manager;
+use crate::manager::machine::{Event, Exit, JobId, JobKind, JobResult, Request, RequestError};
+use crate::manager::view::{self, Property};
+use crate::unit::name::UnitName;
+use std::os::fd::OwnedFd;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the manager tells listeners.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A job was made.
+    JobNew(JobId, UnitName),
+    /// A job is over.
+    JobRemoved(JobId, UnitName, JobKind, JobResult),
+    /// Properties of a unit may have changed; these are the new ones.
+    Changed(UnitName, Vec<Property>),
+    /// A unit is no longer in memory.
+    Removed(UnitName),
+}
+
+/// A command to be run inside a container.
+#[derive(Debug)]
+pub struct ExecRequest {
+    /// The unit.
+    pub unit: UnitName,
+    /// The command line.
+    pub command: Vec<String>,
+    /// `NAME=value`, beside the container's own.
+    pub environment: Vec<String>,
+    /// Replaces the container's user.
+    pub user: Option<String>,
+    /// Replaces the container's working directory.
+    pub directory: Option<String>,
+    /// Standard input, output and error.
+    pub stdio: [OwnedFd; 3],
+}
+
+type Query = Box<dyn FnOnce(&mut Manager) + Send>;
+
+/// What others ask of the manager.
+pub(super) enum Command {
+    Request(Request, oneshot::Sender<Result<JobId, RequestError>>),
+    Exec(Box<ExecRequest>, oneshot::Sender<Result<Exit, String>>),
+    Query(Query),
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Request(..) => "Request",
+            Self::Exec(..) => "Exec",
+            Self::Query(_) => "Query",
+        })
+    }
+}
+
+/// A way to ask the manager, from any task.
+#[derive(Debug, Clone)]
+pub struct ManagerHandle {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl ManagerHandle {
+    pub(super) fn new(commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { commands }
+    }
+
+    /// Asks for a job. `None` while the manager leaves.
+    pub async fn request(&self, request: Request) -> Option<Result<JobId, RequestError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(Command::Request(request, sender)).ok()?;
+        receiver.await.ok()
+    }
+
+    /// Runs a command inside a container and waits for its end. `None` while the manager leaves.
+    pub async fn exec(&self, request: ExecRequest) -> Option<Result<Exit, String>> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(Command::Exec(Box::new(request), sender)).ok()?;
+        receiver.await.ok()
+    }
+
+    /// Looks at the manager, or has it do something at once. `None` while the manager leaves.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Manager) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        let query = Box::new(move |manager: &mut Manager| {
+            // Nobody may wait for the answer any more.
+            let _ = sender.send(look(manager));
+        });
+        self.commands.send(Command::Query(query)).ok()?;
+        receiver.await.ok()
+    }
+
+    /// The properties of a unit; `None` where it is not in memory.
+    pub async fn properties(&self, unit: UnitName) -> Option<Vec<Property>> {
+        self.with(move |manager| view::properties(manager, &unit)).await?
+    }
+}
+
+impl Manager {
+    pub(super) fn take_command(&mut self, command: Command) {
+        match command {
+            // A client that has gone away does not take its request back.
+            Command::Request(request, reply) => drop(reply.send(self.request(&request))),
+            Command::Exec(request, reply) => self.exec(*request, reply),
+            Command::Query(query) => query(self),
+        }
+    }
+
+    /// Forgets failures; of all units where none is named.
+    pub fn reset_failed(&mut self, unit: Option<UnitName>) {
+        self.event(Event::ResetFailed { unit });
+    }
+
+    /// Tells listeners and records what this turn of the loop changed.
+    pub(super) fn tell_changes(&mut self) {
+        for unit in std::mem::take(&mut self.changed) {
+            self.keep_record(&unit);
+            if let Some(properties) = view::properties(self, &unit) {
+                self.tell(Notice::Changed(unit, properties));
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, notice: Notice) {
+        // The bus ends only with the process.
+        let _ = self.notices.send(notice);
+    }
+
+    fn keep_record(&self, unit: &UnitName) {
+        let managed = self.machine.unit(unit);
+        let record =
+            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
+        if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
+            tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
+        }
+    }
+}

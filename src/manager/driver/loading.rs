@@ -1,0 +1,90 @@
+//! Unit files into the core: all of them at a reload, others when they are asked for.
+
+use super::Manager;
+use crate::manager::machine::{Event, LoadState, Loaded};
+use crate::unit::diagnostic::{Severity, Style};
+use crate::unit::load::{self, Reading};
+use crate::unit::model::Unit;
+use crate::unit::name::UnitName;
+use crate::unit::state;
+use std::collections::BTreeMap;
+
+impl Manager {
+    /// Reads all unit files again.
+    pub fn reload(&mut self) {
+        let catalog = load::load_all(&self.paths);
+        for diagnostic in &catalog.diagnostics {
+            let text = diagnostic.render(Style::Plain);
+            match diagnostic.severity {
+                Severity::Error => tracing::error!("{text}"),
+                Severity::Warning => tracing::warn!("{text}"),
+            }
+        }
+        self.aliases = catalog.aliases;
+        let mut units: BTreeMap<UnitName, Loaded> =
+            catalog.units.into_iter().map(|(name, read)| (name, loaded(Some(read)))).collect();
+        // Instances have no file of their own: those in memory are read through their templates.
+        for name in self.machine.units().keys() {
+            if !units.contains_key(name) {
+                units.insert(name.clone(), loaded(load::load_one(&self.paths, name).loaded));
+            }
+        }
+        self.event(Event::Loaded(units));
+    }
+
+    /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its
+    /// name, which is another one where an alias was given.
+    pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
+        let mut open = vec![unit.clone()];
+        while let Some(name) = open.pop() {
+            let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
+            if known || name.is_template() {
+                continue;
+            }
+            let reading = load::load_one(&self.paths, &name);
+            open.extend(self.take_in(&name, reading));
+        }
+        self.aliases.get(unit).unwrap_or(unit).clone()
+    }
+
+    fn take_in(&mut self, asked: &UnitName, reading: Reading) -> Vec<UnitName> {
+        if *asked != reading.name {
+            self.aliases.insert(asked.clone(), reading.name.clone());
+        }
+        let loaded = loaded(reading.loaded);
+        let dependencies = loaded.unit.as_deref().map(dependencies).unwrap_or_default();
+        if self.machine.unit(&reading.name).is_none() {
+            self.event(Event::LoadedOne(reading.name, loaded));
+        }
+        dependencies
+    }
+
+    /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
+    pub fn unit_file_state(&self, unit: &UnitName) -> &'static str {
+        state::of(&self.paths, unit).map_or("", state::FileState::word)
+    }
+
+    /// Whether the files of a unit have changed since they were read.
+    pub fn needs_reload(&self, unit: &UnitName) -> bool {
+        let Some(managed) = self.machine.unit(unit) else { return false };
+        let now = loaded(load::load_one(&self.paths, unit).loaded);
+        managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
+    }
+}
+
+fn dependencies(unit: &Unit) -> Vec<UnitName> {
+    let own = &unit.dependencies;
+    own.requires.iter().chain(&own.wants).chain(&own.binds_to).cloned().collect()
+}
+
+fn loaded(read: Option<load::Loaded>) -> Loaded {
+    match read {
+        Some(load::Loaded::Good(unit)) => Loaded::good(unit),
+        Some(load::Loaded::Bad(diagnostics)) => {
+            let text: Vec<String> = diagnostics.iter().map(|one| one.render(Style::Plain)).collect();
+            Loaded::unusable(LoadState::Bad(text.join("\n")))
+        }
+        Some(load::Loaded::Masked) => Loaded::unusable(LoadState::Masked),
+        None => Loaded::unusable(LoadState::NotFound),
+    }
+}

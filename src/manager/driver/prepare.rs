@@ -1,0 +1,196 @@
+//! What a launch needs to know, gathered from the store and the host: small files only, no byte of an image.
+
+use super::Manager;
+use super::launch::failure;
+use crate::image::config::ImageConfig;
+use crate::launch::plan::{self, Command, HostFacts};
+use crate::launch::step::{HostTree, IdRange, Join, Plan};
+use crate::manager::machine::Failure;
+use crate::manager::record::RunFacts;
+use crate::paths::Paths;
+use crate::store::{FOREIGN_BASE, Store, StoreError};
+use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, Unit};
+use crate::unit::name::UnitName;
+use crate::unit::signal;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A launch that can begin.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) facts: RunFacts,
+    pub(super) invocation: String,
+}
+
+/// The image of a unit, as far as a launch is concerned.
+struct Rootfs {
+    id: String,
+    tree: HostTree,
+    config: ImageConfig,
+}
+
+/// Resolves everything that a unit names, now.
+pub(super) fn prepare(
+    unit: &Unit,
+    container: &Container,
+    paths: &Paths,
+    store: &Store,
+    notify: Option<&Path>,
+) -> Result<Prepared, Failure> {
+    let rootfs = rootfs(container, store)?;
+    let invocation = uuid::Uuid::new_v4().simple().to_string();
+    let host = host_facts(unit, container, paths, store, &rootfs, &invocation, notify)?;
+    let plan = plan::plan(unit, container, &rootfs.config, &host);
+    let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
+    let image_signal = signal::number(&rootfs.config.stop_signal);
+    let facts = RunFacts {
+        image_id: rootfs.id,
+        rootfs: rootfs.tree.path.display().to_string(),
+        command: plan.execute.command.clone(),
+        user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
+        ephemeral: Some(host.directory.join("ephemeral")),
+        stop_signal: container.stop_signal.or(image_signal).unwrap_or(libc::SIGTERM),
+        ..RunFacts::default()
+    };
+    Ok(Prepared { plan, facts, invocation })
+}
+
+/// Plans a further program in a container that runs.
+pub(super) fn prepare_join(
+    unit: &Unit,
+    container: &Container,
+    paths: &Paths,
+    store: &Store,
+    command: &Command,
+) -> Result<Join, Failure> {
+    let rootfs = rootfs(container, store)?;
+    let host = host_facts(unit, container, paths, store, &rootfs, "", None)?;
+    let join = plan::join(unit, container, &rootfs.config, &host, command);
+    join.map_err(|error| failure(error.to_string(), libc::EINVAL))
+}
+
+fn host_facts(
+    unit: &Unit,
+    container: &Container,
+    paths: &Paths,
+    store: &Store,
+    rootfs: &Rootfs,
+    invocation: &str,
+    notify: Option<&Path>,
+) -> Result<HostFacts, Failure> {
+    let range = store.id_range(unit.name.as_str()).map_err(|error| store_failure(&error))?;
+    Ok(HostFacts {
+        rootfs: rootfs.tree.clone(),
+        range: IdRange { base: range.base, length: range.length },
+        directory: directory(store, unit)?,
+        volumes: volumes(container, store)?,
+        environment: environment(container)?,
+        invocation: invocation.to_owned(),
+        notify: notify.map(Path::to_owned),
+        journal: paths.journal_stream(),
+        resolver: Some(paths.resolver()).filter(|path| path.exists()),
+    })
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    failure(format!("store: {error}"), libc::ENOENT)
+}
+
+fn io_failure(path: &Path, error: &io::Error) -> Failure {
+    failure(format!("{}: {error}", path.display()), error.raw_os_error().unwrap_or_default())
+}
+
+fn rootfs(container: &Container, store: &Store) -> Result<Rootfs, Failure> {
+    let reference = match &container.image {
+        ImageSource::Reference(reference) => reference,
+        ImageSource::Id(id) => id,
+        ImageSource::Directory(path) => return plain_directory(path),
+    };
+    let image = store.resolve(reference).and_then(|id| store.image(&id));
+    let image = image.map_err(|error| failure(format!("image: {error}"), libc::ENOENT))?;
+    let tree = HostTree { path: image.rootfs, id_base: FOREIGN_BASE };
+    Ok(Rootfs { id: image.id.to_string(), tree, config: image.config })
+}
+
+/// `dir:`: a tree that is owned by the host's own ids and says nothing of how to run it.
+fn plain_directory(path: &Path) -> Result<Rootfs, Failure> {
+    if !path.is_dir() {
+        return Err(failure(format!("image: {}: no such directory", path.display()), libc::ENOENT));
+    }
+    let tree = HostTree { path: path.to_owned(), id_base: 0 };
+    Ok(Rootfs { id: String::new(), tree, config: ImageConfig::default() })
+}
+
+fn directory(store: &Store, unit: &Unit) -> Result<PathBuf, Failure> {
+    store.containers_dir(unit.name.as_str()).map_err(|error| store_failure(&error))
+}
+
+fn volumes(container: &Container, store: &Store) -> Result<BTreeMap<String, HostTree>, Failure> {
+    let names = container.mounts.values().filter_map(|mount| match &mount.source {
+        MountSource::Volume(name) => Some(name),
+        MountSource::Bind(_) | MountSource::Tmpfs { .. } => None,
+    });
+    let tree = |name: &String| {
+        let path = store.volume(name).map_err(|error| store_failure(&error))?;
+        Ok((name.clone(), HostTree { path, id_base: FOREIGN_BASE }))
+    };
+    names.map(tree).collect()
+}
+
+/// `NAME=value` lines of the unit's files; blank lines and comments are passed over, systemd.exec(5).
+fn environment(container: &Container) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for file in &container.environment_file {
+        match std::fs::read_to_string(&file.path) {
+            Ok(text) => lines.extend(text.lines().map(str::trim).filter(is_assignment).map(unquoted)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.missing == IfMissing::Ignore => {}
+            Err(error) => return Err(io_failure(&file.path, &error)),
+        }
+    }
+    Ok(lines)
+}
+
+fn is_assignment(line: &&str) -> bool {
+    !line.starts_with(['#', ';']) && line.contains('=')
+}
+
+/// A value may stand in quotes.
+fn unquoted(line: &str) -> String {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    format!("{}={}", name.trim(), quoted.unwrap_or(value))
+}
+
+impl Manager {
+    /// The launch plan of a unit, as JSON.
+    ///
+    /// # Errors
+    /// When the unit is no container, or what it names cannot be resolved.
+    pub fn plan(&mut self, unit: &UnitName) -> Result<String, String> {
+        let name = self.ensure_loaded(unit);
+        let unit = self.machine.unit(&name).and_then(|managed| managed.unit()).cloned();
+        let unit = unit.ok_or_else(|| format!("Unit {name} not found."))?;
+        let Body::Container(container) = &unit.body else {
+            return Err(format!("Unit {name} is a target: only containers are launched."));
+        };
+        let prepared = prepare(&unit, container, &self.paths, &self.store, None);
+        let prepared = prepared.map_err(|failure| failure.message)?;
+        serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_files_have_comments_and_quotes() {
+        let line = |text: &str| Some(text.trim()).filter(is_assignment).map(unquoted);
+        assert_eq!(line("A=b c").as_deref(), Some("A=b c"));
+        assert_eq!(line("A=\"b c\"").as_deref(), Some("A=b c"));
+        assert_eq!(line("# A=b"), None);
+        assert_eq!(line("nothing"), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! The sockets of units: opened, watched for the first connection, handed to containers, closed.
+
+use super::{Manager, Note};
+use crate::manager::machine::{Event, Failure, Phase};
+use crate::manager::view;
+use crate::socket::connections;
+use crate::socket::listen::Held;
+use crate::socket::swap::{Answer, Notifier, SwapSocket};
+use crate::sys::readiness;
+use crate::systemd::fdstore::StoredDescriptor;
+use crate::unit::model::{Listen, Pass, Socket};
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+/// One socket that is held for a unit.
+#[derive(Debug)]
+pub(super) struct OpenSocket {
+    pub(super) held: Held,
+    pub(super) socket: Socket,
+    /// Times that a connection to it launched the container.
+    pub(super) activations: u32,
+    watch: Option<JoinHandle<()>>,
+}
+
+/// Why and when a container was last launched by a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Activation {
+    connected: Option<Instant>,
+    /// From the connection to the payload's execution.
+    pub(super) latency: Duration,
+}
+
+/// All sockets of all units.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    open: BTreeMap<UnitName, Vec<OpenSocket>>,
+    activations: BTreeMap<UnitName, Activation>,
+    /// Answers the bind(2) calls of a container.
+    notifiers: BTreeMap<UnitName, JoinHandle<()>>,
+}
+
+impl Sockets {
+    pub(super) fn of(&self, unit: &UnitName) -> &[OpenSocket] {
+        self.open.get(unit).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn activation(&self, unit: &UnitName) -> Activation {
+        self.activations.get(unit).copied().unwrap_or_default()
+    }
+
+    /// Leaves connections to the payload.
+    pub(super) fn unwatch(&mut self, unit: &UnitName) {
+        for socket in self.open.get_mut(unit).into_iter().flatten() {
+            if let Some(watch) = socket.watch.take() {
+                watch.abort();
+            }
+        }
+    }
+
+    /// Notes that the payload has been executed, where a connection had asked for it.
+    pub(super) fn executed(&mut self, unit: &UnitName) {
+        if let Some(activation) = self.activations.get_mut(unit)
+            && let Some(connected) = activation.connected.take()
+        {
+            activation.latency = connected.elapsed();
+            let milliseconds = activation.latency.as_secs_f64() * 1e3;
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Launched by a connection in {milliseconds:.1} ms.");
+        }
+    }
+
+    fn connected(&mut self, unit: &UnitName, name: &str) {
+        self.activations.entry(unit.clone()).or_default().connected = Some(Instant::now());
+        let sockets = self.open.get_mut(unit).into_iter().flatten();
+        for socket in sockets.filter(|socket| socket.held.name() == name) {
+            socket.activations = socket.activations.saturating_add(1);
+        }
+    }
+
+    fn is_open(&self, unit: &UnitName, name: &str, wanted: &Socket) -> bool {
+        self.of(unit).iter().any(|open| open.held.name() == name && open.socket.listen == wanted.listen)
+    }
+
+    /// Ends the answering of bind(2) calls.
+    pub(super) fn drop_notifier(&mut self, unit: &UnitName) {
+        if let Some(task) = self.notifiers.remove(unit) {
+            task.abort();
+        }
+    }
+}
+
+impl Manager {
+    /// Opens what the unit names and is not open yet, closes what it no longer names, and reports.
+    pub(super) fn open_sockets(&mut self, unit: &UnitName) {
+        let managed = self.machine.unit(unit);
+        let wanted = managed.and_then(|managed| managed.container());
+        let wanted = wanted.map(|container| container.sockets.clone()).unwrap_or_default();
+        self.close_where(unit, |open| {
+            wanted.get(open.held.name()).map(|socket| &socket.listen) != Some(&open.socket.listen)
+        });
+        let mut result = Ok(());
+        for (name, socket) in wanted {
+            if self.sockets.is_open(unit, &name, &socket) {
+                continue;
+            }
+            match Held::open(&name, &socket, &self.paths) {
+                Ok(held) => self.hold(unit, held, socket),
+                Err(error) => {
+                    let message = format!("listen: socket.{name}: {error}");
+                    result = Err(Failure { message, errno: errno(&error), exit: None });
+                    break;
+                }
+            }
+        }
+        self.later(Event::SocketsOpened { unit: unit.clone(), result });
+    }
+
+    /// Takes a socket into care; the store of systemd keeps it over the death of this process.
+    pub(super) fn hold(&mut self, unit: &UnitName, held: Held, socket: Socket) {
+        let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
+        self.store_descriptor(&stored, held.as_fd());
+        let open = OpenSocket { held, socket, activations: 0, watch: None };
+        self.sockets.open.entry(unit.clone()).or_default().push(open);
+    }
+
+    pub(super) fn close_sockets(&mut self, unit: &UnitName) {
+        self.close_where(unit, |_| true);
+        self.sockets.open.remove(unit);
+        self.sockets.activations.remove(unit);
+    }
+
+    fn close_where(&mut self, unit: &UnitName, closes: impl Fn(&OpenSocket) -> bool) {
+        let sockets = self.sockets.open.remove(unit).unwrap_or_default();
+        let (close, keep): (Vec<_>, Vec<_>) = sockets.into_iter().partition(|open| closes(open));
+        for open in close {
+            if let Some(watch) = open.watch {
+                watch.abort();
+            }
+            self.unstore_descriptor(&StoredDescriptor::Listen {
+                unit: unit.clone(),
+                socket: open.held.name().to_owned(),
+            });
+            open.held.close();
+        }
+        self.sockets.open.insert(unit.clone(), keep);
+    }
+
+    /// A server may have ended the listening of its socket, which is ours: begins it again after a run.
+    pub(super) fn listen_again(&mut self, unit: &UnitName) {
+        let sockets = self.sockets.open.remove(unit).unwrap_or_default();
+        for open in sockets {
+            if open.held.ensure_listening().is_ok() {
+                self.sockets.open.entry(unit.clone()).or_default().push(open);
+                continue;
+            }
+            // A unix socket cannot listen again, unix(7).
+            let (name, socket) = (open.held.name().to_owned(), open.socket);
+            self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket: name.clone() });
+            open.held.close();
+            match Held::open(&name, &socket, &self.paths) {
+                Ok(held) => self.hold(unit, held, socket),
+                Err(error) => tracing::error!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}"),
+            }
+        }
+    }
+
+    /// Has the next connection to any socket of the unit reported, once.
+    pub(super) fn watch_sockets(&mut self, unit: &UnitName) {
+        self.sockets.unwatch(unit);
+        for open in self.sockets.open.get_mut(unit).into_iter().flatten() {
+            let name = open.held.name().to_owned();
+            match open.held.as_fd().try_clone_to_owned() {
+                Ok(descriptor) => {
+                    open.watch = Some(tokio::task::spawn_local(watch(
+                        descriptor,
+                        unit.clone(),
+                        name,
+                        self.notes.clone(),
+                    )));
+                }
+                Err(error) => tracing::error!("{unit}: cannot watch socket {name}: {error}"),
+            }
+        }
+    }
+
+    pub(super) fn connection_noted(&mut self, unit: &UnitName, socket: &str) {
+        self.sockets.connected(unit, socket);
+    }
+
+    /// Answers the bind(2) calls of a container with the sockets that are held for it.
+    pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
+        self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
+        let swapped = self.sockets.of(unit).iter().filter(|open| open.socket.pass == Pass::Swap);
+        let sockets: Vec<Swapped> = swapped.filter_map(Swapped::of).collect();
+        let task = tokio::task::spawn_local(answer(Notifier::new(notifier), sockets, unit.clone()));
+        if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
+            former.abort();
+        }
+    }
+}
+
+/// The error number at the bottom of an error, or 0.
+fn errno(error: &impl std::error::Error) -> i32 {
+    let own = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    own.and_then(std::io::Error::raw_os_error).unwrap_or_default()
+}
+
+async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
+    let Ok(descriptor) = readiness::watch(&descriptor) else { return };
+    if descriptor.readable().await.is_ok() {
+        // The receiver lives as long as the loop.
+        let _ = notes.send(Note::Event(Event::Connection { unit, socket }));
+    }
+}
+
+/// What a notifier answers with; it may live on for a moment after the socket was closed.
+struct Swapped {
+    name: String,
+    listen: Listen,
+    target: Option<Listen>,
+    fd: OwnedFd,
+}
+
+impl Swapped {
+    fn of(open: &OpenSocket) -> Option<Self> {
+        let fd = open.held.as_fd().try_clone_to_owned().ok()?;
+        let (name, target) = (open.held.name().to_owned(), open.socket.target.clone());
+        Some(Self { name, listen: open.socket.listen.clone(), target, fd })
+    }
+
+    fn socket(&self) -> SwapSocket<'_> {
+        let target = self.target.as_ref();
+        SwapSocket { name: &self.name, listen: &self.listen, target, fd: self.fd.as_fd() }
+    }
+}
+
+async fn answer(notifier: Notifier, swapped: Vec<Swapped>, unit: UnitName) {
+    let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
+    let Ok(readiness) = readiness::watch(&notifier) else { return };
+    loop {
+        let Ok(mut ready) = readiness.readable().await else { return };
+        match notifier.answer(&sockets) {
+            Ok(Answer::Nothing) => ready.clear_ready(),
+            Ok(Answer::Closed) => return,
+            Ok(answer) => tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}"),
+            Err(error) => {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+                ready.clear_ready();
+            }
+        }
+    }
+}
+
+/// What `list-sockets` shows of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketLine {
+    /// The address as units write it.
+    pub listen: String,
+    /// The socket's name.
+    pub name: String,
+    /// Its unit.
+    pub unit: UnitName,
+    /// `fd` or `swap`.
+    pub pass: &'static str,
+    /// `closed`, `listening` or `running`.
+    pub state: &'static str,
+    /// Connections that are open now.
+    pub connections: u32,
+    /// Times that it launched the container.
+    pub activations: u32,
+    /// Of the last launch by a connection.
+    pub latency: Duration,
+}
+
+impl Manager {
+    /// All sockets of all units in memory, open or not.
+    pub fn socket_lines(&self) -> Vec<SocketLine> {
+        let units = self.machine.units().iter();
+        let containers =
+            units.filter_map(|(unit, managed)| Some((unit, managed.phase, managed.container()?)));
+        let lines = containers.flat_map(|(unit, phase, container)| {
+            container.sockets.iter().map(move |(name, socket)| self.socket_line(unit, phase, name, socket))
+        });
+        lines.collect()
+    }
+
+    fn socket_line(&self, unit: &UnitName, phase: Phase, name: &str, socket: &Socket) -> SocketLine {
+        let open = self.sockets.of(unit).iter().find(|open| open.held.name() == name);
+        let state = match open {
+            None => "closed",
+            Some(_) if phase.has_run() => "running",
+            Some(_) => "listening",
+        };
+        SocketLine {
+            listen: view::address(&socket.listen),
+            name: name.to_owned(),
+            unit: unit.clone(),
+            pass: view::pass(socket.pass),
+            state,
+            connections: open
+                .and_then(|open| connections::count(open.held.listen()).ok())
+                .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+            activations: open.map_or(0, |open| open.activations),
+            latency: self.sockets.activation(unit).latency,
+        }
+    }
+}

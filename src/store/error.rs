@@ -1,0 +1,76 @@
+//! What can go wrong with the store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::image::ImageError;
+
+/// Why an operation on the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A system call on a file of the store failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The directory holds something else.
+    #[error("{} is not an image store: it is not empty and has no file \"format\"", .0.display())]
+    NotAStore(PathBuf),
+    /// A newer program wrote it.
+    #[error("{} has the format \"{found}\", this program knows \"{known}\"", path.display())]
+    Format {
+        /// The store.
+        path: PathBuf,
+        /// What its file `format` says.
+        found: String,
+        /// What this program writes.
+        known: &'static str,
+    },
+    /// No image goes by this name.
+    #[error("no image \"{0}\" in the store; \"sampanctl images\" lists those that are")]
+    NoImage(String),
+    /// Several images begin with these digits.
+    #[error("\"{0}\" fits several images: give more digits")]
+    Ambiguous(String),
+    /// A file of the store is not what it should be.
+    #[error("{} is damaged: {reason}; import the image again to heal it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
+    },
+    /// An entry of an image that this host cannot keep.
+    #[error("entry \"{entry}\": {reason}")]
+    Entry {
+        /// Its path in the image.
+        entry: String,
+        /// Why.
+        reason: String,
+    },
+    /// A name or a document is refused.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A volume's or unit's name cannot be a directory.
+    #[error("\"{0}\" cannot name a directory of the store")]
+    Name(String),
+    /// All ranges are given away.
+    #[error("no id range is left for unit {0}: 524288 to 1879048191 are all allocated in {file}", file = .1.display())]
+    NoRange(String, PathBuf),
+}
+
+/// Adds what was tried on which file to a failed system call.
+pub(super) trait Context<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { action, path: path.to_owned(), source: source.into() })
+    }
+}

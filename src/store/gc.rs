@@ -1,0 +1,131 @@
+//! Removal: of names and images at once, of everything that nothing needs in a collection.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::error::{Context, StoreError};
+use super::names::file_name;
+use super::staging::{Lock, Staging, remove_tree};
+use super::{ImageId, Store, list};
+use crate::image::digest::Digest;
+use crate::image::reference::candidates;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Images without a name that nothing roots.
+    pub images: u64,
+    /// Indexes of layers that no image uses.
+    pub layers: u64,
+    /// Objects that no image links.
+    pub objects: u64,
+    /// Bytes of those objects.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes a name, or all names of an image that is given by its id; an image that has no name left goes,
+    /// too. None of it needs to be whole. Its objects stay for others until [`Store::gc`].
+    ///
+    /// # Errors
+    /// When there is nothing of this name, or it cannot be removed.
+    pub fn remove(&self, text: &str) -> Result<Vec<String>, StoreError> {
+        let lock = self.lock()?;
+        let id = match self.resolve(text) {
+            Ok(id) => Some(id),
+            Err(StoreError::NoImage(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let files: Vec<String> = self.list("refs")?;
+        let asked: Vec<String> = candidates(text).iter().map(file_name).collect();
+        let mut removed = Vec::new();
+        if let Some(name) = asked.iter().find(|name| files.contains(name)) {
+            removed.push(self.remove_name(name)?);
+        } else if let Some(id) = &id {
+            for (reference, _) in self.names()?.iter().filter(|(_, other)| other == id) {
+                removed.push(self.remove_name(&file_name(reference))?);
+            }
+        } else {
+            return Err(StoreError::NoImage(crate::image::text::printable(text.as_bytes())));
+        }
+        if let Some(id) = id
+            && !self.names()?.iter().any(|(_, other)| *other == id)
+        {
+            self.remove_image(&id, &lock)?;
+            removed.push(id.to_string());
+        }
+        Ok(removed)
+    }
+
+    /// Removes images without a name that none of `roots` (ids or names, as units write them) means, then layer
+    /// indexes that no image uses and objects that no image links.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a file cannot be removed.
+    pub fn gc(&self, roots: &[String]) -> Result<Collected, StoreError> {
+        let lock = self.lock()?;
+        let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
+        kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
+        let mut collected = Collected::default();
+        for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
+            self.remove_image(id, &lock)?;
+            collected.images += 1;
+        }
+        self.collect_layers(&mut collected)?;
+        self.collect_objects(&mut collected)?;
+        Ok(collected)
+    }
+
+    fn remove_name(&self, file: &str) -> Result<String, StoreError> {
+        let path = self.path("refs").join(file);
+        fs::remove_file(&path).context("remove", &path)?;
+        self.sync_directory(&self.path("refs"))?;
+        Ok(file.replace('%', "/"))
+    }
+
+    /// Out of the readers' sight first, in one step.
+    fn remove_image(&self, id: &ImageId, _lock: &Lock) -> Result<(), StoreError> {
+        let staging = Staging::new(self)?;
+        let (from, to) = (self.image_directory(id), staging.path("removed"));
+        fs::rename(&from, &to).context("remove", &from)?;
+        self.sync_directory(&self.path("images"))?;
+        remove_tree(&to)
+    }
+
+    /// An image whose record cannot be read keeps no layer index: unpacking again is all that is lost.
+    fn collect_layers(&self, collected: &mut Collected) -> Result<(), StoreError> {
+        let records = self.images()?.into_iter().filter_map(|id| self.record(&id).ok());
+        let used: BTreeSet<Digest> =
+            records.flat_map(|record| record.layers).map(|layer| layer.diff_id).collect();
+        for name in self.list("layers")? {
+            if !used.iter().any(|diff_id| diff_id.hex() == name) {
+                remove_tree(&self.path("layers").join(name))?;
+                collected.layers += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_objects(&self, collected: &mut Collected) -> Result<(), StoreError> {
+        for shard in self.list("objects")? {
+            let directory = self.path("objects").join(shard);
+            for name in list(&directory)? {
+                collect_object(&directory.join(name), collected)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Directories and links are no objects: fsck names them, nobody removes what is not ours.
+fn collect_object(path: &Path, collected: &mut Collected) -> Result<(), StoreError> {
+    let metadata = fs::symlink_metadata(path).context("read", path)?;
+    if metadata.is_file() && metadata.nlink() == 1 {
+        fs::remove_file(path).context("remove", path)?;
+        collected.objects += 1;
+        collected.bytes += metadata.len();
+    }
+    Ok(())
+}

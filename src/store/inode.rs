@@ -1,0 +1,127 @@
+//! Metadata on disk: every id shifted into the foreign range, capabilities bound to it, and back.
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use crate::image::entry::{Attributes, Bytes, Metadata, Mtime};
+use crate::image::xattr::{self, ACL_ACCESS, ACL_DEFAULT, CAPABILITY};
+
+/// What is added to every id on disk: the first id of systemd's foreign range, which no user has.
+pub const FOREIGN_BASE: u32 = 2_147_352_576;
+
+/// An id of an image as it stands on disk.
+pub fn to_disk(id: u32) -> Option<u32> {
+    FOREIGN_BASE.checked_add(id).filter(|id| *id != u32::MAX)
+}
+
+/// An id on disk as the image has it.
+pub fn from_disk(id: u32) -> Option<u32> {
+    id.checked_sub(FOREIGN_BASE)
+}
+
+/// Gives an open file or directory its metadata. The content comes before: a write would take capabilities
+/// and set-id bits away, and so would chown(2), which is why the mode follows it.
+pub(super) fn apply(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+    let (uid, gid) = owner(metadata)?;
+    rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode))?;
+    for (name, value) in &metadata.xattrs {
+        rustix::fs::fsetxattr(file, name.as_str(), &disk_value(name, &value.0)?, XattrFlags::empty())?;
+    }
+    rustix::fs::futimens(file, &times(metadata.mtime))
+}
+
+/// Gives a symbolic link or a pipe its metadata, by name in its directory.
+pub(super) fn apply_at(directory: BorrowedFd<'_>, name: &[u8], metadata: &Metadata) -> Result<(), Errno> {
+    let (uid, gid) = owner(metadata)?;
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chownat(directory, name, Some(uid), Some(gid), flags)?;
+    rustix::fs::utimensat(directory, name, &times(metadata.mtime), flags)
+}
+
+/// An inode as it is found on disk.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) stat: Stat,
+    pub(super) metadata: Metadata,
+}
+
+/// Opens what is at `path` for reading, whatever it is, without following or waiting.
+pub(super) fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// Reads an open file's or directory's metadata, in the image's terms.
+pub(super) fn examine(file: impl AsFd) -> Result<Found, Errno> {
+    let stat = rustix::fs::fstat(&file)?;
+    let mut metadata = of_stat(&stat);
+    metadata.xattrs = attributes(file.as_fd())?;
+    Ok(Found { stat, metadata })
+}
+
+/// What stat(2) tells of the metadata. An owner outside of the foreign range becomes one that no image has.
+pub(super) fn of_stat(stat: &Stat) -> Metadata {
+    Metadata {
+        mode: stat.st_mode & 0o7777,
+        uid: from_disk(stat.st_uid).unwrap_or(u32::MAX),
+        gid: from_disk(stat.st_gid).unwrap_or(u32::MAX),
+        mtime: Mtime {
+            seconds: stat.st_mtime,
+            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
+        },
+        xattrs: Attributes::new(),
+    }
+}
+
+/// The type of a found inode.
+pub(super) fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+fn owner(metadata: &Metadata) -> Result<(Uid, Gid), Errno> {
+    let uid = to_disk(metadata.uid).ok_or(Errno::OVERFLOW)?;
+    let gid = to_disk(metadata.gid).ok_or(Errno::OVERFLOW)?;
+    Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+}
+
+fn times(mtime: Mtime) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn disk_value(name: &str, value: &[u8]) -> Result<Vec<u8>, Errno> {
+    match name {
+        CAPABILITY => Ok(xattr::capability_below(value, FOREIGN_BASE)),
+        ACL_ACCESS | ACL_DEFAULT => xattr::shift_acl(value, to_disk).ok_or(Errno::OVERFLOW),
+        _ => Ok(value.to_vec()),
+    }
+}
+
+/// The attributes that an image can have; labels that the host adds by itself are none.
+fn attributes(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+    let mut attributes = Attributes::new();
+    let mut names = vec![0u8; 64 << 10];
+    let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
+        Err(Errno::NOTSUP) => 0,
+        result => result?,
+    };
+    for name in names[..length].split(|byte| *byte == 0) {
+        let Ok(name) = std::str::from_utf8(name) else { continue };
+        if !matches!(name, CAPABILITY | ACL_ACCESS | ACL_DEFAULT) && !name.starts_with("user.") {
+            continue;
+        }
+        let mut value = vec![0u8; 64 << 10];
+        let length = rustix::fs::fgetxattr(file, name, value.as_mut_slice())?;
+        value.truncate(length);
+        let own = match name {
+            CAPABILITY => xattr::capability_from(&value, FOREIGN_BASE),
+            ACL_ACCESS | ACL_DEFAULT => xattr::shift_acl(&value, from_disk),
+            _ => None,
+        };
+        attributes.insert(name.to_owned(), Bytes(own.unwrap_or(value)));
+    }
+    Ok(attributes)
+}

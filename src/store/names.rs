@@ -1,0 +1,102 @@
+//! Names of images, and what a text on a command line or in a unit means.
+
+use std::fs;
+
+use super::error::{Context, StoreError};
+use super::ids::replace;
+use super::staging::Staging;
+use super::{ImageId, Store};
+use crate::image::digest::{Digest, is_lower_hex};
+use crate::image::reference::{Reference, candidates};
+
+/// Fewest digits that may stand for an id.
+const DIGITS_MIN: usize = 4;
+
+impl Store {
+    /// The image that a text means: an id, the first digits of one, a full name, or a short name, which is first
+    /// looked for below `localhost/` and then below `docker.io/library/`.
+    ///
+    /// # Errors
+    /// When there is no such image, or several.
+    pub fn resolve(&self, text: &str) -> Result<ImageId, StoreError> {
+        let text = text.strip_prefix("store:").unwrap_or(text);
+        for reference in candidates(text) {
+            if let Some(id) = self.named(&reference)? {
+                return Ok(id);
+            }
+        }
+        self.by_digits(text)?
+            .ok_or_else(|| StoreError::NoImage(crate::image::text::printable(text.as_bytes())))
+    }
+
+    /// All names and the images that they lead to, sorted by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
+        let mut names = Vec::new();
+        for file in self.list("refs")? {
+            if let Ok(reference) = Reference::parse(&file.replace('%', "/"))
+                && let Some(id) = self.read_name(&reference)?
+            {
+                names.push((reference, id));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Gives an image a name, which another image may have had.
+    pub(super) fn set_name(
+        &self,
+        reference: &Reference,
+        id: &ImageId,
+        staging: &Staging,
+    ) -> Result<(), StoreError> {
+        let path = self.path("refs").join(file_name(reference));
+        replace(&path, &staging.path("name"), format!("{id}\n").as_bytes())?;
+        self.sync_directory(&self.path("refs"))
+    }
+
+    /// The image of exactly this name. A name that pins a digest fits the image of that manifest only.
+    fn named(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
+        let Some(digest) = reference.digest() else { return self.read_name(reference) };
+        for id in self.images()? {
+            if self.record(&id).is_ok_and(|record| record.digest.as_ref() == Some(digest)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None` for a name that leads nowhere: its file is missing or damaged, or the image is gone.
+    fn read_name(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
+        let path = self.path("refs").join(file_name(reference));
+        let text = match fs::read_to_string(&path) {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) =>
+            {
+                return Ok(None);
+            }
+            result => result.context("read", &path)?,
+        };
+        let id = Digest::parse(text.trim_end()).ok().and_then(|digest| ImageId::new(digest).ok());
+        Ok(id.filter(|id| self.image_directory(id).exists()))
+    }
+
+    fn by_digits(&self, text: &str) -> Result<Option<ImageId>, StoreError> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if digits.len() < DIGITS_MIN || !is_lower_hex(digits) {
+            return Ok(None);
+        }
+        let mut fitting = self.images()?.into_iter().filter(|id| id.0.hex().starts_with(digits));
+        match (fitting.next(), fitting.next()) {
+            (Some(_), Some(_)) => Err(StoreError::Ambiguous(text.to_owned())),
+            (id, _) => Ok(id),
+        }
+    }
+}
+
+/// The file of a name: a reference never holds a percent sign.
+pub(super) fn file_name(reference: &Reference) -> String {
+    reference.to_string().replace('/', "%")
+}

@@ -1,0 +1,61 @@
+//! The record of an image: what readers need without parsing anything that a stranger wrote.
+
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+use super::error::{Context, StoreError};
+use super::{ImageId, Store};
+use crate::image::config::ImageConfig;
+use crate::image::digest::Digest;
+
+/// What is known of an image; the file `record` beside its tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// The image's id: the digest of its configuration.
+    pub id: Digest,
+    /// The digest of its manifest; a `docker save` archive has none.
+    pub digest: Option<Digest>,
+    /// When it was built, as its configuration says.
+    pub created: String,
+    /// What it runs on: `amd64`.
+    pub architecture: String,
+    /// Its layers, the lowest first.
+    pub layers: Vec<LayerRecord>,
+    /// Entries of its tree.
+    pub entries: u64,
+    /// Bytes of its regular files.
+    pub size: u64,
+    /// What was left out of it, a sentence each.
+    pub notices: Vec<String>,
+    /// What a launch uses.
+    pub config: ImageConfig,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// The digest of the packed blob, when the image came with one.
+    pub digest: Option<Digest>,
+    /// The digest of the plain layer.
+    pub diff_id: Digest,
+}
+
+impl Store {
+    /// What is known of an image.
+    ///
+    /// # Errors
+    /// When it is not in the store, or its record is damaged.
+    pub fn record(&self, id: &ImageId) -> Result<ImageRecord, StoreError> {
+        let directory = self.image_directory(id);
+        if !directory.exists() {
+            return Err(StoreError::NoImage(id.to_string()));
+        }
+        read(&directory.join("record"))
+    }
+}
+
+fn read(path: &Path) -> Result<ImageRecord, StoreError> {
+    let bytes = std::fs::read(path).context("read", path)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}

@@ -1,0 +1,46 @@
+//! `docker save` archives without an OCI layout inside: from `manifest.json` to images.
+
+use serde::Deserialize;
+
+use super::TransferError;
+use super::import::{Candidate, PackedLayer};
+use super::layout::check;
+use super::source::Source;
+use crate::image::digest::Digest;
+use crate::image::json;
+use crate::image::reference::Reference;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// The images of an archive.
+pub(super) fn candidates(source: &Source) -> Result<Vec<Candidate>, TransferError> {
+    let bytes = source.document("manifest.json", "manifest.json")?;
+    let saved: Vec<Saved> = json::parse(&bytes, "manifest.json")?;
+    saved.into_iter().map(|saved| candidate(source, saved)).collect()
+}
+
+/// An archive promises digests by names only, `DIGITS.json`; its layers by the configuration's diff ids.
+fn candidate(source: &Source, saved: Saved) -> Result<Candidate, TransferError> {
+    let what = "configuration";
+    let config = source.document(&saved.config, what)?;
+    if let Some(promised) = named_digest(&saved.config) {
+        check(&config, &promised, format!("{what} {promised}"))?;
+    }
+    let names = saved.repo_tags.unwrap_or_default();
+    let names = names.iter().map(|name| Reference::from_docker(name)).collect::<Result<_, _>>()?;
+    let layers = saved.layers.into_iter().map(|path| PackedLayer { path, promised: None }).collect();
+    Ok(Candidate { id: Digest::of(&config), manifest: None, config, layers, names })
+}
+
+/// The digest in `DIGITS.json` or `blobs/sha256/DIGITS`.
+fn named_digest(name: &str) -> Option<Digest> {
+    let digits = name.strip_suffix(".json").or_else(|| name.strip_prefix("blobs/sha256/"))?;
+    Digest::parse(&format!("sha256:{digits}")).ok()
+}

@@ -1,0 +1,85 @@
+//! Why a transfer failed, with the document, layer or blob that it is about.
+
+use std::io;
+
+use crate::image::ImageError;
+use crate::image::digest::Digest;
+use crate::image::fold::FoldError;
+use crate::store::StoreError;
+
+/// Why an image was not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The source is nothing that holds an image.
+    #[error(
+        "is neither a \"docker save\" archive nor an OCI layout: it has neither manifest.json nor oci-layout"
+    )]
+    Format,
+    /// The outer archive is broken.
+    #[error("archive: {0}")]
+    Archive(ImageError),
+    /// The source cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// Which part of it.
+        what: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A document or name is refused.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Something that the image's documents promise is not there.
+    #[error("{what}: there is no \"{name}\" in the source")]
+    Missing {
+        /// What needs it.
+        what: String,
+        /// Its name in the source.
+        name: String,
+    },
+    /// A blob is not what its digest says.
+    #[error("{what}: the digest is wrong: {found} instead of {expected}")]
+    Digest {
+        /// Which blob.
+        what: String,
+        /// As promised.
+        expected: Digest,
+        /// As computed.
+        found: Digest,
+    },
+    /// A blob is longer or shorter than promised.
+    #[error("{what}: the size is wrong: {found} bytes instead of {expected}")]
+    Size {
+        /// Which blob.
+        what: String,
+        /// As promised.
+        expected: u64,
+        /// As it is.
+        found: u64,
+    },
+    /// A layer is refused.
+    #[error("layer {layer}: {source}")]
+    Layer {
+        /// The digest of the layer, plain.
+        layer: Digest,
+        /// Its entry and the rule.
+        source: ImageError,
+    },
+    /// Layers do not fit each other.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The configuration and the manifest disagree.
+    #[error("the configuration lists {diff_ids} layers, the manifest {layers}")]
+    LayerCount {
+        /// In the configuration.
+        diff_ids: usize,
+        /// In the manifest.
+        layers: usize,
+    },
+    /// One name for several images.
+    #[error("holds {0} images; --name can name one only: leave it out, or use --keep-names")]
+    Several(usize),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,137 @@
+//! OCI image layouts: from `index.json` to the images for this host.
+
+use super::source::Source;
+use super::{TransferError, import::Candidate, import::PackedLayer};
+use crate::image::digest::Digest;
+use crate::image::manifest::{self, Descriptor, Document, Manifest, Platform};
+use crate::image::reference::Reference;
+use crate::image::{ImageError, json};
+
+/// Indexes below each other.
+const DEPTH_MAX: usize = 4;
+/// Annotations that hold a name: containerd's is whole, that of the image specification is often a tag only.
+const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+
+#[derive(serde::Deserialize)]
+struct Layout {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+/// The images of a layout that run on `host`, one for each entry of its index.
+pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candidate>, TransferError> {
+    let layout: Layout = json::parse(&source.document("oci-layout", "oci-layout")?, "oci-layout")?;
+    if layout.version != "1.0.0" {
+        let reason = format!("version {} is not supported, only 1.0.0 is", layout.version.escape_debug());
+        return Err(ImageError::document("oci-layout", reason).into());
+    }
+    let index = source.document("index.json", "index.json")?;
+    let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else {
+        return Err(ImageError::document("index.json", "is not an index").into());
+    };
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for descriptor in manifest::choose(&descriptors, host, "index.json")? {
+        let (found, bytes, manifest) = follow(source, descriptor, host)?;
+        let names = names(descriptor);
+        match candidates
+            .iter_mut()
+            .find(|other| other.manifest.as_ref().is_some_and(|(digest, _)| *digest == found))
+        {
+            Some(other) => other.names.extend(names),
+            None => candidates.push(candidate(source, found, bytes, manifest, names)?),
+        }
+    }
+    Ok(candidates)
+}
+
+/// Reads a blob that is a document, and checks its promises before anything is made of it.
+fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, TransferError> {
+    let what = format!("{what} {}", descriptor.digest);
+    let bytes = source.document(&path(&descriptor.digest), &what)?;
+    if bytes.len() as u64 != descriptor.size {
+        return Err(TransferError::Size { what, expected: descriptor.size, found: bytes.len() as u64 });
+    }
+    check(&bytes, &descriptor.digest, what)?;
+    Ok(bytes)
+}
+
+/// Compares bytes with the digest that promises them.
+pub(super) fn check(bytes: &[u8], expected: &Digest, what: String) -> Result<(), TransferError> {
+    let mut hasher = crate::image::digest::Hasher::new(expected.algorithm());
+    hasher.update(bytes);
+    let found = hasher.finish();
+    if found == *expected {
+        return Ok(());
+    }
+    Err(TransferError::Digest { what, expected: expected.clone(), found })
+}
+
+/// Where a blob lies in a layout.
+pub(super) fn path(digest: &Digest) -> String {
+    format!("blobs/{}", digest.to_string().replace(':', "/"))
+}
+
+/// From a descriptor to the manifest for this host, through nested indexes.
+fn follow(
+    source: &Source,
+    descriptor: &Descriptor,
+    host: &Platform,
+) -> Result<(Digest, Vec<u8>, Manifest), TransferError> {
+    let mut descriptor = descriptor.clone();
+    for _ in 0..DEPTH_MAX {
+        let name = format!("manifest {}", descriptor.digest);
+        let bytes = blob(source, &descriptor, "manifest")?;
+        match manifest::parse(&bytes, &descriptor.media_type, &name)? {
+            Document::Manifest(manifest) => return Ok((descriptor.digest, bytes, manifest)),
+            Document::Index(below) => descriptor = manifest::choose(&below, host, &name)?[0].clone(),
+        }
+    }
+    Err(ImageError::document(format!("manifest {}", descriptor.digest), "lies too deep in indexes").into())
+}
+
+fn candidate(
+    source: &Source,
+    digest: Digest,
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    names: Vec<Reference>,
+) -> Result<Candidate, TransferError> {
+    let config = blob(source, &manifest.config, "configuration")?;
+    let layers = manifest
+        .layers
+        .into_iter()
+        .map(|layer| {
+            check_type(&layer)?;
+            let path = path(&layer.digest);
+            Ok(PackedLayer { path, promised: Some((layer.size, layer.digest)) })
+        })
+        .collect::<Result<_, TransferError>>()?;
+    Ok(Candidate { id: manifest.config.digest, manifest: Some((digest, bytes)), config, layers, names })
+}
+
+/// Layers are tar archives. How they are packed is seen from their first bytes: labels have been wrong.
+fn check_type(layer: &Descriptor) -> Result<(), ImageError> {
+    let plain = ["+gzip", "+zstd", ".gzip", ".zstd"]
+        .iter()
+        .find_map(|suffix| layer.media_type.strip_suffix(suffix))
+        .unwrap_or(&layer.media_type);
+    match plain {
+        "application/vnd.oci.image.layer.v1.tar"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+        | "application/vnd.docker.image.rootfs.diff.tar"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Ok(()),
+        _ => {
+            let shown = crate::image::text::printable(layer.media_type.as_bytes());
+            let reason = format!("the media type \"{shown}\" is not that of a layer");
+            Err(ImageError::document(format!("layer {}", layer.digest), reason))
+        }
+    }
+}
+
+fn names(descriptor: &Descriptor) -> Vec<Reference> {
+    let annotations = descriptor.annotations.iter().flatten();
+    let text = NAMES.iter().find_map(|key| {
+        annotations.clone().find(|(name, text)| name == key && text.contains('/')).map(|(_, text)| text)
+    });
+    text.and_then(|text| Reference::from_docker(text).ok()).into_iter().collect()
+}

@@ -1,0 +1,134 @@
+//! How a value with a grammar of its own is read as a field of a schema.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Something that is read from a word of a unit file.
+pub trait Written: Sized {
+    /// What a reader expects, with its article: `a time span such as "5min 20s"`.
+    const EXPECTED: &'static str;
+    /// Whether a bare number will do.
+    const NUMBERS: Numbers = Numbers::Refused;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is wrong, and perhaps what was meant.
+    fn read(text: &str) -> Result<Self, ValueError>;
+}
+
+/// Whether a value may be written as a number without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// It may.
+    Taken,
+    /// It is a string.
+    Refused,
+}
+
+/// Why a text is not the value that it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueError {
+    message: String,
+    help: Option<String>,
+}
+
+impl ValueError {
+    /// What is wrong.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    /// The same, with what to do.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What was meant or what to do; may be empty.
+    pub fn help(&self) -> &str {
+        self.help.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ValueError {
+    /// The help is the second line, as [`crate::unit::decode`] reads it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message.replace('\n', "\\n"))?;
+        match &self.help {
+            Some(help) => write!(formatter, "\n{}", help.replace('\n', "\\n")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value of a grammar, as a field of a schema.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: Written> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor(PhantomData)).map(Text)
+    }
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: Written> TextVisitor<T> {
+    fn number<E: de::Error>(self, text: &str, found: de::Unexpected<'_>) -> Result<T, E> {
+        match T::NUMBERS {
+            Numbers::Taken => T::read(text).map_err(E::custom),
+            Numbers::Refused => Err(E::invalid_type(found, &self)),
+        }
+    }
+}
+
+impl<T: Written> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
+        self.number(&value.to_string(), de::Unexpected::Unsigned(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+        self.number(&value.to_string(), de::Unexpected::Signed(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        self.number(&value.to_string(), de::Unexpected::Float(value))
+    }
+}
+
+impl<T: Written> JsonSchema for Text<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed(T::EXPECTED)
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        match T::NUMBERS {
+            Numbers::Taken => json_schema!({ "type": ["string", "number"], "title": T::EXPECTED }),
+            Numbers::Refused => json_schema!({ "type": "string", "title": T::EXPECTED }),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Plans are data: what each key of a unit changes can be read in a snapshot.
+
+#[allow(dead_code)]
+#[path = "launch_rig/mod.rs"]
+mod rig;
+
+use rig::{RANGE, STORE, container, socket, unit};
+use sampan::image::config::ImageConfig;
+use sampan::launch::plan::{Command, HostFacts, PlanError, join, plan};
+use sampan::launch::step::HostTree;
+use sampan::unit::model::*;
+use std::collections::BTreeMap;
+
+fn facts() -> HostFacts {
+    HostFacts {
+        rootfs: HostTree { path: "/var/lib/sampan/images/0123/rootfs".into(), id_base: STORE },
+        range: RANGE,
+        directory: "/var/lib/sampan/containers/web".into(),
+        volumes: BTreeMap::new(),
+        environment: vec!["FROM=file".into()],
+        invocation: "0123456789abcdef0123456789abcdef".into(),
+        notify: None,
+        journal: "/run/systemd/journal/stdout".into(),
+        resolver: Some("/etc/resolv.conf".into()),
+    }
+}
+
+fn image() -> ImageConfig {
+    ImageConfig {
+        entrypoint: vec!["/entry".into()],
+        command: vec!["serve".into()],
+        environment: ["PATH=/bin", "FROM=image", "LISTEN_PID=1", "WATCHDOG_USEC=1", "NOTIFY_SOCKET=@x", "=y"]
+            .map(str::to_owned)
+            .into(),
+        user: "web".into(),
+        working_directory: "/var/www".into(),
+        ..ImageConfig::default()
+    }
+}
+
+fn planned(container: &Container) -> String {
+    let plan = plan(&unit(container), container, &image(), &facts()).unwrap();
+    serde_json::to_string_pretty(&plan).unwrap()
+}
+
+#[test]
+fn a_plain_container() {
+    let container = Container { command: None, ..container() };
+    insta::assert_snapshot!(planned(&container));
+}
+
+#[test]
+fn a_container_with_everything() {
+    let mut container = container();
+    container.root = RootMode::ReadOnly;
+    container.network = NetworkMode::Host;
+    container.environment.insert("FROM".into(), "unit".into());
+    container.security.capabilities = Some(["CAP_NET_BIND_SERVICE".to_owned()].into());
+    container.sockets.insert("http".into(), socket(Pass::Fd));
+    container.sockets.insert("old".into(), socket(Pass::Swap));
+    let mount = |source| Mount { source, access: MountAccess::ReadOnly };
+    container.mounts.insert("/srv".into(), mount(MountSource::Bind("/srv/web".into())));
+    container.mounts.insert("/srv/cache".into(), mount(MountSource::Tmpfs { size: None }));
+    insta::assert_snapshot!(planned(&container));
+}
+
+#[test]
+fn a_program_that_joins() {
+    let container = container();
+    let command = Command { words: vec!["ps".into()], ..Command::default() };
+    let join = join(&unit(&container), &container, &image(), &facts(), &command).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&join).unwrap());
+}
+
+#[test]
+fn what_cannot_be_run_is_refused() {
+    let refused = |container: &Container, image: &ImageConfig| {
+        plan(&unit(container), container, image, &facts()).unwrap_err().to_string()
+    };
+    let empty = Container { command: None, ..container() };
+    assert_eq!(
+        refused(&empty, &ImageConfig::default()),
+        "web.container: neither the unit nor its image has a command; set container.command"
+    );
+    let mut unknown = container();
+    unknown.security.capabilities = Some(["CAP_EVERYTHING".to_owned()].into());
+    assert_eq!(
+        refused(&unknown, &image()),
+        "web.container: security.capabilities: there is no CAP_EVERYTHING, see capabilities(7)"
+    );
+    let relative = ImageConfig { working_directory: "var".into(), ..image() };
+    assert!(refused(&container(), &relative).contains("\"var\" is not absolute"));
+    let mut volume = container();
+    let source = MountSource::Volume("data".into());
+    volume.mounts.insert("/data".into(), Mount { source, access: MountAccess::ReadWrite });
+    let missing = plan(&unit(&volume), &volume, &image(), &facts());
+    assert_eq!(missing, Err(PlanError::Volume { unit: "web.container".into(), volume: "data".into() }));
+}

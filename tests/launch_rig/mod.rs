@@ -1,0 +1,291 @@
+//! A host for one launch: a busybox image on disk, a journal that is the test itself, and the protocol's
+//! manager side.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use sampan::image::config::ImageConfig;
+use sampan::launch::plan::{Command, HostFacts, join, plan};
+use sampan::launch::protocol::{Order, Report, StepError};
+use sampan::launch::spawn::{Launch, Launcher};
+use sampan::launch::step::{HostTree, IdRange, Plan};
+use sampan::sys::pidfd::{self, Exit};
+use sampan::unit::model::*;
+use sampan::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{chown, lchown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub const STORE: u32 = 2_147_352_576;
+pub const RANGE: IdRange = IdRange { base: 1_000_013_824, length: 65_536 };
+
+pub struct Rig {
+    pub directory: tempfile::TempDir,
+    pub container: Container,
+    pub image: ImageConfig,
+    pub facts: HostFacts,
+    journal: UnixListener,
+    launcher: Launcher,
+}
+
+/// What became of a launch.
+pub struct Outcome {
+    pub failed: Option<StepError>,
+    pub header: Vec<String>,
+    pub output: String,
+    pub exit: Exit,
+}
+
+/// A container whose payload runs.
+pub struct Running {
+    pub process: OwnedFd,
+    pub notifier: Option<OwnedFd>,
+    pub failed: Option<StepError>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "launches need root");
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let rootfs = directory.path().join("rootfs");
+        make_image(&rootfs);
+        let journal = directory.path().join("journal");
+        let facts = HostFacts {
+            rootfs: HostTree { path: rootfs, id_base: STORE },
+            range: RANGE,
+            directory: directory.path().join("container"),
+            volumes: BTreeMap::new(),
+            environment: Vec::new(),
+            invocation: "0123456789abcdef0123456789abcdef".into(),
+            notify: None,
+            journal: journal.clone(),
+            resolver: None,
+        };
+        let listener = UnixListener::bind(&journal).unwrap();
+        std::fs::set_permissions(&journal, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        Self {
+            directory,
+            container: container(),
+            image: ImageConfig::default(),
+            facts,
+            journal: listener,
+            launcher: Launcher::load(Path::new(env!("CARGO_BIN_EXE_sampan-launch"))).unwrap(),
+        }
+    }
+
+    pub fn script(&mut self, script: &str) -> &mut Self {
+        self.container.command = Some(vec!["sh".into(), "-c".into(), script.into()]);
+        self
+    }
+
+    pub fn rootfs(&self) -> &Path {
+        &self.facts.rootfs.path
+    }
+
+    pub fn plan(&self) -> Plan {
+        plan(&self.unit(), &self.container, &self.image, &self.facts).unwrap()
+    }
+
+    fn unit(&self) -> Unit {
+        unit(&self.container)
+    }
+
+    /// Starts the container; the payload has been executed, or something failed.
+    pub fn start(&self, sockets: &[BorrowedFd<'_>]) -> Running {
+        self.start_as(&self.plan(), sockets)
+    }
+
+    /// The same by a plan of the test's own.
+    pub fn start_as(&self, plan: &Plan, sockets: &[BorrowedFd<'_>]) -> Running {
+        converse(self.launcher.spawn(plan, sockets).unwrap())
+    }
+
+    /// Starts the container and waits for its end.
+    pub fn run(&self) -> Outcome {
+        self.run_with(&[])
+    }
+
+    pub fn run_with(&self, sockets: &[BorrowedFd<'_>]) -> Outcome {
+        let running = self.start(sockets);
+        self.finish(running)
+    }
+
+    /// A launch whose manager goes away before the scope exists; gives the container's first process.
+    pub fn abandon(&self) -> OwnedFd {
+        let mut launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
+        let mut process = None;
+        loop {
+            match next(&launch).unwrap() {
+                (Report::Started { .. }, mut descriptors) => process = descriptors.pop(),
+                (Report::Prepared, _) => break,
+                (report, _) => panic!("{report:?}"),
+            }
+        }
+        launch.process.wait().unwrap();
+        process.unwrap()
+    }
+
+    /// Runs a command in a running container; its output and exit.
+    pub fn join(&self, running: &Running, command: &Command) -> (String, Result<Exit, StepError>) {
+        let join = join(&self.unit(), &self.container, &self.image, &self.facts, command).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let streams = [null.as_fd(), writer.as_fd(), writer.as_fd()];
+        let joined = converse(self.launcher.join(&join, running.process.as_fd(), streams).unwrap());
+        drop(writer);
+        let mut output = String::new();
+        reader.read_to_string(&mut output).unwrap();
+        let exit = pidfd::wait(&joined.process);
+        (output, joined.failed.map_or(Ok(exit.unwrap()), Err))
+    }
+
+    /// Output and end of a container.
+    pub fn finish(&self, running: Running) -> Outcome {
+        let exit = pidfd::wait(&running.process).unwrap();
+        let mut text = String::new();
+        self.journal.set_nonblocking(true).unwrap();
+        if let Ok((mut stream, _)) = self.journal.accept() {
+            stream.set_nonblocking(false).unwrap();
+            stream.read_to_string(&mut text).unwrap();
+        }
+        let mut lines = text.lines().map(str::to_owned);
+        let header = lines.by_ref().take(7).collect();
+        let output = lines.map(|line| line + "\n").collect();
+        Outcome { failed: running.failed, header, output, exit }
+    }
+}
+
+impl Outcome {
+    /// What the payload printed; it must have been executed and succeeded.
+    #[track_caller]
+    pub fn printed(&self) -> &str {
+        assert_eq!((&self.failed, self.exit), (&None, Exit::Code(0)), "{}", self.output);
+        &self.output
+    }
+
+    #[track_caller]
+    pub fn failure(&self) -> (&str, &str, i32) {
+        let failed = self.failed.as_ref().unwrap_or_else(|| panic!("executed: {}", self.output));
+        (&failed.step, &failed.subject, failed.errno)
+    }
+}
+
+/// Speaks the manager's part until the payload is executed.
+fn converse(mut launch: Launch) -> Running {
+    let (mut process, mut notifier, mut failed) = (None, None, None);
+    while let Some((report, mut descriptors)) = next(&launch) {
+        match report {
+            Report::Started { pid } => {
+                assert!(Path::new(&format!("/proc/{pid}")).exists());
+                process = descriptors.pop();
+            }
+            Report::Prepared => launch.send(&Order::Go).unwrap(),
+            Report::Notifier => notifier = descriptors.pop(),
+            Report::Failed(error) => failed = failed.or(Some(error)),
+        }
+    }
+    launch.process.wait().unwrap();
+    Running { process: process.unwrap_or_else(|| panic!("{failed:?}")), notifier, failed }
+}
+
+fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {
+    loop {
+        let mut ready = [PollFd::new(&launch.control, PollFlags::IN)];
+        let deadline = rustix::time::Timespec::try_from(Duration::from_secs(20)).unwrap();
+        assert_ne!(poll(&mut ready, Some(&deadline)).unwrap(), 0, "the launcher says nothing");
+        match launch.receive() {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
+fn make_image(rootfs: &Path) {
+    for directory in ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var/www", "srv"] {
+        std::fs::create_dir_all(rootfs.join(directory)).unwrap();
+    }
+    let busybox = rootfs.join("bin/busybox");
+    std::fs::copy("/bin/busybox", &busybox).expect("install busybox-static");
+    let listed = std::process::Command::new("/bin/busybox").arg("--list").output().unwrap();
+    for applet in String::from_utf8(listed.stdout).unwrap().lines().filter(|name| *name != "busybox") {
+        symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
+    }
+    std::fs::write(
+        rootfs.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/sh\n",
+    )
+    .unwrap();
+    std::fs::write(rootfs.join("etc/group"), "root:x:0:\nweb:x:44:\nlog:x:4:web\n").unwrap();
+    own(rootfs);
+    std::fs::set_permissions(rootfs.join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o1777))
+        .unwrap();
+    chown(rootfs.join("var/www"), Some(STORE + 33), Some(STORE + 44)).unwrap();
+}
+
+pub fn own(path: &Path) {
+    lchown(path, Some(STORE), Some(STORE)).unwrap();
+    if path.symlink_metadata().unwrap().is_dir() {
+        for entry in path.read_dir().unwrap() {
+            own(&entry.unwrap().path());
+        }
+    }
+}
+
+/// The unit `web.container`.
+pub fn unit(container: &Container) -> Unit {
+    Unit {
+        name: UnitName::parse("web.container").unwrap(),
+        fragment: None,
+        drop_ins: vec![],
+        description: "web".into(),
+        documentation: vec![],
+        dependencies: Dependencies::default(),
+        body: Body::Container(Box::new(container.clone())),
+        install: Install::default(),
+    }
+}
+
+pub fn socket(pass: Pass) -> Socket {
+    Socket {
+        listen: Listen::Unix(PathBuf::from("/run/web.sock")),
+        pass,
+        target: None,
+        mode: 0o666,
+        user: None,
+        group: None,
+        backlog: 16,
+    }
+}
+
+pub fn container() -> Container {
+    Container {
+        image: ImageSource::Reference("localhost/web".into()),
+        entrypoint: None,
+        command: Some(vec!["true".into()]),
+        user: None,
+        working_directory: None,
+        stop_signal: None,
+        environment: BTreeMap::new(),
+        environment_file: vec![],
+        kind: ServiceType::Exec,
+        root: RootMode::Ephemeral,
+        restart: RestartPolicy::No,
+        restart_delay: Duration::from_millis(100),
+        start_limit: StartLimit { burst: 5, interval: Duration::from_secs(10) },
+        start_timeout: None,
+        stop_timeout: None,
+        sockets: BTreeMap::new(),
+        start: StartOn::Boot,
+        resources: Resources::default(),
+        security: Security {
+            user_namespace: UserNamespace::Auto,
+            capabilities: None,
+            no_new_privileges: true,
+        },
+        network: NetworkMode::Private,
+        hostname: "boat".into(),
+        mounts: BTreeMap::new(),
+    }
+}

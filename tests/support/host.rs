@@ -1,0 +1,194 @@
+//! One private systemd host (`tests/host`), for as long as its value lives.
+
+use super::events::Events;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// The script that boots hosts.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host");
+
+/// A running host. It ends with this value, and with the test process if that is killed.
+pub struct Host {
+    runner: Child,
+    directory: PathBuf,
+}
+
+impl Host {
+    /// Boots a host with Sampan installed and no daemon running.
+    pub fn boot() -> Self {
+        let mut runner = Command::new(SCRIPT)
+            .arg("run")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Whoever ends the test by its process group must not end the cleaning up.
+            .process_group(0)
+            .spawn()
+            .expect("tests/host runs");
+        let mut directory = String::new();
+        let output = runner.stdout.take().expect("its output is a pipe");
+        BufReader::new(output).read_line(&mut directory).expect("tests/host prints a directory");
+        assert!(!directory.is_empty(), "the private host did not boot: it needs root, cgroup v2 and systemd");
+        Self { runner, directory: PathBuf::from(directory.trim_end()) }
+    }
+
+    /// Boots a host and starts `sampand` on it.
+    pub fn start() -> Self {
+        let host = Self::boot();
+        host.succeed(&["systemctl", "start", "sampand"]);
+        host
+    }
+
+    /// A command, to be run inside.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(SCRIPT);
+        command.arg("exec").arg(&self.directory).args(words).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command inside to its end.
+    pub fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("tests/host runs")
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub fn succeed(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {}\n{text}{errors}{}", output.status, self.recent());
+        text
+    }
+
+    /// Runs a command that must fail with an exit status; its standard error.
+    pub fn fail(&self, status: i32, words: &[&str]) -> String {
+        let output = self.run(words);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{words:?}:\n{text}{errors}{}", self.recent());
+        errors
+    }
+
+    /// Where this machine sees a file of the host.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{inside}", self.init()))
+    }
+
+    /// Writes a file of the host, with the directories above it.
+    pub fn write(&self, inside: &str, text: &str) {
+        let path = self.path(inside);
+        fs::create_dir_all(path.parent().expect("an absolute path")).expect("directories are made");
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{inside}: {error}"));
+    }
+
+    /// Writes a unit file and has it loaded. `name` is the full name of the unit.
+    pub fn unit(&self, name: &str, text: &str) {
+        self.write(&format!("/etc/sampan/units/{name}.toml"), text);
+        self.succeed(&["sampanctl", "daemon-reload"]);
+    }
+
+    /// A directory that both see: its path here. Inside it is `/srv`.
+    pub fn shared(&self) -> PathBuf {
+        self.directory.join("srv")
+    }
+
+    /// Imports an archive or layout from the shared directory under a name.
+    pub fn import(&self, file: &str, reference: &str) {
+        self.succeed(&["sampanctl", "import", &format!("/srv/{file}"), "--name", reference]);
+    }
+
+    /// Connects from inside the host's network.
+    pub fn connect(&self, address: &str) -> std::io::Result<TcpStream> {
+        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.init()))?;
+        let address: SocketAddr = address.parse().expect("an address");
+        // The namespace is one of the thread, and a thread that ends cannot leave it changed.
+        let connecting = std::thread::spawn(move || {
+            use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+            move_into_link_name_space(
+                std::os::fd::AsFd::as_fd(&namespace),
+                Some(LinkNameSpaceType::Network),
+            )?;
+            TcpStream::connect_timeout(&address, Duration::from_secs(30))
+        });
+        connecting.join().expect("the connecting thread ends")
+    }
+
+    /// The answer to `GET /` over a new connection.
+    pub fn get(&self, address: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = self.connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
+        stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("the request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{address}: {error}"));
+        answer
+    }
+
+    /// Journal lines that `journalctl` picks by these arguments, from the first on.
+    pub fn journal(&self, arguments: &[&str]) -> Events {
+        let words = [&["journalctl", "--follow", "--no-tail", "--quiet", "--output=cat"], arguments].concat();
+        Events::of(self.command(&words))
+    }
+
+    /// Signals from `org.sampan1`, one JSON object a line, from now on.
+    pub fn signals(&self) -> Events {
+        let rule = "--match=type='signal',sender='org.sampan1'";
+        Events::of_monitor(self.command(&["busctl", "--json=short", rule, "monitor"]))
+    }
+
+    /// Waits until `ready` holds, and asks again at each signal of the daemon.
+    pub fn wait_until(&self, what: &str, mut ready: impl FnMut(&Self) -> bool) {
+        let mut signals = self.signals();
+        while !ready(self) {
+            assert!(signals.next().is_some() || ready(self), "no sign of this: {what}\n{}", self.recent());
+        }
+    }
+
+    /// Waits until `sampanctl show` gives a unit's property a value.
+    pub fn wait_property(&self, unit: &str, property: &str, value: &str) {
+        self.wait_until(&format!("{unit}: {property}={value}"), |host| {
+            host.property(unit, property) == value
+        });
+    }
+
+    /// One property of a unit as `sampanctl show` prints it.
+    pub fn property(&self, unit: &str, property: &str) -> String {
+        let option = format!("--property={property}");
+        self.succeed(&["sampanctl", "show", "--value", &option, unit]).trim_end().to_owned()
+    }
+
+    /// Shuts down and boots again.
+    pub fn reboot(&self) {
+        let status = Command::new(SCRIPT).arg("reboot").arg(&self.directory).status();
+        assert!(status.expect("tests/host runs").success(), "the host did not come up again");
+    }
+
+    /// The host's first process, as this machine numbers it.
+    pub fn init(&self) -> u32 {
+        let parent = fs::read_to_string(self.directory.join("pid")).expect("the host runs");
+        let parent = parent.trim();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        children.expect("the host runs").trim().parse().expect("one child")
+    }
+
+    fn recent(&self) -> String {
+        let output = self.run(&["journalctl", "--no-pager", "--lines=40", "--quiet"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.runner.stdin.take());
+        let _ = self.runner.wait();
+    }
+}
+
+/// A program of this build.
+pub fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_sampanctl")).with_file_name(name)
+}

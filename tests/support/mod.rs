@@ -1,0 +1,6 @@
+//! What system tests share: a private host, what happens on it, and images to import.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+pub mod events;
+pub mod host;
+pub mod image;

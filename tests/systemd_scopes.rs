@@ -1,0 +1,158 @@
+//! Scopes against a real systemd. Needs root on a host that is booted with systemd.
+
+use futures_util::StreamExt;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sampan::systemd::SystemdError;
+use sampan::systemd::manager::{DEFAULT_SLICE, ScopeRequest, Systemd};
+use sampan::systemd::signals::{Events, SystemdEvent};
+use sampan::unit::model::Resources;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+/// Longest wait for an event; a test that comes near it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+async fn connect() -> Systemd {
+    Systemd::connect().await.expect("these tests run inside a private systemd host")
+}
+
+/// A process to put into a scope, as the launcher's child would be.
+struct Payload(Child);
+
+impl Payload {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("1000").spawn().unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn end(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn request(name: &str, payload: &Payload) -> ScopeRequest {
+    ScopeRequest {
+        name: format!("sampan-{name}.scope"),
+        description: format!("Test of {name}"),
+        slice: DEFAULT_SLICE.to_owned(),
+        pid: payload.pid(),
+        pidfd: pidfd_open(Pid::from_child(&payload.0), PidfdFlags::empty()).unwrap(),
+        resources: Resources { tasks_max: Some(77), ..Resources::default() },
+        stop_timeout: Some(PATIENCE),
+        stop_signal: 15,
+    }
+}
+
+async fn wait_for(events: &mut Events, wanted: &SystemdEvent) {
+    let search = async { while events.next().await.expect("the bus lasts") != *wanted {} };
+    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("{wanted:?} does not come"));
+}
+
+fn show(unit: &str, property: &str) -> String {
+    let shown = Command::new("systemctl").args(["show", "--value", "-p", property, unit]).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_scope_is_started_found_and_stopped_through_us() {
+    run(async {
+        let systemd = connect().await;
+        let mut events = systemd.events();
+        let (mut payload, second) = (Payload::start(), Payload::start());
+        let request = request("steered", &payload);
+        let scope = request.name.clone();
+        systemd.start_scope(&request).await.unwrap();
+
+        let group = PathBuf::from("/sampan.slice/sampan-steered.scope");
+        assert_eq!(systemd.control_group(&scope).await.unwrap(), Some(group.clone()));
+        assert_eq!((show(&scope, "TasksMax"), show(&scope, "Delegate")), ("77".into(), "yes".into()));
+        systemd.attach_process(&scope, second.pid()).await.unwrap();
+        let found = systemd.scopes("sampan-steered").await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].active_state.as_str(), &found[0].control_group), ("active", &group));
+        assert_eq!(found[0].processes, [payload.pid(), second.pid()].into());
+
+        let again = systemd.start_scope(&request).await;
+        assert!(matches!(again, Err(SystemdError::Running { .. })), "{again:?}");
+
+        let mut stop = Command::new("systemctl").args(["stop", &scope]).spawn().unwrap();
+        wait_for(&mut events, &SystemdEvent::RequestStop { scope: scope.clone() }).await;
+        assert!(payload.0.try_wait().unwrap().is_none(), "systemd leaves the signal to us");
+        payload.end();
+        drop(second);
+        wait_for(&mut events, &SystemdEvent::ScopeRemoved { scope: scope.clone() }).await;
+        assert!(stop.wait().unwrap().success());
+        assert_eq!(systemd.control_group(&scope).await.unwrap(), None);
+        systemd.wait_removed(&scope).await.unwrap();
+        systemd.stop_scope(&scope).await.unwrap();
+    });
+}
+
+#[test]
+fn a_name_is_free_again_as_soon_as_its_processes_are_gone() {
+    run(async {
+        let systemd = connect().await;
+        for _ in 0..20 {
+            let mut payload = Payload::start();
+            systemd.start_scope(&request("again", &payload)).await.unwrap();
+            payload.end();
+        }
+        systemd.wait_removed("sampan-again.scope").await.unwrap();
+    });
+}
+
+#[test]
+fn scopes_started_at_once_each_get_their_own_answer() {
+    run(async {
+        let systemd = connect().await;
+        let payloads: Vec<Payload> = (0..20).map(|_| Payload::start()).collect();
+        let start = |(number, payload)| {
+            let (systemd, request) = (systemd.clone(), request(&format!("many-{number}"), payload));
+            tokio::spawn(async move { systemd.start_scope(&request).await })
+        };
+        let starts: Vec<_> = payloads.iter().enumerate().map(start).collect();
+        for result in starts {
+            result.await.unwrap().unwrap();
+        }
+        assert_eq!(systemd.scopes("sampan-many-").await.unwrap().len(), payloads.len());
+        drop(payloads);
+        for number in 0..20 {
+            systemd.wait_removed(&format!("sampan-many-{number}.scope")).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn killing_and_refusals_are_told_in_systemds_words() {
+    run(async {
+        let systemd = connect().await;
+        let mut payload = Payload::start();
+        let request = request("killed", &payload);
+        systemd.start_scope(&request).await.unwrap();
+        systemd.kill_scope(&request.name, 9).await.unwrap();
+        assert!(!payload.0.wait().unwrap().success());
+        systemd.wait_removed(&request.name).await.unwrap();
+        systemd.kill_scope(&request.name, 9).await.unwrap();
+
+        let gone = systemd.attach_process(&request.name, std::process::id()).await.unwrap_err();
+        assert!(gone.to_string().starts_with("sampan-killed.scope: systemd refused AttachProcessesToUnit: "));
+        let dead = systemd.start_scope(&request).await.unwrap_err();
+        assert!(dead.to_string().starts_with("sampan-killed.scope: "), "{dead}");
+    });
+}

@@ -1,0 +1,226 @@
+//! What the manager sees of a search path: precedence, drop-ins, templates, aliases, masks and links.
+
+use sampan::paths::Paths;
+use sampan::unit::load::{Catalog, Loaded, load_all, load_one};
+use sampan::unit::model::{Body, Container, ImageSource, Listen, Pass, RestartPolicy, Unit};
+use sampan::unit::name::UnitName;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+/// A host's root directory with files in it.
+pub struct Host {
+    directory: tempfile::TempDir,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Writes a file below the root.
+    pub fn write(self, path: &str, text: &str) -> Self {
+        let path = self.directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// Makes a link below the root.
+    pub fn link(self, path: &str, target: &str) -> Self {
+        let path = self.directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+        self
+    }
+
+    pub fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn paths(&self) -> Paths {
+        Paths::new(self.root())
+    }
+}
+
+pub fn name(text: &str) -> UnitName {
+    UnitName::parse(text).unwrap()
+}
+
+fn good<'c>(catalog: &'c Catalog, unit: &str) -> &'c Unit {
+    match catalog.find(&name(unit)) {
+        Some(Loaded::Good(unit)) => unit,
+        other => panic!("{unit} is {other:?}"),
+    }
+}
+
+fn container(unit: &Unit) -> &Container {
+    match &unit.body {
+        Body::Container(container) => container,
+        Body::Target => panic!("{} is a target", unit.name),
+    }
+}
+
+const WEB: &str = "[container]\nimage = \"localhost/web\"\n";
+
+#[test]
+fn the_first_directory_wins_and_drop_ins_of_all_are_merged_by_name() {
+    let host = Host::new()
+        .write("usr/lib/sampan/units/web.container.toml", "[container]\nimage = \"localhost/old\"\n")
+        .write(
+            "etc/sampan/units/web.container.toml",
+            "[container]\nimage = \"localhost/web\"\nenvironment = { A = \"1\" }\n",
+        )
+        .write(
+            "usr/lib/sampan/units/web.container.toml.d/10-b.toml",
+            "[container.environment]\nB = \"vendor\"\n",
+        )
+        .write(
+            "etc/sampan/units/web.container.toml.d/20-c.toml",
+            "[container.environment]\nB = \"admin\"\nC = \"3\"\n",
+        )
+        .write(
+            "usr/lib/sampan/units/web.container.toml.d/20-c.toml",
+            "[container.environment]\nC = \"hidden\"\n",
+        )
+        .write("run/sampan/units/web.container.toml.d/15-command.toml", "[container]\ncommand = [\"run\"]\n");
+    let catalog = load_all(&host.paths());
+    let unit = good(&catalog, "web.container");
+    let container = container(unit);
+    assert_eq!(container.image, ImageSource::Reference("localhost/web".to_owned()));
+    let environment: Vec<(&str, &str)> =
+        container.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(environment, [("A", "1"), ("B", "admin"), ("C", "3")]);
+    let drop_ins: Vec<&str> =
+        unit.drop_ins.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(drop_ins, ["10-b.toml", "15-command.toml", "20-c.toml"]);
+    assert!(catalog.diagnostics.is_empty(), "{:?}", catalog.diagnostics);
+}
+
+#[test]
+fn an_unsaid_key_has_the_default_of_the_manual() {
+    let host = Host::new().write(
+        "etc/sampan/units/web.container.toml",
+        "[container]\nimage = \"localhost/web\"\n[socket.a]\nlisten = \"8080\"\n[socket.b]\nlisten = \"@b\"\npass = \"fd\"\n",
+    );
+    let catalog = load_all(&host.paths());
+    let unit = good(&catalog, "web.container");
+    let container = container(unit);
+    assert_eq!(unit.description, "web.container");
+    assert_eq!((container.restart, container.restart_delay), (RestartPolicy::No, Duration::from_millis(100)));
+    assert_eq!((container.start_limit.burst, container.start_limit.interval), (5, Duration::from_secs(10)));
+    assert_eq!(
+        (container.start_timeout, container.stop_timeout),
+        (Some(Duration::from_secs(90)), Some(Duration::from_secs(90)))
+    );
+    assert_eq!((container.hostname.as_str(), container.security.no_new_privileges), ("web", true));
+    let socket = &container.sockets["a"];
+    assert_eq!((socket.pass, socket.backlog, socket.mode), (Pass::Swap, 4096, 0o666));
+    assert_eq!(socket.listen, Listen::Tcp("[::]:8080".parse().unwrap()));
+    assert_eq!(container.sockets["b"].listen, Listen::Abstract("b".to_owned()));
+}
+
+#[test]
+fn instances_are_made_of_templates_with_the_drop_ins_of_both() {
+    let host = Host::new()
+        .write(
+            "etc/sampan/units/w@.container.toml",
+            "[unit]\ndescription = \"%p for %i\"\n[container]\nimage = \"localhost/w\"\n",
+        )
+        .write("etc/sampan/units/w@.container.toml.d/10.toml", "[container]\ncommand = [\"all\"]\n")
+        .write("etc/sampan/units/w@blue.container.toml.d/10.toml", "[container]\ncommand = [\"%i\"]\n")
+        .write("etc/sampan/units/w@.container.toml.d/20.toml", "[container]\nuser = \"33\"\n")
+        .link("etc/sampan/units/default.target.wants/w@blue.container.toml", "../w@.container.toml");
+    let catalog = load_all(&host.paths());
+    let unit = good(&catalog, "w@blue.container");
+    assert_eq!(unit.description, "w for blue");
+    assert_eq!(container(unit).command.as_deref(), Some(&["blue".to_owned()][..]));
+    assert_eq!(container(unit).user.as_deref(), Some("33"));
+    assert!(catalog.find(&name("w@.container")).is_none());
+    let red = load_one(&host.paths(), &name("w@red.container"));
+    assert!(
+        matches!(red.loaded, Some(Loaded::Good(unit)) if container(&unit).command.as_deref() == Some(&["all".to_owned()][..]))
+    );
+    assert_eq!(load_one(&host.paths(), &name("x@red.container")).loaded, None);
+}
+
+#[test]
+fn links_beside_a_target_are_dependencies_and_the_target_comes_after_them() {
+    let host = Host::new()
+        .write("etc/sampan/units/web.container.toml", WEB)
+        .write("etc/sampan/units/db.container.toml", WEB)
+        .write(
+            "etc/sampan/units/late.container.toml",
+            "[unit]\nafter = [\"default.target\"]\n[container]\nimage = \"localhost/late\"\n",
+        )
+        .link(
+            "etc/sampan/units/default.target.wants/web.container.toml",
+            "/etc/sampan/units/web.container.toml",
+        )
+        .link("usr/lib/sampan/units/default.target.wants/late.container.toml", "../late.container.toml")
+        .link("usr/lib/sampan/units/default.target.wants/db.container.toml", "../db.container.toml")
+        .link("etc/sampan/units/default.target.wants/db.container.toml", "/dev/null")
+        .link("etc/sampan/units/web.container.requires/db.container.toml", "../db.container.toml");
+    let catalog = load_all(&host.paths());
+    let target = good(&catalog, "default.target");
+    assert_eq!(target.fragment, None);
+    assert!(target.dependencies.wants.iter().eq([&name("late.container"), &name("web.container")]));
+    assert!(target.dependencies.after.iter().eq([&name("web.container")]));
+    assert!(good(&catalog, "web.container").dependencies.requires.contains(&name("db.container")));
+}
+
+#[test]
+fn masks_aliases_and_links_are_told_apart() {
+    let host = Host::new()
+        .write("usr/lib/sampan/units/web.container.toml", WEB)
+        .write("usr/lib/sampan/units/gone.container.toml", WEB)
+        .write("etc/sampan/units/gone.container.toml", "")
+        .link("etc/sampan/units/null.container.toml", "/dev/null")
+        .link("etc/sampan/units/blog.container.toml", "/usr/lib/sampan/units/web.container.toml")
+        .link("etc/sampan/units/loop.container.toml", "loop2.container.toml")
+        .link("etc/sampan/units/loop2.container.toml", "loop.container.toml")
+        .link("etc/sampan/units/lost.container.toml", "/srv/lost.toml")
+        .link("etc/sampan/units/stale.container.toml", "removed.container.toml")
+        .write("srv/units/my.toml", WEB)
+        .link("etc/sampan/units/my.container.toml", "/srv/units/my.toml")
+        .write(
+            "etc/sampan/units/user.container.toml",
+            "[unit]\nrequires = [\"blog.container\"]\n[container]\nimage = \"a\"\n",
+        );
+    let catalog = load_all(&host.paths());
+    for masked in ["gone.container", "null.container"] {
+        assert_eq!(catalog.find(&name(masked)), Some(&Loaded::Masked), "{masked}");
+    }
+    assert_eq!(good(&catalog, "blog.container").name, name("web.container"));
+    assert!(good(&catalog, "user.container").dependencies.requires.contains(&name("web.container")));
+    assert_eq!(
+        good(&catalog, "my.container").fragment.as_deref(),
+        Some(&*host.root().join("srv/units/my.toml"))
+    );
+    for bad in ["loop.container", "lost.container", "stale.container"] {
+        assert!(matches!(catalog.find(&name(bad)), Some(Loaded::Bad(_))), "{bad}");
+    }
+}
+
+#[test]
+fn a_bad_file_stops_no_other() {
+    let host = Host::new()
+        .write("etc/sampan/units/a.container.toml", "[container]\nimage = \n")
+        .write("etc/sampan/units/b.container.toml", "[container]\nimagee = \"x\"\n")
+        .write("etc/sampan/units/c.container.toml", WEB);
+    let catalog = load_all(&host.paths());
+    assert!(matches!(catalog.find(&name("a.container")), Some(Loaded::Bad(faults)) if faults.len() == 1));
+    assert!(matches!(catalog.find(&name("b.container")), Some(Loaded::Bad(faults)) if faults.len() == 1));
+    good(&catalog, "c.container");
+    assert_eq!(catalog.diagnostics.len(), 2);
+}
+
+#[test]
+fn a_warning_does_not_keep_a_unit_from_being_loaded() {
+    let host = Host::new()
+        .write("etc/sampan/units/a.container.toml", "[container]\nimage = \"a\"\nwatchdog = \"5s\"\n");
+    let catalog = load_all(&host.paths());
+    good(&catalog, "a.container");
+    assert_eq!(catalog.diagnostics[0].message, "\"watchdog\" is not in effect yet");
+}

@@ -1,0 +1,73 @@
+//! The manual page, the schema and the list of what is not in effect yet say the same.
+
+use sampan::cli::units::verify::{VerifyArgs, check};
+use sampan::paths::Paths;
+use sampan::unit::effect::is_later;
+use sampan::unit::schema::{Key, keys};
+use std::collections::BTreeMap;
+use std::fs;
+
+const PAGE: &str = "man/sampan.unit.5";
+
+/// The entries of the page's tables: `socket.*.listen` and the text below it, in one line.
+fn entries(page: &str) -> BTreeMap<String, String> {
+    let mut entries: BTreeMap<String, String> = BTreeMap::new();
+    let (mut table, mut entry) = (None, None);
+    for line in page.lines().skip_while(|line| *line != ".Sh TABLES") {
+        if let Some(title) = line.strip_prefix(".Ss ") {
+            table = Some(way_of(title));
+        } else if let (Some(key), Some(table)) = (line.strip_prefix(".It Ic "), &table) {
+            entry = Some(format!("{table}.{key}"));
+        } else if line.starts_with(".El") || line.starts_with(".Sh") {
+            entry = None;
+        }
+        if let Some(entry) = &entry {
+            let text = entries.entry(entry.clone()).or_default();
+            if !line.starts_with(".It") {
+                text.push_str(line);
+                text.push(' ');
+            }
+        }
+    }
+    entries
+}
+
+/// `[socket.NAME]` is `socket.*`.
+fn way_of(title: &str) -> String {
+    let title = title.trim_matches(['[', ']']);
+    match title.split_once('.') {
+        Some((table, _)) => format!("{table}.*"),
+        None => title.to_owned(),
+    }
+}
+
+#[test]
+fn every_key_has_an_entry_and_every_entry_a_key() {
+    let entries = entries(&fs::read_to_string(PAGE).unwrap());
+    let keys: BTreeMap<String, Key> = keys().into_iter().map(|key| (key.way.join("."), key)).collect();
+    assert!(entries.keys().eq(keys.keys()), "{:?}", entries.keys().collect::<Vec<_>>());
+    for (name, key) in &keys {
+        assert!(entries[name].starts_with(&key.sentence), "{name}: {}", key.sentence);
+        let way: Vec<&str> = key.way.iter().map(String::as_str).collect();
+        assert_eq!(entries[name].contains("Not in effect yet"), is_later(&way), "{name}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_page_are_units_without_a_fault() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let examples = page.split(".Sh EXAMPLES").nth(1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut checked = 0;
+    for example in examples.split(".Pa ").skip(1) {
+        let file = example.split_whitespace().next().unwrap().rsplit('/').next().unwrap();
+        let text =
+            example.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
+        let path = directory.path().join(file);
+        fs::write(&path, text).unwrap();
+        let units = vec![path.to_str().unwrap().to_owned()];
+        assert_eq!(check(&VerifyArgs { units }, &Paths::new(directory.path())), [], "{file}");
+        checked += 1;
+    }
+    assert_eq!(checked, 4);
+}
