@@ -44,7 +44,7 @@ def first_byte_latency(address, prepare, clean):
     """Milliseconds from connect to the first byte."""
     prepare()
     begin = time.monotonic_ns()
-    with socket.create_connection(address) as connection:
+    with socket.create_connection(address, timeout=30) as connection:
         if connection.recv(1) != b"!":
             sys.exit(f"{address}: no answer")
     end = time.monotonic_ns()
@@ -83,18 +83,16 @@ def starters(rootfs):
 
 def activators():
     """Name, address, preparation and clean-up of each contender; ours first."""
-    yield (
-        "sampan, pass = \"fd\"",
-        ("127.0.0.1", 9001),
-        lambda: run("sampanctl", "start", "serve"),
-        lambda: run("sampanctl", "stop", "serve"),
-    )
-    yield (
-        "systemd .socket + .service",
-        ("127.0.0.1", 9002),
-        lambda: run("systemctl", "start", "native.socket"),
-        lambda: run("systemctl", "stop", "native.socket", "native.service"),
-    )
+    ours = lambda: run("sampanctl", "start", "serve"), lambda: run("sampanctl", "stop", "serve")
+    yield "sampan, pass = \"fd\"", ("127.0.0.1", 9001), *ours
+    for port, unit, name in [(9002, "isolated", "systemd, namespaces as ours"), (9003, "plain", "systemd, no isolation")]:
+        units = [f"{unit}.socket", f"{unit}.service"]
+        yield (
+            name,
+            ("127.0.0.1", port),
+            lambda units=units: run("systemctl", "start", units[0]),
+            lambda units=units: run("systemctl", "stop", *units),
+        )
 
 
 def compare(title, contenders, measure):
