@@ -28,6 +28,15 @@ pub enum Value {
 /// Name and value of one property.
 pub type Property = (&'static str, Value);
 
+/// The properties that change with the life of a unit. Cheap: told at each change, also while it is launched.
+pub fn changing(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
+    let managed = manager.machine().unit(name)?;
+    let mut list = state(manager, managed);
+    list.extend(process(managed));
+    list.extend(stamps(&managed.stamps));
+    Some(list)
+}
+
 /// All properties of a unit, in a fixed order.
 pub fn properties(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
     let managed = manager.machine().unit(name)?;
@@ -143,7 +152,7 @@ fn microseconds(stamp: Option<Stamp>) -> Value {
 fn container(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Property> {
     let facts = manager.run_facts(name);
     let up = managed.main_pid().is_some();
-    let control_group = managed.main_pid().and_then(|pid| super::accounting::control_group(pid));
+    let control_group = managed.main_pid().and_then(super::accounting::control_group);
     let mut list = vec![
         ("Scope", text(if up { name.scope() } else { String::new() })),
         ("ControlGroup", text(control_group.unwrap_or_default())),
