@@ -1,5 +1,6 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
+use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note};
@@ -196,6 +197,7 @@ impl Manager {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
             self.sockets.drop_notifier(unit);
+            self.end_output(unit);
             self.listen_again(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
@@ -322,6 +324,10 @@ impl RunTask {
                     for notifier in descriptors {
                         self.note(Note::Notifier(self.unit(), self.live.number, notifier));
                     }
+                }
+                Some((Report::Output, descriptors)) => {
+                    let outlet = Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
+                    self.note(Note::Output(self.unit(), self.live.number, outlet));
                 }
                 Some((Report::Failed(error), _)) => return Err(step_failure(&error)),
                 Some((report, _)) => return Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
