@@ -47,6 +47,8 @@ pub(super) struct LiveRun {
     pub(super) stop_signal: Cell<i32>,
     /// systemd has sent the stop signal already.
     pub(super) signalled: Cell<bool>,
+    /// Where its programs write by name, once it is known.
+    pub(super) outlet: OnceCell<Rc<Outlet>>,
 }
 
 /// A process that cannot be confused with another.
@@ -77,6 +79,7 @@ impl LiveRun {
             stood_for: Cell::new(None),
             stop_signal: Cell::new(libc::SIGTERM),
             signalled: Cell::new(false),
+            outlet: OnceCell::new(),
         }
     }
 
@@ -100,7 +103,12 @@ impl LiveRun {
     /// Waits for the end of the process and tells how it ended.
     pub(super) async fn wait(&self) -> Exit {
         let Some(process) = self.process.get() else { return Exit::Unknown };
-        let status = match (until_ended(process.pidfd.as_fd()).await, process.parent) {
+        let ended = until_ended(process.pidfd.as_fd()).await;
+        // With it all others have ended; but once it is reaped, nothing can be sent in its name.
+        if let Some(outlet) = self.outlet.get() {
+            outlet.pass_what_fits();
+        }
+        let status = match (ended, process.parent) {
             (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),
             (Ok(()), Parent::Predecessor) => status_of_reaped(process.pidfd.as_fd()).await,
             (Err(_), _) => None,

@@ -1,21 +1,30 @@
-//! Moves what a container's programs write to `/dev/stdout` by name, a FIFO, to the journal: by splice(2), in its
-//! order, no further than the journal takes it. What waits, waits in the FIFO, which systemd's store keeps over
-//! the death of this process.
+//! Moves what a container's programs write to `/dev/stdout` by name, a FIFO, to the journal, in its order and no
+//! further than the journal takes it. What waits, waits in the FIFO, which systemd's store keeps over the death
+//! of this process.
+//!
+//! The journal asks the kernel who sent each piece, and files a line under the unit of that process. So each is
+//! sent with the credentials of the container's first process, unix(7) `SCM_CREDENTIALS`; splice(2) cannot.
 
 use super::Manager;
 use crate::sys::readiness;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::name::UnitName;
-use rustix::io::{Errno, ioctl_fionread};
-use rustix::pipe::{SpliceFlags, splice};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, UCred, sendmsg};
+use rustix::process::{Gid, Pid, Uid};
+use rustix::time::Timespec;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use tokio::task::JoinHandle;
 
-/// The largest FIFO that a container can ask for, `/proc/sys/fs/pipe-max-size`: one call can empty any.
-const WHOLE_FIFO: usize = 1 << 20;
+/// A socket that is writable takes this much in one piece: it is an eighth of what it holds by default.
+const PIECE: usize = 16 * 1024;
+/// The largest FIFO that a container can ask for, `/proc/sys/fs/pipe-max-size`, in pieces.
+const PIECES_MAX: usize = (1 << 20) / PIECE;
 
 /// A FIFO and where its content goes.
 #[derive(Debug)]
@@ -24,6 +33,8 @@ pub struct Outlet {
     fifo: OwnedFd,
     /// Nonblocking; `None` where systemd's store has dropped it because the journal has gone.
     journal: Option<OwnedFd>,
+    /// In whose name; `None`: ours.
+    process: Option<Pid>,
 }
 
 /// Outlets of the containers that run.
@@ -34,12 +45,18 @@ pub(super) struct Outputs {
 
 impl Manager {
     /// Moves what comes out of a container's FIFO from now on.
-    pub(super) fn forward_output(&mut self, unit: &UnitName, outlet: Outlet) {
+    pub(super) fn forward_output(&mut self, unit: &UnitName, mut outlet: Outlet) {
         self.store_descriptor(&StoredDescriptor::Output { unit: unit.clone() }, outlet.fifo.as_fd());
         if let Some(journal) = &outlet.journal {
             self.store_descriptor(&StoredDescriptor::Journal { unit: unit.clone() }, journal.as_fd());
         }
+        let live = self.runs.get(unit);
+        outlet.process = live.and_then(|live| live.process.get()).and_then(|process| pid(process.pid));
         let outlet = Rc::new(outlet);
+        if let Some(live) = live {
+            // A run has one outlet, so the cell is empty.
+            let _ = live.outlet.set(outlet.clone());
+        }
         let task = tokio::task::spawn_local(forward(outlet.clone(), unit.clone()));
         if let Some((_, former)) = self.outputs.flowing.insert(unit.clone(), (outlet, task)) {
             former.abort();
@@ -51,13 +68,16 @@ impl Manager {
         if let Some((outlet, task)) = self.outputs.flowing.remove(unit) {
             task.abort();
             // At once, because the store forgets it below; only what the journal is too slow for comes later.
-            if matches!(outlet.pass(), Ok(Passed::Some | Passed::WhatFits)) {
-                tokio::task::spawn_local(async move { outlet.empty().await });
-            }
+            outlet.pass_what_fits();
+            tokio::task::spawn_local(async move { outlet.empty().await });
         }
         self.unstore_descriptor(&StoredDescriptor::Output { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Journal { unit: unit.clone() });
     }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
 async fn forward(outlet: Rc<Outlet>, unit: UnitName) {
@@ -90,7 +110,7 @@ impl Outlet {
 
     /// What systemd's store kept of one.
     pub fn kept(fifo: OwnedFd, journal: Option<OwnedFd>) -> Self {
-        Self { fifo, journal }
+        Self { fifo, journal, process: None }
     }
 
     async fn flow(&self) -> io::Result<()> {
@@ -117,14 +137,30 @@ impl Outlet {
 
     fn pass(&self) -> Result<Passed, Errno> {
         let journal = self.journal.as_ref().ok_or(Errno::PIPE)?;
-        match splice(&self.fifo, None, journal, None, WHOLE_FIFO, SpliceFlags::NONBLOCK) {
-            Ok(0) => Ok(Passed::All),
-            Ok(_) | Err(Errno::INTR) => Ok(Passed::Some),
-            // Of either end.
-            Err(Errno::AGAIN) if ioctl_fionread(&self.fifo)? > 0 => Ok(Passed::WhatFits),
-            Err(Errno::AGAIN) => Ok(Passed::All),
+        // Nothing is taken out of the FIFO that would then have to be kept here.
+        if poll(&mut [PollFd::new(journal, PollFlags::OUT)], Some(&Timespec::default()))? == 0 {
+            return Ok(Passed::WhatFits);
+        }
+        let mut bytes = [0; PIECE];
+        match rustix::io::read(&self.fifo, &mut bytes) {
+            Ok(0) | Err(Errno::AGAIN) => Ok(Passed::All),
+            Ok(length) => self.send(journal, &bytes[..length]).map(|()| Passed::Some),
             Err(error) => Err(error),
         }
+    }
+
+    fn send(&self, journal: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+        match send_as(journal, bytes, self.process) {
+            // It has ended and its parent knows.
+            Err(Errno::SRCH) => send_as(journal, bytes, None),
+            result => result,
+        }
+    }
+
+    /// What the journal takes now of all that is there, which is little enough to do it at once.
+    pub(super) fn pass_what_fits(&self) {
+        let mut attempts = 0..PIECES_MAX;
+        while attempts.next().is_some() && self.pass() == Ok(Passed::Some) {}
     }
 
     async fn discard(&self) -> io::Result<()> {
@@ -140,6 +176,15 @@ impl Outlet {
     }
 }
 
+fn send_as(journal: &OwnedFd, bytes: &[u8], process: Option<Pid>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if let Some(pid) = process {
+        control.push(SendAncillaryMessage::ScmCredentials(UCred { pid, uid: Uid::ROOT, gid: Gid::ROOT }));
+    }
+    sendmsg(journal, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +195,7 @@ mod tests {
     fn with_outlet(test: impl AsyncFnOnce(Rc<Outlet>, io::PipeWriter, UnixStream)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (fifo, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&fifo, true).unwrap();
         let (stream, journal) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
         let outlet = Rc::new(Outlet::kept(fifo.into(), Some(stream.into())));
@@ -186,7 +232,7 @@ mod tests {
                 writer.write_all(&[b'x'; 1024]).unwrap();
                 written += 1024;
             }
-            assert!(ioctl_fionread(&outlet.fifo).unwrap() > 0);
+            assert!(rustix::io::ioctl_fionread(&outlet.fifo).unwrap() > 0);
             // Another process goes on with the same descriptors.
             let again = Outlet::kept(
                 outlet.fifo.try_clone().unwrap(),
@@ -209,7 +255,7 @@ mod tests {
         with_outlet(async |outlet, mut writer, journal| {
             drop(journal);
             let task = tokio::task::spawn_local(forward(outlet, container()));
-            tokio::task::spawn_blocking(move || writer.write_all(&[b'x'; WHOLE_FIFO]).unwrap()).await.unwrap();
+            tokio::task::spawn_blocking(move || writer.write_all(&[b'x'; 1 << 20]).unwrap()).await.unwrap();
             task.abort();
         });
     }
