@@ -33,6 +33,9 @@ use tokio::sync::mpsc::UnboundedSender;
 /// How long systemd may take to reap a process that has ended.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the journal may take for what a container wrote last.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A run that has begun and is not over.
 #[derive(Debug)]
 pub(super) struct LiveRun {
@@ -106,7 +109,7 @@ impl LiveRun {
         let ended = until_ended(process.pidfd.as_fd()).await;
         // With it all others have ended; but once it is reaped, nothing can be sent in its name.
         if let Some(outlet) = self.outlet.get() {
-            outlet.pass_what_fits();
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
         }
         let status = match (ended, process.parent) {
             (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),

@@ -123,7 +123,8 @@ impl Outlet {
         }
     }
 
-    async fn empty(&self) -> io::Result<()> {
+    /// Moves all that is there, as the journal takes it.
+    pub(super) async fn empty(&self) -> io::Result<()> {
         let journal = self.journal.as_ref().ok_or(Errno::PIPE)?;
         loop {
             match self.pass()? {
@@ -158,7 +159,7 @@ impl Outlet {
     }
 
     /// What the journal takes now of all that is there, which is little enough to do it at once.
-    pub(super) fn pass_what_fits(&self) {
+    fn pass_what_fits(&self) {
         let mut attempts = 0..PIECES_MAX;
         while attempts.next().is_some() && self.pass() == Ok(Passed::Some) {}
     }
