@@ -197,6 +197,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (fifo, writer) = io::pipe().unwrap();
         rustix::io::ioctl_fionbio(&fifo, true).unwrap();
+        // As the FIFO, which is open for both, this never ends.
+        let _open = writer.try_clone().unwrap();
         let (stream, journal) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
         let outlet = Rc::new(Outlet::kept(fifo.into(), Some(stream.into())));
