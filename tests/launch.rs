@@ -129,6 +129,25 @@ fn descriptors_are_exact() {
 }
 
 #[test]
+fn output_can_be_opened_by_its_name() {
+    let mut rig = Rig::new();
+    rig.script(
+        "echo out > /dev/stdout; ln -s /dev/stdout /tmp/log; echo log >> /tmp/log; stat -c '%F %a %u' /dev/stdout",
+    );
+    for namespace in [UserNamespace::Auto, UserNamespace::Host] {
+        rig.container.security.user_namespace = namespace;
+        let outcome = rig.run();
+        assert_eq!((outcome.printed(), outcome.written.as_str()), ("fifo 622 0\n", "out\nlog\n"));
+        assert_eq!(outcome.second, "web\nsampan-web.scope\n6\n1\n0\n0\n0\n");
+    }
+    rig.container.user = Some("web".into());
+    rig.script("echo error > /dev/stderr; echo here >&2; cat /dev/stdout; true");
+    let outcome = rig.run();
+    let printed = "here\ncat: can't open '/dev/stdout': Permission denied\n";
+    assert_eq!((outcome.printed(), outcome.written.as_str()), (printed, "error\n"));
+}
+
+#[test]
 fn sockets_are_passed_by_listen_fds() {
     let mut rig = Rig::new();
     rig.container.sockets.insert("http".into(), socket(Pass::Fd));

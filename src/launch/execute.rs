@@ -13,7 +13,7 @@ use super::user::{self, User};
 use crate::sys::execute::execute;
 use crate::sys::{seccomp, session};
 use rustix::fs::Mode;
-use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -42,9 +42,10 @@ pub struct Passed<'launch> {
 /// Becomes the payload. Returns only on failure.
 pub fn become_payload(plan: &Execute, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
     if let Output::Journal { identifier, unit } = &plan.output {
-        let socket = trees.take("journal")?;
-        let stream = journal::open(&socket, identifier, unit).during("connect to journal", identifier)?;
-        use_output(&stream).during("connect to journal", identifier)?;
+        let (socket, fifo) = (trees.take("journal")?, trees.take("output")?);
+        let stream = || journal::open(&socket, identifier, unit).during("connect to journal", identifier);
+        use_output(&stream()?).during("connect to journal", identifier)?;
+        hand_over(&fifo, &stream()?, passed.control).during("connect to journal", "/dev/stdout")?;
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
     trees.clear();
@@ -71,6 +72,13 @@ fn use_output(stream: &OwnedFd) -> io::Result<()> {
     rustix::stdio::dup2_stdout(stream)?;
     rustix::stdio::dup2_stderr(stream)?;
     Ok(())
+}
+
+/// The manager moves what is written to the FIFO. A stream of its own for that can be nonblocking while the
+/// payload's blocks.
+fn hand_over(fifo: &OwnedFd, stream: &OwnedFd, control: &OwnedFd) -> io::Result<()> {
+    ioctl_fionbio(stream, true)?;
+    channel::send(control, &Report::Output, &[fifo.as_fd(), stream.as_fd()])
 }
 
 /// Goes to the working directory, making it as other engines do, and checks that it is inside of the root.

@@ -9,7 +9,7 @@ use super::step::{Filesystem, Links, Step, TextFile};
 use super::target;
 use crate::sys::mount::{self, Change};
 use crate::sys::namespace::{Namespace, raise_loopback, unshare};
-use rustix::fs::{CWD, FileType, fstat, symlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount, open_tree,
@@ -82,6 +82,11 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
             attach(&trees.take(tree)?, target, *links).during_path("mount", target)
         }
         Step::Link { path, to } => link(path, to).during_path("link", path),
+        Step::Fifo { tree, path } => {
+            let opened = fifo(path).during_path("make", path)?;
+            trees.trees.insert(tree.clone(), opened);
+            Ok(())
+        }
         Step::Write(file) => write(file).during_path("write", &file.path),
         Step::Protect(path) => protect(path).during_path("protect", path),
         Step::Mask(path) => mask(path).during_path("mask", path),
@@ -127,6 +132,18 @@ fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
 fn link(path: &Path, to: &Path) -> Result<(), Errno> {
     let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
     symlinkat(to, parent, path.file_name().unwrap_or_default())
+}
+
+/// Open for both: who writes always finds a reader, and the reader never an end. Only root may read, so that
+/// nobody else takes away what was meant for the log.
+fn fifo(path: &Path) -> Result<OwnedFd, Errno> {
+    let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
+    let (name, mode) = (path.file_name().unwrap_or_default(), Mode::from_raw_mode(0o622));
+    mkfifoat(&parent, name, mode)?;
+    // Whatever the umask is.
+    chmodat(&parent, name, mode, AtFlags::empty())?;
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(&parent, name, flags, Mode::empty())
 }
 
 fn write(file: &TextFile) -> io::Result<()> {

@@ -9,9 +9,14 @@
 //!    | asks systemd for the scope       | writes the id maps, mounts      | own mounts
 //!    |<- Prepared ------------------------------------------------------- |   (A has exited)
 //!    | Go ----------------------------------------------------------->    | cgroup namespace, journal, drops all
+//!    |<- Output + [FIFO, journal stream] -------------------------------- |
 //!    |<- Notifier + [seccomp listener] ---------------------------------- |   (only with `pass = "swap"`)
 //!    |<- end of file: the payload has been executed --------------------- |
 //! ```
+//!
+//! The payload's standard output and error are a stream to the journal. A socket cannot be opened by its name
+//! again, so `/dev/stdout` and `/dev/stderr` are a FIFO, and the manager moves what is written there to a second
+//! stream: both come with `Output`, before the payload can open the one.
 //!
 //! To join a running container (`exec`) it is the same, with the container's pidfd and three standard streams
 //! beside the plan; B then enters the container's namespaces, and `Go` says that it is in the scope.
@@ -43,6 +48,9 @@ pub enum Report {
     },
     /// All that needs no scope is done.
     Prepared,
+    /// Beside it: the FIFO `/dev/stdout`, open for both and nonblocking, so that it always has a reader and never
+    /// an end; then a nonblocking stream to the journal for what is written to it.
+    Output,
     /// Beside it: the descriptor of the seccomp listener for bind(2).
     Notifier,
     /// A step failed. The launcher has ended or is about to.

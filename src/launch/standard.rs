@@ -7,11 +7,10 @@ use std::path::Path;
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// Links that programs expect in `/dev`.
-const LINKS: [(&str, &str); 5] = [
+const LINKS: [(&str, &str); 4] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/stderr", "stdout"),
     ("/dev/ptmx", "pts/ptmx"),
 ];
 
@@ -113,6 +112,8 @@ pub fn placed() -> Vec<Step> {
     let mut steps = vec![attach("proc", "/proc"), attach("sys", "/sys"), attach("dev", "/dev")];
     steps.extend([attach("pts", "/dev/pts"), attach("mqueue", "/dev/mqueue"), attach("shm", "/dev/shm")]);
     steps.extend(DEVICES.iter().map(|name| attach(name, &format!("/dev/{name}"))));
+    // No link to /proc/self/fd/1: that is a socket, and open(2) of a socket fails with ENXIO.
+    steps.push(Step::Fifo { tree: "output".to_owned(), path: "/dev/stdout".into() });
     steps.extend(LINKS.iter().map(|(path, to)| Step::Link { path: path.into(), to: to.into() }));
     steps
 }

@@ -182,6 +182,13 @@ pub enum Step {
         /// Its content.
         to: PathBuf,
     },
+    /// Make a FIFO that anybody may write to, and open it.
+    Fifo {
+        /// What it is called later.
+        tree: String,
+        /// Where.
+        path: PathBuf,
+    },
     /// Write a file that the image lacks.
     Write(TextFile),
     /// Make what is there read-only.
@@ -259,7 +266,8 @@ pub enum Binds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// To the journal, by the tree `journal`; input is empty.
+    /// To the journal, by the tree `journal`; input is empty. What is written to the FIFO `output` comes there
+    /// by way of the manager.
     Journal {
         /// `SYSLOG_IDENTIFIER=`.
         identifier: String,

@@ -1,7 +1,7 @@
 //! What a predecessor left: its records, the descriptors in systemd's store, the scopes. Records are
 //! believed only where the kernel agrees.
 
-use super::driver::{Adoption, Manager};
+use super::driver::{Adoption, Manager, Outlet};
 use super::machine::{JobMode, Phase, Request, Run, Verb};
 use super::record::{self, Record};
 use crate::paths::Paths;
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 struct Kept {
     pidfd: Option<OwnedFd>,
     notifier: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
     sockets: Vec<(String, OwnedFd)>,
 }
 
@@ -65,6 +67,10 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
             Ok(StoredDescriptor::Notifier { unit }) => {
                 kept.entry(unit).or_default().notifier = Some(descriptor);
             }
+            Ok(StoredDescriptor::Output { unit }) => kept.entry(unit).or_default().output = Some(descriptor),
+            Ok(StoredDescriptor::Journal { unit }) => {
+                kept.entry(unit).or_default().journal = Some(descriptor)
+            }
             Ok(StoredDescriptor::Listen { unit, socket }) => {
                 kept.entry(unit).or_default().sockets.push((socket, descriptor));
             }
@@ -84,16 +90,17 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
         return;
     }
     manager.adopt_sockets(&unit, kept.sockets);
+    let outlet = kept.output.map(|fifo| Outlet::kept(fifo, kept.journal));
     let run = record.run.clone().filter(|_| record.phase.has_run());
     match (record.phase, run) {
         (Phase::Active, _) => manager.adopt(&unit, Adoption::Phase(Phase::Active), &record),
         (Phase::Listening, _) => manager.adopt(&unit, Adoption::Phase(Phase::Listening), &record),
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {
-                let adoption = Adoption::Run { pidfd, notifier: kept.notifier };
+                let adoption = Adoption::Run { pidfd, notifier: kept.notifier, outlet };
                 manager.adopt(&unit, adoption, &record);
             }
-            None => manager.adopt(&unit, Adoption::Lost, &record),
+            None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),
         },
         // The predecessor died before there was a process: the start is made anew.
         _ => start_again(manager, unit),

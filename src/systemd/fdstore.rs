@@ -27,6 +27,16 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `output/UNIT`: the FIFO that a container has as `/dev/stdout`, with what nobody has read yet.
+    Output {
+        /// The unit.
+        unit: UnitName,
+    },
+    /// `journal/UNIT`: the stream to the journal for what comes out of that FIFO.
+    Journal {
+        /// The unit.
+        unit: UnitName,
+    },
 }
 
 /// The name of a descriptor is none of ours.
@@ -44,11 +54,12 @@ pub(super) enum OnHangUp {
 }
 
 impl StoredDescriptor {
-    /// The pidfd of a dead container still tells its exit status. A listener without processes tells nothing.
+    /// The pidfd of a dead container still tells its exit status, and its FIFO what it wrote last. A listener
+    /// without processes tells nothing, and a stream whose journal has gone takes nothing.
     pub(super) fn on_hang_up(&self) -> OnHangUp {
         match self {
-            Self::Listen { .. } | Self::Process { .. } => OnHangUp::Keep,
-            Self::Notifier { .. } => OnHangUp::Drop,
+            Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
+            Self::Notifier { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
 }
@@ -59,6 +70,8 @@ impl fmt::Display for StoredDescriptor {
             Self::Listen { unit, socket } => write!(formatter, "listen/{unit}/{socket}"),
             Self::Process { unit } => write!(formatter, "pidfd/{unit}"),
             Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
+            Self::Output { unit } => write!(formatter, "output/{unit}"),
+            Self::Journal { unit } => write!(formatter, "journal/{unit}"),
         }
     }
 }
@@ -76,6 +89,8 @@ impl FromStr for StoredDescriptor {
                 ("listen", Some(socket)) => Some(Self::Listen { unit, socket: socket.to_owned() }),
                 ("pidfd", None) => Some(Self::Process { unit }),
                 ("notifier", None) => Some(Self::Notifier { unit }),
+                ("output", None) => Some(Self::Output { unit }),
+                ("journal", None) => Some(Self::Journal { unit }),
                 _ => None,
             }
         };
@@ -103,6 +118,8 @@ mod tests {
             StoredDescriptor::Listen { unit: unit.clone(), socket: "http".to_owned() },
             StoredDescriptor::Process { unit: unit.clone() },
             StoredDescriptor::Notifier { unit: unit.clone() },
+            StoredDescriptor::Output { unit: unit.clone() },
+            StoredDescriptor::Journal { unit: unit.clone() },
         ] {
             assert_eq!(descriptor.to_string().parse(), Ok(descriptor));
         }

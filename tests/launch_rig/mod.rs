@@ -35,6 +35,10 @@ pub struct Outcome {
     pub failed: Option<StepError>,
     pub header: Vec<String>,
     pub output: String,
+    /// All of the second stream to the journal.
+    pub second: String,
+    /// What was left in the FIFO.
+    pub written: String,
     pub exit: Exit,
 }
 
@@ -42,6 +46,8 @@ pub struct Outcome {
 pub struct Running {
     pub process: OwnedFd,
     pub notifier: Option<OwnedFd>,
+    /// The FIFO `/dev/stdout`, and the stream for what comes out of it.
+    pub output: Vec<OwnedFd>,
     pub failed: Option<StepError>,
     pub started: Instant,
     pub prepared: Instant,
@@ -142,16 +148,23 @@ impl Rig {
     /// Output and end of a container.
     pub fn finish(&self, running: Running) -> Outcome {
         let exit = pidfd::wait(&running.process).unwrap();
+        let written = running.output.first().map(unread).unwrap_or_default();
+        drop(running.output);
         let mut text = String::new();
         self.journal.set_nonblocking(true).unwrap();
         if let Ok((mut stream, _)) = self.journal.accept() {
             stream.set_nonblocking(false).unwrap();
             stream.read_to_string(&mut text).unwrap();
         }
+        let mut second = String::new();
+        if let Ok((mut stream, _)) = self.journal.accept() {
+            stream.set_nonblocking(false).unwrap();
+            stream.read_to_string(&mut second).unwrap();
+        }
         let mut lines = text.lines().map(str::to_owned);
         let header = lines.by_ref().take(7).collect();
         let output = lines.map(|line| line + "\n").collect();
-        Outcome { failed: running.failed, header, output, exit }
+        Outcome { failed: running.failed, header, output, second, written, exit }
     }
 }
 
@@ -172,7 +185,7 @@ impl Outcome {
 
 /// Speaks the manager's part until the payload is executed.
 fn converse(mut launch: Launch) -> Running {
-    let (mut process, mut notifier, mut failed) = (None, None, None);
+    let (mut process, mut notifier, mut output, mut failed) = (None, None, Vec::new(), None);
     let (mut started, mut prepared) = (Instant::now(), Instant::now());
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
@@ -185,6 +198,7 @@ fn converse(mut launch: Launch) -> Running {
                 launch.send(&Order::Go).unwrap();
                 prepared = Instant::now();
             }
+            Report::Output => output = descriptors,
             Report::Notifier => notifier = descriptors.pop(),
             Report::Failed(error) => failed = failed.or(Some(error)),
         }
@@ -192,7 +206,7 @@ fn converse(mut launch: Launch) -> Running {
     let executed = Instant::now();
     launch.process.wait().unwrap();
     let process = process.unwrap_or_else(|| panic!("{failed:?}"));
-    Running { process, notifier, failed, started, prepared, executed }
+    Running { process, notifier, output, failed, started, prepared, executed }
 }
 
 fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {
@@ -205,6 +219,17 @@ fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {
             result => return result.unwrap(),
         }
     }
+}
+
+/// What is in a FIFO now.
+fn unread(fifo: &OwnedFd) -> String {
+    let mut bytes = vec![0; 65536];
+    let length = match rustix::io::read(fifo, &mut bytes) {
+        Err(rustix::io::Errno::AGAIN) => 0,
+        result => result.unwrap(),
+    };
+    bytes.truncate(length);
+    String::from_utf8(bytes).unwrap()
 }
 
 fn make_image(rootfs: &Path) {

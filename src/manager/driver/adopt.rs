@@ -2,6 +2,7 @@
 
 use super::Manager;
 use super::launch::{LiveRun, Parent, Process, bind_notify};
+use super::output::Outlet;
 use crate::manager::machine::{Event, Exit, JobId, Left, Phase, Request, RequestError};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
@@ -22,9 +23,14 @@ pub enum Adoption {
         pidfd: OwnedFd,
         /// Over which its bind(2) calls come.
         notifier: Option<OwnedFd>,
+        /// Where its programs write by name.
+        outlet: Option<Outlet>,
     },
-    /// A container that has ended and left no trace.
-    Lost,
+    /// A container that has ended and left no trace but what it wrote last.
+    Lost {
+        /// Where its programs wrote by name.
+        outlet: Option<Outlet>,
+    },
 }
 
 impl Manager {
@@ -33,8 +39,20 @@ impl Manager {
         self.facts.insert(unit.clone(), record.facts.clone());
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
-            Adoption::Run { pidfd, notifier } => self.adopt_run(unit, pidfd, notifier, record),
-            Adoption::Lost => {
+            Adoption::Run { pidfd, notifier, outlet } => {
+                self.adopt_run(unit, pidfd, record);
+                if let Some(notifier) = notifier {
+                    self.answer_binds(unit, notifier);
+                }
+                if let Some(outlet) = outlet {
+                    self.forward_output(unit, outlet);
+                }
+            }
+            Adoption::Lost { outlet } => {
+                if let Some(outlet) = outlet {
+                    self.forward_output(unit, outlet);
+                    self.end_output(unit);
+                }
                 self.adopt_phase(unit, record.phase, record);
                 let run = record.run.as_ref().map_or(0, |run| run.number);
                 self.event(Event::Ended { unit: unit.clone(), run, exit: Exit::Unknown });
@@ -51,7 +69,7 @@ impl Manager {
         }
     }
 
-    fn adopt_run(&mut self, unit: &UnitName, pidfd: OwnedFd, notifier: Option<OwnedFd>, record: &Record) {
+    fn adopt_run(&mut self, unit: &UnitName, pidfd: OwnedFd, record: &Record) {
         let Some(run) = &record.run else { return };
         let Some(specification) = self.machine.unit(unit).and_then(|managed| managed.unit()).cloned() else {
             return;
@@ -63,9 +81,6 @@ impl Manager {
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);
-        if let Some(notifier) = notifier {
-            self.answer_binds(unit, notifier);
-        }
         let waits =
             specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
@@ -97,6 +112,8 @@ impl Manager {
         }
         self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Output { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Journal { unit: unit.clone() });
     }
 
     pub(super) fn store_descriptor(&self, name: &StoredDescriptor, descriptor: BorrowedFd<'_>) {

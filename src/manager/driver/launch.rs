@@ -1,5 +1,6 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
+use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note};
@@ -32,6 +33,9 @@ use tokio::sync::mpsc::UnboundedSender;
 /// How long systemd may take to reap a process that has ended.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the journal may take for what a container wrote last.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A run that has begun and is not over.
 #[derive(Debug)]
 pub(super) struct LiveRun {
@@ -46,6 +50,8 @@ pub(super) struct LiveRun {
     pub(super) stop_signal: Cell<i32>,
     /// systemd has sent the stop signal already.
     pub(super) signalled: Cell<bool>,
+    /// Where its programs write by name, once it is known.
+    pub(super) outlet: OnceCell<Rc<Outlet>>,
 }
 
 /// A process that cannot be confused with another.
@@ -76,6 +82,7 @@ impl LiveRun {
             stood_for: Cell::new(None),
             stop_signal: Cell::new(libc::SIGTERM),
             signalled: Cell::new(false),
+            outlet: OnceCell::new(),
         }
     }
 
@@ -99,7 +106,12 @@ impl LiveRun {
     /// Waits for the end of the process and tells how it ended.
     pub(super) async fn wait(&self) -> Exit {
         let Some(process) = self.process.get() else { return Exit::Unknown };
-        let status = match (until_ended(process.pidfd.as_fd()).await, process.parent) {
+        let ended = until_ended(process.pidfd.as_fd()).await;
+        // With it all others have ended; but once it is reaped, nothing can be sent in its name.
+        if let Some(outlet) = self.outlet.get() {
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
+        }
+        let status = match (ended, process.parent) {
             (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),
             (Ok(()), Parent::Predecessor) => status_of_reaped(process.pidfd.as_fd()).await,
             (Err(_), _) => None,
@@ -197,6 +209,7 @@ impl Manager {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
             self.sockets.drop_notifier(unit);
+            self.end_output(unit);
             self.listen_again(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
@@ -334,6 +347,11 @@ impl RunTask {
                     for notifier in descriptors {
                         self.note(Note::Notifier(self.unit(), self.live.number, notifier));
                     }
+                }
+                Some((Report::Output, descriptors)) => {
+                    let outlet =
+                        Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
+                    self.note(Note::Output(self.unit(), self.live.number, outlet));
                 }
                 Some((Report::Failed(error), _)) => return Err(step_failure(&error)),
                 Some((report, _)) => return Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),

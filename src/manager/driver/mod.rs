@@ -7,6 +7,7 @@ mod exec;
 mod handle;
 mod launch;
 mod loading;
+mod output;
 mod prepare;
 mod sockets;
 mod stop;
@@ -14,6 +15,7 @@ mod timer;
 
 pub use adopt::Adoption;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
+pub use output::Outlet;
 pub use sockets::SocketLine;
 pub use stop::Whom;
 
@@ -29,6 +31,7 @@ use crate::unit::name::UnitName;
 use futures_util::StreamExt;
 use handle::Command;
 use launch::LiveRun;
+use output::Outputs;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -47,6 +50,8 @@ pub(super) enum Note {
     Facts(UnitName, u64, Box<RunFacts>),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
+    /// Where the programs of a container write by name.
+    Output(UnitName, u64, Outlet),
     /// All of a run is over.
     RunOver(UnitName, u64),
 }
@@ -61,6 +66,7 @@ pub struct Manager {
     service: Rc<ServiceManager>,
     launcher: Rc<Launcher>,
     sockets: Sockets,
+    outputs: Outputs,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -108,6 +114,7 @@ impl Manager {
             service: parts.service,
             launcher: Rc::new(parts.launcher),
             sockets: Sockets::default(),
+            outputs: Outputs::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -188,6 +195,11 @@ impl Manager {
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
                     self.answer_binds(&unit, notifier);
+                }
+            }
+            Note::Output(unit, run, outlet) => {
+                if self.is_current(&unit, run) {
+                    self.forward_output(&unit, outlet);
                 }
             }
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
