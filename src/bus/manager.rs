@@ -156,7 +156,8 @@ impl ManagerObject {
         stdio: Vec<zbus::OwnedFd>,
     ) -> fdo::Result<(i32, i32)> {
         let stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
-        let stdio = stdio.try_into().map_err(|_| fdo::Error::InvalidArgs("stdio: three descriptors".into()))?;
+        let stdio =
+            stdio.try_into().map_err(|_| fdo::Error::InvalidArgs("stdio: three descriptors".into()))?;
         let request = ExecRequest {
             unit: parse_name(name)?,
             command,

@@ -85,6 +85,7 @@ impl Publisher {
         let changed = dictionary.iter().map(|(name, value)| (name.as_str(), zbus::Variant::clone(value)));
         let emitter = SignalEmitter::new(&self.connection, path)?;
         let interface = InterfaceName::from_static_str_unchecked(INTERFACE);
-        zbus::fdo::Properties::properties_changed(&emitter, interface, changed.collect(), Cow::Borrowed(&[])).await
+        zbus::fdo::Properties::properties_changed(&emitter, interface, changed.collect(), Cow::Borrowed(&[]))
+            .await
     }
 }

@@ -1,5 +1,37 @@
-//! The command line: one file per verb. Only here and in the mains is anything printed.
+//! The command line: arguments as declared in [`args`], one file for each verb, and the text they print.
+//!
+//! Verbs over unit files and images work without the manager; the others talk to it through [`client`].
 #![forbid(unsafe_code)]
 
+pub mod args;
+mod argv;
+mod candidates;
+pub mod client;
+mod completions;
+mod daemon;
+mod display;
+pub mod error;
+mod exec;
 pub mod images;
+mod is_active;
+mod jobs;
+mod kill;
+mod lifecycle;
+mod list_dependencies;
+mod list_jobs;
+mod list_sockets;
+mod list_units;
+mod logs;
+mod output;
+mod pattern;
+mod pty;
+mod run;
+mod select;
+mod show;
+mod status;
+pub mod text;
+mod unit_files;
+pub mod unit_properties;
 pub mod units;
+
+pub use run::main;

@@ -2,7 +2,7 @@
 //! believed only where the kernel agrees.
 
 use super::driver::{Adoption, Manager};
-use super::machine::{Phase, Request, Run, Verb, JobMode};
+use super::machine::{JobMode, Phase, Request, Run, Verb};
 use super::record::{self, Record};
 use crate::paths::Paths;
 use crate::sys::pidfd;
@@ -77,7 +77,10 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
 fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     let unit = record.unit.clone();
     if manager.machine().unit(&unit).is_none_or(|managed| managed.unit().is_none()) {
-        tracing::warn!("{unit}: runs, but its unit file is gone or bad: stop its scope {} by hand", unit.scope());
+        tracing::warn!(
+            "{unit}: runs, but its unit file is gone or bad: stop its scope {} by hand",
+            unit.scope()
+        );
         return;
     }
     manager.adopt_sockets(&unit, kept.sockets);

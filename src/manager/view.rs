@@ -94,7 +94,8 @@ fn dependencies(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Pr
     let names = |set: &BTreeSet<UnitName>| Value::List(set.iter().map(ToString::to_string).collect());
     let reverse = |pick: fn(&Dependencies) -> &BTreeSet<UnitName>| {
         let units = manager.machine().units().iter();
-        let of = units.filter(|(_, other)| other.unit().is_some_and(|unit| pick(&unit.dependencies).contains(name)));
+        let of = units
+            .filter(|(_, other)| other.unit().is_some_and(|unit| pick(&unit.dependencies).contains(name)));
         Value::List(of.map(|(other, _)| other.to_string()).collect())
     };
     vec![
@@ -216,11 +217,11 @@ fn restart(policy: RestartPolicy) -> &'static str {
 }
 
 fn usage(usage: Option<Usage>) -> Vec<Property> {
-    let of = |pick: fn(&Usage) -> Option<u64>| Value::Large(usage.as_ref().and_then(pick).unwrap_or(u64::MAX));
+    let of =
+        |pick: fn(&Usage) -> Option<u64>| Value::Large(usage.as_ref().and_then(pick).unwrap_or(u64::MAX));
     vec![
         ("MemoryCurrent", of(|usage| usage.memory)),
         ("TasksCurrent", of(|usage| usage.tasks)),
         ("CPUUsageNSec", of(|usage| usage.cpu_nanoseconds)),
     ]
 }
-

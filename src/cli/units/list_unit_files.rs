@@ -1,23 +1,34 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
+use crate::cli::display::{DisplayArgs, OutputFormat};
+use crate::cli::output::{print, print_json};
+use crate::cli::pattern::matches_any;
+use crate::cli::text::{Column, Heading, Style, Table, Tone};
 use crate::paths::Paths;
 use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
 use clap::Args;
-use std::io::{self, Write};
+use serde::Serialize;
 
 /// Lists unit files and whether they are enabled.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ListUnitFilesArgs {
-    /// Only names that match; "*" and "?" stand for any characters and any one.
+    /// Only names that match; "*" and "?" stand for any characters and any one
     #[arg(value_name = "PATTERN")]
     pub patterns: Vec<String>,
-    /// Only files in one of these states, with commas between.
+    /// Only files in one of these states, with commas between
     #[arg(long, value_delimiter = ',')]
     pub state: Vec<String>,
-    /// Prints no header and no count.
-    #[arg(long)]
-    pub no_legend: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub display: DisplayArgs,
+}
+
+/// One file as JSON, with the names that systemctl gives.
+#[derive(Serialize)]
+struct Row {
+    unit_file: String,
+    state: &'static str,
 }
 
 /// Runs `list-unit-files`.
@@ -25,64 +36,42 @@ pub struct ListUnitFilesArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
-    io::stdout().write_all(table(args, paths).as_bytes())?;
+    let rows = rows(args, paths);
+    match args.display.output {
+        OutputFormat::Json => print_json(&rows)?,
+        OutputFormat::Text => print(&table(&rows, args, Style::of_output()), args.display.paging())?,
+    }
     Ok(0)
 }
 
-fn table(args: &ListUnitFilesArgs, paths: &Paths) -> String {
-    let named =
-        |name: &str| args.patterns.is_empty() || args.patterns.iter().any(|pattern| matches(pattern, name));
+fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
     let in_state =
         |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
-    let rows: Vec<(String, FileState)> = Search::new(paths)
+    Search::new(paths)
         .names(&mut Vec::new())
         .iter()
-        .filter(|name| named(name.as_str()))
+        .filter(|name| matches_any(&args.patterns, name.as_str()))
         .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
         .filter(|(_, state)| in_state(*state))
-        .collect();
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max("UNIT FILE".len());
-    let lines = rows.iter().map(|(name, state)| format!("{name:<width$} {state}\n"));
-    if args.no_legend {
-        return lines.collect();
-    }
-    format!(
-        "{:<width$} STATE\n{}\n{} unit files listed.\n",
-        "UNIT FILE",
-        lines.collect::<String>(),
-        rows.len()
-    )
+        .map(|(name, state)| Row { unit_file: name, state: state.word() })
+        .collect()
 }
 
-/// A match of the whole name; a pattern without a type means a container.
-fn matches(pattern: &str, name: &str) -> bool {
-    glob(pattern.as_bytes(), name.as_bytes())
-        || name.strip_suffix(".container").is_some_and(|stem| stem == pattern)
-}
-
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut from) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while from < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, from));
-                at += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[from] => {
-                at += 1;
-                from += 1;
-            }
-            _ => match &mut star {
-                Some((star_at, star_from)) => {
-                    *star_from += 1;
-                    (at, from) = (*star_at + 1, *star_from);
-                }
-                None => return false,
-            },
-        }
+fn table(rows: &[Row], args: &ListUnitFilesArgs, style: Style) -> String {
+    let mut table = Table::new(&[Column::new("UNIT FILE"), Column::new("STATE")]);
+    for row in rows {
+        let tone = match row.state {
+            "enabled" | "enabled-runtime" => Tone::Good,
+            "masked" | "masked-runtime" | "bad" => Tone::Bad,
+            _ => Tone::Normal,
+        };
+        table.row([(row.unit_file.clone(), Tone::Normal), (row.state.to_owned(), tone)]);
     }
-    pattern[at..].iter().all(|byte| *byte == b'*')
+    let mut text = table.render(style, args.display.heading(), args.display.width());
+    if args.display.heading() == Heading::Shown {
+        text.push_str(&format!("\n{} unit files listed.\n", rows.len()));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -97,8 +86,9 @@ mod tests {
         std::fs::write(units.join("web.container.toml"), "[container]\nimage = \"a\"\n").unwrap();
         std::fs::write(units.join("worker@.container.toml"), "[container]\nimagee = \"a\"\n").unwrap();
         std::os::unix::fs::symlink("/dev/null", units.join("old.container.toml")).unwrap();
-        let list = |args: &ListUnitFilesArgs| table(args, &Paths::new(root.path()));
-        let args = ListUnitFilesArgs { patterns: Vec::new(), state: Vec::new(), no_legend: false };
+        let list =
+            |args: &ListUnitFilesArgs| table(&rows(args, &Paths::new(root.path())), args, Style::Plain);
+        let args = ListUnitFilesArgs::default();
         assert_eq!(
             list(&args),
             "UNIT FILE         STATE\n\
@@ -107,18 +97,8 @@ mod tests {
              worker@.container bad\n\n\
              3 unit files listed.\n"
         );
-        let few =
-            ListUnitFilesArgs { patterns: vec!["web".into()], state: vec!["static".into()], no_legend: true };
+        let display = DisplayArgs { no_legend: true, ..DisplayArgs::default() };
+        let few = ListUnitFilesArgs { patterns: vec!["web".into()], state: vec!["static".into()], display };
         assert_eq!(list(&few), "web.container static\n");
-    }
-
-    #[test]
-    fn patterns_match_whole_names() {
-        assert!(
-            matches("web", "web.container")
-                && matches("w*.container", "web.container")
-                && matches("*", "a.target")
-        );
-        assert!(!matches("we", "web.container") && !matches("w?.container", "web.container"));
     }
 }

@@ -1,7 +1,7 @@
 //! Takes over what a predecessor left; [`crate::manager::reconcile`] decides what that is.
 
 use super::Manager;
-use super::launch::{bind_notify, LiveRun, Parent, Process};
+use super::launch::{LiveRun, Parent, Process, bind_notify};
 use crate::manager::machine::{Event, Exit, JobId, Phase, Request, RequestError};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
@@ -66,7 +66,8 @@ impl Manager {
         if let Some(notifier) = notifier {
             self.answer_binds(unit, notifier);
         }
-        let waits = specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
+        let waits =
+            specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
         let task = self.run_task(specification, live);
         let ephemeral = record.facts.ephemeral.clone();
@@ -79,7 +80,8 @@ impl Manager {
         for (name, descriptor) in kept {
             let container = self.machine.unit(unit).and_then(|managed| managed.container());
             let wanted = container.and_then(|container| container.sockets.get(&name)).cloned();
-            let adopted = wanted.and_then(|socket| Some((Held::adopt(&name, &socket, descriptor).ok()?, socket)));
+            let adopted =
+                wanted.and_then(|socket| Some((Held::adopt(&name, &socket, descriptor).ok()?, socket)));
             match adopted {
                 Some((held, socket)) => self.hold(unit, held, socket),
                 None => self.forget_descriptors(unit, std::iter::once(name.as_str())),

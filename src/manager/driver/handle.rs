@@ -133,11 +133,10 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record = managed
-            .and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
+        let record =
+            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
         if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
         }
     }
-
 }

@@ -10,15 +10,15 @@ use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::sys::{pidfd, readiness};
-use rustix::process::Signal;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::systemd::notify::ServiceManager;
 use crate::systemd::manager::{DEFAULT_SLICE, ScopeRequest, Systemd};
+use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use rustix::process::Signal;
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -176,7 +176,8 @@ impl Manager {
             .filter(|open| open.socket.pass == Pass::Fd)
             .map(|open| (open.held.name(), open))
             .collect();
-        let sockets = passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
+        let sockets =
+            passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
@@ -256,7 +257,12 @@ impl RunTask {
         bind_notify(&self.paths, &self.unit.name).map(Some)
     }
 
-    async fn launch(&self, container: &Container, mut prepared: Prepared, means: &Means) -> Result<(), Failure> {
+    async fn launch(
+        &self,
+        container: &Container,
+        mut prepared: Prepared,
+        means: &Means,
+    ) -> Result<(), Failure> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
         let sockets: Vec<BorrowedFd<'_>> = means.sockets.iter().map(AsFd::as_fd).collect();
         let launch = means.launcher.spawn(&prepared.plan, &sockets);
@@ -301,7 +307,13 @@ impl RunTask {
         Ok(())
     }
 
-    fn scope_request(&self, container: &Container, facts: &RunFacts, pid: u32, pidfd: OwnedFd) -> ScopeRequest {
+    fn scope_request(
+        &self,
+        container: &Container,
+        facts: &RunFacts,
+        pid: u32,
+        pidfd: OwnedFd,
+    ) -> ScopeRequest {
         ScopeRequest {
             name: self.unit.name.scope(),
             description: self.unit.description.clone(),
@@ -347,7 +359,9 @@ impl RunTask {
             for notification in server.listener.receive().unwrap_or_default() {
                 match notification {
                     Notification::Ready => self.tell(Event::Ready { unit: unit.clone(), run }),
-                    Notification::Status(text) => self.tell(Event::StatusText { unit: unit.clone(), run, text }),
+                    Notification::Status(text) => {
+                        self.tell(Event::StatusText { unit: unit.clone(), run, text })
+                    }
                     other => tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: {other:?}"),
                 }
             }
@@ -405,7 +419,8 @@ impl Control {
 
     async fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>, Failure> {
         loop {
-            let mut ready = self.readiness.readable().await.map_err(|error| io_failure("sampan-launch", &error))?;
+            let mut ready =
+                self.readiness.readable().await.map_err(|error| io_failure("sampan-launch", &error))?;
             match ready.try_io(|_| self.launch.receive()) {
                 Ok(result) => return result.map_err(|error| io_failure("sampan-launch", &error)),
                 Err(_would_block) => {}

@@ -98,7 +98,9 @@ impl Manager {
         let managed = self.machine.unit(unit);
         let wanted = managed.and_then(|managed| managed.container());
         let wanted = wanted.map(|container| container.sockets.clone()).unwrap_or_default();
-        self.close_where(unit, |open| wanted.get(open.held.name()).map(|socket| &socket.listen) != Some(&open.socket.listen));
+        self.close_where(unit, |open| {
+            wanted.get(open.held.name()).map(|socket| &socket.listen) != Some(&open.socket.listen)
+        });
         let mut result = Ok(());
         for (name, socket) in wanted {
             if self.sockets.is_open(unit, &name, &socket) {
@@ -137,7 +139,10 @@ impl Manager {
             if let Some(watch) = open.watch {
                 watch.abort();
             }
-            self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket: open.held.name().to_owned() });
+            self.unstore_descriptor(&StoredDescriptor::Listen {
+                unit: unit.clone(),
+                socket: open.held.name().to_owned(),
+            });
             open.held.close();
         }
         self.sockets.open.insert(unit.clone(), keep);
@@ -274,7 +279,8 @@ impl Manager {
     /// All sockets of all units in memory, open or not.
     pub fn socket_lines(&self) -> Vec<SocketLine> {
         let units = self.machine.units().iter();
-        let containers = units.filter_map(|(unit, managed)| Some((unit, managed.phase, managed.container()?)));
+        let containers =
+            units.filter_map(|(unit, managed)| Some((unit, managed.phase, managed.container()?)));
         let lines = containers.flat_map(|(unit, phase, container)| {
             container.sockets.iter().map(move |(name, socket)| self.socket_line(unit, phase, name, socket))
         });
@@ -294,7 +300,9 @@ impl Manager {
             unit: unit.clone(),
             pass: view::pass(socket.pass),
             state,
-            connections: open.and_then(|open| connections::count(open.held.listen()).ok()).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+            connections: open
+                .and_then(|open| connections::count(open.held.listen()).ok())
+                .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
             activations: open.map_or(0, |open| open.activations),
             latency: self.sockets.activation(unit).latency,
         }

@@ -54,8 +54,9 @@ impl Manager {
         if whom == Whom::All {
             self.signal_others(process.pid, signal);
         }
-        send(&process.pidfd, signal)
-            .map_err(|error| format!("Cannot send signal {signal} to process {} of {unit}: {error}", process.pid))
+        send(&process.pidfd, signal).map_err(|error| {
+            format!("Cannot send signal {signal} to process {} of {unit}: {error}", process.pid)
+        })
     }
 
     fn run_of(&self, unit: &UnitName, run: u64) -> Option<Rc<LiveRun>> {
@@ -66,7 +67,8 @@ impl Manager {
     fn signal_others(&self, first: u32, signal: i32) -> bool {
         let Some(directory) = accounting::directory(&self.paths, first) else { return false };
         let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        let others = processes.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != first);
+        let others =
+            processes.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != first);
         let mut any = false;
         for pid in others {
             any |= pidfd::open(pid).and_then(|pidfd| send(&pidfd, signal)).is_ok();

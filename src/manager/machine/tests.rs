@@ -139,7 +139,10 @@ fn an_ordering_cycle_is_named_and_changes_nothing() {
     ];
     let mut machine = machine(&units);
     let error = ask(&mut machine, Verb::Start, 0).0.unwrap_err().to_string();
-    assert!(error.starts_with("Ordering cycle: u0.container after u1.container after u0.container"), "{error}");
+    assert!(
+        error.starts_with("Ordering cycle: u0.container after u1.container after u0.container"),
+        "{error}"
+    );
     assert!(machine.jobs().is_empty());
 }
 

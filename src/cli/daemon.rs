@@ -1,0 +1,36 @@
+//! `daemon-reload` and `reset-failed`: what is done to the manager's memory.
+
+use super::args::ResetFailedArgs;
+use super::client::talk;
+use super::error::CliError;
+use super::select;
+
+/// Runs `daemon-reload`.
+///
+/// # Errors
+/// When the manager cannot be reached or refuses.
+pub fn reload() -> anyhow::Result<u8> {
+    talk(async |client| {
+        client.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error))?;
+        Ok(0)
+    })
+}
+
+/// Runs `reset-failed`, of all units when none is named.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn reset_failed(args: &ResetFailedArgs) -> anyhow::Result<u8> {
+    talk(async |client| {
+        if args.units.is_empty() {
+            let done = client.manager.reset_failed().await;
+            done.map_err(|error| CliError::of_call("reset failed units", error))?;
+        }
+        for unit in select::units(client, &args.units).await? {
+            let done = client.manager.reset_failed_unit(&unit).await;
+            let action = format!("reset failed state of unit {unit}");
+            done.map_err(|error| CliError::of_call(&action, error))?;
+        }
+        Ok(0)
+    })
+}

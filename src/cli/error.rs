@@ -1,0 +1,161 @@
+//! What goes wrong between the command line and the manager, and the exit status that says so.
+
+use zbus::fdo;
+
+/// Failure, whatever the reason.
+pub const FAILURE: u8 = 1;
+/// `is-active` and `status` of a unit that does not run (LSB).
+pub const NOT_RUNNING: u8 = 3;
+/// `is-active` and `status` of a unit that does not exist (LSB).
+pub const UNKNOWN_UNIT: u8 = 4;
+
+/// Exit statuses of verbs that change something, as systemctl's (LSB).
+const NOT_SUPPORTED: u8 = 3;
+const NO_PERMISSION: u8 = 4;
+const NOT_INSTALLED: u8 = 5;
+const NOT_CONFIGURED: u8 = 6;
+
+/// A failure of a verb.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// There is no bus, or nobody has our name on it.
+    #[error("Failed to connect to sampand: {reason}. Is it running? \"systemctl start sampand\".")]
+    Unreachable {
+        /// What the bus says.
+        reason: String,
+    },
+    /// The manager answered with an error.
+    #[error("Failed to {action}: {reason}")]
+    Refused {
+        /// What was asked for: `start web.container`.
+        action: String,
+        /// The manager's message.
+        reason: String,
+        /// The exit status.
+        status: u8,
+    },
+    /// The manager left the bus during a call.
+    #[error("Failed to {action}: sampand left the bus. See \"systemctl status sampand\".")]
+    Left {
+        /// What was asked for.
+        action: String,
+    },
+    /// A program that a verb needs cannot be executed.
+    #[error("Failed to execute {program}: {error}")]
+    Program {
+        /// The program.
+        program: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// A signal asked us to end while a command ran in a container.
+    #[error("Interrupted: the command may still run in the container.")]
+    Interrupted,
+    /// The terminal cannot be used.
+    #[error("Failed to set up the terminal: {0}")]
+    Terminal(#[from] rustix::io::Errno),
+}
+
+impl CliError {
+    /// The error of a call that was to do `action`.
+    pub fn of_call(action: &str, error: zbus::Error) -> Self {
+        if let Some(reason) = unreachable_reason(&error) {
+            return Self::Unreachable { reason };
+        }
+        let (reason, status) = message(error);
+        Self::Refused { action: action.to_owned(), reason, status }
+    }
+
+    /// The error of a connection that could not be made.
+    pub fn of_connection(error: zbus::Error) -> Self {
+        Self::Unreachable { reason: trimmed(message(error).0) }
+    }
+
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Refused { status, .. } => *status,
+            _ => FAILURE,
+        }
+    }
+}
+
+/// The sentence that follows ends in a full stop already.
+fn trimmed(text: String) -> String {
+    text.trim_end_matches(['.', '\n']).to_owned()
+}
+
+fn unreachable_reason(error: &zbus::Error) -> Option<String> {
+    use fdo::Error::{NameHasNoOwner, NoServer, ServiceUnknown, SpawnFailed, SpawnServiceNotFound};
+    match error {
+        zbus::Error::FDO(error) => match error.as_ref() {
+            ServiceUnknown(reason)
+            | NameHasNoOwner(reason)
+            | NoServer(reason)
+            | SpawnFailed(reason)
+            | SpawnServiceNotFound(reason) => Some(trimmed(reason.clone())),
+            _ => None,
+        },
+        zbus::Error::InputOutput(error) => Some(trimmed(error.to_string())),
+        _ => None,
+    }
+}
+
+/// The text of an error without its D-Bus name, and the exit status that its name means.
+fn message(error: zbus::Error) -> (String, u8) {
+    match error {
+        zbus::Error::FDO(error) => of_fdo(*error),
+        zbus::Error::MethodError(name, text, _) => {
+            let status = status_of_name(name.as_str());
+            (text.unwrap_or_else(|| name.to_string()), status)
+        }
+        error => (error.to_string(), FAILURE),
+    }
+}
+
+fn of_fdo(error: fdo::Error) -> (String, u8) {
+    match error {
+        fdo::Error::AccessDenied(text) | fdo::Error::AuthFailed(text) => (text, NO_PERMISSION),
+        fdo::Error::UnknownObject(text) | fdo::Error::FileNotFound(text) => (text, NOT_INSTALLED),
+        fdo::Error::NotSupported(text) => (text, NOT_SUPPORTED),
+        fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) | fdo::Error::LimitsExceeded(text) => {
+            (text, FAILURE)
+        }
+        error => (error.to_string(), FAILURE),
+    }
+}
+
+fn status_of_name(name: &str) -> u8 {
+    match name.rsplit('.').next().unwrap_or_default() {
+        "NoSuchUnit" => NOT_INSTALLED,
+        "UnitMasked" | "BadUnitSetting" | "LoadFailed" => NOT_CONFIGURED,
+        "InteractiveAuthorizationRequired" => NO_PERMISSION,
+        _ => FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_manager_is_told_with_the_next_step() {
+        let error = fdo::Error::ServiceUnknown("The name is not activatable.".to_owned());
+        let error = CliError::of_call("list units", zbus::Error::FDO(Box::new(error)));
+        assert_eq!(error.status(), 1);
+        assert_eq!(
+            error.to_string(),
+            "Failed to connect to sampand: The name is not activatable. Is it running? \
+             \"systemctl start sampand\"."
+        );
+    }
+
+    #[test]
+    fn errors_keep_the_statuses_of_systemctl() {
+        let of = |error| CliError::of_call("start web.container", zbus::Error::FDO(Box::new(error)));
+        let unknown = of(fdo::Error::UnknownObject("Unit web.container not found.".to_owned()));
+        assert_eq!(unknown.to_string(), "Failed to start web.container: Unit web.container not found.");
+        assert_eq!(unknown.status(), 5);
+        assert_eq!(of(fdo::Error::AccessDenied("Access denied".to_owned())).status(), 4);
+    }
+}

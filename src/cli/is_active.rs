@@ -1,0 +1,68 @@
+//! `is-active` and `is-failed`: a word for each unit and an exit status for scripts.
+
+use super::args::TestArgs;
+use super::client::talk;
+use super::error::{FAILURE, NOT_RUNNING, UNKNOWN_UNIT};
+use super::output::{Paging, print};
+use super::select;
+use super::unit_properties::{ActiveState, UnitProperties};
+
+/// What is asked of the units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `is-active`.
+    Active,
+    /// `is-failed`.
+    Failed,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn run(question: Question, args: &TestArgs) -> anyhow::Result<u8> {
+    talk(async |client| {
+        let (mut lines, mut units) = (String::new(), Vec::new());
+        for name in select::units(client, &args.units).await? {
+            let unit = client.unit(&name).await?.filter(UnitProperties::exists);
+            let state = unit.as_ref().map_or(ActiveState::Inactive, |unit| unit.active_state);
+            lines.push_str(&format!("{}\n", state.word()));
+            units.push(unit.map(|unit| unit.active_state));
+        }
+        if !args.quiet {
+            print(&lines, Paging::Never)?;
+        }
+        Ok(status(question, &units))
+    })
+}
+
+/// Success when it holds of any unit; `None` is a unit that does not exist.
+fn status(question: Question, units: &[Option<ActiveState>]) -> u8 {
+    let wanted = match question {
+        Question::Active => ActiveState::Active,
+        Question::Failed => ActiveState::Failed,
+    };
+    if units.contains(&Some(wanted)) {
+        return 0;
+    }
+    match question {
+        Question::Failed => FAILURE,
+        Question::Active if !units.is_empty() && units.iter().all(Option::is_none) => UNKNOWN_UNIT,
+        Question::Active => NOT_RUNNING,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_unit_is_enough() {
+        use ActiveState::{Active, Failed, Inactive};
+        assert_eq!(status(Question::Active, &[Some(Inactive), Some(Active)]), 0);
+        assert_eq!(status(Question::Active, &[Some(Failed), None]), 3);
+        assert_eq!(status(Question::Active, &[None]), 4);
+        assert_eq!(status(Question::Failed, &[Some(Failed), Some(Active)]), 0);
+        assert_eq!(status(Question::Failed, &[None]), 1);
+    }
+}

@@ -1,0 +1,175 @@
+//! Waiting for jobs, and saying why one failed in systemctl's words.
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::complain;
+use super::text::escaped;
+use super::unit_properties::UnitProperties;
+use crate::bus::proxy::JobRemovedStream;
+use futures_util::StreamExt;
+use std::collections::HashMap;
+use zbus::OwnedObjectPath;
+use zbus::proxy::OwnerChangedStream;
+
+/// Listens for the ends of jobs. Made before the jobs are, so that no end is missed.
+pub struct JobWatch {
+    removed: JobRemovedStream,
+    owner: OwnerChangedStream<'static>,
+    waiting: HashMap<OwnedObjectPath, String>,
+}
+
+/// A job that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Its unit.
+    pub unit: String,
+    /// `done`, `failed`, `canceled`, `timeout`, `dependency`, `skipped`.
+    pub result: String,
+}
+
+impl Finished {
+    /// Whether the job did what it was asked for.
+    pub fn is_success(&self) -> bool {
+        matches!(self.result.as_str(), "done" | "skipped")
+    }
+}
+
+impl JobWatch {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached.
+    pub async fn new(client: &Client) -> Result<Self, CliError> {
+        let failed = |error| CliError::of_call("watch jobs", error);
+        let removed = client.manager.receive_job_removed().await.map_err(failed)?;
+        let owner = client.manager.inner().receive_owner_changed().await.map_err(failed)?;
+        Ok(Self { removed, owner, waiting: HashMap::new() })
+    }
+
+    /// Adds a job of a unit to those waited for.
+    pub fn add(&mut self, job: OwnedObjectPath, unit: &str) {
+        self.waiting.insert(job, unit.to_owned());
+    }
+
+    /// Waits for all jobs.
+    ///
+    /// # Errors
+    /// When the manager leaves the bus before they are over.
+    pub async fn wait(mut self) -> Result<Vec<Finished>, CliError> {
+        let mut finished = Vec::new();
+        while !self.waiting.is_empty() {
+            tokio::select! {
+                signal = self.removed.next() => {
+                    let Some(signal) = signal else { return Err(left()) };
+                    let Ok(signal) = signal.args() else { continue };
+                    if let Some(unit) = self.waiting.remove(signal.job()) {
+                        finished.push(Finished { unit, result: signal.result().clone() });
+                    }
+                }
+                owner = self.owner.next() => {
+                    if !matches!(owner, Some(Some(_))) {
+                        return Err(left());
+                    }
+                }
+            }
+        }
+        Ok(finished)
+    }
+}
+
+fn left() -> CliError {
+    CliError::Left { action: "wait for jobs".to_owned() }
+}
+
+/// Prints why a job failed.
+pub async fn explain(client: &Client, job: &Finished) {
+    let unit = client.unit(&job.unit).await.ok().flatten().unwrap_or_default();
+    complain(&explanation(job, &unit));
+}
+
+/// The words of systemctl, with the step that failed where the launcher told it.
+fn explanation(job: &Finished, unit: &UnitProperties) -> String {
+    let name = &job.unit;
+    match job.result.as_str() {
+        "canceled" => format!("Job for {name} canceled."),
+        "timeout" => format!("Job for {name} timed out."),
+        "dependency" => {
+            format!("A dependency job for {name} failed. See \"sampanctl status {name}\" for details.")
+        }
+        _ => failure(name, unit),
+    }
+}
+
+fn failure(name: &str, unit: &UnitProperties) -> String {
+    let short = name.strip_suffix(".container").unwrap_or(name);
+    let headline = match (unit.launch_error.as_str(), reason(&unit.result)) {
+        ("", None) => format!("Job for {name} failed."),
+        ("", Some(reason)) => format!("Job for {name} failed because {reason}."),
+        (error, _) => format!("Job for {name} failed: {}.", escaped(error.trim_end_matches('.'))),
+    };
+    let again = match unit.result.as_str() {
+        "start-limit-hit" => format!(
+            "\nTo force a start use \"sampanctl reset-failed {short}\"\nfollowed by \"sampanctl start {short}\" again."
+        ),
+        _ => String::new(),
+    };
+    format!("{headline}\nSee \"sampanctl status {short}\" and \"sampanctl logs {short}\" for details.{again}")
+}
+
+fn reason(result: &str) -> Option<&'static str> {
+    Some(match result {
+        "resources" => "of unavailable resources or another system error",
+        "protocol" => "the container did not take the steps required by its unit configuration",
+        "timeout" => "a timeout was exceeded",
+        "exit-code" => "the main process exited with error code",
+        "signal" => "a fatal signal was delivered to the main process",
+        "core-dump" => "a fatal signal was delivered causing the main process to dump core",
+        "watchdog" => "the container failed to send watchdog ping",
+        "start-limit-hit" => "start of the container was attempted too often",
+        "oom-kill" => "of an out-of-memory (OOM) situation",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(unit: &UnitProperties) -> String {
+        let job = Finished { unit: "web.container".to_owned(), result: "failed".to_owned() };
+        explanation(&job, unit)
+    }
+
+    #[test]
+    fn a_failed_job_says_why_and_where_to_look() {
+        let unit = UnitProperties { result: "exit-code".to_owned(), ..UnitProperties::default() };
+        insta::assert_snapshot!(failed(&unit), @r#"
+        Job for web.container failed because the main process exited with error code.
+        See "sampanctl status web" and "sampanctl logs web" for details.
+        "#);
+    }
+
+    #[test]
+    fn the_step_that_failed_is_named() {
+        let unit = UnitProperties {
+            result: "resources".to_owned(),
+            launch_error: "execute: /bin/nope: No such file or directory".to_owned(),
+            ..UnitProperties::default()
+        };
+        insta::assert_snapshot!(failed(&unit), @r#"
+        Job for web.container failed: execute: /bin/nope: No such file or directory.
+        See "sampanctl status web" and "sampanctl logs web" for details.
+        "#);
+    }
+
+    #[test]
+    fn a_start_limit_says_how_to_go_on() {
+        let unit = UnitProperties { result: "start-limit-hit".to_owned(), ..UnitProperties::default() };
+        insta::assert_snapshot!(failed(&unit), @r#"
+        Job for web.container failed because start of the container was attempted too often.
+        See "sampanctl status web" and "sampanctl logs web" for details.
+        To force a start use "sampanctl reset-failed web"
+        followed by "sampanctl start web" again.
+        "#);
+    }
+}

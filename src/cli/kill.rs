@@ -1,0 +1,33 @@
+//! `sampanctl kill`: sends a signal to the processes of units.
+
+use super::args::{KillArgs, Whom};
+use super::client::talk;
+use super::error::CliError;
+use super::output::complain;
+use super::select;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn run(args: &KillArgs) -> anyhow::Result<u8> {
+    let whom = match args.kill_whom {
+        Whom::Main => "main",
+        Whom::All => "all",
+    };
+    talk(async |client| {
+        let mut status = 0;
+        for unit in select::units(client, &args.units).await? {
+            let sent = client.manager.kill_unit(&unit, whom, args.signal).await;
+            match sent.map_err(|error| CliError::of_call(&format!("kill unit {unit}"), error)) {
+                Ok(()) => {}
+                Err(error @ CliError::Unreachable { .. }) => return Err(error.into()),
+                Err(error) => {
+                    complain(&error.to_string());
+                    status = error.status();
+                }
+            }
+        }
+        Ok(status)
+    })
+}

@@ -1,0 +1,198 @@
+//! `sampanctl list-dependencies`: what a unit needs, or what needs it, as a tree.
+
+use super::args::DependencyArgs;
+use super::client::{Client, talk};
+use super::display::OutputFormat;
+use super::error::{CliError, FAILURE};
+use super::output::{complain, print, print_json};
+use super::select;
+use super::text::{Style, Tone};
+use super::unit_properties::{ActiveState, Value, Values};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One unit and those below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Node {
+    unit: String,
+    active: String,
+    dependencies: Vec<Node>,
+}
+
+/// Which properties lead to the units below.
+#[derive(Debug, Clone, Copy)]
+struct Direction(&'static [&'static str]);
+
+impl Direction {
+    fn of(args: &DependencyArgs) -> Self {
+        match args {
+            args if args.reverse => Self(&["RequiredBy", "WantedBy"]),
+            args if args.after => Self(&["After"]),
+            args if args.before => Self(&["Before"]),
+            _ => Self(&["Requires", "BindsTo", "Wants"]),
+        }
+    }
+
+    fn below(self, unit: &Values) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for property in self.0 {
+            if let Some(Value::List(list)) = unit.get(*property) {
+                names.extend(list.iter().cloned());
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn run(args: &DependencyArgs) -> anyhow::Result<u8> {
+    let mut status = 0;
+    let trees = talk(async |client| {
+        let mut trees = Vec::new();
+        for name in select::units(client, &args.units).await? {
+            let units = reachable(client, &name, args).await?;
+            if units.get(&name).is_none_or(Option::is_none) {
+                complain(&format!("Unit {name} could not be found."));
+                status = FAILURE;
+                continue;
+            }
+            trees.push(node(&name, &units, args, &mut Vec::new()));
+        }
+        Ok(trees)
+    })?;
+    match args.display.output {
+        OutputFormat::Json => print_json(&trees)?,
+        OutputFormat::Text => {
+            let text: String = trees.iter().map(|tree| render(tree, Style::of_output())).collect();
+            print(&text, args.display.paging())?;
+        }
+    }
+    Ok(status)
+}
+
+type Units = BTreeMap<String, Option<Values>>;
+
+/// All units of the tree, each asked for once. `None`: it does not exist, or is systemd's.
+async fn reachable(client: &Client, root: &str, args: &DependencyArgs) -> Result<Units, CliError> {
+    let mut units = Units::new();
+    let mut queue = vec![root.to_owned()];
+    while let Some(name) = queue.pop() {
+        if units.contains_key(&name) {
+            continue;
+        }
+        let ours = crate::unit::name::UnitName::parse(&name).is_ok();
+        let values = if ours { client.values(&name).await? } else { None };
+        if let Some(values) = &values {
+            queue.extend(Direction::of(args).below(values));
+        }
+        units.insert(name, values);
+    }
+    Ok(units)
+}
+
+/// The tree below a unit. As systemctl, only targets are opened unless all are wanted, and none twice on one
+/// path.
+fn node(name: &str, units: &Units, args: &DependencyArgs, path: &mut Vec<String>) -> Node {
+    let values = units.get(name).and_then(Option::as_ref);
+    let active = match values.and_then(|values| values.get("ActiveState")) {
+        Some(Value::Text(word)) => word.clone(),
+        _ => String::new(),
+    };
+    let opened = path.is_empty() || args.all || name.ends_with(".target");
+    let mut dependencies = Vec::new();
+    if opened && !path.iter().any(|seen| seen == name) {
+        path.push(name.to_owned());
+        for below in values.map(|values| Direction::of(args).below(values)).unwrap_or_default() {
+            if !path.contains(&below) {
+                dependencies.push(node(&below, units, args, path));
+            }
+        }
+        path.pop();
+    }
+    Node { unit: name.to_owned(), active, dependencies }
+}
+
+fn render(root: &Node, style: Style) -> String {
+    let mut text = format!("{}\n", root.unit);
+    branches(root, "", style, &mut text);
+    text
+}
+
+fn branches(node: &Node, indentation: &str, style: Style, text: &mut String) {
+    for (index, child) in node.dependencies.iter().enumerate() {
+        let last = index + 1 == node.dependencies.len();
+        let (branch, rail) = if last { ("└─", "  ") } else { ("├─", "│ ") };
+        let dot = dot(&child.active, style);
+        text.push_str(&format!("{dot}{indentation}{branch}{}\n", child.unit));
+        branches(child, &format!("{indentation}{rail}"), style, text);
+    }
+}
+
+/// Dots tell the state by colour and shape; a pipe gets none.
+fn dot(active: &str, style: Style) -> String {
+    if style == Style::Plain {
+        return String::new();
+    }
+    let (dot, tone) = match ActiveState::of_word(active) {
+        ActiveState::Active => ("●", Tone::Good),
+        ActiveState::Activating | ActiveState::Deactivating => ("●", Tone::Moving),
+        ActiveState::Failed => ("×", Tone::Bad),
+        ActiveState::Inactive => ("○", Tone::Normal),
+    };
+    format!("{} ", style.paint(tone, dot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Cli, Verb};
+    use clap::Parser;
+
+    fn unit(requires: &[&str], wants: &[&str]) -> Option<Values> {
+        let list = |names: &[&str]| Value::List(names.iter().map(|name| (*name).to_owned()).collect());
+        Some(Values::from([
+            ("ActiveState".to_owned(), Value::Text("active".to_owned())),
+            ("Requires".to_owned(), list(requires)),
+            ("Wants".to_owned(), list(wants)),
+        ]))
+    }
+
+    fn shown(line: &str) -> String {
+        let Verb::ListDependencies(args) = Cli::parse_from(line.split(' ')).verb else { panic!("{line}") };
+        let units = Units::from([
+            ("default.target".to_owned(), unit(&[], &["blog.target", "web.container"])),
+            ("blog.target".to_owned(), unit(&["blog.container"], &["default.target"])),
+            ("blog.container".to_owned(), unit(&["db.container"], &[])),
+            ("db.container".to_owned(), unit(&[], &[])),
+            ("web.container".to_owned(), unit(&["db.container"], &[])),
+        ]);
+        render(&node("default.target", &units, &args, &mut Vec::new()), Style::Plain)
+    }
+
+    #[test]
+    fn targets_are_opened() {
+        insta::assert_snapshot!(shown("sampanctl list-dependencies"), @r"
+        default.target
+        ├─blog.target
+        │ └─blog.container
+        └─web.container
+        ");
+    }
+
+    #[test]
+    fn all_opens_containers_and_cycles_end() {
+        insta::assert_snapshot!(shown("sampanctl list-dependencies --all"), @r"
+        default.target
+        ├─blog.target
+        │ └─blog.container
+        │   └─db.container
+        └─web.container
+          └─db.container
+        ");
+    }
+}

@@ -1,0 +1,188 @@
+//! A terminal for a command in a container: ours in raw mode, bytes relayed both ways until it is closed.
+
+use super::error::CliError;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// The outer side of a pseudo-terminal.
+#[derive(Debug)]
+pub struct Terminal {
+    outer: Arc<OwnedFd>,
+    /// Closing it tells the relay to print what is left and end.
+    alive: OwnedFd,
+    relay: JoinHandle<()>,
+    /// Dropped last, when nothing is relayed any more.
+    _raw: Option<RawMode>,
+}
+
+impl Terminal {
+    /// Opens a pseudo-terminal of our terminal's size and begins to relay. The second value is the inner side.
+    ///
+    /// # Errors
+    /// When there are no more pseudo-terminals, or ours cannot be set to raw mode.
+    pub fn open() -> Result<(Self, OwnedFd), CliError> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let outer = Arc::new(openpt(flags)?);
+        grantpt(&outer)?;
+        unlockpt(&outer)?;
+        let inner = ioctl_tiocgptpeer(&outer, flags)?;
+        let (ended, alive) = pipe_with(PipeFlags::CLOEXEC)?;
+        let raw = RawMode::enter()?;
+        let side = Arc::clone(&outer);
+        let relay = thread::spawn(move || relay(&side, &ended));
+        let terminal = Self { outer, alive, relay, _raw: raw };
+        terminal.resize();
+        Ok((terminal, inner))
+    }
+
+    /// Gives the inner side the size of our terminal.
+    pub fn resize(&self) {
+        if let Ok(size) = tcgetwinsize(stdout()) {
+            // The size is a courtesy: the command runs with any.
+            let _ = tcsetwinsize(&*self.outer, size);
+        }
+    }
+
+    /// Prints what is left and gives our terminal its mode back.
+    pub fn close(self) {
+        drop(self.alive);
+        // A relay that panicked has nothing left to print.
+        let _ = self.relay.join();
+    }
+}
+
+/// Our terminal in raw mode; its own mode comes back on drop.
+#[derive(Debug)]
+struct RawMode {
+    before: Termios,
+}
+
+impl RawMode {
+    /// `None` when standard input is no terminal.
+    fn enter() -> Result<Option<Self>, Errno> {
+        let before = match tcgetattr(stdin()) {
+            Err(Errno::NOTTY) => return Ok(None),
+            result => result?,
+        };
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stdin(), OptionalActions::Drain, &raw)?;
+        Ok(Some(Self { before }))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // There is nobody to tell: the terminal is gone.
+        let _ = tcsetattr(stdin(), OptionalActions::Drain, &self.before);
+    }
+}
+
+/// What has been typed and the command has not taken yet.
+#[derive(Debug, Default)]
+struct Typed {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+/// Moves bytes until the command's side is closed, or `ended` is and nothing is left to print.
+fn relay(outer: &OwnedFd, ended: &OwnedFd) {
+    let mut typed = Typed::default();
+    loop {
+        let Ok(ready) = wait(outer, ended, &typed) else { return };
+        if ready.outer.contains(PollFlags::OUT) && !typed.bytes.is_empty() {
+            match write(outer, &typed.bytes) {
+                Ok(count) => drop(typed.bytes.drain(..count)),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => typed.bytes.clear(),
+            }
+        }
+        if ready.outer.intersects(PollFlags::IN | PollFlags::HUP) && !print(outer) {
+            return;
+        }
+        if !ready.stdin.is_empty() {
+            typed.read();
+        }
+        // The command has ended and the last look found nothing to print.
+        if ready.over && !ready.outer.contains(PollFlags::IN) {
+            return;
+        }
+    }
+}
+
+struct Ready {
+    outer: PollFlags,
+    stdin: PollFlags,
+    over: bool,
+}
+
+/// Standard input is not read while the command has not taken what was typed before, so neither side can
+/// block the other.
+fn wait(outer: &OwnedFd, ended: &OwnedFd, typed: &Typed) -> Result<Ready, Errno> {
+    let listen = !typed.ended && typed.bytes.is_empty();
+    let outer_events = if typed.bytes.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+    let stdin = stdin();
+    let mut descriptors = vec![
+        PollFd::from_borrowed_fd(outer.as_fd(), outer_events),
+        PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::empty()),
+    ];
+    if listen {
+        descriptors.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+    }
+    loop {
+        match poll(&mut descriptors, None) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
+    Ok(Ready {
+        outer: descriptors[0].revents(),
+        stdin: descriptors.get(2).map_or(PollFlags::empty(), PollFd::revents),
+        over: !descriptors[1].revents().is_empty(),
+    })
+}
+
+impl Typed {
+    fn read(&mut self) {
+        /// What a terminal sends when Ctrl-D is typed, termios(3) `VEOF`.
+        const END: u8 = 4;
+        let mut buffer = [0; 4096];
+        match read(stdin(), &mut buffer) {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Ok(count @ 1..) => self.bytes.extend_from_slice(&buffer[..count]),
+            _ => {
+                self.ended = true;
+                self.bytes.push(END);
+            }
+        }
+    }
+}
+
+/// Prints what the command wrote; false when its side is closed (`EIO`) or nobody reads ours.
+fn print(outer: &OwnedFd) -> bool {
+    let mut buffer = [0; 4096];
+    match read(outer, &mut buffer) {
+        Err(Errno::INTR | Errno::AGAIN) => true,
+        Ok(count @ 1..) => write_all(stdout(), &buffer[..count]),
+        _ => false,
+    }
+}
+
+fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match write(output, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}

@@ -1,0 +1,80 @@
+//! From the words of the command line to the verb, and from its result to the exit status.
+
+use super::args::{Cli, Verb};
+use super::argv::verb_first;
+use super::error::{CliError, FAILURE};
+use super::is_active::Question;
+use super::lifecycle::Operation;
+use super::output::complain;
+use super::unit_files::Change;
+use super::{
+    completions, daemon, exec, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
+    list_sockets, list_units, logs, show, status, unit_files, units,
+};
+use crate::paths::Paths;
+use clap::{CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs `sampanctl` with the words of its command line, the first of which is its own name.
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    let command = Cli::command();
+    if let Some(status) = completions::answer(&words) {
+        return ExitCode::from(status);
+    }
+    let words = verb_first(&command, words);
+    let cli = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli.verb, &Paths::new(&cli.root)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::from(error.downcast_ref().map_or(FAILURE, CliError::status))
+        }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line; the latter is status 1, as systemctl's.
+fn usage(error: &clap::Error) -> ExitCode {
+    // When neither output can be written there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS }
+}
+
+fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        Verb::Start(args) => lifecycle::run(Operation::Start, &args),
+        Verb::Stop(args) => lifecycle::run(Operation::Stop, &args),
+        Verb::Restart(args) => lifecycle::run(Operation::Restart, &args),
+        Verb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args),
+        Verb::Kill(args) => kill::run(&args),
+        Verb::Status(args) => status::run(&args, paths),
+        Verb::Show(args) => show::run(&args),
+        Verb::Cat(args) => units::cat::run(&args, paths),
+        Verb::ListUnits(args) => list_units::run(&args),
+        Verb::ListUnitFiles(args) => units::list_unit_files::run(&args, paths),
+        Verb::ListSockets(args) => list_sockets::run(&args),
+        Verb::ListJobs(args) => list_jobs::run(&args),
+        Verb::ListDependencies(args) => list_dependencies::run(&args),
+        Verb::Enable(args) => unit_files::run(Change::Enable, &args, paths),
+        Verb::Disable(args) => unit_files::run(Change::Disable, &args, paths),
+        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args, paths),
+        Verb::Mask(args) => unit_files::run(Change::Mask, &args, paths),
+        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args, paths),
+        Verb::IsActive(args) => is_active::run(Question::Active, &args),
+        Verb::IsFailed(args) => is_active::run(Question::Failed, &args),
+        Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
+        Verb::DaemonReload => daemon::reload(),
+        Verb::ResetFailed(args) => daemon::reset_failed(&args),
+        Verb::Image(verb) => images::run(verb, paths),
+        Verb::Verify(args) => units::verify::run(&args, paths),
+        Verb::Schema(args) => units::schema::run(&args, paths),
+        Verb::Logs(args) => logs::run(&args),
+        Verb::Exec(args) => exec::run(&args),
+        Verb::Shell(args) => exec::shell(&args),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,146 @@
+//! `sampanctl show`: properties as `Name=value`, or the plan of a launch.
+
+use super::args::ShowArgs;
+use super::client::{Client, talk};
+use super::display::OutputFormat;
+use super::error::CliError;
+use super::output::{print, print_json};
+use super::select;
+use super::text::{escaped, time};
+use super::unit_properties::{Value, Values};
+use jiff::tz::TimeZone;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn run(args: &ShowArgs) -> anyhow::Result<u8> {
+    let paging = args.display.paging();
+    if args.plan {
+        let plans = talk(async |client| plans(client, &args.units).await)?;
+        print(&plans, paging)?;
+        return Ok(0);
+    }
+    let units = talk(async |client| match args.units.as_slice() {
+        [] => Ok(vec![manager(client).await?]),
+        words => properties(client, words).await,
+    })?;
+    let units: Vec<Values> = units.into_iter().map(|values| selected(values, &args.property)).collect();
+    match args.display.output {
+        OutputFormat::Json => print_json(&units)?,
+        OutputFormat::Text => {
+            let blocks: Vec<String> =
+                units.iter().map(|values| render(values, args, &TimeZone::system())).collect();
+            print(&blocks.join("\n"), paging)?;
+        }
+    }
+    Ok(0)
+}
+
+async fn manager(client: &Client) -> Result<Values, CliError> {
+    let version = client.manager.version().await;
+    let version = version.map_err(|error| CliError::of_call("get properties of sampand", error))?;
+    Ok(Values::from([("Version".to_owned(), Value::Text(version))]))
+}
+
+async fn properties(client: &Client, words: &[String]) -> anyhow::Result<Vec<Values>> {
+    let mut units = Vec::new();
+    for name in select::units(client, words).await? {
+        units.push(client.values(&name).await?.unwrap_or_else(|| absent(&name)));
+    }
+    Ok(units)
+}
+
+/// What systemctl shows of a unit that does not exist.
+fn absent(name: &str) -> Values {
+    [("Id", name), ("LoadState", "not-found"), ("ActiveState", "inactive"), ("SubState", "dead")]
+        .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
+        .into()
+}
+
+async fn plans(client: &Client, words: &[String]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for name in select::units(client, words).await? {
+        let plan = client.manager.plan(&name).await;
+        let plan = plan.map_err(|error| CliError::of_call(&format!("plan {name}"), error))?;
+        let plan: serde_json::Value = serde_json::from_str(&plan)?;
+        text.push_str(&serde_json::to_string_pretty(&plan)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn selected(mut values: Values, names: &[String]) -> Values {
+    values.retain(|name, _| names.is_empty() || names.contains(name));
+    values
+}
+
+fn render(values: &Values, args: &ShowArgs, zone: &TimeZone) -> String {
+    let mut text = String::new();
+    for (name, value) in values {
+        let value = word(name, value, zone);
+        if value.is_empty() && !args.all && args.property.is_empty() {
+            continue;
+        }
+        match args.value {
+            true => text.push_str(&format!("{value}\n")),
+            false => text.push_str(&format!("{name}={value}\n")),
+        }
+    }
+    text
+}
+
+fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
+    match value {
+        Value::Text(text) => escaped(text).into_owned(),
+        Value::List(list) => list.iter().map(|item| escaped(item)).collect::<Vec<_>>().join(" "),
+        Value::Unsigned(microseconds) if name.ends_with("Timestamp") => time::timestamp(*microseconds, zone),
+        Value::Unsigned(u64::MAX) if name.ends_with("Max") || name.ends_with("High") => "infinity".to_owned(),
+        Value::Unsigned(u64::MAX) => "[not set]".to_owned(),
+        Value::Unsigned(number) => number.to_string(),
+        Value::Signed(number) => number.to_string(),
+        Value::Flag(true) => "yes".to_owned(),
+        Value::Flag(false) => "no".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Cli, Verb};
+    use clap::Parser;
+
+    fn shown(line: &str) -> String {
+        let Verb::Show(args) = Cli::parse_from(line.split(' ')).verb else { panic!("not show") };
+        let values = Values::from([
+            ("ActiveEnterTimestamp".to_owned(), Value::Unsigned(1_795_237_685_000_000)),
+            ("After".to_owned(), Value::List(vec!["db.container".to_owned(), "net.target".to_owned()])),
+            ("Description".to_owned(), Value::Text("A\x1b[2Jweb".to_owned())),
+            ("LaunchError".to_owned(), Value::Text(String::new())),
+            ("MainPID".to_owned(), Value::Unsigned(12)),
+            ("MemoryCurrent".to_owned(), Value::Unsigned(u64::MAX)),
+            ("MemoryMax".to_owned(), Value::Unsigned(u64::MAX)),
+            ("NeedDaemonReload".to_owned(), Value::Flag(false)),
+        ]);
+        render(&selected(values, &args.property), &args, &TimeZone::UTC)
+    }
+
+    #[test]
+    fn properties_read_as_systemctl_prints_them() {
+        insta::assert_snapshot!(shown("sampanctl show web"), @r"
+        ActiveEnterTimestamp=Sat 2026-11-21 05:08:05 UTC
+        After=db.container net.target
+        Description=A\x1b[2Jweb
+        MainPID=12
+        MemoryCurrent=[not set]
+        MemoryMax=infinity
+        NeedDaemonReload=no
+        ");
+    }
+
+    #[test]
+    fn properties_are_selected() {
+        assert_eq!(shown("sampanctl show -p MainPID,LaunchError web"), "LaunchError=\nMainPID=12\n");
+        assert_eq!(shown("sampanctl show -p MainPID --value web"), "12\n");
+    }
+}

@@ -1,0 +1,381 @@
+//! The page of one unit, laid out as systemctl's: labels to the right of a column, values to the left.
+
+use crate::cli::text::{Style, Tone, escaped, quantity, time};
+use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
+use crate::unit::signal;
+use jiff::tz::TimeZone;
+
+/// What the page needs besides the unit.
+pub struct Surroundings {
+    /// Colours or not.
+    pub style: Style,
+    /// For times.
+    pub zone: TimeZone,
+    /// Microseconds since 1970.
+    pub now: u64,
+    /// The name of the main process, while it runs.
+    pub main_name: Option<String>,
+    /// The tree of the control group.
+    pub processes: Vec<String>,
+}
+
+/// The page, without the log.
+pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
+    let mut page = Page(header(unit, around.style));
+    page.line("Loaded", &loaded(unit, around.style));
+    page.line("Drop-In", &drop_ins(unit));
+    page.line("Active", &active(unit, around));
+    page.line("Duration", &duration(unit));
+    page.line("Job", &job(unit));
+    page.lines("Docs", &unit.documentation);
+    page.lines("Sockets", &unit.sockets);
+    page.line("Image", &image(unit));
+    page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
+    page.line("Restarts", &positive(unit.restarts));
+    page.lines("Status", &quoted(&unit.status_text));
+    page.lines("Error", &present(&unit.launch_error));
+    if unit.active_state != ActiveState::Inactive && unit.active_state != ActiveState::Failed {
+        page.line("Tasks", &tasks(unit));
+        page.line("Memory", &memory(unit));
+    }
+    page.line("CPU", &unit.cpu_usage_nsec.map(|time| time::span(time / 1000)).unwrap_or_default());
+    page.line("CGroup", &control_group(unit, &around.processes));
+    page.block(&unit.load_error);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    /// A label and a value that is safe already; nothing when the value is empty.
+    fn line(&mut self, label: &str, value: &str) {
+        if !value.is_empty() {
+            self.0.push_str(&format!("{label:>11}: {value}\n"));
+        }
+    }
+
+    /// A label and values of others below each other.
+    fn lines(&mut self, label: &str, values: &[String]) {
+        let values: Vec<_> = values.iter().map(|value| escaped(value)).collect();
+        self.line(label, &values.join("\n             "));
+    }
+
+    /// Text of several lines, set off by a blank one.
+    fn block(&mut self, text: &str) {
+        if !text.is_empty() {
+            let lines: Vec<_> = text.trim_end().lines().map(escaped).collect();
+            self.0.push_str(&format!("\n{}\n", lines.join("\n")));
+        }
+    }
+}
+
+fn header(unit: &UnitProperties, style: Style) -> String {
+    let (dot, tone) = match unit.active_state {
+        ActiveState::Active => ("●", Tone::Good),
+        ActiveState::Activating | ActiveState::Deactivating => ("●", Tone::Moving),
+        ActiveState::Failed => ("×", Tone::Bad),
+        ActiveState::Inactive => ("○", Tone::Normal),
+    };
+    let dot = style.paint(tone, dot);
+    match unit.description.is_empty() || unit.description == unit.id {
+        true => format!("{dot} {}\n", unit.id),
+        false => format!("{dot} {} - {}\n", unit.id, escaped(&unit.description)),
+    }
+}
+
+fn loaded(unit: &UnitProperties, style: Style) -> String {
+    let tone = if matches!(unit.load_state.as_str(), "loaded" | "masked") { Tone::Normal } else { Tone::Bad };
+    let state = style.paint(tone, &unit.load_state);
+    let file_tone = match unit.unit_file_state.as_str() {
+        "enabled" | "enabled-runtime" => Tone::Good,
+        "disabled" => Tone::Moving,
+        _ => Tone::Normal,
+    };
+    let file_state = style.paint(file_tone, &unit.unit_file_state);
+    match (unit.fragment_path.as_str(), unit.unit_file_state.as_str()) {
+        ("", _) => state,
+        (path, "") => format!("{state} ({})", escaped(path)),
+        (path, _) => format!("{state} ({}; {file_state})", escaped(path)),
+    }
+}
+
+/// Directories, each with its files below, in the order of the merge.
+fn drop_ins(unit: &UnitProperties) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for path in &unit.drop_in_paths {
+        let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
+        match groups.last_mut() {
+            Some((last, files)) if *last == directory => files.push(file),
+            _ => groups.push((directory, vec![file])),
+        }
+    }
+    let of = |(directory, files): &(&str, Vec<&str>)| {
+        format!("{}\n             └─{}", escaped(directory), escaped(&files.join(", ")))
+    };
+    groups.iter().map(of).collect::<Vec<_>>().join("\n             ")
+}
+
+fn active(unit: &UnitProperties, around: &Surroundings) -> String {
+    let tone = match unit.active_state {
+        ActiveState::Active => Tone::Good,
+        ActiveState::Activating | ActiveState::Deactivating => Tone::Moving,
+        ActiveState::Failed => Tone::Bad,
+        ActiveState::Inactive => Tone::Normal,
+    };
+    let succeeded = matches!(unit.result.as_str(), "" | "success");
+    let detail = match unit.active_state {
+        ActiveState::Failed if !succeeded => format!("(Result: {})", unit.result),
+        _ if succeeded => format!("({})", unit.sub_state),
+        _ => format!("({}) (Result: {})", unit.sub_state, unit.result),
+    };
+    let state = around.style.paint(tone, &format!("{} {detail}", unit.active_state.word()));
+    match since(unit) {
+        0 => state,
+        since => {
+            let age = time::ago(around.now.saturating_sub(since));
+            format!("{state} since {}; {age}", time::timestamp(since, &around.zone))
+        }
+    }
+}
+
+fn since(unit: &UnitProperties) -> u64 {
+    match unit.active_state {
+        ActiveState::Active => unit.active_enter,
+        ActiveState::Inactive | ActiveState::Failed => unit.inactive_enter,
+        ActiveState::Activating => unit.inactive_exit,
+        ActiveState::Deactivating => unit.active_exit,
+    }
+}
+
+/// How long the last run lasted, once it is over.
+fn duration(unit: &UnitProperties) -> String {
+    let over = matches!(unit.active_state, ActiveState::Inactive | ActiveState::Failed);
+    match unit.active_exit.checked_sub(unit.active_enter) {
+        Some(span) if over && unit.active_enter != 0 => time::span(span),
+        _ => String::new(),
+    }
+}
+
+fn job(unit: &UnitProperties) -> String {
+    match unit.job {
+        0 => String::new(),
+        id => format!("{id} ({})", unit.job_type),
+    }
+}
+
+fn image(unit: &UnitProperties) -> String {
+    const SHORT: usize = 12;
+    let digest = unit.image_id.rsplit(':').next().unwrap_or_default();
+    let short: String = digest.chars().take(SHORT).collect();
+    match short.is_empty() {
+        true => escaped(&unit.image).into_owned(),
+        false => format!("{} ({})", escaped(&unit.image), escaped(&short)),
+    }
+}
+
+fn main_process(unit: &UnitProperties, name: Option<&str>) -> String {
+    if unit.main_pid != 0 {
+        return match name {
+            Some(name) => format!("{} ({name})", unit.main_pid),
+            None => unit.main_pid.to_string(),
+        };
+    }
+    match unit.exec_main {
+        Some(ending) if unit.exec_main_pid != 0 => format!("{} ({})", unit.exec_main_pid, ended(ending)),
+        _ => String::new(),
+    }
+}
+
+fn ended(ending: Ending) -> String {
+    // systemctl leaves the prefix out here.
+    let signal = |number: i64| {
+        let name = i32::try_from(number).map(signal::name).unwrap_or_default();
+        name.strip_prefix("SIG").map_or(name.clone(), str::to_owned)
+    };
+    match ending {
+        Ending::Exited(status) => format!("code=exited, status={status}{}", exit_name(status)),
+        Ending::Killed(number) => format!("code=killed, signal={}", signal(number)),
+        Ending::Dumped(number) => format!("code=dumped, signal={}", signal(number)),
+    }
+}
+
+/// Names of exit statuses, systemd.exec(5): a payload's own are the C library's and LSB's.
+fn exit_name(status: i64) -> &'static str {
+    match status {
+        0 => "/SUCCESS",
+        1 => "/FAILURE",
+        2 => "/INVALIDARGUMENT",
+        3 => "/NOTIMPLEMENTED",
+        4 => "/NOPERMISSION",
+        5 => "/NOTINSTALLED",
+        6 => "/NOTCONFIGURED",
+        7 => "/NOTRUNNING",
+        _ => "/n/a",
+    }
+}
+
+fn tasks(unit: &UnitProperties) -> String {
+    match (unit.tasks_current, unit.tasks_max) {
+        (None, _) => String::new(),
+        (Some(count), None) => count.to_string(),
+        (Some(count), Some(limit)) => format!("{count} (limit: {limit})"),
+    }
+}
+
+fn memory(unit: &UnitProperties) -> String {
+    let Some(current) = unit.memory_current else {
+        return String::new();
+    };
+    let limits: Vec<String> = [("high", unit.memory_high), ("max", unit.memory_max)]
+        .into_iter()
+        .filter_map(|(name, limit)| Some(format!("{name}: {}", quantity::bytes(limit?))))
+        .collect();
+    match limits.is_empty() {
+        true => quantity::bytes(current),
+        false => format!("{} ({})", quantity::bytes(current), limits.join(" ")),
+    }
+}
+
+fn control_group(unit: &UnitProperties, processes: &[String]) -> String {
+    let lines = [escaped(&unit.control_group).into_owned()].into_iter().chain(processes.iter().cloned());
+    lines.collect::<Vec<_>>().join("\n             ")
+}
+
+fn positive(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
+}
+
+fn quoted(text: &str) -> Vec<String> {
+    present(text).iter().map(|text| format!("\"{text}\"")).collect()
+}
+
+fn present(text: &str) -> Vec<String> {
+    if text.is_empty() { Vec::new() } else { vec![text.to_owned()] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_795_237_885_000_000;
+
+    fn around() -> Surroundings {
+        Surroundings {
+            style: Style::Plain,
+            zone: TimeZone::UTC,
+            now: NOW,
+            main_name: Some("nginx".to_owned()),
+            processes: vec!["├─12 nginx: master".to_owned(), "└─13 nginx: worker".to_owned()],
+        }
+    }
+
+    fn web() -> UnitProperties {
+        UnitProperties {
+            id: "web.container".to_owned(),
+            description: "Web\nserver".to_owned(),
+            documentation: vec!["man:nginx(8)".to_owned(), "https://nginx.org".to_owned()],
+            load_state: "loaded".to_owned(),
+            fragment_path: "/etc/sampan/units/web.container.toml".to_owned(),
+            unit_file_state: "enabled".to_owned(),
+            result: "success".to_owned(),
+            image: "localhost/web".to_owned(),
+            ..UnitProperties::default()
+        }
+    }
+
+    #[test]
+    fn a_running_unit() {
+        let running = UnitProperties {
+            drop_in_paths: vec![
+                "/etc/sampan/units/web.container.toml.d/10-a.toml".to_owned(),
+                "/etc/sampan/units/web.container.toml.d/20-b.toml".to_owned(),
+            ],
+            active_state: ActiveState::Active,
+            sub_state: "running".to_owned(),
+            active_enter: NOW - 200_000_000,
+            sockets: vec!["http: [::]:80 (swap)".to_owned(), "admin: /run/web.sock (fd)".to_owned()],
+            image_id: "sha256:0123456789abcdef0123".to_owned(),
+            main_pid: 12,
+            exec_main_pid: 12,
+            status_text: "Ready".to_owned(),
+            tasks_current: Some(2),
+            tasks_max: Some(512),
+            memory_current: Some(2_560_000),
+            memory_max: Some(256 << 20),
+            memory_high: Some(200 << 20),
+            cpu_usage_nsec: Some(29_000_000),
+            control_group: "/sampan.slice/sampan-web.scope".to_owned(),
+            ..web()
+        };
+        insta::assert_snapshot!(unit(&running, &around()), @r#"
+        ● web.container - Web\nserver
+             Loaded: loaded (/etc/sampan/units/web.container.toml; enabled)
+            Drop-In: /etc/sampan/units/web.container.toml.d
+                     └─10-a.toml, 20-b.toml
+             Active: active (running) since Sat 2026-11-21 05:08:05 UTC; 3min 20s ago
+               Docs: man:nginx(8)
+                     https://nginx.org
+            Sockets: http: [::]:80 (swap)
+                     admin: /run/web.sock (fd)
+              Image: localhost/web (0123456789ab)
+           Main PID: 12 (nginx)
+             Status: "Ready"
+              Tasks: 2 (limit: 512)
+             Memory: 2.4M (high: 200.0M max: 256.0M)
+                CPU: 29ms
+             CGroup: /sampan.slice/sampan-web.scope
+                     ├─12 nginx: master
+                     └─13 nginx: worker
+        "#);
+    }
+
+    #[test]
+    fn a_failed_unit() {
+        let failed = UnitProperties {
+            active_state: ActiveState::Failed,
+            sub_state: "failed".to_owned(),
+            result: "exit-code".to_owned(),
+            active_enter: NOW - 5_500_000,
+            active_exit: NOW - 3_000_000,
+            inactive_enter: NOW - 3_000_000,
+            exec_main_pid: 12,
+            exec_main: Some(Ending::Exited(1)),
+            launch_error: "execute: /bin/nope: No such file or directory".to_owned(),
+            restarts: 5,
+            ..web()
+        };
+        insta::assert_snapshot!(unit(&failed, &Surroundings { processes: Vec::new(), ..around() }), @r"
+        × web.container - Web\nserver
+             Loaded: loaded (/etc/sampan/units/web.container.toml; enabled)
+             Active: failed (Result: exit-code) since Sat 2026-11-21 05:11:22 UTC; 3s ago
+           Duration: 2.5s
+               Docs: man:nginx(8)
+                     https://nginx.org
+              Image: localhost/web
+           Main PID: 12 (code=exited, status=1/FAILURE)
+           Restarts: 5
+              Error: execute: /bin/nope: No such file or directory
+        ");
+    }
+
+    #[test]
+    fn a_unit_with_a_bad_file() {
+        let bad = UnitProperties {
+            load_state: "bad".to_owned(),
+            sub_state: "dead".to_owned(),
+            unit_file_state: "bad".to_owned(),
+            load_error: "error: unknown key\n --> web.container.toml:3:1\n".to_owned(),
+            documentation: Vec::new(),
+            image: String::new(),
+            ..web()
+        };
+        insta::assert_snapshot!(unit(&bad, &Surroundings { processes: Vec::new(), ..around() }), @r"
+        ○ web.container - Web\nserver
+             Loaded: bad (/etc/sampan/units/web.container.toml; bad)
+             Active: inactive (dead)
+
+        error: unknown key
+         --> web.container.toml:3:1
+        ");
+    }
+}

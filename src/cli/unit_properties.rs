@@ -1,0 +1,261 @@
+//! The properties of a unit's object, read once into types.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use zbus::Variant;
+
+/// One value as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// `s`.
+    Text(String),
+    /// `as`.
+    List(Vec<String>),
+    /// `u` and `t`.
+    Unsigned(u64),
+    /// `i`.
+    Signed(i64),
+    /// `b`.
+    Flag(bool),
+}
+
+/// All properties by name.
+pub type Values = BTreeMap<String, Value>;
+
+/// A value of the bus; `None` for types that no property has.
+pub fn value(variant: &Variant<'_>) -> Option<Value> {
+    Some(match variant {
+        Variant::Str(text) => Value::Text(text.to_string()),
+        Variant::U32(number) => Value::Unsigned(u64::from(*number)),
+        Variant::U64(number) => Value::Unsigned(*number),
+        Variant::I32(number) => Value::Signed(i64::from(*number)),
+        Variant::I64(number) => Value::Signed(*number),
+        Variant::Bool(flag) => Value::Flag(*flag),
+        Variant::Array(array) => {
+            let text = |item: &Variant<'_>| match item {
+                Variant::Str(text) => Some(text.to_string()),
+                _ => None,
+            };
+            Value::List(array.inner().iter().filter_map(text).collect())
+        }
+        _ => return None,
+    })
+}
+
+/// `ActiveState`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ActiveState {
+    /// It runs, or its sockets listen.
+    Active,
+    /// It starts.
+    Activating,
+    /// It stops.
+    Deactivating,
+    /// It failed.
+    Failed,
+    /// None of it.
+    #[default]
+    Inactive,
+}
+
+impl ActiveState {
+    /// Reads the word; one that is not known is as good as inactive.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "active" | "reloading" => Self::Active,
+            "activating" => Self::Activating,
+            "deactivating" => Self::Deactivating,
+            "failed" => Self::Failed,
+            _ => Self::Inactive,
+        }
+    }
+
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+            Self::Failed => "failed",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// How the main process ended, waitid(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It called exit(3).
+    Exited(i64),
+    /// A signal killed it.
+    Killed(i64),
+    /// A signal killed it and left a core.
+    Dumped(i64),
+}
+
+/// What `status` and the others read of a unit. Times are microseconds since 1970, 0 meaning never.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is named as the property of org.sampan1.Unit that it holds")]
+pub struct UnitProperties {
+    pub id: String,
+    pub description: String,
+    pub documentation: Vec<String>,
+    pub load_state: String,
+    pub load_error: String,
+    pub active_state: ActiveState,
+    pub sub_state: String,
+    pub result: String,
+    pub unit_file_state: String,
+    pub fragment_path: String,
+    pub drop_in_paths: Vec<String>,
+    pub need_daemon_reload: bool,
+    pub job: u64,
+    pub job_type: String,
+    pub invocation_id: String,
+    pub scope: String,
+    pub control_group: String,
+    pub main_pid: u64,
+    pub exec_main_pid: u64,
+    pub exec_main: Option<Ending>,
+    pub active_enter: u64,
+    pub active_exit: u64,
+    pub inactive_enter: u64,
+    pub inactive_exit: u64,
+    pub restarts: u64,
+    pub status_text: String,
+    pub launch_error: String,
+    pub image: String,
+    pub image_id: String,
+    pub sockets: Vec<String>,
+    pub memory_current: Option<u64>,
+    pub memory_max: Option<u64>,
+    pub memory_high: Option<u64>,
+    pub tasks_current: Option<u64>,
+    pub tasks_max: Option<u64>,
+    pub cpu_usage_nsec: Option<u64>,
+}
+
+impl UnitProperties {
+    /// Takes what is known out of all values; what is missing is empty.
+    pub fn new(values: &Values) -> Self {
+        let read = Reader(values);
+        Self {
+            id: read.text("Id"),
+            description: read.text("Description"),
+            documentation: read.list("Documentation"),
+            load_state: read.text("LoadState"),
+            load_error: read.text("LoadError"),
+            active_state: ActiveState::of_word(&read.text("ActiveState")),
+            sub_state: read.text("SubState"),
+            result: read.text("Result"),
+            unit_file_state: read.text("UnitFileState"),
+            fragment_path: read.text("FragmentPath"),
+            drop_in_paths: read.list("DropInPaths"),
+            need_daemon_reload: read.flag("NeedDaemonReload"),
+            job: read.number("Job"),
+            job_type: read.text("JobType"),
+            invocation_id: read.text("InvocationID"),
+            scope: read.text("Scope"),
+            control_group: read.text("ControlGroup"),
+            main_pid: read.number("MainPID"),
+            exec_main_pid: read.number("ExecMainPID"),
+            exec_main: read.ending(),
+            active_enter: read.number("ActiveEnterTimestamp"),
+            active_exit: read.number("ActiveExitTimestamp"),
+            inactive_enter: read.number("InactiveEnterTimestamp"),
+            inactive_exit: read.number("InactiveExitTimestamp"),
+            restarts: read.number("NRestarts"),
+            status_text: read.text("StatusText"),
+            launch_error: read.text("LaunchError"),
+            image: read.text("Image"),
+            image_id: read.text("ImageID"),
+            sockets: read.list("Sockets"),
+            memory_current: read.finite("MemoryCurrent"),
+            memory_max: read.finite("MemoryMax"),
+            memory_high: read.finite("MemoryHigh"),
+            tasks_current: read.finite("TasksCurrent"),
+            tasks_max: read.finite("TasksMax"),
+            cpu_usage_nsec: read.finite("CPUUsageNSec"),
+        }
+    }
+
+    /// Whether there is such a unit.
+    pub fn exists(&self) -> bool {
+        self.load_state != "not-found" || self.active_state != ActiveState::Inactive
+    }
+}
+
+struct Reader<'a>(&'a Values);
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> String {
+        match self.0.get(name) {
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        match self.0.get(name) {
+            Some(Value::List(list)) => list.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        match self.0.get(name) {
+            Some(Value::Unsigned(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    fn signed(&self, name: &str) -> i64 {
+        match self.0.get(name) {
+            Some(Value::Signed(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    /// The largest number stands for "unknown" and for "no limit".
+    fn finite(&self, name: &str) -> Option<u64> {
+        match self.0.get(name) {
+            Some(Value::Unsigned(number)) => Some(*number).filter(|number| *number != u64::MAX),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&Value::Flag(true))
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        let status = self.signed("ExecMainStatus");
+        // CLD_EXITED, CLD_KILLED, CLD_DUMPED: sigaction(2).
+        match self.signed("ExecMainCode") {
+            1 => Some(Ending::Exited(status)),
+            2 => Some(Ending::Killed(status)),
+            3 => Some(Ending::Dumped(status)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_become_types() {
+        let values = Values::from([
+            ("ActiveState".to_owned(), Value::Text("failed".to_owned())),
+            ("ExecMainCode".to_owned(), Value::Signed(2)),
+            ("ExecMainStatus".to_owned(), Value::Signed(9)),
+            ("MemoryMax".to_owned(), Value::Unsigned(u64::MAX)),
+            ("TasksMax".to_owned(), Value::Unsigned(512)),
+        ]);
+        let unit = UnitProperties::new(&values);
+        assert_eq!((unit.active_state, unit.exec_main), (ActiveState::Failed, Some(Ending::Killed(9))));
+        assert_eq!((unit.memory_max, unit.tasks_max), (None, Some(512)));
+    }
+}
