@@ -16,6 +16,14 @@ fn runs_systemd_with_a_bus_and_keeps_its_files_over_a_reboot() {
 }
 
 #[test]
+fn tells_what_happens_on_its_bus() {
+    let host = Host::start();
+    let mut signals = host.signals();
+    host.succeed(&["sampanctl", "start", "default.target"]);
+    signals.wait("default.target");
+}
+
+#[test]
 fn ends_with_its_value() {
     let host = Host::boot();
     let init = host.init();

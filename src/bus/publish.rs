@@ -73,7 +73,8 @@ impl Publisher {
     async fn changed(&mut self, unit: UnitName, properties: Vec<Property>) -> zbus::Result<()> {
         let path = unit_path(unit.as_str());
         let Some(known) = self.units.insert(unit.clone(), properties.clone()) else {
-            let object = UnitObject::new(unit, self.manager.clone(), &properties);
+            let Some(all) = self.manager.properties(unit.clone()).await else { return Ok(()) };
+            let object = UnitObject::new(unit, self.manager.clone(), &all);
             return self.connection.object_server().at(path, object).await.map(drop);
         };
         let differs = |property: &Property| !known.contains(property);

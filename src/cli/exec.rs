@@ -11,11 +11,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use tokio::signal::unix::{SignalKind, signal};
 use zbus::Fd;
 
-/// Runs the shell that the container's `/etc/passwd` gives the user, else `/bin/sh`.
+/// Runs the shell that the container's `/etc/passwd` gives the user, else `/bin/sh`. The file is read from another
+/// descriptor than standard input, which the shell inherits.
 const LOGIN_SHELL: &str = r#"
-uid=$(id -u 2>/dev/null) && while IFS=: read -r _ _ id _ _ _ shell; do
-    [ "$id" = "$uid" ] && [ -x "$shell" ] && exec "$shell" -l
-done </etc/passwd
+uid=$(id -u 2>/dev/null) && while IFS=: read -r _ _ id _ _ _ shell <&3; do
+    [ "$id" = "$uid" ] && [ -x "$shell" ] && exec "$shell" -l 3<&-
+done 3</etc/passwd
 exec /bin/sh -l"#;
 
 /// Runs `exec`.

@@ -56,7 +56,9 @@ fn arguments(args: &LogsArgs) -> Result<Vec<String>, NameError> {
 /// journalctl matches patterns itself.
 fn scope(word: &str) -> Result<String, NameError> {
     if is_pattern(word) {
-        return Ok(format!("sampan-{}.scope", word.strip_suffix(".container").unwrap_or(word)));
+        let stem = word.strip_suffix(".container").unwrap_or(word);
+        // As UnitName::scope() has it.
+        return Ok(format!("sampan-{}.scope", stem.replace('@', ":")));
     }
     Ok(UnitName::from_command_line(word)?.scope())
 }
@@ -79,7 +81,7 @@ mod tests {
         assert_eq!(journalctl("sampanctl logs web"), "--unit sampan-web.scope");
         assert_eq!(
             journalctl("sampanctl logs web db@a.container -n 5 -f -o cat --since -1h -p err -b"),
-            "--unit sampan-web.scope --unit sampan-db@a.scope --lines=5 --output=cat --since=-1h --priority=err \
+            "--unit sampan-web.scope --unit sampan-db:a.scope --lines=5 --output=cat --since=-1h --priority=err \
              --boot=0 --follow"
         );
         assert_eq!(journalctl("sampanctl logs web*"), "--unit sampan-web*.scope");

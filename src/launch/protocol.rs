@@ -51,7 +51,7 @@ pub enum Report {
 
 /// Why a launch failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{step}: {subject}: {}", std::io::Error::from_raw_os_error(*.errno))]
+#[error("{step}: {subject}: {}", strerror(*.errno))]
 pub struct StepError {
     /// The step, in words of the plan: `execute`, `mount root`.
     pub step: String,
@@ -59,4 +59,21 @@ pub struct StepError {
     pub subject: String,
     /// The error number, errno(3).
     pub errno: i32,
+}
+
+/// The words of strerror(3) alone: the standard library adds the number.
+fn strerror(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_step_subject_and_reason() {
+        let error = StepError { step: "execute".into(), subject: "/bin/nope".into(), errno: 2 };
+        assert_eq!(error.to_string(), "execute: /bin/nope: No such file or directory");
+    }
 }

@@ -28,6 +28,15 @@ pub enum Value {
 /// Name and value of one property.
 pub type Property = (&'static str, Value);
 
+/// The properties that change with the life of a unit. Cheap: told at each change, also while it is launched.
+pub fn changing(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
+    let managed = manager.machine().unit(name)?;
+    let mut list = state(manager, managed);
+    list.extend(process(managed));
+    list.extend(stamps(&managed.stamps));
+    Some(list)
+}
+
 /// All properties of a unit, in a fixed order.
 pub fn properties(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
     let managed = manager.machine().unit(name)?;

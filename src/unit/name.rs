@@ -118,9 +118,10 @@ impl UnitName {
         Some(Self { full: format!("{}@.{}", self.prefix(), self.kind.suffix()), kind: self.kind })
     }
 
-    /// The systemd scope that a container of this name runs in.
+    /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
+    /// colon, which our names do not have, stands for the `@`.
     pub fn scope(&self) -> String {
-        format!("sampan-{}.scope", self.stem())
+        format!("sampan-{}.scope", self.stem().replace('@', ":"))
     }
 
     /// The file that defines the unit, inside a directory of the search path.
@@ -166,7 +167,7 @@ mod tests {
         let name = UnitName::parse("web@blue.container").unwrap();
         assert_eq!((name.prefix(), name.instance(), name.stem()), ("web", Some("blue"), "web@blue"));
         assert_eq!(name.template().unwrap().as_str(), "web@.container");
-        assert_eq!(name.scope(), "sampan-web@blue.scope");
+        assert_eq!(name.scope(), "sampan-web:blue.scope");
         assert!(UnitName::parse("web@.container").unwrap().is_template());
         assert_eq!(UnitName::from_command_line("web.v2").unwrap().as_str(), "web.v2.container");
     }

@@ -24,10 +24,8 @@ impl Events {
 
     /// The same for `busctl monitor`, from the moment at which it hears everything.
     pub fn of_monitor(mut command: Command) -> Self {
-        let mut events = Self::of({
-            command.stderr(Stdio::piped());
-            command
-        });
+        command.stderr(Stdio::piped());
+        let mut events = Self::of(command);
         let notices = lines_of(events.program.stderr.take().expect("its errors are a pipe"));
         let notice = notices.recv_timeout(PATIENCE).expect("busctl monitors");
         assert!(notice.contains("Monitoring"), "{notice}");

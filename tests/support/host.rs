@@ -155,14 +155,20 @@ impl Host {
 
     /// Journal lines that `journalctl` picks by these arguments, from the first on.
     pub fn journal(&self, arguments: &[&str]) -> Events {
-        let words = [&["journalctl", "--follow", "--no-tail", "--quiet", "--output=cat"], arguments].concat();
-        Events::of(self.command(&words))
+        let mut command = Command::new("journalctl");
+        command.arg("--root").arg(self.path("/"));
+        command.args(["--follow", "--no-tail", "--quiet", "--output=cat"]).args(arguments);
+        Events::of(command)
     }
 
     /// Signals from `org.sampan1`, one JSON object a line, from now on.
     pub fn signals(&self) -> Events {
         let rule = "--match=type='signal',sender='org.sampan1'";
-        Events::of_monitor(self.command(&["busctl", "--json=short", rule, "monitor"]))
+        let socket = self.path("/run/dbus/system_bus_socket");
+        let mut command = Command::new("busctl");
+        command.arg(format!("--address=unix:path={}", socket.display()));
+        command.args(["--json=short", rule, "monitor"]);
+        Events::of_monitor(command)
     }
 
     /// Waits for a line that the container of a unit has printed.

@@ -1,5 +1,6 @@
 //! `sampanctl gc`: removes what neither a name nor a unit needs.
 
+use super::roots::roots;
 use super::{Common, Output, show};
 use crate::paths::Paths;
 use crate::store::{Collected, Store};
@@ -17,7 +18,7 @@ pub struct Args {
 /// When the store cannot be read or written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&args.common.paths(paths))?;
-    let Collected { images, layers, objects, bytes } = store.gc(&[])?;
+    let Collected { images, layers, objects, bytes } = store.gc(&roots(paths))?;
     match args.common.output {
         Output::Json => {
             let collected =

@@ -7,6 +7,7 @@ mod import;
 mod inspect;
 mod list;
 mod remove;
+mod roots;
 mod show;
 
 use clap::{Subcommand, ValueEnum};

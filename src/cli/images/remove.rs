@@ -1,6 +1,6 @@
 //! `sampanctl remove`: names, and with its last name the image.
 
-use super::{Common, Output, show};
+use super::{Common, Output, roots, show};
 use crate::paths::Paths;
 use crate::store::Store;
 
@@ -22,6 +22,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&args.common.paths(paths))?;
     let mut removed = Vec::new();
     for image in &args.images {
+        if let Some(unit) = roots::runs_from(paths, &store, image) {
+            anyhow::bail!("{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\"");
+        }
         removed.extend(store.remove(image)?);
     }
     match args.common.output {

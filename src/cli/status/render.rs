@@ -199,7 +199,8 @@ fn ended(ending: Ending) -> String {
     }
 }
 
-/// Names of exit statuses, systemd.exec(5): a payload's own are the C library's and LSB's.
+/// Names of exit statuses, systemd.exec(5): a payload's own are the C library's and LSB's; the launcher's says that
+/// the payload was never executed.
 fn exit_name(status: i64) -> &'static str {
     match status {
         0 => "/SUCCESS",
@@ -210,6 +211,7 @@ fn exit_name(status: i64) -> &'static str {
         5 => "/NOTINSTALLED",
         6 => "/NOTCONFIGURED",
         7 => "/NOTRUNNING",
+        203 => "/EXEC",
         _ => "/n/a",
     }
 }

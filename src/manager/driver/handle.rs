@@ -14,7 +14,7 @@ pub enum Notice {
     JobNew(JobId, UnitName),
     /// A job is over.
     JobRemoved(JobId, UnitName, JobKind, JobResult),
-    /// Properties of a unit may have changed; these are the new ones.
+    /// Properties of a unit may have changed; these are the new values of those that change with its life.
     Changed(UnitName, Vec<Property>),
     /// A unit is no longer in memory.
     Removed(UnitName),
@@ -120,7 +120,7 @@ impl Manager {
     pub(super) fn tell_changes(&mut self) {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
-            if let Some(properties) = view::properties(self, &unit) {
+            if let Some(properties) = view::changing(self, &unit) {
                 self.tell(Notice::Changed(unit, properties));
             }
         }

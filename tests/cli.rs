@@ -1,0 +1,172 @@
+//! What a person sees of `sampanctl` where no manager runs: usage, exit statuses, and verbs that need none.
+
+use clap::{Arg, Command as Clap, CommandFactory};
+use sampan::cli::args::Cli;
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `sampanctl` on the root directory `root`, with no bus to talk to.
+fn sampanctl(root: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sampanctl"))
+        .arg("--root")
+        .arg(root)
+        .args(arguments)
+        .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", root.join("no-bus").display()))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn unit(root: &Path, name: &str, content: &str) {
+    let directory = root.join("etc/sampan/units");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(name), content).unwrap();
+}
+
+#[test]
+fn a_wrong_command_line_names_what_is_wrong() {
+    let root = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (&["strat", "web"][..], "'start'"),
+        (&["start"], "<UNIT>"),
+        (&["start", "--job-mode=isolate", "web"], "replace, fail"),
+        (&["kill", "-s", "SIGNOPE", "web"], "not a signal"),
+        (&["exec", "web"], "<COMMAND>"),
+        (&["exec", "-e", "NAME", "web", "--", "ls"], "NAME=VALUE"),
+    ] {
+        let output = sampanctl(root.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{arguments:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn a_name_that_is_none_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    for verb in ["cat", "enable", "is-enabled", "logs"] {
+        let output = sampanctl(root.path(), &[verb, "../web"]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        assert!(text(&output.stderr).contains("not a valid unit name"), "{verb}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn without_a_manager_its_verbs_say_how_to_start_it() {
+    let root = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["list-units"][..],
+        &[],
+        &["--failed"],
+        &["start", "web"],
+        &["status", "web"],
+        &["is-active", "web"],
+        &["show", "-p", "MainPID", "web"],
+        &["exec", "web", "--", "true"],
+        &["daemon-reload"],
+    ] {
+        let output = sampanctl(root.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let complaint = text(&output.stderr);
+        assert!(complaint.starts_with("Failed to connect to sampand: "), "{arguments:?}: {complaint}");
+        assert!(complaint.ends_with("Is it running? \"systemctl start sampand\".\n"), "{complaint}");
+        assert_eq!(complaint.lines().count(), 1);
+    }
+}
+
+#[test]
+fn verbs_over_files_never_open_the_bus() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("no-bus");
+    let bus = UnixListener::bind(&socket).unwrap();
+    bus.set_nonblocking(true).unwrap();
+    unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    for arguments in [
+        &["--help"][..],
+        &["list-unit-files"],
+        &["cat", "web"],
+        &["is-enabled", "web"],
+        &["verify"],
+        &["schema"],
+        &["images"],
+        &["completions", "bash"],
+    ] {
+        let output = sampanctl(root.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        assert!(bus.accept().is_err(), "{arguments:?} connected");
+    }
+}
+
+#[test]
+fn units_are_enabled_without_a_manager() {
+    let root = tempfile::tempdir().unwrap();
+    unit(
+        root.path(),
+        "web.container.toml",
+        "[container]\nimage = \"web\"\n\n[install]\nwanted_by = [\"default.target\"]\n",
+    );
+    let state = || {
+        let output = sampanctl(root.path(), &["is-enabled", "web"]);
+        (text(&output.stdout), output.status.code())
+    };
+    assert_eq!(state(), ("disabled\n".to_owned(), Some(1)));
+    let enabled = sampanctl(root.path(), &["enable", "web"]);
+    assert_eq!(enabled.status.code(), Some(0), "{}", text(&enabled.stderr));
+    assert_eq!(state(), ("enabled\n".to_owned(), Some(0)));
+    let now = sampanctl(root.path(), &["disable", "--now", "web"]);
+    assert_eq!(now.status.code(), Some(1), "--now needs the manager");
+    assert_eq!(state(), ("disabled\n".to_owned(), Some(1)));
+    let unknown = sampanctl(root.path(), &["is-enabled", "nope"]);
+    assert_eq!(unknown.status.code(), Some(4));
+}
+
+#[test]
+fn lists_are_json_when_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    let output = sampanctl(root.path(), &["list-unit-files", "--output=json"]);
+    assert_eq!(text(&output.stdout), "[{\"unit_file\":\"web.container\",\"state\":\"static\"}]\n");
+}
+
+#[test]
+fn shells_learn_the_names_of_verbs() {
+    let answer = Command::new(env!("CARGO_BIN_EXE_sampanctl"))
+        .env("SAMPANCTL_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "1")
+        .env("_CLAP_IFS", "\n")
+        .args(["--", "sampanctl", "list-"])
+        .output()
+        .unwrap();
+    let answer = text(&answer.stdout);
+    assert!(answer.lines().any(|line| line == "list-sockets"), "{answer}");
+}
+
+#[test]
+fn the_manual_has_every_verb_and_option() {
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/sampanctl.1")).unwrap();
+    let lines: Vec<&str> = manual.lines().collect();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let verb_known = |verb: &Clap| {
+        let item = [".It", "Cm", verb.get_name()];
+        lines.iter().any(|line| words(line).starts_with(&item.map(str::to_owned)))
+    };
+    let option_known = |option: &Arg| {
+        let Some(long) = option.get_long().map(|long| format!("-{long}")) else { return true };
+        let follows = |line: &&str| words(line).windows(2).any(|pair| pair[0] == "Fl" && pair[1] == long);
+        lines.iter().filter(|line| line.starts_with(".It Fl") || line.starts_with(".Fl")).any(follows)
+    };
+    let mut command = Cli::command();
+    command.build();
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help");
+    for verb in verbs {
+        assert!(verb_known(verb), "man/sampanctl.1 has no \".It Cm {}\"", verb.get_name());
+        for option in verb.get_arguments() {
+            assert!(option_known(option), "man/sampanctl.1 has no --{:?}", option.get_long());
+        }
+    }
+}
