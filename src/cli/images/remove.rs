@@ -23,7 +23,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let mut removed = Vec::new();
     for image in &args.images {
         if let Some(unit) = roots::runs_from(paths, &store, image) {
-            anyhow::bail!("{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\"");
+            anyhow::bail!(
+                "{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\""
+            );
         }
         removed.extend(store.remove(image)?);
     }
