@@ -152,7 +152,8 @@ fn two_hundred_clients_at_once_are_all_served() {
 fn no_client_notices_a_restart() {
     let host = Host::with_images(&["web"]);
     let sockets = socket("127.0.0.1:8001", "\"swap\"\ntarget = \"0.0.0.0:80\"");
-    host.unit("web.container", &(image("web", &["-c", "/etc/nginx/nginx.conf"]) + &sockets));
+    let unlimited = "start_limit = { burst = 0 }\n";
+    host.unit("web.container", &(image("web", &["-c", "/etc/nginx/nginx.conf"]) + unlimited + &sockets));
     host.succeed(&["sampanctl", "start", "web"]);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -13,7 +13,13 @@ fn rounds() -> usize {
     std::env::var("SAMPAN_ROUNDS").map_or(5, |rounds| rounds.parse().expect("SAMPAN_ROUNDS is a number"))
 }
 
-const KILL_MANAGER: [&str; 5] = ["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"];
+/// Kills the manager, and returns when it is gone: until then it would still be asked.
+fn kill_manager(host: &Host) {
+    let script = "pid=$(systemctl show --property=MainPID --value sampand)
+        kill -KILL $pid
+        while kill -0 $pid 2>/dev/null; do :; done";
+    host.succeed(&["sh", "-c", script]);
+}
 
 /// A host with nginx behind a socket that is handed over, busybox that started by itself, and an idle socket.
 fn busy_host() -> Host {
@@ -56,7 +62,7 @@ fn identity(host: &Host) -> Vec<String> {
 
 fn assert_states(host: &Host) {
     let states = ["web", "job", "idle"].map(|unit| host.property(unit, "SubState"));
-    assert_eq!(states, ["running", "running", "listening"]);
+    assert_eq!(states, ["running", "running", "listening"], "{}", host.recent());
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn a_killed_manager_is_missed_by_nobody() {
     under_load(&host, |_| {
         for _ in 0..rounds() {
             let manager = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
-            host.succeed(&KILL_MANAGER);
+            kill_manager(&host);
             // The bus starts the manager for the question, if systemd has not yet.
             assert_states(&host);
             assert_ne!(
@@ -109,7 +115,7 @@ fn a_client_in_the_queue_is_served_though_the_manager_was_killed() {
         host.succeed(&["sampanctl", "restart", "idle"]);
         host.wait_property("idle", "SubState", "listening");
         let connection = host.connect("127.0.0.1:8002").expect("the socket listens");
-        host.succeed(&KILL_MANAGER);
+        kill_manager(&host);
         let answer = support::host::exchange(connection, b"GET / HTTP/1.0\r\n\r\n").expect("it is served");
         assert!(answer.contains("Hello from nginx"), "{answer}");
     }
@@ -118,37 +124,27 @@ fn a_client_in_the_queue_is_served_though_the_manager_was_killed() {
 #[test]
 fn how_a_payload_ended_while_the_manager_was_away_is_known() {
     let host = Host::with_images(&["hello"]);
-    let ends = "[mount.\"/ends\"]\ntype = \"bind\"\nsource = \"/srv/ends\"\n";
-    host.succeed(&["mkdir", "-m", "777", "/srv/ends"]);
-    for name in ["code", "signal"] {
-        host.succeed(&["sh", "-c", &format!("mkfifo /srv/ends/{name}; chmod 666 /srv/ends/{name}")]);
-    }
-    host.unit("code.container", &(shell("echo up; cat /ends/code; exit 7") + ends));
-    host.unit("signal.container", &(shell("echo up; exec cat /ends/signal") + ends));
-    host.unit(
-        "stays.container",
-        &(shell("exec sleep 1000") + "restart = \"on-failure\"\nrestart_delay = \"0\"\n"),
-    );
+    // The manager comes back when somebody writes to the gate.
+    host.write("/run/systemd/system/sampand.service.d/gate.conf", "[Service]\nExecStartPre=cat /run/gate\n");
+    host.succeed(&["sh", "-c", "mkfifo /run/gate; systemctl daemon-reload"]);
+    host.unit("code.container", &shell("trap 'exit 7' USR1; echo up; while :; do sleep 0.05; done"));
+    host.unit("signal.container", &shell("exec sleep 1000"));
+    host.unit("stays.container", &(shell("exec sleep 1000") + "restart = \"on-failure\"\nrestart_delay = \"0\"\n"));
     host.succeed(&["sampanctl", "start", "code", "signal", "stays"]);
-    let (signal, stays) = (host.property("signal", "MainPID"), host.property("stays", "MainPID"));
-    host.succeed(&["systemctl", "stop", "sampand"]);
-    assert_eq!(
-        host.succeed(&["sh", "-c", "systemctl is-active sampan-code.scope sampan-signal.scope"]),
-        "active\nactive\n"
-    );
-    host.succeed(&["sh", "-c", "echo end >/srv/ends/code"]);
-    host.succeed(&["kill", "-SEGV", &signal]);
-    host.succeed(&["kill", "-KILL", &stays]);
-    let gone = format!(
-        "while kill -0 {signal} 2>/dev/null || kill -0 {stays} 2>/dev/null || systemctl --quiet is-active sampan-code.scope; do :; done"
-    );
-    host.succeed(&["sh", "-c", &gone]);
-    host.succeed(&["systemctl", "start", "sampand"]);
-    assert!(host.answer(3, &["sampanctl", "status", "code"]).contains("code=exited, status=7"));
+    host.wait_log("code", "up");
+    let pids = ["code", "signal", "stays"].map(|unit| host.property(unit, "MainPID"));
+    kill_manager(&host);
+    let script = "kill -USR1 $1; kill -KILL $2 $3
+        for pid; do while kill -0 $pid 2>/dev/null; do :; done; done
+        echo open >/run/gate";
+    host.succeed(&["sh", "-c", script, "sh", &pids[0], &pids[1], &pids[2]]);
+    host.wait_property("code", "MainPID", "0");
+    let status = host.answer(3, &["sampanctl", "status", "code"]);
+    assert!(status.contains("code=exited, status=7"), "{status}");
     let status = host.answer(3, &["sampanctl", "status", "signal"]);
-    assert!(status.contains("signal=SEGV"), "{status}");
+    assert!(status.contains("signal=KILL"), "{status}");
     host.wait_property("stays", "ActiveState", "active");
-    assert_ne!(host.property("stays", "MainPID"), stays);
+    assert_ne!(host.property("stays", "MainPID"), pids[2]);
 }
 
 #[test]
@@ -160,7 +156,7 @@ fn a_scope_that_systemd_is_told_to_stop_is_a_clean_stop() {
         host.succeed(&["sampanctl", "start", "web"]);
         let scope = host.property("web", "Scope");
         match restart {
-            Some("kill") => drop(host.succeed(&KILL_MANAGER)),
+            Some("kill") => kill_manager(&host),
             Some(verb) => drop(host.succeed(&["systemctl", verb, "sampand"])),
             None => {}
         }

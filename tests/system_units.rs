@@ -266,7 +266,8 @@ fn a_notify_unit_that_stays_silent_fails() {
         "web.container",
         &(shell("exec sleep 1000") + "type = \"notify\"\nstart_timeout = \"300ms\"\n"),
     );
-    assert!(host.fail(1, &["sampanctl", "start", "web"]).contains("timeout"));
+    let error = host.fail(1, &["sampanctl", "start", "web"]);
+    assert!(error.contains("timed out") || error.contains("timeout"), "{error}");
     assert!(host.answer(3, &["sampanctl", "status", "web"]).contains("failed (Result: timeout)"));
 }
 

@@ -1,12 +1,13 @@
 //! The object `/org/sampan1`: interface `org.sampan1.Manager`. The bus policy lets root alone in.
 
+use super::unit::UnitObject;
 use super::wire::{JobRow, SocketRow, UnitRow, job_path, unit_path};
 use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
-use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
+use crate::manager::machine::{JobMode, JobPhase, Managed, Request, RequestError, Verb};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use zbus::object_server::SignalEmitter;
-use zbus::{OwnedObjectPath, fdo};
+use zbus::{ObjectServer, OwnedObjectPath, fdo};
 
 /// The manager on the bus.
 #[derive(Debug)]
@@ -23,7 +24,10 @@ impl ManagerObject {
     async fn enqueue(&self, name: &str, verb: Verb, mode: &str) -> fdo::Result<OwnedObjectPath> {
         let request = Request { unit: parse_name(name)?, verb, mode: parse_mode(mode)? };
         let answer = self.manager.request(request).await.ok_or_else(leaving)?;
-        answer.map(|id| job_path(id.0)).map_err(|error| fdo::Error::Failed(error.to_string()))
+        answer.map(|id| job_path(id.0)).map_err(|error| match error {
+            RequestError::NotFound(_) => fdo::Error::UnknownObject(error.to_string()),
+            _ => fdo::Error::Failed(error.to_string()),
+        })
     }
 
     async fn with<T: Send + 'static>(
@@ -100,13 +104,23 @@ impl ManagerObject {
         self.with(Manager::reload).await
     }
 
-    async fn load_unit(&self, name: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn load_unit(
+        &self,
+        name: &str,
+        #[zbus(object_server)] server: &ObjectServer,
+    ) -> fdo::Result<OwnedObjectPath> {
         let unit = parse_name(name)?;
         let known = self.with(move |manager| {
             let unit = manager.ensure_loaded(&unit);
-            manager.machine().unit(&unit).map(|_| unit_path(unit.as_str()))
+            manager.machine().unit(&unit).map(|_| unit)
         });
-        known.await?.ok_or_else(|| fdo::Error::UnknownObject(format!("Unit {name} not found.")))
+        let unknown = || fdo::Error::UnknownObject(format!("Unit {name} not found."));
+        let unit = known.await?.ok_or_else(unknown)?;
+        let properties = self.manager.properties(unit.clone()).await.ok_or_else(unknown)?;
+        let path = unit_path(unit.as_str());
+        // The caller's next question is for this object: the publisher may not have got to it.
+        server.at(&path, UnitObject::new(unit, self.manager.clone(), &properties)).await?;
+        Ok(path)
     }
 
     async fn list_units(&self) -> fdo::Result<Vec<UnitRow>> {

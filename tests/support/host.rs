@@ -211,7 +211,8 @@ impl Host {
         children.expect("the host runs").trim().parse().expect("one child")
     }
 
-    fn recent(&self) -> String {
+    /// The last lines of its journal.
+    pub fn recent(&self) -> String {
         let output = self.run(&["journalctl", "--no-pager", "--lines=40", "--quiet"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
