@@ -1,13 +1,14 @@
 //! The object `/org/sampan1`: interface `org.sampan1.Manager`. The bus policy lets root alone in.
 
+use super::error::BusError;
 use super::unit::UnitObject;
 use super::wire::{JobRow, SocketRow, UnitRow, job_path, unit_path};
 use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
-use crate::manager::machine::{JobMode, JobPhase, Managed, Request, RequestError, Verb};
+use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use zbus::object_server::SignalEmitter;
-use zbus::{ObjectServer, OwnedObjectPath, fdo};
+use zbus::{ObjectServer, OwnedObjectPath};
 
 /// The manager on the bus.
 #[derive(Debug)]
@@ -21,36 +22,35 @@ impl ManagerObject {
         Self { manager }
     }
 
-    async fn enqueue(&self, name: &str, verb: Verb, mode: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn enqueue(&self, name: &str, verb: Verb, mode: &str) -> Result<OwnedObjectPath, BusError> {
         let request = Request { unit: parse_name(name)?, verb, mode: parse_mode(mode)? };
         let answer = self.manager.request(request).await.ok_or_else(leaving)?;
-        answer.map(|id| job_path(id.0)).map_err(|error| match error {
-            RequestError::NotFound(_) => fdo::Error::UnknownObject(error.to_string()),
-            _ => fdo::Error::Failed(error.to_string()),
-        })
+        Ok(job_path(answer?.0))
     }
 
     async fn with<T: Send + 'static>(
         &self,
         look: impl FnOnce(&mut Manager) -> T + Send + 'static,
-    ) -> fdo::Result<T> {
+    ) -> Result<T, BusError> {
         self.manager.with(look).await.ok_or_else(leaving)
     }
 }
 
-fn leaving() -> fdo::Error {
-    fdo::Error::Failed("sampand is about to end: try again in a moment.".into())
+fn leaving() -> BusError {
+    BusError::Failed("sampand is about to end: try again in a moment.".into())
 }
 
-fn parse_name(name: &str) -> fdo::Result<UnitName> {
-    UnitName::parse(name).map_err(|error| fdo::Error::InvalidArgs(error.to_string()))
+fn parse_name(name: &str) -> Result<UnitName, BusError> {
+    Ok(UnitName::parse(name)?)
 }
 
-fn parse_mode(mode: &str) -> fdo::Result<JobMode> {
+fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
     match mode {
         "replace" | "" => Ok(JobMode::Replace),
         "fail" => Ok(JobMode::Fail),
-        _ => Err(fdo::Error::InvalidArgs(format!("Job mode \"{mode}\" is not known: use replace or fail."))),
+        _ => {
+            Err(BusError::InvalidArgument(format!("Job mode \"{mode}\" is not known: use replace or fail.")))
+        }
     }
 }
 
@@ -60,70 +60,66 @@ fn optional(text: String) -> Option<String> {
 
 #[zbus::interface(name = "org.sampan1.Manager")]
 impl ManagerObject {
-    async fn start_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn start_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
         self.enqueue(name, Verb::Start, mode).await
     }
 
-    async fn stop_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn stop_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
         self.enqueue(name, Verb::Stop, mode).await
     }
 
-    async fn restart_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
         self.enqueue(name, Verb::Restart, mode).await
     }
 
-    async fn try_restart_unit(&self, name: &str, mode: &str) -> fdo::Result<OwnedObjectPath> {
+    async fn try_restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
         self.enqueue(name, Verb::TryRestart, mode).await
     }
 
-    async fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> fdo::Result<()> {
+    async fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> Result<(), BusError> {
         let unit = parse_name(name)?;
         let whom = match whom {
             "main" => Whom::Main,
             "all" | "" => Whom::All,
-            _ => return Err(fdo::Error::InvalidArgs(format!("\"{whom}\" is not known: use main or all."))),
+            _ => return Err(BusError::InvalidArgument(format!("\"{whom}\" is not known: use main or all."))),
         };
-        self.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(fdo::Error::Failed)
+        self.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(BusError::Failed)
     }
 
-    async fn reset_failed_unit(&self, name: &str) -> fdo::Result<()> {
+    async fn reset_failed_unit(&self, name: &str) -> Result<(), BusError> {
         let unit = parse_name(name)?;
         let known = self.with(move |manager| {
             let known = manager.machine().unit(&unit).is_some();
             manager.reset_failed(Some(unit));
             known
         });
-        known.await?.then_some(()).ok_or_else(|| fdo::Error::Failed(format!("Unit {name} not loaded.")))
+        known.await?.then_some(()).ok_or_else(|| BusError::Failed(format!("Unit {name} not loaded.")))
     }
 
-    async fn reset_failed(&self) -> fdo::Result<()> {
+    async fn reset_failed(&self) -> Result<(), BusError> {
         self.with(|manager| manager.reset_failed(None)).await
     }
 
-    async fn reload(&self) -> fdo::Result<()> {
+    async fn reload(&self) -> Result<(), BusError> {
         self.with(Manager::reload).await
     }
 
+    /// The object is there before its path is answered, so that the client's next call finds it.
     async fn load_unit(
         &self,
-        name: &str,
         #[zbus(object_server)] server: &ObjectServer,
-    ) -> fdo::Result<OwnedObjectPath> {
-        let unit = parse_name(name)?;
-        let known = self.with(move |manager| {
-            let unit = manager.ensure_loaded(&unit);
-            manager.machine().unit(&unit).map(|_| unit)
-        });
-        let unknown = || fdo::Error::UnknownObject(format!("Unit {name} not found."));
-        let unit = known.await?.ok_or_else(unknown)?;
+        name: &str,
+    ) -> Result<OwnedObjectPath, BusError> {
+        let asked = parse_name(name)?;
+        let unit = self.with(move |manager| manager.ensure_loaded(&asked)).await?;
+        let unknown = || BusError::NoSuchUnit(format!("Unit {name} not found."));
         let properties = self.manager.properties(unit.clone()).await.ok_or_else(unknown)?;
         let path = unit_path(unit.as_str());
-        // The caller's next question is for this object: the publisher may not have got to it.
         server.at(&path, UnitObject::new(unit, self.manager.clone(), &properties)).await?;
         Ok(path)
     }
 
-    async fn list_units(&self) -> fdo::Result<Vec<UnitRow>> {
+    async fn list_units(&self) -> Result<Vec<UnitRow>, BusError> {
         self.with(|manager| {
             let units = manager.machine().units().iter();
             units.map(|(name, managed)| unit_row(manager, name, managed)).collect()
@@ -131,7 +127,7 @@ impl ManagerObject {
         .await
     }
 
-    async fn list_sockets(&self) -> fdo::Result<Vec<SocketRow>> {
+    async fn list_sockets(&self) -> Result<Vec<SocketRow>, BusError> {
         let lines = self.with(|manager| manager.socket_lines()).await?;
         let row = |line: crate::manager::driver::SocketLine| SocketRow {
             listen: line.listen,
@@ -146,7 +142,7 @@ impl ManagerObject {
         Ok(lines.into_iter().map(row).collect())
     }
 
-    async fn list_jobs(&self) -> fdo::Result<Vec<JobRow>> {
+    async fn list_jobs(&self) -> Result<Vec<JobRow>, BusError> {
         self.with(|manager| {
             let row = |job: &crate::manager::machine::Job| JobRow {
                 id: job.id.0,
@@ -168,10 +164,10 @@ impl ManagerObject {
         user: String,
         directory: String,
         stdio: Vec<zbus::OwnedFd>,
-    ) -> fdo::Result<(i32, i32)> {
+    ) -> Result<(i32, i32), BusError> {
         let stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
         let stdio =
-            stdio.try_into().map_err(|_| fdo::Error::InvalidArgs("stdio: three descriptors".into()))?;
+            stdio.try_into().map_err(|_| BusError::InvalidArgument("stdio: three descriptors".into()))?;
         let request = ExecRequest {
             unit: parse_name(name)?,
             command,
@@ -181,12 +177,12 @@ impl ManagerObject {
             stdio,
         };
         let exit = self.manager.exec(request).await.ok_or_else(leaving)?;
-        exit.map(|exit| exit.code_and_status()).map_err(fdo::Error::Failed)
+        exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)
     }
 
-    async fn plan(&self, name: &str) -> fdo::Result<String> {
+    async fn plan(&self, name: &str) -> Result<String, BusError> {
         let unit = parse_name(name)?;
-        self.with(move |manager| manager.plan(&unit)).await?.map_err(fdo::Error::Failed)
+        self.with(move |manager| manager.plan(&unit)).await?.map_err(BusError::Failed)
     }
 
     /// A job was made.

@@ -2,6 +2,7 @@
 //! `/org/sampan1` and `/org/sampan1/unit/ESCAPED`.
 #![forbid(unsafe_code)]
 
+pub mod error;
 pub mod manager;
 pub mod proxy;
 pub mod publish;

@@ -146,7 +146,9 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
             exit_now(1)
         }
         Cloned::Parent { pid, pidfd } => {
-            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")
+            // Both from here, so that they come in this order; what the copy still has to do needs no scope.
+            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")?;
+            channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")
         }
     }
 }
@@ -158,7 +160,6 @@ fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Resu
     rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
     rustix::stdio::dup2_stderr(&error).during("begin", "standard error")?;
     drop((input, output, error));
-    channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
     wait_for_go(control)?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }

@@ -152,7 +152,7 @@ fn microseconds(stamp: Option<Stamp>) -> Value {
 fn container(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Property> {
     let facts = manager.run_facts(name);
     let up = managed.main_pid().is_some();
-    let control_group = managed.main_pid().and_then(|pid| super::accounting::control_group(pid));
+    let control_group = managed.main_pid().and_then(super::accounting::control_group);
     let mut list = vec![
         ("Scope", text(if up { name.scope() } else { String::new() })),
         ("ControlGroup", text(control_group.unwrap_or_default())),

@@ -40,7 +40,7 @@ mod tree;
 mod writer;
 
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::image::config::ImageConfig;

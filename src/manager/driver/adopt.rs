@@ -2,7 +2,7 @@
 
 use super::Manager;
 use super::launch::{LiveRun, Parent, Process, bind_notify};
-use crate::manager::machine::{Event, Exit, JobId, Phase, Request, RequestError};
+use crate::manager::machine::{Event, Exit, JobId, Left, Phase, Request, RequestError};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
 use crate::systemd::fdstore::StoredDescriptor;
@@ -43,8 +43,8 @@ impl Manager {
     }
 
     fn adopt_phase(&mut self, unit: &UnitName, phase: Phase, record: &Record) {
-        let (run, stamps) = (record.run.clone(), record.stamps);
-        self.event(Event::Adopted { unit: unit.clone(), phase, run, stamps });
+        let left = Left { phase, run: record.run.clone(), stamps: record.stamps };
+        self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.
         if self.machine.unit(unit).is_some_and(|managed| !managed.phase.is_down()) {
             self.open_sockets(unit);

@@ -167,13 +167,20 @@ pub enum Event {
     Adopted {
         /// The unit.
         unit: UnitName,
-        /// `Listening`, `Start` or `Running`.
-        phase: Phase,
-        /// The run, where a container lives.
-        run: Option<Run>,
-        /// When it came to be so.
-        stamps: Stamps,
+        /// How it was left.
+        left: Box<Left>,
     },
+}
+
+/// How an earlier manager left a unit.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The run, where a container lives.
+    pub run: Option<Run>,
+    /// When it came to be so.
+    pub stamps: Stamps,
 }
 
 /// What is to be done.

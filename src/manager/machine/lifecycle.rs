@@ -1,11 +1,11 @@
 //! The life of one unit: sockets, launch, running, stop, end.
 
 use super::Machine;
-use super::event::{Action, Launched};
+use super::event::{Action, Launched, Left};
 use super::job::{JobKind, JobResult};
 use super::restart::{exceeds_limit, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
-use super::unit::{Intent, Run, SocketState, Stamps};
+use super::unit::{Intent, Run, SocketState};
 use crate::unit::model::{Container, ServiceType};
 use crate::unit::name::UnitName;
 use std::time::Duration;
@@ -351,7 +351,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn adopted(&mut self, name: &UnitName, phase: Phase, run: Option<Run>, stamps: Stamps) {
+    pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
+        let Left { phase, run, stamps } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
         managed.run = run;

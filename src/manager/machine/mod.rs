@@ -19,7 +19,7 @@ mod tests;
 mod transaction;
 mod unit;
 
-pub use event::{Action, Event, Launched, Request, RequestError, Verb};
+pub use event::{Action, Event, Launched, Left, Request, RequestError, Verb};
 pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
@@ -93,7 +93,7 @@ impl Machine {
             Event::StopRequested { unit } => self.stop_requested(&unit),
             Event::TimersDue => self.timers_due(),
             Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
-            Event::Adopted { unit, phase, run, stamps } => self.adopted(&unit, phase, run, stamps),
+            Event::Adopted { unit, left } => self.adopted(&unit, *left),
         }
     }
 }
