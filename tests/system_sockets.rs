@@ -65,12 +65,16 @@ fn a_unit_listens_on_addresses_of_every_kind() {
         start = "socket"
         [socket.four]
         listen = "127.0.0.1:4444"
+        pass = "fd"
         [socket.six]
         listen = "[::1]:6666"
+        pass = "fd"
         [socket.dual]
         listen = "[::]:4646"
+        pass = "fd"
         [socket.file]
         listen = "/run/web.sock"
+        pass = "fd"
         mode = "0620"
         user = "www-data"
         group = "33"
