@@ -29,7 +29,8 @@ fn the_payload_is_alone_and_has_little() {
     assert!(map[0] == 0 && map[1] >= 65_536 && map[2] == 65_536, "ids of its own: {map:?}");
     let owner = host.succeed(&["stat", "-c", "%u", &format!("/proc/{}", host.property("web", "MainPID"))]);
     assert_eq!(owner.trim(), map[1].to_string(), "the host sees the payload as nobody's");
-    assert_eq!(inside(&host, "web", "cat /proc/1/cgroup"), "0::/\n");
+    let groups = inside(&host, "web", "cat /proc/1/cgroup");
+    assert!(groups.lines().all(|line| line.ends_with(":/")), "it is the top of its own tree: {groups}");
     assert_eq!(inside(&host, "web", "hostname"), "web\n");
 
     let status = inside(&host, "web", "cat /proc/1/status");
@@ -74,7 +75,7 @@ fn the_kernel_is_out_of_reach() {
         "mknod /tmp/disk b 8 0",
         "hostname other",
         "chroot / true && umount /proc",
-        "echo x >/dev/kmsg",
+        "test -c /dev/kmsg",
     ] {
         let output = host.run(&["sampanctl", "exec", "web", "sh", "-c", write]);
         assert!(!output.status.success(), "{write} was possible");
