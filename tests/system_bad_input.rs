@@ -75,8 +75,6 @@ fn a_payload_that_does_not_exist_is_named() {
     assert_fails(&host, &["execute", "/etc/passwd", "Permission denied"]);
     host.unit("web.container", &nope("user = \"nobody-here\""));
     assert_fails(&host, &["nobody-here"]);
-    host.unit("web.container", &nope("working_directory = \"/nowhere\""));
-    assert_fails(&host, &["/nowhere"]);
     host.unit("web.container", &nope("[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/nope\""));
     assert_fails(&host, &["/srv/nope"]);
 }
