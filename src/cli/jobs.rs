@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::output::complain;
 use super::text::escaped;
 use super::unit_properties::UnitProperties;
-use crate::bus::proxy::JobRemovedStream;
+use crate::bus::proxy::{JobRemoved, JobRemovedStream};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use zbus::OwnedObjectPath;
@@ -16,6 +16,8 @@ pub struct JobWatch {
     removed: JobRemovedStream,
     owner: OwnerChangedStream<'static>,
     waiting: HashMap<OwnedObjectPath, String>,
+    /// Results of jobs, ours or not, that nobody has asked for yet.
+    ended: HashMap<OwnedObjectPath, String>,
 }
 
 /// A job that is over.
@@ -43,12 +45,23 @@ impl JobWatch {
         let failed = |error| CliError::of_call("watch jobs", error);
         let removed = client.manager.receive_job_removed().await.map_err(failed)?;
         let owner = client.manager.inner().receive_owner_changed().await.map_err(failed)?;
-        Ok(Self { removed, owner, waiting: HashMap::new() })
+        Ok(Self { removed, owner, waiting: HashMap::new(), ended: HashMap::new() })
     }
 
     /// Adds a job of a unit to those waited for.
     pub fn add(&mut self, job: OwnedObjectPath, unit: &str) {
         self.waiting.insert(job, unit.to_owned());
+    }
+
+    /// Makes a call, and takes in what ends meanwhile: signals that nobody takes hold up the connection.
+    pub async fn during<T>(&mut self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        loop {
+            tokio::select! {
+                answer = &mut call => return answer,
+                Some(signal) = self.removed.next() => self.note(&signal),
+            }
+        }
     }
 
     /// Waits for all jobs.
@@ -57,15 +70,15 @@ impl JobWatch {
     /// When the manager leaves the bus before they are over.
     pub async fn wait(mut self) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
-        while !self.waiting.is_empty() {
+        loop {
+            for (job, result) in self.ended.drain() {
+                finished.extend(self.waiting.remove(&job).map(|unit| Finished { unit, result }));
+            }
+            if self.waiting.is_empty() {
+                return Ok(finished);
+            }
             tokio::select! {
-                signal = self.removed.next() => {
-                    let Some(signal) = signal else { return Err(left()) };
-                    let Ok(signal) = signal.args() else { continue };
-                    if let Some(unit) = self.waiting.remove(signal.job()) {
-                        finished.push(Finished { unit, result: signal.result().clone() });
-                    }
-                }
+                signal = self.removed.next() => self.note(&signal.ok_or_else(left)?),
                 owner = self.owner.next() => {
                     if !matches!(owner, Some(Some(_))) {
                         return Err(left());
@@ -73,7 +86,12 @@ impl JobWatch {
                 }
             }
         }
-        Ok(finished)
+    }
+
+    fn note(&mut self, signal: &JobRemoved) {
+        if let Ok(job) = signal.args() {
+            self.ended.insert(job.job().clone(), job.result().clone());
+        }
     }
 }
 

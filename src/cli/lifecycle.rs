@@ -74,7 +74,12 @@ async fn perform(
     };
     let mut status = 0;
     for unit in units {
-        match enqueue(client, operation, unit, mode).await {
+        let call = enqueue(client, operation, unit, mode);
+        let queued = match &mut watch {
+            Some(watch) => watch.during(call).await,
+            None => call.await,
+        };
+        match queued {
             Ok(job) => {
                 if let Some(watch) = &mut watch {
                     watch.add(job, unit);

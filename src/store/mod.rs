@@ -40,7 +40,7 @@ mod tree;
 mod writer;
 
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::image::config::ImageConfig;
@@ -209,7 +209,12 @@ impl Store {
     /// # Errors
     /// As [`Store::containers_dir`].
     pub fn volume(&self, name: &str) -> Result<PathBuf, StoreError> {
-        self.named_directory("volumes", name, 0o755)
+        let path = self.named_directory("volumes", name, 0o755)?;
+        if fs::metadata(&path).context("look at", &path)?.uid() == 0 {
+            // It belongs to the first user of the container, as the tree of an image does.
+            chown(&path, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).context("change the owner of", &path)?;
+        }
+        Ok(path)
     }
 
     fn named_directory(&self, kind: &str, name: &str, mode: u32) -> Result<PathBuf, StoreError> {

@@ -9,6 +9,9 @@ use zbus::{Fd, Variant};
 /// The slice of containers whose unit names none.
 pub const DEFAULT_SLICE: &str = "sampan.slice";
 
+/// The service that this program runs in.
+const CONTROLLER_SERVICE: &str = "sampand.service";
+
 /// A scope to be started around a process that exists already.
 #[derive(Debug)]
 pub struct ScopeRequest {
@@ -67,6 +70,8 @@ pub(super) fn of_scope<'a>(
         ("Description", request.description.as_str().into()),
         ("Slice", request.slice.as_str().into()),
         ("Controller", controller.into()),
+        // At shutdown it stops before its controller, without which systemd would wait for the time-out.
+        ("After", vec![CONTROLLER_SERVICE].into()),
         ("Delegate", true.into()),
         ("CollectMode", "inactive-or-failed".into()),
         ("TimeoutStopUSec", stop_timeout.into()),

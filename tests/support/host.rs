@@ -2,7 +2,7 @@
 
 use super::events::Events;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,21 @@ impl Host {
         host
     }
 
+    /// Boots a host, starts `sampand` on it and imports images that `tests/images` makes: `NAME.tar` becomes
+    /// `localhost/NAME`.
+    pub fn with_images(names: &[&str]) -> Self {
+        let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/images");
+        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images")).arg(&images).status();
+        assert!(made.expect("tests/images runs").success(), "tests/images made no images");
+        let host = Self::start();
+        for name in names {
+            let file = format!("{name}.tar");
+            fs::hard_link(images.join(&file), host.shared().join(&file)).expect("the image is there");
+            host.import(&file, &format!("localhost/{name}"));
+        }
+        host
+    }
+
     /// A command, to be run inside.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(SCRIPT);
@@ -71,6 +86,15 @@ impl Host {
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(status), "{words:?}:\n{text}{errors}{}", self.recent());
         errors
+    }
+
+    /// Runs a command that ends with this status; its standard output.
+    pub fn answer(&self, status: i32, words: &[&str]) -> String {
+        let output = self.run(words);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{words:?}:\n{text}{errors}{}", self.recent());
+        text
     }
 
     /// Where this machine sees a file of the host.
@@ -119,13 +143,14 @@ impl Host {
 
     /// The answer to `GET /` over a new connection.
     pub fn get(&self, address: &str) -> String {
-        use std::io::{Read, Write};
-        let mut stream = self.connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
-        stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("the request is sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{address}: {error}"));
-        answer
+        self.try_get(address).unwrap_or_else(|error| panic!("{address}: {error}\n{}", self.recent()))
+    }
+
+    /// The same, or what a client sees go wrong.
+    pub fn try_get(&self, address: &str) -> std::io::Result<String> {
+        let stream = self.connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        exchange(stream, b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
     }
 
     /// Journal lines that `journalctl` picks by these arguments, from the first on.
@@ -144,6 +169,11 @@ impl Host {
         command.arg(format!("--address=unix:path={}", socket.display()));
         command.args(["--json=short", rule, "monitor"]);
         Events::of_monitor(command)
+    }
+
+    /// Waits for a line that the container of a unit has printed.
+    pub fn wait_log(&self, unit: &str, text: &str) -> String {
+        self.journal(&[&format!("--unit=sampan-{unit}.scope")]).wait(text)
     }
 
     /// Waits until `ready` holds, and asks again at each signal of the daemon.
@@ -181,7 +211,8 @@ impl Host {
         children.expect("the host runs").trim().parse().expect("one child")
     }
 
-    fn recent(&self) -> String {
+    /// The last lines of its journal.
+    pub fn recent(&self) -> String {
         let output = self.run(&["journalctl", "--no-pager", "--lines=40", "--quiet"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -192,6 +223,14 @@ impl Drop for Host {
         drop(self.runner.stdin.take());
         let _ = self.runner.wait();
     }
+}
+
+/// What comes back, to its end, for a request.
+pub fn exchange(mut stream: impl Read + Write, request: &[u8]) -> std::io::Result<String> {
+    stream.write_all(request)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// A program of this build.

@@ -77,14 +77,10 @@ impl ExecTask {
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
         match self.begin(&control, pid).await {
-            Ok(()) => {
-                control.reap().await;
-                Ok(live.wait().await)
-            }
+            Ok(()) => Ok(live.wait().await),
             Err(failure) => {
                 // Ends also a command that waits for its order.
                 live.kill();
-                control.reap().await;
                 live.wait().await;
                 Err(failure)
             }

@@ -296,7 +296,6 @@ impl RunTask {
         prepared.facts.executed = true;
         self.facts(prepared.facts);
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number });
-        control.reap().await;
         Ok(())
     }
 
@@ -429,6 +428,8 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
+        let reap = pidfd::open(launch.process.id()).map(reap);
+        drop(reap.map(tokio::task::spawn_local));
         match readiness::watch(&launch.control) {
             Ok(readiness) => Ok(Self { launch, readiness }),
             Err(error) => Err(io_failure("sampan-launch", &error)),
@@ -484,15 +485,13 @@ impl Control {
             Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
         }
     }
+}
 
-    /// Collects the launcher's own process, which has ended or is about to.
-    pub(super) async fn reap(self) {
-        if let Ok(pidfd) = pidfd::open(self.launch.process.id()) {
-            // Nobody else waits for it, so that neither can fail but by its having been reaped.
-            let _ = until_ended(pidfd.as_fd()).await;
-            let _ = pidfd::wait(&pidfd);
-        }
-    }
+/// Collects the launcher's own process when it ends, however the launch goes.
+async fn reap(launcher: OwnedFd) {
+    // Nobody else waits for it, so that neither can fail.
+    let _ = until_ended(launcher.as_fd()).await;
+    let _ = pidfd::wait(&launcher);
 }
 
 /// systemd.exec(5), process exit codes: the payload could not be executed.

@@ -1,0 +1,45 @@
+//! A hundred containers: one process of ours, and nothing kept of those that have ended.
+
+mod support;
+
+use std::fs;
+use support::host::Host;
+use support::units::shell;
+
+/// Processes of ours on the host, by name.
+fn ours(host: &Host) -> Vec<String> {
+    let text = host.succeed(&["sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null"]);
+    text.lines().filter(|name| name.starts_with("sampan")).map(str::to_owned).collect()
+}
+
+/// How many descriptors the manager has open.
+fn descriptors(host: &Host) -> usize {
+    let pid = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
+    fs::read_dir(host.path(&format!("/proc/{}/fd", pid.trim()))).expect("the manager runs").count()
+}
+
+#[test]
+fn a_hundred_containers_cost_no_process_and_leave_no_descriptor() {
+    let host = Host::with_images(&["hello"]);
+    let unit = shell("exec sleep 100000") + "[socket.main]\nlisten = \"@%n\"\npass = \"fd\"\n";
+    host.unit("sleep@.container", &unit);
+    let names: Vec<String> = (0..100).map(|number| format!("sleep@{number}")).collect();
+    let all = |verb| {
+        [["sampanctl", verb].as_slice(), &names.iter().map(String::as_str).collect::<Vec<_>>()].concat()
+    };
+    // The first round makes what is made once.
+    host.succeed(&["sampanctl", "start", "sleep@0"]);
+    host.succeed(&["sampanctl", "stop", "sleep@0"]);
+    let before = descriptors(&host);
+    host.succeed(&all("start"));
+    let running = host.succeed(&["sampanctl", "list-units", "--no-legend", "--state=running"]);
+    assert_eq!(running.lines().count(), 100, "{running}");
+    assert_eq!(ours(&host), ["sampand"]);
+    assert!(descriptors(&host) > before);
+    host.succeed(&all("stop"));
+    assert_eq!(descriptors(&host), before, "each stopped container has given its descriptors back");
+    assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "sampan-*.scope"]), "");
+    assert_eq!(host.succeed(&["sh", "-c", "ls -A /run/sampan/state"]), "default.target.json\n");
+    let store = host.succeed(&["systemctl", "show", "--property=NFileDescriptorStore", "--value", "sampand"]);
+    assert_eq!(store.trim(), "0", "and systemd keeps none of them");
+}
