@@ -184,6 +184,9 @@ pub struct ShowArgs {
     /// Values without names
     #[arg(long)]
     pub value: bool,
+    /// As --value --property
+    #[arg(short = 'P', value_delimiter = ',', value_name = "NAME", conflicts_with = "property")]
+    pub value_of: Vec<String>,
     /// Empty properties, too
     #[arg(long, short)]
     pub all: bool,
@@ -193,6 +196,18 @@ pub struct ShowArgs {
     /// How it is printed
     #[command(flatten)]
     pub display: DisplayArgs,
+}
+
+impl ShowArgs {
+    /// The properties asked for; none: all.
+    pub fn names(&self) -> &[String] {
+        if self.value_of.is_empty() { &self.property } else { &self.value_of }
+    }
+
+    /// Whether values are printed without names.
+    pub fn is_bare(&self) -> bool {
+        self.value || !self.value_of.is_empty()
+    }
 }
 
 /// `list-units`.

@@ -25,7 +25,7 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         [] => Ok(vec![manager(client).await?]),
         words => properties(client, words).await,
     })?;
-    let units: Vec<Values> = units.into_iter().map(|values| selected(values, &args.property)).collect();
+    let units: Vec<Values> = units.into_iter().map(|values| selected(values, args.names())).collect();
     match args.display.output {
         OutputFormat::Json => print_json(&units)?,
         OutputFormat::Text => {
@@ -79,10 +79,10 @@ fn render(values: &Values, args: &ShowArgs, zone: &TimeZone) -> String {
     let mut text = String::new();
     for (name, value) in values {
         let value = word(name, value, zone);
-        if value.is_empty() && !args.all && args.property.is_empty() {
+        if value.is_empty() && !args.all && args.names().is_empty() {
             continue;
         }
-        match args.value {
+        match args.is_bare() {
             true => text.push_str(&format!("{value}\n")),
             false => text.push_str(&format!("{name}={value}\n")),
         }
@@ -122,7 +122,7 @@ mod tests {
             ("MemoryMax".to_owned(), Value::Unsigned(u64::MAX)),
             ("NeedDaemonReload".to_owned(), Value::Flag(false)),
         ]);
-        render(&selected(values, &args.property), &args, &TimeZone::UTC)
+        render(&selected(values, args.names()), &args, &TimeZone::UTC)
     }
 
     #[test]

@@ -92,6 +92,9 @@ impl Held {
 
     /// Ends the socket: nobody can connect any more, and a path is gone.
     pub fn close(self) {
+        // systemd may hold its copy of the descriptor for a moment longer: a socket that does not listen any
+        // more is in nobody's way, socket(7) SO_REUSEADDR. There is nobody to tell of a failure.
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
         if let Listen::Unix(path) = &self.listen {
             let _ = remove_file(path);
         }

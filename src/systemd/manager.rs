@@ -217,6 +217,12 @@ impl Systemd {
         Ok(Some(ScopeState { name, active_state, control_group: control_group.into(), processes }))
     }
 
+    /// Whether the host is being shut down.
+    pub async fn is_stopping(&self) -> bool {
+        let state = tokio::time::timeout(DEADLINE, self.manager.system_state()).await;
+        matches!(state, Ok(Ok(state)) if state == "stopping")
+    }
+
     /// The control group of a scope; `None` where systemd does not know the scope.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub(super) trait Manager {
         properties: &[(&str, Variant<'_>)],
     ) -> zbus::Result<()>;
     #[zbus(property)]
+    fn system_state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
 }
 

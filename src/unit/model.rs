@@ -340,7 +340,7 @@ pub struct Mount {
 /// What a mount brings into the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {
-    /// A named volume of the store, seeded from the image's content at first use.
+    /// A named volume of the store, empty at first use.
     Volume(String),
     /// A file or directory of the host, seen through the container's id mapping.
     Bind(PathBuf),

@@ -30,6 +30,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
+/// How long systemd may take to notice that a scope is empty, before it is asked to stop it.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long systemd may take to reap a process that has ended.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -399,7 +402,11 @@ impl RunTask {
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
         let scope = self.unit.name.scope();
-        if let Err(error) = self.systemd.wait_removed(&scope).await {
+        let removed = tokio::time::timeout(REMOVAL_TIMEOUT, self.systemd.wait_removed(&scope)).await;
+        // A scope without a process that systemd has not noticed, or one that still has others.
+        if removed.is_err()
+            && let Err(error) = self.systemd.stop_scope(&scope).await
+        {
             tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{error}, continuing");
         }
         if let Some(directory) = ephemeral {

@@ -19,7 +19,7 @@ pub use output::Outlet;
 pub use sockets::SocketLine;
 pub use stop::Whom;
 
-use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
+use super::machine::{Event, JobId, JobMode, Machine, Request, RequestError, Stamp, Verb};
 use super::record::RunFacts;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
@@ -75,6 +75,16 @@ pub struct Manager {
     changed: BTreeSet<UnitName>,
     notes: mpsc::UnboundedSender<Note>,
     notices: mpsc::UnboundedSender<Notice>,
+    leaving: Leaving,
+}
+
+/// When the manager ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// At SIGTERM; containers stay.
+    AtOnce,
+    /// The host goes down: once every unit is down.
+    WhenAllAreDown,
 }
 
 /// What the loop listens to.
@@ -121,6 +131,7 @@ impl Manager {
             changed: BTreeSet::new(),
             notes,
             notices: parts.notices,
+            leaving: Leaving::AtOnce,
         };
         let inbox = Inbox { notes: note_receiver, commands: command_receiver };
         (manager, inbox, ManagerHandle::new(commands))
@@ -159,13 +170,35 @@ impl Manager {
                 Some(event) = systemd_events.next() => self.take_systemd_event(event)?,
                 _ = timer.due() => self.event(Event::TimersDue),
                 _ = hangup.recv() => self.reload(),
-                _ = terminate.recv() => break,
+                _ = terminate.recv() => if !self.begin_shutdown().await { break },
                 _ = interrupt.recv() => break,
             }
             self.tell_changes();
+            if self.leaving == Leaving::WhenAllAreDown && self.all_are_down() {
+                break;
+            }
         }
         tracing::info!("Leaving; containers and sockets stay.");
         Ok(())
+    }
+
+    /// Stops everything in order where the host goes down; otherwise a successor takes over.
+    async fn begin_shutdown(&mut self) -> bool {
+        if !self.systemd.is_stopping().await {
+            return false;
+        }
+        self.leaving = Leaving::WhenAllAreDown;
+        let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
+        for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::Replace }) {
+                tracing::warn!("{error}");
+            }
+        }
+        true
+    }
+
+    fn all_are_down(&self) -> bool {
+        self.machine.jobs().is_empty() && self.machine.units().values().all(|unit| unit.phase.is_down())
     }
 
     /// Asks the core for a job, after everything that it may touch has been loaded.

@@ -3,7 +3,7 @@
 use super::Machine;
 use super::event::{Action, Launched, Left};
 use super::job::{JobKind, JobResult};
-use super::restart::{exceeds_limit, restarts_after};
+use super::restart::{TRIGGER_LIMIT, exceeds_limit, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
 use super::unit::{Intent, Run, SocketState};
 use crate::unit::model::{Container, ServiceType};
@@ -68,7 +68,12 @@ impl Machine {
     }
 
     pub(super) fn connection(&mut self, name: &UnitName, _socket: &str) {
-        if self.units.get(name).is_some_and(|managed| managed.phase == Phase::Listening) {
+        let now = self.now.boottime;
+        let listening = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Listening);
+        let Some(managed) = listening else { return };
+        if exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
+            self.after_end(name, UnitResult::TriggerLimitHit);
+        } else {
             self.begin_launch(name);
         }
     }
@@ -256,7 +261,7 @@ impl Machine {
             .units
             .get(name)
             .is_some_and(|managed| managed.starts_on_socket() && managed.sockets == SocketState::Open);
-        if listens && result != UnitResult::StartLimitHit {
+        if listens && !matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit) {
             self.listen(name);
         } else {
             self.go_down(name, result);
@@ -342,6 +347,7 @@ impl Machine {
         for name in names {
             let Some(managed) = self.units.get_mut(&name) else { continue };
             managed.starts.clear();
+            managed.triggers.clear();
             managed.restarts = 0;
             if managed.phase == Phase::Failed {
                 managed.result = UnitResult::Success;

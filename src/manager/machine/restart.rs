@@ -5,11 +5,17 @@ use crate::unit::model::{RestartPolicy, StartLimit};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`: a payload that never takes its
+/// connection must not be launched in a loop, whatever its start limit is.
+pub(super) const TRIGGER_LIMIT: StartLimit = StartLimit { burst: 20, interval: Duration::from_secs(2) };
+
 /// Whether the policy restarts after a result.
 pub(super) fn restarts_after(policy: RestartPolicy, result: UnitResult) -> bool {
-    use UnitResult::{CoreDump, ExitCode, Protocol, Resources, Signal, StartLimitHit, Success, Timeout};
+    use UnitResult::{
+        CoreDump, ExitCode, Protocol, Resources, Signal, StartLimitHit, Success, Timeout, TriggerLimitHit,
+    };
     match (policy, result) {
-        (_, StartLimitHit) | (RestartPolicy::No | RestartPolicy::OnWatchdog, _) => false,
+        (_, StartLimitHit | TriggerLimitHit) | (RestartPolicy::No | RestartPolicy::OnWatchdog, _) => false,
         (RestartPolicy::Always, _) => true,
         (RestartPolicy::OnSuccess, result) => result == Success,
         (RestartPolicy::OnFailure, result) => result != Success,

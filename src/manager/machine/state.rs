@@ -128,6 +128,8 @@ pub enum UnitResult {
     Protocol,
     /// Started too often.
     StartLimitHit,
+    /// Connections asked for it too often.
+    TriggerLimitHit,
 }
 
 impl UnitResult {
@@ -142,6 +144,7 @@ impl UnitResult {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::StartLimitHit => "start-limit-hit",
+            Self::TriggerLimitHit => "trigger-limit-hit",
         }
     }
 }

@@ -113,6 +113,8 @@ pub struct Managed {
     pub(super) deadline: Option<Duration>,
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
     pub(super) starts: VecDeque<Duration>,
+    /// Connections in the interval of the trigger limit, on CLOCK_BOOTTIME.
+    pub(super) triggers: VecDeque<Duration>,
     /// What follows when the run under way has ended.
     pub(super) intent: Intent,
     /// Whether the sockets of the unit are held.
@@ -158,6 +160,7 @@ impl Managed {
             last_run: 0,
             deadline: None,
             starts: VecDeque::new(),
+            triggers: VecDeque::new(),
             intent: Intent::Policy,
             sockets: SocketState::Closed,
         }
