@@ -338,3 +338,60 @@ fn a_bad_file_leaves_the_last_good_version_running() {
     ended(&mut machine, 0, Exit::Signal(15));
     assert_eq!(ask(&mut machine, Verb::Start, 0).0.unwrap_err(), RequestError::Bad(name(0)));
 }
+
+#[test]
+fn a_run_that_even_sigkill_did_not_end_forbids_a_second_one() {
+    let mut machine = machine(&[plain(0)]);
+    run(&mut machine, 0);
+    ask(&mut machine, Verb::Stop, 0).0.unwrap();
+    machine.handle(at(91), Event::TimersDue);
+    machine.handle(at(102), Event::TimersDue);
+    assert_eq!(phase(&machine, 0), Phase::Failed);
+    let (_, actions) = ask(&mut machine, Verb::Start, 0);
+    assert!(launches(&actions).is_empty());
+    let failure = machine.unit(&name(0)).unwrap().failure.clone().unwrap();
+    assert!(failure.message.contains("has still not ended"), "{}", failure.message);
+    ended(&mut machine, 0, Exit::Signal(9));
+    assert_eq!(launches(&ask(&mut machine, Verb::Start, 0).1), [&name(0)]);
+}
+
+#[test]
+fn a_restart_whose_requirement_fails_leaves_no_socket_open() {
+    let bound = |dependencies: &mut Dependencies| {
+        dependencies.requires.insert(name(0));
+        dependencies.after.insert(name(0));
+    };
+    let mut dependencies = Dependencies::default();
+    bound(&mut dependencies);
+    let socket = unit(name(1), on_socket(container()), dependencies);
+    let mut machine = machine(&[plain(0), socket]);
+    run(&mut machine, 0);
+    ask(&mut machine, Verb::Start, 1).0.unwrap();
+    machine.handle(at(1), Event::SocketsOpened { unit: name(1), result: Ok(()) });
+    ask(&mut machine, Verb::Restart, 0).0.unwrap();
+    ended(&mut machine, 0, Exit::Signal(15));
+    let failure = Failure { message: "no image".into(), errno: 2, exit: None };
+    let actions = machine.handle(at(1), Event::LaunchFailed { unit: name(0), run: 2, failure });
+    assert!(actions.contains(&Action::CloseSockets(name(1))), "{actions:?}");
+    assert_eq!(phase(&machine, 1), Phase::Dead);
+}
+
+#[test]
+fn a_payload_that_never_takes_its_connection_is_not_launched_for_ever() {
+    let mut own = on_socket(container());
+    own.start_limit.burst = 0;
+    let mut machine = machine(&[unit(name(0), own, Dependencies::default())]);
+    ask(&mut machine, Verb::Start, 0).0.unwrap();
+    machine.handle(at(1), Event::SocketsOpened { unit: name(0), result: Ok(()) });
+    let mut count = 0;
+    while phase(&machine, 0) == Phase::Listening {
+        machine.handle(at(1), Event::Connection { unit: name(0), socket: "s".into() });
+        if phase(&machine, 0) == Phase::Start {
+            count += 1;
+            executed(&mut machine, 0);
+            ended(&mut machine, 0, Exit::Code(1));
+        }
+    }
+    let unit = machine.unit(&name(0)).unwrap();
+    assert_eq!((count, unit.phase, unit.result), (20, Phase::Failed, UnitResult::TriggerLimitHit));
+}
