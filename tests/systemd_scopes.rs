@@ -1,25 +1,36 @@
-//! Scopes against a real systemd. Needs root on a host that is booted with systemd.
+//! Scopes against a real systemd, inside a private host.
+
+mod support;
 
 use futures_util::StreamExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan::systemd::SystemdError;
-use sampan::systemd::manager::{DEFAULT_SLICE, ScopeRequest, Systemd};
+use sampan::systemd::manager::{CONTROLLER, DEFAULT_SLICE, ScopeRequest, Systemd};
 use sampan::systemd::signals::{Events, SystemdEvent};
 use sampan::unit::model::Resources;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
+use support::inside;
 
 /// Longest wait for an event; a test that comes near it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+/// Runs the test of this thread's name inside a private host.
+fn run(test: impl Future<Output = ()>) {
+    if !inside::is_inside() {
+        let name = std::thread::current().name().expect("the harness names threads after tests").to_owned();
+        return inside::run_again(&["--exact", &name, "--nocapture"]);
+    }
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
 async fn connect() -> Systemd {
-    Systemd::connect().await.expect("these tests run inside a private systemd host")
+    let systemd = Systemd::connect().await.expect("a private host has a systemd");
+    // As the manager does: systemd asks the owner of this name to stop scopes.
+    systemd.connection().request_name(CONTROLLER).await.expect("no manager runs on this host");
+    systemd
 }
 
 /// A process to put into a scope, as the launcher's child would be.

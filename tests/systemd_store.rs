@@ -1,8 +1,9 @@
-//! A socket in systemd's store outlives the service that opened it, against a real systemd. Needs root on a
-//! host that is booted with systemd.
+//! A socket in systemd's store outlives the service that opened it, against a real systemd in a private host.
 //!
 //! The test starts this program itself as a service. It has a `main` of its own, because what systemd passes
 //! is to be taken before any thread exists, and the usual test runner starts one for each test.
+
+mod support;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan::paths::Paths;
@@ -16,6 +17,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use support::inside;
 
 const TEST: &str = "a_socket_in_the_store_outlives_its_service";
 
@@ -29,6 +31,7 @@ fn main() {
         Some(port) => serve(port),
         None if has("--list") && has("--ignored") => {}
         None if has("--list") => println!("{TEST}: test"),
+        None if !inside::is_inside() => inside::run_again(&[]),
         None => a_socket_in_the_store_outlives_its_service(),
     }
 }

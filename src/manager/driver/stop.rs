@@ -1,14 +1,14 @@
 //! Ends runs: the stop signal, SIGKILL, and what is left on disk.
 
 use super::Manager;
-use super::launch::LiveRun;
+use super::launch::{LiveRun, until_ended};
 use crate::manager::accounting;
 use crate::sys::pidfd;
 use crate::unit::name::UnitName;
 use rustix::process::Signal;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -22,15 +22,19 @@ impl Manager {
         }
         let Some(process) = live.process.get() else { return };
         let signal = live.stop_signal.get();
+        if signal == libc::SIGKILL {
+            live.kill();
+            return;
+        }
         // The kernel drops a signal to the first process of a pid namespace which has no handler for it,
         // pid_namespaces(7). Outside of a container that signal would have ended the process: so it does here.
         let sent = if handles(process.pid, signal) {
             if live.signalled.get() { Ok(()) } else { send(&process.pidfd, signal) }
-        } else if self.signal_others(process.pid, signal) {
-            Ok(())
         } else {
+            let others = self.signal_others(process.pid, signal);
             live.stood_for.set(Some(signal));
-            pidfd::signal(&process.pidfd, Signal::KILL)
+            drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
+            Ok(())
         };
         if let Err(error) = sent {
             tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
@@ -63,18 +67,28 @@ impl Manager {
         self.runs.get(unit).filter(|live| live.number() == run).cloned()
     }
 
-    /// Sends a signal to the processes of a container but its first; tells whether there was any.
-    fn signal_others(&self, first: u32, signal: i32) -> bool {
-        let Some(directory) = accounting::directory(&self.paths, first) else { return false };
+    /// Sends a signal to the processes of a container but its first, and answers with them.
+    fn signal_others(&self, first: u32, signal: i32) -> Vec<OwnedFd> {
+        let Some(directory) = accounting::directory(&self.paths, first) else { return Vec::new() };
         let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
         let others =
             processes.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != first);
-        let mut any = false;
-        for pid in others {
-            any |= pidfd::open(pid).and_then(|pidfd| send(&pidfd, signal)).is_ok();
-        }
-        any
+        let signalled = |pid| {
+            let process = pidfd::open(pid).ok()?;
+            send(&process, signal).ok()?;
+            Some(process)
+        };
+        others.filter_map(signalled).collect()
     }
+}
+
+/// Ends a first process that is deaf to its signal once the others, which may clean up first, have ended.
+async fn kill_after(live: Rc<LiveRun>, others: Vec<OwnedFd>) {
+    for process in others {
+        // One that cannot be waited for is not waited for.
+        let _ = until_ended(process.as_fd()).await;
+    }
+    live.kill();
 }
 
 /// Which processes of a container a signal is for.
@@ -91,12 +105,16 @@ fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
     pidfd::signal(process, signal)
 }
 
-/// Whether a process catches a signal: bit N-1 of `SigCgt` in `/proc/PID/status`, proc_pid_status(5).
+/// Whether a process catches or ignores a signal: bit N-1 of `SigCgt` and `SigIgn` in `/proc/PID/status`,
+/// proc_pid_status(5).
 fn handles(pid: u32, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX);
-    (1..=64).contains(&signal) && mask & (1 << (signal - 1)) != 0
+    let mask = |field: &str| {
+        let digits = status.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(digits.trim(), 16).ok()
+    };
+    let (Some(caught), Some(ignored)) = (mask("SigCgt:"), mask("SigIgn:")) else { return true };
+    (1..=64).contains(&signal) && (caught | ignored) & (1 << (signal - 1)) != 0
 }
 
 /// Removes the changes of an ephemeral root: out of the way at once, so that the next run has the place, and
