@@ -71,7 +71,8 @@ impl Machine {
         let now = self.now.boottime;
         let listening = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Listening);
         let Some(managed) = listening else { return };
-        if exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
+        let failed = managed.result != UnitResult::Success;
+        if failed && exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
             self.after_end(name, UnitResult::TriggerLimitHit);
         } else {
             self.begin_launch(name);

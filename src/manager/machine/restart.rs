@@ -5,8 +5,8 @@ use crate::unit::model::{RestartPolicy, StartLimit};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`: a payload that never takes its
-/// connection must not be launched in a loop, whatever its start limit is.
+/// systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`: a payload that fails and never takes
+/// its connection must not be launched in a loop, whatever its start limit is.
 pub(super) const TRIGGER_LIMIT: StartLimit = StartLimit { burst: 20, interval: Duration::from_secs(2) };
 
 /// Whether the policy restarts after a result.

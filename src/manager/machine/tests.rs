@@ -377,7 +377,7 @@ fn a_restart_whose_requirement_fails_leaves_no_socket_open() {
 }
 
 #[test]
-fn a_payload_that_never_takes_its_connection_is_not_launched_for_ever() {
+fn a_payload_that_fails_on_its_connection_is_not_launched_for_ever() {
     let mut own = on_socket(container());
     own.start_limit.burst = 0;
     let mut machine = machine(&[unit(name(0), own, Dependencies::default())]);
@@ -393,5 +393,5 @@ fn a_payload_that_never_takes_its_connection_is_not_launched_for_ever() {
         }
     }
     let unit = machine.unit(&name(0)).unwrap();
-    assert_eq!((count, unit.phase, unit.result), (20, Phase::Failed, UnitResult::TriggerLimitHit));
+    assert_eq!((count, unit.phase, unit.result), (21, Phase::Failed, UnitResult::TriggerLimitHit));
 }
