@@ -81,7 +81,7 @@ async fn serve(descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>)
 fn boot(manager: &mut Manager) -> anyhow::Result<()> {
     let unit = UnitName::parse("default.target")?;
     let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.submit(&request) {
+    if let Err(error) = manager.request(&request) {
         tracing::warn!("{error}, nothing is started at boot");
     }
     reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")

@@ -109,7 +109,7 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
 
 fn start_again(manager: &mut Manager, unit: UnitName) {
     let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.submit(&request) {
+    if let Err(error) = manager.request(&request) {
         tracing::warn!("{}: cannot be started again: {error}", request.unit);
     }
 }

@@ -3,7 +3,7 @@
 use super::Manager;
 use super::launch::{LiveRun, Parent, Process, bind_notify};
 use super::output::Outlet;
-use crate::manager::machine::{Event, Exit, JobId, Left, Phase, Request, RequestError};
+use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
 use crate::systemd::fdstore::StoredDescriptor;
@@ -126,13 +126,5 @@ impl Manager {
         if let Err(error) = self.service.remove(name) {
             tracing::warn!("{error}, continuing");
         }
-    }
-
-    /// Asks for a job from within the manager.
-    ///
-    /// # Errors
-    /// As [`crate::manager::machine::Machine::request`].
-    pub fn submit(&mut self, request: &Request) -> Result<JobId, RequestError> {
-        self.request(request)
     }
 }

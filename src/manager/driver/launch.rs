@@ -286,7 +286,7 @@ impl RunTask {
         let control = Control::new(launch)?;
         let (pid, pidfd) = control.started().await?;
         let for_scope = pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.began(pid, pidfd, &mut prepared)?;
+        self.began(pid, pidfd, &mut prepared);
         let scope = async {
             let request = self.scope_request(container, &prepared.facts, pid, for_scope);
             self.systemd.start_scope(&request).await.map_err(|error| failure(error.to_string(), 0))
@@ -311,7 +311,7 @@ impl RunTask {
     }
 
     /// The first process exists: from here on a successor of this process can find it.
-    fn began(&self, pid: u32, pidfd: OwnedFd, prepared: &mut Prepared) -> Result<(), Failure> {
+    fn began(&self, pid: u32, pidfd: OwnedFd, prepared: &mut Prepared) {
         self.store_process(pidfd.as_fd());
         prepared.facts.start_time = pidfd::start_time(pid).unwrap_or_default();
         self.facts(prepared.facts.clone());
@@ -319,7 +319,6 @@ impl RunTask {
         let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
         let launched = Launched { pid, invocation: prepared.invocation.clone() };
         self.tell(Event::Started { unit: self.unit(), run: self.live.number, launched });
-        Ok(())
     }
 
     fn scope_request(

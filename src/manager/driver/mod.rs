@@ -202,7 +202,10 @@ impl Manager {
     }
 
     /// Asks the core for a job, after everything that it may touch has been loaded.
-    pub(super) fn request(&mut self, request: &Request) -> Result<JobId, RequestError> {
+    ///
+    /// # Errors
+    /// As [`Machine::request`].
+    pub fn request(&mut self, request: &Request) -> Result<JobId, RequestError> {
         let unit = self.ensure_loaded(&request.unit);
         let request = Request { unit, ..request.clone() };
         let (answer, actions) = self.machine.request(now(), &request);
