@@ -4,7 +4,7 @@ use super::capability;
 use super::standard::{self, attach};
 use super::step::{
     Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges,
-    Output, Plan, Step, TextFile,
+    Output, Plan, ScopeGroup, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
@@ -27,6 +27,9 @@ pub struct HostFacts {
     pub volumes: BTreeMap<String, HostTree>,
     /// Lines of `environment_file`, in their order.
     pub environment: Vec<String>,
+    /// The directory of the control group: of the scope that is about to be made, or, to join, of the container.
+    /// `None` where that of the scope cannot be known beforehand.
+    pub group: Option<PathBuf>,
     /// `INVOCATION_ID`.
     pub invocation: String,
     /// Where sd_notify(3) messages are received, for a unit that sends them.
@@ -99,6 +102,7 @@ pub fn plan(
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
+    inside.extend(facts.group.is_none().then(standard::control_group));
     inside.extend(mounts.made);
     inside.push(Step::EnterRoot);
     inside.extend(standard::placed());
@@ -110,11 +114,11 @@ pub fn plan(
     let mut execute = execute(unit, container, image, facts)?;
     execute.output = Output::Journal { identifier: unit.name.stem().to_owned(), unit: unit.name.scope() };
     Ok(Plan {
+        group: facts.group.as_ref().map(|directory| scope_group(directory, container)),
         ids: ids(container.security.user_namespace, facts.range),
         namespaces: namespaces(container.network),
         host,
         inside,
-        scoped: standard::control_groups(),
         execute,
     })
 }
@@ -163,12 +167,12 @@ pub fn join(
     for line in &command.environment {
         set(&mut execute.environment, line);
     }
-    let mut namespaces = vec![Namespace::Mount, Namespace::Process, Namespace::ControlGroup];
+    let mut namespaces = vec![Namespace::Mount, Namespace::Process];
     namespaces.extend(self::namespaces(container.network));
     if container.security.user_namespace != UserNamespace::Host {
         namespaces.insert(0, Namespace::User);
     }
-    Ok(Join { namespaces, execute })
+    Ok(Join { group: facts.group.clone(), namespaces, execute })
 }
 
 fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
@@ -181,11 +185,25 @@ fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
 
 fn namespaces(network: NetworkMode) -> Vec<Namespace> {
     match network {
-        NetworkMode::Host => vec![Namespace::Hostname, Namespace::Ipc],
+        NetworkMode::Host => vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc],
         NetworkMode::Private | NetworkMode::None => {
-            vec![Namespace::Hostname, Namespace::Ipc, Namespace::Network]
+            vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc, Namespace::Network]
         }
     }
+}
+
+/// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
+fn scope_group(directory: &Path, container: &Container) -> ScopeGroup {
+    let resources = &container.resources;
+    let limits = [
+        ("cpu.max", resources.cpu_quota_per_sec_usec),
+        ("memory.high", resources.memory_high),
+        ("memory.max", resources.memory_max),
+        ("memory.swap.max", resources.memory_swap_max),
+        ("pids.max", resources.tasks_max),
+    ];
+    let limited = limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit != u64::MAX));
+    ScopeGroup { directory: directory.to_owned(), limits: limited.map(|(file, _)| file.to_owned()).collect() }
 }
 
 fn hosts(container: &Container) -> TextFile {

@@ -41,7 +41,7 @@ pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
 }
 
 /// Where the unified hierarchy is: beside version 1 hierarchies systemd mounts it at `unified`.
-fn mount(paths: &Paths) -> PathBuf {
+pub fn mount(paths: &Paths) -> PathBuf {
     let beside = paths.control_groups().join("unified");
     if beside.is_dir() { beside } else { paths.control_groups() }
 }
