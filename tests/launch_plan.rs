@@ -18,6 +18,7 @@ fn facts() -> HostFacts {
         directory: "/var/lib/sampan/containers/web".into(),
         volumes: BTreeMap::new(),
         environment: vec!["FROM=file".into()],
+        hierarchy: "/sys/fs/cgroup".into(),
         group: Some("/sys/fs/cgroup/sampan.slice/sampan-web.scope".into()),
         invocation: "0123456789abcdef0123456789abcdef".into(),
         notify: None,

@@ -135,7 +135,7 @@ mod tests {
 
     fn group(directory: &Path) -> ScopeGroup {
         let limits = ["memory.max", "pids.max", "cpu.max"].map(str::to_owned).into();
-        ScopeGroup { directory: directory.to_owned(), limits }
+        ScopeGroup { hierarchy: directory.to_owned(), directory: directory.to_owned(), limits }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct HostFacts {
     pub volumes: BTreeMap<String, HostTree>,
     /// Lines of `environment_file`, in their order.
     pub environment: Vec<String>,
+    /// Where the unified control group hierarchy is mounted.
+    pub hierarchy: PathBuf,
     /// The directory of the control group: of the scope that is about to be made, or, to join, of the container.
     /// `None` where that of the scope cannot be known beforehand.
     pub group: Option<PathBuf>,
@@ -114,7 +116,7 @@ pub fn plan(
     let mut execute = execute(unit, container, image, facts)?;
     execute.output = Output::Journal { identifier: unit.name.stem().to_owned(), unit: unit.name.scope() };
     Ok(Plan {
-        group: facts.group.as_ref().map(|directory| scope_group(directory, container)),
+        group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
         ids: ids(container.security.user_namespace, facts.range),
         namespaces: namespaces(container.network),
         host,
@@ -193,7 +195,7 @@ fn namespaces(network: NetworkMode) -> Vec<Namespace> {
 }
 
 /// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
-fn scope_group(directory: &Path, container: &Container) -> ScopeGroup {
+fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> ScopeGroup {
     let resources = &container.resources;
     let limits = [
         ("cpu.max", resources.cpu_quota_per_sec_usec),
@@ -203,7 +205,8 @@ fn scope_group(directory: &Path, container: &Container) -> ScopeGroup {
         ("pids.max", resources.tasks_max),
     ];
     let limited = limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit != u64::MAX));
-    ScopeGroup { directory: directory.to_owned(), limits: limited.map(|(file, _)| file.to_owned()).collect() }
+    let limits = limited.map(|(file, _)| file.to_owned()).collect();
+    ScopeGroup { hierarchy: hierarchy.to_owned(), directory: directory.to_owned(), limits }
 }
 
 fn hosts(container: &Container) -> TextFile {

@@ -11,6 +11,7 @@ use super::protocol::{Order, Report, StepError};
 use super::step::{Join, Plan, ScopeGroup, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
+use crate::sys::process::control_group;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
@@ -91,7 +92,11 @@ fn start(plan: &Plan, control: &OwnedFd, sockets: Vec<OwnedFd>) -> Result<(), St
 fn view_of(group: &ScopeGroup, birthplace: &Birthplace<'_>) -> Result<OwnedFd, StepError> {
     match birthplace {
         Birthplace::Ahead(directory, _) => host::control_group(directory),
-        Birthplace::Here => host::control_group(&open_group(&group.directory)?),
+        // systemd may have made it elsewhere: the root that it sees need not be the one of the mount.
+        Birthplace::Here => {
+            let own = control_group(std::process::id()).during("open", "control group")?;
+            host::control_group(&open_group(&group.hierarchy.join(own.trim_start_matches('/')))?)
+        }
     }
 }
 

@@ -45,7 +45,9 @@ pub struct Join {
 /// The control group of a scope that systemd is about to make; gives the tree `cgroup`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeGroup {
-    /// Where it will appear.
+    /// Where the unified hierarchy is mounted.
+    pub hierarchy: PathBuf,
+    /// Where the group will appear.
     pub directory: PathBuf,
     /// Its files in which systemd then writes a limit, where the host has their controllers.
     pub limits: Vec<String>,

@@ -66,6 +66,7 @@ impl Rig {
             directory: directory.path().join("container"),
             volumes: BTreeMap::new(),
             environment: Vec::new(),
+            hierarchy: "/sys/fs/cgroup".into(),
             group: None,
             invocation: "0123456789abcdef0123456789abcdef".into(),
             notify: None,

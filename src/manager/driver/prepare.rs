@@ -93,6 +93,7 @@ fn host_facts(
         directory: directory(store, unit)?,
         volumes: volumes(container, store)?,
         environment: environment(container)?,
+        hierarchy: accounting::mount(paths),
         group: None,
         invocation: String::new(),
         notify: None,
