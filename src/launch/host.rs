@@ -3,11 +3,12 @@
 
 use super::failure::During;
 use super::idmap::Maps;
+use super::journal;
 use super::protocol::StepError;
 use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
 use crate::sys::mount::{self, Change, Depth, Propagation};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{CWD, FileType, fstat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen, open_tree,
@@ -57,9 +58,9 @@ fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step 
         HostStep::Make { tree, filesystem } => {
             Ok((tree, make(filesystem).during("mount", &filesystem.name)?))
         }
-        HostStep::Open { tree, path } => {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            Ok((tree, open(path, flags, Mode::empty()).during_path("open", path)?))
+        HostStep::Journal { tree, socket, identifier, unit } => {
+            let stream = journal::open(socket, identifier, unit);
+            Ok((tree, stream.during("connect to journal", identifier)?))
         }
     }
 }

@@ -100,7 +100,12 @@ pub fn plan(
     let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.push(HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() });
+    host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
+        tree: tree.to_owned(),
+        socket: facts.journal.clone(),
+        identifier: unit.name.stem().to_owned(),
+        unit: unit.name.scope(),
+    }));
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
@@ -114,7 +119,7 @@ pub fn plan(
     }
     inside.extend(standard::closed());
     let mut execute = execute(unit, container, image, facts)?;
-    execute.output = Output::Journal { identifier: unit.name.stem().to_owned(), unit: unit.name.scope() };
+    execute.output = Output::Journal;
     Ok(Plan {
         group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
         ids: ids(container.security.user_namespace, facts.range),

@@ -5,12 +5,12 @@
 //! manager                          launcher A (sampan-launch)          B: PID 1 of the container
 //!    | Begin + [plan memfd, sockets…] ->|
 //!    |<- Ready -------------------------| watches for the control group of the scope
-//!    | asks systemd for a scope with A  | mounts that come from the host
+//!    | asks systemd for a scope with A  | mounts that come from the host, journal
 //!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
 //!    |<- Started{pid} + [pidfd] --------|                                 |
 //!    | writes the run down              | id maps ----------------------> | own namespaces and mounts
 //!    | Go ----------------------------->| waits for the limits of the group
-//!    |                                  | Go ---------------------------> | journal, drops all
+//!    |                                  | Go ---------------------------> | drops all
 //!    |<- Output + [FIFO, journal stream] -------------------------------- |
 //!    |<- Notifier + [seccomp listener] ---------------------------------- |   (only with `pass = "swap"`)
 //!    | Attached: the scope is active -->| exits                           | executes the payload

@@ -35,6 +35,11 @@ const PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 /// Directories that mounts of every container stand on.
 pub const STANDS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// The tree that becomes standard output and error.
+pub const STDOUT: &str = "stdout";
+/// The tree for what is written to `/dev/stdout` by name.
+pub const JOURNAL: &str = "journal";
+
 const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
 
 fn filesystem(name: &str, options: &[(&str, &str)], attributes: &[Attribute]) -> Filesystem {

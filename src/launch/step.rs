@@ -98,12 +98,16 @@ pub enum HostStep {
         /// What to mount.
         filesystem: Filesystem,
     },
-    /// Open a file of the host, to be used but not mounted.
-    Open {
+    /// Open a stream of lines to the journal.
+    Journal {
         /// What it is called in later steps.
         tree: String,
-        /// Absolute path.
-        path: PathBuf,
+        /// The journal's socket for streams.
+        socket: PathBuf,
+        /// `SYSLOG_IDENTIFIER=`.
+        identifier: String,
+        /// The scope.
+        unit: String,
     },
 }
 
@@ -277,14 +281,9 @@ pub enum Binds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// To the journal, by the tree `journal`; input is empty. What is written to the FIFO `output` comes there
-    /// by way of the manager.
-    Journal {
-        /// `SYSLOG_IDENTIFIER=`.
-        identifier: String,
-        /// The scope.
-        unit: String,
-    },
+    /// To the journal, by the tree `stdout`; input is empty. What is written to the FIFO `output` comes there by
+    /// way of the manager, which gets it with the tree `journal`.
+    Journal,
     /// To three descriptors that came with the plan.
     Passed,
 }
