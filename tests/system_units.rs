@@ -300,7 +300,8 @@ fn lines_of_processes_that_have_ended_are_in_the_log_of_the_unit() {
     host.succeed(&["sampanctl", "start", "brief"]);
     host.succeed(&["journalctl", "--sync"]);
     let log = host.succeed(&["sampanctl", "logs", "brief"]);
-    let found = (1..=100).filter(|number| log.lines().any(|line| line.ends_with(&format!(": line {number}"))));
+    let found =
+        (1..=100).filter(|number| log.lines().any(|line| line.ends_with(&format!(": line {number}"))));
     assert_eq!(found.count(), 100, "{log}");
     assert!(log.contains(": by name\n"), "{log}");
 }
