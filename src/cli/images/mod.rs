@@ -19,7 +19,7 @@ use crate::store::Store;
 /// What can be done with images.
 #[derive(Debug, Subcommand)]
 pub enum ImageVerb {
-    /// Bring an image into the store, from a "docker save" archive or an OCI layout
+    /// Bring an image into the store, from an archive, an OCI layout or a directory tree
     Import(import::Args),
     /// List images
     Images(list::Args),
