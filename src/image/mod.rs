@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod config;
+pub mod diff;
 pub mod digest;
 pub mod document;
 pub mod entry;

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod commit;
+mod documents;
 mod error;
 mod fsck;
 mod gc;

@@ -51,6 +51,14 @@ pub enum TransferError {
         /// The cause.
         source: io::Error,
     },
+    /// The output cannot be written.
+    #[error("cannot write {what}: {source}")]
+    Write {
+        /// Which part of it.
+        what: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// A document or name is refused.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -9,6 +9,7 @@ mod archive;
 pub mod confine;
 mod docker;
 mod error;
+pub mod export;
 mod folder;
 mod formats;
 mod import;
