@@ -11,8 +11,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Common;
+use super::{Common, show};
 use crate::cli::candidates::image_names;
+use crate::image::digest::Digest;
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::transfer::export::{Export, Form, Packing};
@@ -76,25 +77,35 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         archive(&export, &args, paths, &mut io::stdout().lock())?;
     } else {
         let partial = Partial::create(path)?;
-        archive(&export, &args, paths, &mut &partial.file)?;
+        let id = archive(&export, &args, paths, &mut &partial.file)?;
         partial.finish(path)?;
+        show::print(&id.map(|id| format!("{id}\n")).unwrap_or_default())?;
     }
     Ok(0)
 }
 
-fn archive(export: &Export, args: &Args, paths: &Paths, output: &mut dyn Write) -> anyhow::Result<()> {
+/// Writes an archive, and returns the id of the image in it.
+fn archive(
+    export: &Export,
+    args: &Args,
+    paths: &Paths,
+    output: &mut dyn Write,
+) -> anyhow::Result<Option<Digest>> {
     let output = BufWriter::with_capacity(256 << 10, output);
     let packing = match args.compress {
         Compress::None => Packing::None,
         Compress::Gzip => Packing::Gzip,
         Compress::Zstd => Packing::Zstd,
     };
-    match args.format {
-        Format::Dir | Format::Tar => export.to_tar(output)?,
-        Format::OciArchive => export.to_archive(Form::Oci(packing), spool(paths)?, output)?,
-        Format::DockerArchive => export.to_archive(Form::Docker, spool(paths)?, output)?,
-    }
-    Ok(())
+    let form = match args.format {
+        Format::Dir | Format::Tar => {
+            export.to_tar(output)?;
+            return Ok(None);
+        }
+        Format::OciArchive => Form::Oci(packing),
+        Format::DockerArchive => Form::Docker,
+    };
+    Ok(Some(export.to_archive(form, spool(paths)?, output)?))
 }
 
 /// A file without a name.

@@ -60,7 +60,7 @@ pub(super) fn write(
     form: Form,
     spool: File,
     output: impl Write,
-) -> Result<(), TransferError> {
+) -> Result<Digest, TransferError> {
     let packing = match form {
         Form::Oci(packing) => packing,
         Form::Docker => Packing::None,
@@ -72,7 +72,8 @@ pub(super) fn write(
         Form::Oci(packing) => oci(&mut archive, packing, &config, layer, export.name.as_ref()),
         Form::Docker => docker(&mut archive, &config, layer, export.name.as_ref()),
     }?;
-    archive.tar.finish().map(drop).map_err(write_error)
+    archive.tar.finish().map_err(write_error)?;
+    Ok(Digest::of(&config))
 }
 
 fn oci<W: Write>(
