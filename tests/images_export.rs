@@ -106,6 +106,11 @@ fn a_tar_archive_extracts_to_the_tree() {
         text(&archive)
     );
     run("sh", &["-c", &script]);
+    let pipe = lab.path("pipe");
+    run("mkfifo", &[text(&pipe)]);
+    let mut reader = Command::new("cmp").args([text(&pipe), text(&archive)]).spawn().unwrap();
+    lab.succeeds(&["export", "web", "--format=tar", "-o", text(&pipe)]);
+    assert!(reader.wait().unwrap().success(), "a pipe is written to, not replaced");
 }
 
 #[test]

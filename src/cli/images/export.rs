@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{Common, show};
@@ -75,6 +75,10 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     } else if is_stdout {
         anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
         archive(&export, &args, paths, &mut io::stdout().lock())?;
+    } else if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe or a device is written to: a rename would put a file in its place.
+        let file = File::options().write(true).open(path);
+        archive(&export, &args, paths, &mut file.with_context(|| path.display().to_string())?)?;
     } else {
         let partial = Partial::create(path)?;
         let id = archive(&export, &args, paths, &mut &partial.file)?;
@@ -141,8 +145,9 @@ impl Partial {
         name.push(target.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));
         let path = target.with_file_name(name);
-        let file = File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self { file, path })
+        // For root only: an image may hold what not everybody is to read.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
     }
 
     fn finish(self, target: &Path) -> anyhow::Result<()> {
