@@ -57,6 +57,11 @@ impl Paths {
         &self.store
     }
 
+    /// Large files that nobody needs after a reboot.
+    pub fn temporary(&self) -> PathBuf {
+        self.root.join("var/tmp")
+    }
+
     /// State of the running manager, gone at reboot.
     pub fn runtime(&self) -> PathBuf {
         self.root.join("run/sampan")

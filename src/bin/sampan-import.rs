@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use sampan::image::change::Change;
+use sampan::image::manifest::Platform;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::Store;
-use sampan::transfer::{Naming, confine, import};
+use sampan::transfer::{Format, Naming, Selection, confine, import};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,15 @@ struct Args {
     /// Gives the images the names that the source claims.
     #[arg(long)]
     keep_names: bool,
+    /// The form of the source.
+    #[arg(long)]
+    format: Option<Format>,
+    /// The platform whose images are wanted.
+    #[arg(long)]
+    platform: Option<String>,
+    /// A change to the configuration that is made for a tree.
+    #[arg(long, allow_hyphen_values = true)]
+    change: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -43,10 +54,15 @@ fn run(args: Args) -> anyhow::Result<()> {
         None if args.keep_names => Naming::Claimed,
         None => Naming::Nameless,
     };
+    let selection = Selection {
+        format: args.format,
+        platform: args.platform.as_deref().map(Platform::parse).transpose()?,
+        changes: args.change.iter().map(|text| Change::parse(text)).collect::<Result<_, _>>()?,
+    };
     let store = Store::create(&Paths::default().with_store(&args.store))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let report = import(&store, input, &naming)?;
+    let report = import(&store, input, &selection, &naming)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

@@ -1,8 +1,16 @@
 //! Words that complete an argument. Names come from files, so that a key press needs no manager.
 
 use crate::paths::Paths;
+use crate::store::Store;
 use crate::unit::search::Search;
 use clap_complete::engine::CompletionCandidate;
+
+/// Names of images; of those below `localhost/`, what a command line needs of them.
+pub fn image_names() -> Vec<CompletionCandidate> {
+    let names = Store::open(&Paths::default()).and_then(|store| store.names()).unwrap_or_default();
+    let shown = |name: String| name.strip_prefix("localhost/").map(str::to_owned).unwrap_or(name);
+    names.into_iter().map(|(name, _)| CompletionCandidate::new(shown(name.to_string()))).collect()
+}
 
 /// Names of units, those of containers without the suffix.
 pub fn unit_names() -> Vec<CompletionCandidate> {

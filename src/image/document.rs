@@ -27,6 +27,7 @@ struct Raw {
     architecture: String,
     #[serde(default)]
     os: String,
+    variant: Option<String>,
     created: Option<String>,
     rootfs: RawRootfs,
     config: Option<RawConfig>,
@@ -79,7 +80,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ConfigDocument, ImageError> {
     };
     check_words(&config, name)?;
     Ok(ConfigDocument {
-        platform: Platform { architecture: raw.architecture, os: raw.os },
+        platform: Platform { architecture: raw.architecture, os: raw.os, variant: raw.variant },
         created: raw.created.unwrap_or_default(),
         diff_ids: raw.rootfs.diff_ids.unwrap_or_default(),
         config,

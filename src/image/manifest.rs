@@ -23,6 +23,9 @@ pub struct Descriptor {
     /// Notes, among them names.
     #[serde(default)]
     pub annotations: Option<BTreeMap<String, String>>,
+    /// Where a foreign layer's bytes are to be had; never asked.
+    #[serde(default)]
+    pub urls: Option<Vec<String>>,
 }
 
 /// What an image runs on.
@@ -34,6 +37,9 @@ pub struct Platform {
     /// `linux`.
     #[serde(default)]
     pub os: String,
+    /// `v7`, `v8`, ...: what tells the ARM processors apart.
+    #[serde(default)]
+    pub variant: Option<String>,
 }
 
 impl Platform {
@@ -46,7 +52,58 @@ impl Platform {
             "powerpc64" => "ppc64le",
             other => other,
         };
-        Self { architecture: architecture.to_owned(), os: "linux".to_owned() }
+        Self { architecture: architecture.to_owned(), os: "linux".to_owned(), variant: None }
+    }
+
+    /// Reads `OS/ARCHITECTURE[/VARIANT]`, or the architecture alone.
+    ///
+    /// # Errors
+    /// When the text is none of these.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let words: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match words[..] {
+            [architecture] => ("linux", architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => ("", "", None),
+        };
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(letter);
+        if !is_word(os) || !is_word(architecture) || !variant.is_none_or(is_word) {
+            let platform = super::text::printable(text.as_bytes());
+            return Err(ImageError::document(
+                format!("platform \"{platform}\""),
+                "write it as linux/amd64 or linux/arm/v7",
+            ));
+        }
+        let architecture = match architecture {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let variant = variant.map(str::to_owned);
+        Ok(Self { architecture: architecture.to_owned(), os: os.to_owned(), variant })
+    }
+
+    fn variant(&self) -> Option<&str> {
+        self.variant.as_deref().filter(|variant| !variant.is_empty())
+    }
+
+    /// Whether what is made for this platform is what `wanted` asks for. A variant that is not named is any.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        let variant = match (self.variant(), wanted.variant()) {
+            (Some(own), Some(wanted)) => own == wanted,
+            _ => true,
+        };
+        variant && self.os == wanted.os && self.architecture == wanted.architecture
+    }
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = [Some(self.os.as_str()), Some(&self.architecture), self.variant()];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        formatter.write_str(&super::text::printable(words.join("/").as_bytes()))
     }
 }
 
@@ -147,25 +204,39 @@ pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, Image
     Ok(document)
 }
 
-/// The one descriptor of an index that runs on `host`; the only one when it names no platform.
+/// The descriptors of an index that lead to images for the platform `wanted`, or that name no platform.
 ///
 /// # Errors
-/// When none or several fit.
+/// When none fits; the error names the platforms that there are.
 pub fn choose<'a>(
     descriptors: &'a [Descriptor],
-    host: &Platform,
+    wanted: &Platform,
     name: &str,
 ) -> Result<Vec<&'a Descriptor>, ImageError> {
-    let fits = |descriptor: &&Descriptor| {
-        is_document(&descriptor.media_type)
-            && descriptor.platform.as_ref().is_none_or(|platform| platform == host)
-    };
-    let chosen: Vec<_> = descriptors.iter().filter(fits).collect();
+    let documents = || descriptors.iter().filter(|descriptor| is_document(&descriptor.media_type));
+    let fits =
+        |descriptor: &&Descriptor| descriptor.platform.as_ref().is_none_or(|platform| platform.fits(wanted));
+    let chosen: Vec<_> = documents().filter(fits).collect();
     if chosen.is_empty() {
-        let wanted = format!("holds no image for {}/{}", host.os, host.architecture);
-        return Err(ImageError::document(name, wanted));
+        return Err(ImageError::document(name, no_image_for(wanted, documents())));
     }
     Ok(chosen)
+}
+
+fn no_image_for<'a>(wanted: &Platform, there: impl Iterator<Item = &'a Descriptor>) -> String {
+    const SHOWN: usize = 16;
+    let mut platforms: Vec<String> = there
+        .filter_map(|descriptor| descriptor.platform.as_ref())
+        // Attestations beside images are for "unknown/unknown".
+        .filter(|platform| platform.os != "unknown")
+        .map(ToString::to_string)
+        .collect();
+    platforms.dedup();
+    platforms.truncate(SHOWN);
+    match platforms.is_empty() {
+        true => format!("holds no image for {wanted}"),
+        false => format!("holds no image for {wanted}, only for {}", platforms.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -201,12 +272,28 @@ mod tests {
             media_type: MANIFEST_TYPES[0].to_owned(),
             digest: Digest::of(architecture.as_bytes()),
             size: 1,
-            platform: Some(Platform { architecture: architecture.to_owned(), os: "linux".to_owned() }),
+            platform: Some(Platform { architecture: architecture.to_owned(), ..Platform::host() }),
             annotations: None,
+            urls: None,
         };
         let host = Platform::host();
         let descriptors = [index("unknown"), index(&host.architecture)];
         assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[1].digest);
         assert!(choose(&descriptors[..1], &host, "index").is_err());
+        let other = Platform::parse("arm64").unwrap();
+        let error = choose(&descriptors, &other, "index").unwrap_err().to_string();
+        assert!(error.contains("linux/arm64, only for"), "{error}");
+    }
+
+    #[test]
+    fn platforms_are_read_and_compared() {
+        let read = |text: &str| Platform::parse(text).unwrap();
+        assert_eq!(read("linux/arm/v7").to_string(), "linux/arm/v7");
+        assert_eq!(read("x86_64"), read("linux/amd64"));
+        assert!(read("arm64").fits(&read("linux/arm64/v8")));
+        assert!(!read("linux/arm/v6").fits(&read("linux/arm/v7")));
+        for text in ["", "linux/", "/", "linux/arm/v7/x", "linux/a b"] {
+            assert!(Platform::parse(text).is_err(), "{text:?}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! No network and no store here.
 #![forbid(unsafe_code)]
 
+pub mod change;
 pub mod config;
+pub mod diff;
 pub mod digest;
 pub mod document;
 pub mod entry;

@@ -45,6 +45,30 @@ impl Store {
         Ok(names)
     }
 
+    /// The name that a text means, rather than an id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn name(&self, text: &str) -> Result<Option<Reference>, StoreError> {
+        for reference in candidates(text) {
+            if reference.digest().is_none() && self.read_name(&reference)?.is_some() {
+                return Ok(Some(reference));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives an image another name, which may have been another image's.
+    ///
+    /// # Errors
+    /// When there is no such image, or the name cannot be written.
+    pub fn tag(&self, image: &str, name: &Reference) -> Result<ImageId, StoreError> {
+        let _lock = self.lock()?;
+        let id = self.resolve(image)?;
+        self.set_name(name, &id, &Staging::new(self)?)?;
+        Ok(id)
+    }
+
     /// Gives an image a name, which another image may have had.
     pub(super) fn set_name(
         &self,

@@ -12,15 +12,47 @@ use crate::store::StoreError;
 pub enum TransferError {
     /// The source is nothing that holds an image.
     #[error(
-        "is neither a \"docker save\" archive nor an OCI layout: it has neither manifest.json nor oci-layout"
+        "no form of an image that is known: it has neither manifest.json nor repositories (\"docker save\") nor \
+         oci-layout (OCI image layout), and is no tree, which has bin, etc, lib, sbin, usr or var at its top; \
+         --format=tree imports it as one"
     )]
     Format,
+    /// The image is for another platform than was asked for.
+    #[error("the image is for {found}, not for {wanted}")]
+    Platform {
+        /// What its configuration says.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Only a tree has no configuration of its own.
+    #[error("the image has a configuration of its own: --change is for a tree only")]
+    Changes,
+    /// A layer that must not be distributed with its image, and is not there.
+    #[error(
+        "layer {layer} is a foreign layer, which its image does not bring along, and Sampan fetches from no \
+         other place{place}: get an image that was saved or pushed with its foreign layers"
+    )]
+    Foreign {
+        /// The layer.
+        layer: Digest,
+        /// Where it is said to be, in brackets.
+        place: String,
+    },
     /// The outer archive is broken.
     #[error("archive: {0}")]
     Archive(ImageError),
     /// The source cannot be read.
     #[error("cannot read {what}: {source}")]
     Read {
+        /// Which part of it.
+        what: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The output cannot be written.
+    #[error("cannot write {what}: {source}")]
+    Write {
         /// Which part of it.
         what: String,
         /// The cause.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
 use super::stream::{Blob, read_layer};
-use super::{Source, TransferError, docker, layout};
+use super::{Selection, Source, TransferError, formats};
 use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::fold::{FoldedEntry, fold};
@@ -63,28 +63,40 @@ pub(super) struct PackedLayer {
     pub(super) promised: Option<(u64, Digest)>,
 }
 
-/// Brings the images of a source into the store.
+/// Brings the images of a file, a folder or a stream into the store.
 ///
 /// # Errors
 /// When a part of the source is refused, or the store cannot be written. Images that were complete before the
 /// refused one stay.
-pub fn import(store: &Store, input: OwnedFd, naming: &Naming) -> Result<Report, TransferError> {
-    let limits = Limits::default();
+pub fn import(
+    store: &Store,
+    input: OwnedFd,
+    selection: &Selection,
+    naming: &Naming,
+) -> Result<Report, TransferError> {
     let mut writer = Writer::new(store)?;
-    let source = Source::open(input, &limits, || Ok(writer.spool()?))?;
-    let candidates = if source.has("oci-layout") {
-        layout::candidates(&source, &Platform::host())?
-    } else if source.has("manifest.json") {
-        docker::candidates(&source)?
-    } else {
-        return Err(TransferError::Format);
-    };
+    let source = Source::open(input, &Limits::default(), &|| Ok(writer.spool()?))?;
+    import_from(&mut writer, source, selection, naming)
+}
+
+/// Brings the images of a source that is open into the store.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_from(
+    writer: &mut Writer<'_>,
+    source: Source,
+    selection: &Selection,
+    naming: &Naming,
+) -> Result<Report, TransferError> {
+    let limits = Limits::default();
+    let (source, candidates) = formats::images(source, selection, &limits, &|| Ok(writer.spool()?))?;
     if let (Naming::Name(_), 2..) = (naming, candidates.len()) {
         return Err(TransferError::Several(candidates.len()));
     }
     let images = candidates
         .into_iter()
-        .map(|candidate| import_one(&mut writer, &source, candidate, naming, &limits))
+        .map(|candidate| import_one(writer, &source, candidate, naming, &limits))
         .collect::<Result<_, _>>()?;
     Ok(Report { images, healed: writer.healed() })
 }
@@ -157,11 +169,8 @@ fn fold_layers(layers: &[UnpackedLayer]) -> Result<Vec<FoldedEntry>, TransferErr
 fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {
     let mut notices: Vec<String> = layers.iter().flat_map(|layer| layer.notices.clone()).collect();
     let host = Platform::host();
-    if *platform != host {
-        let Platform { os, architecture } = platform;
-        let what =
-            format!("the image is for {os}/{architecture}, this host is {}/{}", host.os, host.architecture);
-        notices.push(crate::image::text::printable(what.as_bytes()));
+    if !platform.fits(&host) {
+        notices.push(format!("the image is for {platform}, this host is {host}"));
     }
     notices
 }

@@ -103,6 +103,9 @@ fn candidate(
         .map(|layer| {
             check_type(&layer)?;
             let path = path(&layer.digest);
+            if is_foreign(&layer) && !source.has(&path) {
+                return Err(foreign(layer));
+            }
             Ok(PackedLayer { path, promised: Some((layer.size, layer.digest)) })
         })
         .collect::<Result<_, TransferError>>()?;
@@ -126,6 +129,17 @@ fn check_type(layer: &Descriptor) -> Result<(), ImageError> {
             Err(ImageError::document(format!("layer {}", layer.digest), reason))
         }
     }
+}
+
+/// Layers that registries do not hold: of Windows, in their day.
+fn is_foreign(layer: &Descriptor) -> bool {
+    layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".foreign.")
+}
+
+fn foreign(layer: Descriptor) -> TransferError {
+    let url = layer.urls.iter().flatten().next();
+    let place = url.map(|url| format!(" ({})", crate::image::text::printable(url.as_bytes())));
+    TransferError::Foreign { layer: layer.digest, place: place.unwrap_or_default() }
 }
 
 fn names(descriptor: &Descriptor) -> Vec<Reference> {

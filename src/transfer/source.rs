@@ -1,17 +1,16 @@
-//! Where an image comes from: a folder, or an archive that is indexed. Both are files by name.
+//! Where an image comes from: files by name, whatever holds them.
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write as _};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt as _;
 
 use super::TransferError;
-use super::archive::{ArchiveIndex, Extent};
-use super::stream::decoder;
+use super::archive::Archive;
+use super::packing;
 use crate::image::entry::EntryPath;
 use crate::image::limits::Limits;
-use crate::image::manifest::Compression;
 use crate::image::{ImageError, json};
 
 /// An opened source of images.
@@ -21,60 +20,42 @@ pub enum Source {
     Folder(OwnedFd),
     /// An archive whose files lie at known offsets.
     #[allow(private_interfaces, reason = "only this room looks inside")]
-    Archive(File, ArchiveIndex),
+    Archive(Archive),
 }
+
+/// A file of a source: its content as a stream, and its size.
+pub(super) type Opened = (Box<dyn Read + Send>, u64);
+
+/// Makes a file without a name for what cannot be read twice.
+pub(super) type Spool<'a> = &'a dyn Fn() -> Result<File, TransferError>;
 
 impl Source {
     /// Looks at what a descriptor is. What cannot be read twice, or is packed as a whole, goes to `spool` first.
     ///
     /// # Errors
     /// When it cannot be read, or is no archive.
-    pub fn open(
-        input: OwnedFd,
-        limits: &Limits,
-        spool: impl FnOnce() -> Result<File, TransferError>,
-    ) -> Result<Self, TransferError> {
+    pub(super) fn open(input: OwnedFd, limits: &Limits, spool: Spool<'_>) -> Result<Self, TransferError> {
         let stat = rustix::fs::fstat(&input).map_err(|error| read_error("the source", error.into()))?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::Directory {
-            return Ok(Self::Folder(input));
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Ok(Self::Folder(input)),
+            _ => {
+                let file = packing::plain(File::from(input), limits, spool)?;
+                Ok(Self::Archive(Archive::read(file, limits)?))
+            }
         }
-        let mut file = File::from(input);
-        let mut magic = [0; 4];
-        let seekable = kind == FileType::RegularFile;
-        if seekable
-            && file.read_exact_at(&mut magic, 0).is_ok()
-            && Compression::sniff(&magic) == Compression::None
-        {
-            file.rewind().map_err(|error| read_error("archive", error))?;
-        } else {
-            file = spooled(file, spool()?, limits).map_err(|error| read_error("archive", error))?;
-        }
-        let index = ArchiveIndex::read(&file, limits)?;
-        Ok(Self::Archive(file, index))
     }
 
     /// Whether there is a file of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        matches!(self.file(name), Ok(Some(_)))
+        matches!(self.find(name), Ok(Some(_)))
     }
 
     /// A file's content as a stream, and its size. `what` is what needs it, for the error.
-    pub(super) fn stream(
-        &self,
-        name: &str,
-        what: &str,
-    ) -> Result<(Box<dyn Read + Send>, u64), TransferError> {
-        match self.file(name)? {
-            Some((file, extent)) => {
-                let part = Part { file, offset: extent.offset, rest: extent.size };
-                Ok((Box::new(part), extent.size))
-            }
-            None => Err(TransferError::Missing {
-                what: what.to_owned(),
-                name: crate::image::text::printable(name.as_bytes()),
-            }),
-        }
+    pub(super) fn stream(&self, name: &str, what: &str) -> Result<Opened, TransferError> {
+        self.find(name)?.ok_or_else(|| TransferError::Missing {
+            what: what.to_owned(),
+            name: crate::image::text::printable(name.as_bytes()),
+        })
     }
 
     /// The whole content of a small document.
@@ -88,24 +69,48 @@ impl Source {
         Ok(bytes)
     }
 
-    fn file(&self, name: &str) -> Result<Option<(File, Extent)>, TransferError> {
+    /// The names at the top, files and directories.
+    pub(super) fn top(&self) -> Result<BTreeSet<Vec<u8>>, TransferError> {
+        match self {
+            Self::Archive(archive) => Ok(archive.top().clone()),
+            Self::Folder(folder) => top_of(folder).map_err(|error| read_error("the folder", error)),
+        }
+    }
+
+    /// Why this is no archive of images, whatever its names are; told once.
+    pub(super) fn flaw(&mut self) -> Option<ImageError> {
+        match self {
+            Self::Archive(archive) => archive.flaw(),
+            Self::Folder(_) => None,
+        }
+    }
+
+    /// The one place that knows what kinds of sources there are.
+    fn find(&self, name: &str) -> Result<Option<Opened>, TransferError> {
         let Ok(path) = EntryPath::parse(name.as_bytes(), &Limits::default()) else { return Ok(None) };
         match self {
-            Self::Archive(file, index) => index
-                .find(&path)
-                .map(|extent| Ok((file.try_clone().map_err(|error| read_error(name, error))?, extent)))
-                .transpose(),
-            Self::Folder(folder) => in_folder(folder, &path).map_err(|error| read_error(name, error)),
+            Self::Folder(folder) => in_folder(folder, &path),
+            Self::Archive(archive) => archive.open(&path),
         }
+        .map_err(|error| read_error(name, error))
     }
 }
 
-fn read_error(what: &str, source: io::Error) -> TransferError {
+fn top_of(folder: &OwnedFd) -> io::Result<BTreeSet<Vec<u8>>> {
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(folder)? {
+        names.insert(entry?.file_name().to_bytes().to_vec());
+    }
+    Ok(names)
+}
+
+/// An error about the part `what` of a source.
+pub(super) fn read_error(what: &str, source: io::Error) -> TransferError {
     TransferError::Read { what: what.to_owned(), source }
 }
 
 /// A file of a folder: nothing outside of it, and nothing that would make us wait.
-fn in_folder(folder: &OwnedFd, path: &EntryPath) -> io::Result<Option<(File, Extent)>> {
+fn in_folder(folder: &OwnedFd, path: &EntryPath) -> io::Result<Option<Opened>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let file = match rustix::fs::openat2(folder.as_fd(), path.as_bytes(), flags, Mode::empty(), resolve) {
@@ -116,34 +121,5 @@ fn in_folder(folder: &OwnedFd, path: &EntryPath) -> io::Result<Option<(File, Ext
     if !metadata.is_file() {
         return Err(io::Error::other("is not a regular file"));
     }
-    Ok(Some((file, Extent { offset: 0, size: metadata.len() })))
-}
-
-/// The plain bytes of a stream in a file without a name.
-fn spooled(input: File, mut spool: File, limits: &Limits) -> io::Result<File> {
-    let mut input = decoder(Box::new(input))?;
-    let copied = io::copy(&mut input.by_ref().take(limits.layer_bytes), &mut spool)?;
-    if copied == limits.layer_bytes {
-        return Err(io::Error::other("the archive is larger than an import may be"));
-    }
-    spool.flush()?;
-    spool.rewind()?;
-    Ok(spool)
-}
-
-/// A part of a file, read by position: clones share no offset.
-struct Part {
-    file: File,
-    offset: u64,
-    rest: u64,
-}
-
-impl Read for Part {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.rest).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..room], self.offset)?;
-        self.offset += count as u64;
-        self.rest -= count as u64;
-        Ok(count)
-    }
+    Ok(Some((Box::new(file), metadata.len())))
 }

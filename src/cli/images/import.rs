@@ -2,19 +2,22 @@
 
 use anyhow::Context as _;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Common, Output, show};
+use crate::image::ImageError;
+use crate::image::change::Change;
+use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::transfer::Report;
+use crate::transfer::{Format, Report};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An archive, a folder, or "-" for standard input
+    /// An archive, packed or not, a folder, or "-" for standard input
     #[arg(value_name = "FILE")]
     source: PathBuf,
     /// Name the image; a short name is below localhost/
@@ -23,8 +26,25 @@ pub struct Args {
     /// Take the names that the source claims
     #[arg(long)]
     keep_names: bool,
+    /// Import the images for this platform, such as linux/arm64, instead of this host's
+    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
+    platform: Option<String>,
+    /// The form of the source: oci, docker or tree; without it, it is told from the source
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Configure the image of a tree by an instruction of a Dockerfile, such as 'CMD ["/bin/sh"]'
+    #[arg(long, short, value_name = "INSTRUCTION", value_parser = change)]
+    change: Vec<String>,
     #[command(flatten)]
     common: Common,
+}
+
+fn platform(text: &str) -> Result<String, ImageError> {
+    Platform::parse(text).map(|platform| platform.to_string())
+}
+
+fn change(text: &str) -> Result<String, ImageError> {
+    Change::parse(text).map(|_| text.to_owned())
 }
 
 /// Imports, and prints the ids.
@@ -36,6 +56,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         anyhow::bail!("import writes files of foreign owners and must be run as root");
     }
     let input = match args.source.as_os_str().as_encoded_bytes() {
+        b"-" if std::io::stdin().is_terminal() => {
+            anyhow::bail!("standard input is a terminal, no archive comes from it")
+        }
         b"-" => Stdio::inherit(),
         _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
     };
@@ -57,6 +80,13 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
     if args.keep_names {
         command.arg("--keep-names");
     }
+    if let Some(format) = args.format {
+        command.arg("--format").arg(format.word());
+    }
+    if let Some(platform) = &args.platform {
+        command.arg("--platform").arg(platform);
+    }
+    command.args(args.change.iter().flat_map(|change| ["--change", change]));
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
     let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     let mut report = Vec::new();

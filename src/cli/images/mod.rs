@@ -1,5 +1,7 @@
 //! The verbs of images. They work on the store itself, as root, and need no manager.
 
+mod diff;
+mod export;
 mod files;
 mod fsck;
 mod gc;
@@ -9,9 +11,10 @@ mod list;
 mod remove;
 mod roots;
 mod show;
+mod tag;
 
 use clap::{Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::paths::Paths;
 use crate::store::Store;
@@ -19,7 +22,7 @@ use crate::store::Store;
 /// What can be done with images.
 #[derive(Debug, Subcommand)]
 pub enum ImageVerb {
-    /// Bring an image into the store, from a "docker save" archive or an OCI layout
+    /// Bring an image into the store, from an archive, an OCI layout or a directory tree
     Import(import::Args),
     /// List images
     Images(list::Args),
@@ -27,6 +30,12 @@ pub enum ImageVerb {
     Inspect(inspect::Args),
     /// List the files of an image, as a container sees them
     Files(files::Args),
+    /// Show what differs between two images
+    Diff(diff::Args),
+    /// Give an image another name
+    Tag(tag::Args),
+    /// Write an image as a directory or an archive
+    Export(export::Args),
     /// Remove a name, and with its last name the image
     Remove(remove::Args),
     /// Remove what nothing uses
@@ -64,6 +73,9 @@ pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
         ImageVerb::Images(args) => list::run(args, paths),
         ImageVerb::Inspect(args) => inspect::run(args, paths),
         ImageVerb::Files(args) => files::run(args, paths),
+        ImageVerb::Diff(args) => diff::run(args, paths),
+        ImageVerb::Tag(args) => tag::run(args, paths),
+        ImageVerb::Export(args) => export::run(args, paths),
         ImageVerb::Remove(args) => remove::run(args, paths),
         ImageVerb::Gc(args) => gc::run(args, paths),
         ImageVerb::Fsck(args) => fsck::run(args, paths),
@@ -72,7 +84,12 @@ pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
 
 impl Common {
     fn paths(&self, paths: &Paths) -> Paths {
-        match &self.store {
+        Self::at(self.store.as_deref(), paths)
+    }
+
+    /// The directories, with the store where the command line says.
+    fn at(store: Option<&Path>, paths: &Paths) -> Paths {
+        match store {
             Some(store) => paths.clone().with_store(store),
             None => paths.clone(),
         }

@@ -1,24 +1,97 @@
 //! Who uses images: unit files, enabled or not, and containers that run.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+
 use crate::manager::record;
 use crate::paths::Paths;
-use crate::store::Store;
+use crate::store::{ImageId, Store};
 use crate::unit::load::{self, Loaded};
 use crate::unit::model::{Body, ImageSource};
 use crate::unit::name::UnitName;
+use crate::unit::search::{Found, Search};
+use crate::unit::state::{self, FileState};
 
-/// The images that units name, as they write them, and the ids of those that run.
-pub(super) fn roots(paths: &Paths) -> Vec<String> {
-    let units = load::load_all(paths).units.into_values();
-    let named = units.filter_map(|loaded| match loaded {
+/// A use of an image.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    /// The image as the user names it.
+    pub(super) image: String,
+    /// Who it is.
+    pub(super) user: User,
+}
+
+/// Who uses an image.
+#[derive(Debug, Clone)]
+pub(super) enum User {
+    /// A unit file names it.
+    File {
+        /// The unit.
+        unit: UnitName,
+        /// Its file.
+        file: Option<PathBuf>,
+        /// Whether it is enabled.
+        state: Option<FileState>,
+    },
+    /// A container runs from it.
+    Running(UnitName),
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(unit) => write!(formatter, "{unit} runs from it"),
+            Self::File { unit, file, state } => {
+                let file = file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+                let state = state.map_or("not found", FileState::word);
+                write!(formatter, "{unit} names it ({file}, {state})")
+            }
+        }
+    }
+}
+
+/// All uses of images, as the users name them.
+pub(super) fn roots(paths: &Paths) -> Vec<Root> {
+    let search = Search::new(paths);
+    let templates = search.names(&mut Vec::new()).into_iter().filter(UnitName::is_template);
+    let templates = templates
+        .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
+    let units = load::load_all(paths).units.into_iter().chain(templates);
+    let mut roots: Vec<Root> =
+        units.filter_map(|(unit, loaded)| of_unit(paths, &search, unit, loaded)).collect();
+    for record in record::all(paths).into_iter().filter(|record| !record.facts.image_id.is_empty()) {
+        roots.push(Root { image: record.facts.image_id, user: User::Running(record.unit) });
+    }
+    roots
+}
+
+/// The use by a unit. A file with errors keeps its image, too: as well as it can be read.
+fn of_unit(paths: &Paths, search: &Search, unit: UnitName, loaded: Loaded) -> Option<Root> {
+    let (image, file) = match loaded {
         Loaded::Good(unit) => match &unit.body {
-            Body::Container(container) => name(&container.image),
-            Body::Target => None,
+            Body::Container(container) => (name(&container.image)?, unit.fragment.clone()),
+            Body::Target => return None,
         },
-        Loaded::Bad(_) | Loaded::Masked => None,
+        Loaded::Bad(_) => match search.find(&unit)? {
+            Found::File(file) | Found::Linked { file, .. } => (written(&file)?, Some(file)),
+            _ => return None,
+        },
+        Loaded::Masked => return None,
+    };
+    let state = state::of(paths, &unit);
+    Some(Root { image, user: User::File { unit, file, state } })
+}
+
+/// What the first line `image = "..."` of a file says.
+fn written(file: &Path) -> Option<String> {
+    let text = std::fs::read(file).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let values = text.lines().filter_map(|line| {
+        let value = line.trim_start().strip_prefix("image")?.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        value[1..].split(quote).next().map(str::to_owned)
     });
-    let running = record::all(paths).into_iter().map(|record| record.facts.image_id);
-    named.chain(running.filter(|id| !id.is_empty())).collect()
+    values.into_iter().next()
 }
 
 fn name(source: &ImageSource) -> Option<String> {
@@ -29,9 +102,11 @@ fn name(source: &ImageSource) -> Option<String> {
     }
 }
 
-/// A unit whose container runs from this image.
-pub(super) fn runs_from(paths: &Paths, store: &Store, image: &str) -> Option<UnitName> {
-    let id = store.resolve(image).ok()?.to_string();
-    let records = record::all(paths).into_iter();
-    records.filter(|record| record.facts.image_id == id).map(|record| record.unit).next()
+/// The uses that mean this image now.
+pub(super) fn of_image<'a, 'b>(
+    roots: &'a [Root],
+    store: &'b Store,
+    id: &'b ImageId,
+) -> impl Iterator<Item = &'a Root> + use<'a, 'b> {
+    roots.iter().filter(move |root| store.resolve(&root.image).is_ok_and(|other| other == *id))
 }

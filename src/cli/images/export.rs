@@ -1,0 +1,163 @@
+//! `sampanctl export`: an image as a directory, a tar archive, an OCI archive or a Docker archive.
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use clap_complete::engine::ArgValueCandidates;
+use rustix::fs::{Mode, OFlags};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{Common, show};
+use crate::cli::candidates::image_names;
+use crate::image::digest::Digest;
+use crate::paths::Paths;
+use crate::store::Store;
+use crate::transfer::export::{Export, Form, Packing};
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A name or an id
+    #[arg(value_name = "IMAGE", add = ArgValueCandidates::new(image_names))]
+    image: String,
+    /// What is written
+    #[arg(long, value_enum, default_value_t = Format::OciArchive)]
+    format: Format,
+    /// The file or the new directory; "-" is standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// How the layer of an OCI archive is packed
+    #[arg(long, value_enum, default_value_t = Compress::Gzip)]
+    compress: Compress,
+    /// The image store [default: /var/lib/sampan]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A directory with the files
+    Dir,
+    /// A tar archive of the files
+    Tar,
+    /// A tar archive of an OCI image layout
+    OciArchive,
+    /// What "docker save" writes
+    DockerArchive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compress {
+    /// Not at all
+    None,
+    /// Read by every program
+    Gzip,
+    /// Faster and smaller
+    Zstd,
+}
+
+/// Exports an image.
+///
+/// # Errors
+/// When there is none of this name, a file of it is damaged, or the output cannot be written.
+pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
+    let store = Store::open(&Common::at(args.store.as_deref(), paths))?;
+    let id = store.resolve(&args.image)?;
+    let export = Export::open(&store, &id, store.name(&args.image)?)?;
+    let (path, is_stdout) = (&args.output, args.output.as_os_str() == "-");
+    if args.format == Format::Dir {
+        anyhow::ensure!(!is_stdout, "a directory cannot be written to standard output; use --format=tar");
+        export.to_directory(empty_directory(path).with_context(|| path.display().to_string())?)?;
+    } else if is_stdout {
+        anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
+        archive(&export, &args, paths, &mut io::stdout().lock())?;
+    } else if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe or a device is written to: a rename would put a file in its place.
+        let file = File::options().write(true).open(path);
+        archive(&export, &args, paths, &mut file.with_context(|| path.display().to_string())?)?;
+    } else {
+        let partial = Partial::create(path)?;
+        let id = archive(&export, &args, paths, &mut &partial.file)?;
+        partial.finish(path)?;
+        show::print(&id.map(|id| format!("{id}\n")).unwrap_or_default())?;
+    }
+    Ok(0)
+}
+
+/// Writes an archive, and returns the id of the image in it.
+fn archive(
+    export: &Export,
+    args: &Args,
+    paths: &Paths,
+    output: &mut dyn Write,
+) -> anyhow::Result<Option<Digest>> {
+    let output = BufWriter::with_capacity(256 << 10, output);
+    let packing = match args.compress {
+        Compress::None => Packing::None,
+        Compress::Gzip => Packing::Gzip,
+        Compress::Zstd => Packing::Zstd,
+    };
+    let form = match args.format {
+        Format::Dir | Format::Tar => {
+            export.to_tar(output)?;
+            return Ok(None);
+        }
+        Format::OciArchive => Form::Oci(packing),
+        Format::DockerArchive => Form::Docker,
+    };
+    Ok(Some(export.to_archive(form, spool(paths)?, output)?))
+}
+
+/// A file without a name.
+fn spool(paths: &Paths) -> anyhow::Result<File> {
+    let directory = paths.temporary();
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR);
+    Ok(File::from(file.with_context(|| format!("cannot make a file in {}", directory.display()))?))
+}
+
+/// A new directory, or one with nothing in it.
+fn empty_directory(path: &Path) -> io::Result<OwnedFd> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        result => result?,
+    }
+    if std::fs::read_dir(path)?.next().is_some() {
+        return Err(io::Error::other("is not an empty directory"));
+    }
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// A file that has its name only when it is whole.
+struct Partial {
+    file: File,
+    path: PathBuf,
+}
+
+impl Partial {
+    fn create(target: &Path) -> anyhow::Result<Self> {
+        let mut name = OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let path = target.with_file_name(name);
+        // For root only: an image may hold what not everybody is to read.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
+    }
+
+    fn finish(self, target: &Path) -> anyhow::Result<()> {
+        std::fs::rename(&self.path, target).with_context(|| format!("cannot make {}", target.display()))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After a rename there is nothing of this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

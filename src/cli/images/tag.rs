@@ -1,0 +1,47 @@
+//! `sampanctl tag`: another name for an image.
+
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Common, Output, show};
+use crate::cli::candidates::image_names;
+use crate::image::reference::Reference;
+use crate::paths::Paths;
+use crate::store::Store;
+
+/// Arguments of `tag`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A name or an id
+    #[arg(value_name = "IMAGE", add = ArgValueCandidates::new(image_names))]
+    image: String,
+    /// The new names; a short name is below localhost/
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Gives an image names.
+///
+/// # Errors
+/// When there is no such image, or a name is none; then no name is given.
+pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
+    let names: Vec<Reference> =
+        args.names.iter().map(|name| Reference::for_import(name)).collect::<Result<_, _>>()?;
+    let store = Store::open(&args.common.paths(paths))?;
+    let id = store.resolve(&args.image)?;
+    for name in &names {
+        store.tag(&id.to_string(), name)?;
+    }
+    match args.common.output {
+        Output::Json => {
+            let tagged = serde_json::json!({ "id": id.to_string(), "names": names });
+            show::print(&format!("{tagged}\n"))?;
+        }
+        Output::Text => {
+            let lines: String = names.iter().map(|name| format!("{name} is {id}.\n")).collect();
+            show::print(&lines)?;
+        }
+    }
+    Ok(0)
+}
