@@ -56,6 +56,11 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The tag, if it has one.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
     /// Domain and path.
     pub fn name(&self) -> &str {
         &self.name

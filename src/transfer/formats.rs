@@ -124,7 +124,7 @@ impl Source {
     fn flaw(&mut self) -> Option<crate::image::ImageError> {
         match self {
             Self::Archive(archive) => archive.flaw(),
-            Self::Folder(_) => None,
+            Self::Folder(_) | Self::Remote(_) => None,
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) fn candidate(
     let failed = |error| read_error("the tree", error);
     let file = match source {
         Source::Archive(archive) => archive.into_file(),
+        // A registry has images, never a tree.
+        Source::Remote(_) => return Err(TransferError::Format),
         Source::Folder(folder) => {
             let mut writer = BufWriter::with_capacity(256 << 10, spool()?);
             folder::pack(folder, limits, &mut writer)?;
