@@ -244,3 +244,24 @@ fn addresses(uri: &Uri, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::E
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(forbidden(Forbidden::Slow)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ureq::unversioned::transport::time;
+
+    #[test]
+    fn a_registry_of_the_world_does_not_lead_behind_our_firewall() {
+        let resolve = |home: &str, target: &str| {
+            let lookup = Lookup { stranger_to: Some(Origin::of(&home.parse().unwrap()).unwrap()) };
+            let timeout = NextTimeout { after: time::Duration::from_secs(10), ..NextTimeout::default() };
+            lookup
+                .resolve(&target.parse().unwrap(), &Config::default(), timeout)
+                .map_err(|error| error.to_string())
+        };
+        let error = resolve("https://93.184.216.34/", "https://localhost/").unwrap_err();
+        assert!(error.contains("a private address"), "{error}");
+        assert!(resolve("https://10.0.0.1/", "https://localhost/").is_ok());
+        assert!(resolve("https://93.184.216.34/", "https://93.184.216.35/").is_ok());
+    }
+}

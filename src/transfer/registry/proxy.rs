@@ -6,7 +6,7 @@ use super::error::RegistryError;
 use super::origin::Scheme;
 
 /// No proxy stands between this machine and itself.
-const NEVER: &str = "localhost,127.0.0.1,[::1],::1";
+const NEVER: [&str; 4] = ["localhost", "127.*", "[::1]", "::1"];
 
 /// The proxy for addresses of a scheme.
 ///
@@ -31,7 +31,14 @@ pub(super) fn proxy(scheme: Scheme) -> Result<Option<Proxy>, RegistryError> {
     if let Some(password) = proxy.password() {
         builder = builder.password(password);
     }
-    builder.no_proxy(&format!("{NEVER},{except}")).build().map(Some).map_err(wrong)
+    let except = except.split([',', ' ']).filter(|host| !host.is_empty());
+    for host in NEVER.into_iter().chain(except) {
+        // A name stands for all names below it, too.
+        let below = host.starts_with(|letter: char| letter.is_ascii_alphabetic()).then(|| format!(".{host}"));
+        builder = builder.no_proxy(host);
+        builder = below.iter().fold(builder, |builder, below| builder.no_proxy(below));
+    }
+    builder.build().map(Some).map_err(wrong)
 }
 
 fn variable(name: &str) -> Option<String> {
