@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use super::event::Event;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
-use crate::transfer::Report;
+use crate::transfer::import::Report;
 use crate::transfer::contract;
 
 /// What to pull, and where to.
