@@ -38,6 +38,7 @@ mod objects;
 mod record;
 mod staging;
 mod tree;
+mod usage;
 mod writer;
 
 use std::fs::{self, File};
@@ -57,6 +58,7 @@ pub use gc::Collected;
 pub use ids::IdRange;
 pub use inode::FOREIGN_BASE;
 pub use record::{ImageRecord, LayerRecord};
+pub use usage::{Unused, Usage};
 pub use writer::{Origin, UnpackedLayer, Writer};
 
 const FORMAT: &str = "sampan-store 1";

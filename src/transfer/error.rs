@@ -5,7 +5,6 @@ use std::io;
 use crate::image::ImageError;
 use crate::image::digest::Digest;
 use crate::image::fold::FoldError;
-use crate::image::manifest::Platform;
 use crate::store::StoreError;
 
 /// Why an image was not imported.
@@ -22,9 +21,9 @@ pub enum TransferError {
     #[error("the image is for {found}, not for {wanted}")]
     Platform {
         /// What its configuration says.
-        found: Platform,
+        found: String,
         /// What was asked for.
-        wanted: Platform,
+        wanted: String,
     },
     /// Only a tree has no configuration of its own.
     #[error("the image has a configuration of its own: --change is for a tree only")]

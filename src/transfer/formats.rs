@@ -115,7 +115,7 @@ fn check_platform(candidate: &Candidate, wanted: &Platform) -> Result<(), Transf
     let found = document::parse(&candidate.config, &what)?.platform;
     match found.fits(wanted) {
         true => Ok(()),
-        false => Err(TransferError::Platform { found, wanted: wanted.clone() }),
+        false => Err(TransferError::Platform { found: found.to_string(), wanted: wanted.to_string() }),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::{Common, Output, show};
+use crate::cli::candidates::image_names;
 use crate::image::entry::{EntryPath, Metadata, Node, TreeEntry};
 use crate::image::limits::Limits;
 use crate::image::text::printable;
@@ -14,7 +16,7 @@ use crate::store::Store;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A name or an id
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", add = ArgValueCandidates::new(image_names))]
     image: String,
     /// Only this path and what is below it
     #[arg(value_name = "PATH", default_value = "/")]

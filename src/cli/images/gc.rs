@@ -1,13 +1,19 @@
-//! `sampanctl gc`: removes what neither a name nor a unit needs.
+//! `sampanctl gc`: removes what neither a name nor a unit needs, or says why each image stays.
 
-use super::roots::roots;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+use super::roots::{self, Root, roots};
 use super::{Common, Output, show};
 use crate::paths::Paths;
-use crate::store::{Collected, Store};
+use crate::store::{Collected, ImageId, Store, Unused};
 
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Remove nothing, and say why each image stays
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -18,7 +24,12 @@ pub struct Args {
 /// When the store cannot be read or written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&args.common.paths(paths))?;
-    let Collected { images, layers, objects, bytes } = store.gc(&roots(paths))?;
+    let roots = roots(paths);
+    if args.explain {
+        return explain(&store, &roots, args.common.output);
+    }
+    let names: Vec<String> = roots.into_iter().map(|root| root.image).collect();
+    let Collected { images, layers, objects, bytes } = store.gc(&names)?;
     match args.common.output {
         Output::Json => {
             let collected =
@@ -33,4 +44,64 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// An image and what keeps it; without a reason, it goes.
+#[derive(Debug, Serialize)]
+struct Explained {
+    id: String,
+    reasons: Vec<String>,
+    /// Bytes of files that no other image has.
+    own: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Explanation {
+    images: Vec<Explained>,
+    #[serde(flatten)]
+    unused: Unused,
+}
+
+fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> {
+    let names = store.names()?;
+    let mut kept = BTreeSet::new();
+    let mut images = Vec::new();
+    for id in store.images()? {
+        let named = names.iter().filter(|(_, other)| *other == id);
+        let mut reasons: Vec<String> = named.map(|(name, _)| format!("its name is {name}")).collect();
+        reasons.extend(roots::of_image(roots, store, &id).map(|root| root.user.to_string()));
+        images.push(explained(store, &id, reasons));
+        if images.last().is_some_and(|image| !image.reasons.is_empty()) {
+            kept.insert(id);
+        }
+    }
+    let explanation = Explanation { images, unused: store.unused(&kept)? };
+    match output {
+        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?,
+        Output::Text => show::print(&text(&explanation))?,
+    }
+    Ok(0)
+}
+
+fn explained(store: &Store, id: &ImageId, reasons: Vec<String>) -> Explained {
+    // A tree that cannot be read is for fsck to tell.
+    let own = store.usage(id).map(|usage| usage.own).unwrap_or_default();
+    Explained { id: id.to_string(), reasons, own }
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    for image in &explanation.images {
+        let size = show::size(image.own);
+        match image.reasons.is_empty() {
+            true => text.push_str(&format!("{} goes, nothing needs it: {size} freed\n", image.id)),
+            false => text.push_str(&format!("{} stays, {size} are its own\n", image.id)),
+        }
+        text.extend(image.reasons.iter().map(|reason| format!("  {reason}\n")));
+    }
+    let Unused { layers, objects, bytes } = explanation.unused;
+    let size = show::size(bytes);
+    text.push_str(&format!("{objects} files that no image has go: {size} freed\n"));
+    text.push_str(&format!("{layers} layer indexes that no image needs go\n"));
+    text
 }

@@ -1,6 +1,10 @@
 //! `sampanctl remove`: names, and with its last name the image.
 
-use super::{Common, Output, roots, show};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::roots::{self, Root, User, roots};
+use super::{Common, Output, show};
+use crate::cli::candidates::image_names;
 use crate::paths::Paths;
 use crate::store::Store;
 
@@ -8,8 +12,11 @@ use crate::store::Store;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Names or ids
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required = true, add = ArgValueCandidates::new(image_names))]
     images: Vec<String>,
+    /// Remove what a unit file names, too; never what a container runs from
+    #[arg(long, short)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -17,17 +24,21 @@ pub struct Args {
 /// Removes names and images.
 ///
 /// # Errors
-/// When one is not there or cannot be removed; those before it are gone.
+/// When one is not there, is in use, or cannot be removed; those before it are gone.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&args.common.paths(paths))?;
+    let roots = roots(paths);
     let mut removed = Vec::new();
     for image in &args.images {
-        if let Some(unit) = roots::runs_from(paths, &store, image) {
-            anyhow::bail!(
+        match hindrance(&store, &roots, image)? {
+            Some(User::Running(unit)) => anyhow::bail!(
                 "{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\""
-            );
+            ),
+            Some(user) if !args.force => {
+                anyhow::bail!("{image}: {user}; --force removes it all the same")
+            }
+            _ => removed.extend(store.remove(image)?),
         }
-        removed.extend(store.remove(image)?);
     }
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string(&removed)?))?,
@@ -37,4 +48,20 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.
+fn hindrance<'a>(store: &Store, roots: &'a [Root], image: &str) -> anyhow::Result<Option<&'a User>> {
+    // What is too broken to be resolved is used by nobody.
+    let Ok(id) = store.resolve(image) else { return Ok(None) };
+    let name = store.name(image)?;
+    let is_last = name.is_none() || store.names()?.iter().filter(|(_, other)| *other == id).count() <= 1;
+    let mut users = Vec::new();
+    for root in roots::of_image(roots, store, &id) {
+        if is_last || (name.is_some() && store.name(&root.image)? == name) {
+            users.push(&root.user);
+        }
+    }
+    users.sort_by_key(|user| matches!(user, User::File { .. }));
+    Ok(users.first().copied())
 }
