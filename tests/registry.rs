@@ -349,3 +349,26 @@ fn a_missing_image_is_told_by_name() {
     let error = fails(&lab, &[&format!("{nobody}/web:1")], &[]);
     assert!(error.contains("cannot talk to") && error.contains("Connection refused"), "{error}");
 }
+
+#[test]
+fn the_manual_has_every_key() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(project.join("man/sampan-registries.5")).unwrap();
+    let lab = Lab::new();
+    // The error of an unknown key names those that there are.
+    for table in ["", "[transfer]\n", "[registry.\"a.example\"]\n"] {
+        settings(&lab, "registries.toml", &format!("{table}zzzzzzzzzz = 1\n"));
+        let output = pull(&lab, &["a.example/b"], &[]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        let keys = error.split("known here: ").nth(1).expect(&error).lines().next().unwrap();
+        for key in keys.split(", ") {
+            let known = manual.lines().any(|line| {
+                let item = line
+                    .strip_prefix(".It Cm ")
+                    .is_some_and(|words| words.split(" , ").any(|word| word == key));
+                item || line.strip_prefix(".Ss [").is_some_and(|table| table.starts_with(key))
+            });
+            assert!(known, "man/sampan-registries.5 has no {key}");
+        }
+    }
+}

@@ -9,8 +9,8 @@ use layout::{Lab, Layout, Tar, digest, gzip};
 use registry::{Front, Registry, Reply, Request, ask, fails, pulls, settings, split};
 use serde_json::json;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Bytes that do not pack: the layer stays as large as it is.
@@ -341,14 +341,15 @@ fn a_token_service_may_not_redirect_and_must_give_a_token() {
     let (registry, _) = filled(&lab);
     let sink = Arc::new(Front::start(0, |_| Reply::json(r#"{"token":"issued"}"#)));
     let target = format!("http://{}/token", sink.host());
-    let answers: [(Box<dyn Fn() -> Reply + Send + Sync>, &str); 4] = [
-        (Box::new(move || Reply::redirect(target.clone())), "answered 307 when asked for a token"),
-        (Box::new(|| Reply::json("{}")), "gives no token"),
-        (Box::new(|| Reply::json(r#"{"token":"a","token":"b"}"#)), "gives no token"),
-        (Box::new(|| Reply::status(401)), "refuses the credentials"),
-    ];
-    for (answer, expected) in answers {
-        let service = Front::start(0, move |_| answer());
+    let redirect = || Reply::redirect(target.clone());
+    for (answer, expected) in [
+        (redirect(), "answered 307 when asked for a token"),
+        (Reply::json("{}"), "gives no token"),
+        (Reply::json(r#"{"token":"a","token":"b"}"#), "gives no token"),
+        (Reply::status(401), "refuses the credentials"),
+    ] {
+        let answer = Mutex::new(Some(answer));
+        let service = Front::start(0, move |_| answer.lock().unwrap().take().expect("asked once"));
         let (_, front) = with_tokens(registry.port, |_| format!("http://{}/token", service.host()));
         credentials(&lab, &front.host());
         let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
@@ -474,9 +475,9 @@ fn tunnel(stream: &mut std::net::TcpStream, port: u16) {
 }
 
 #[test]
-fn the_fetcher_is_nobody_and_sees_no_files() {
+fn the_fetcher_is_nobody_without_any_capability() {
     let lab = Lab::new();
-    let seen = Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = Arc::new(Mutex::new(String::new()));
     let store = Arc::clone(&seen);
     // While the fetcher waits for this answer, it is looked at.
     let front = Front::start(0, move |request| {

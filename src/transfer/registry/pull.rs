@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use super::event::Event;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
-use crate::transfer::import::Report;
 use crate::transfer::contract;
+use crate::transfer::import::Report;
 
 /// What to pull, and where to.
 #[derive(Debug, Clone)]
