@@ -162,9 +162,11 @@ fn unpack(
 ) -> Result<UnpackedLayer, TransferError> {
     let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
     let what = format!("layer {}", digest.as_ref().unwrap_or(diff_id));
-    let (bytes, size) = source.stream(&packed.path, &what)?;
-    let blob = Blob { what, bytes, size, promised: packed.promised.clone(), diff_id: diff_id.clone() };
-    let layer = read_layer(blob, limits, writer)?;
+    let layer = source.patiently(|| {
+        let (bytes, size) = source.stream(&packed.path, &what)?;
+        let (what, promised, diff_id) = (what.clone(), packed.promised.clone(), diff_id.clone());
+        read_layer(Blob { what, bytes, size, promised, diff_id }, limits, writer)
+    })?;
     let (diff_id, origin) = (diff_id.clone(), Origin::Stream);
     Ok(UnpackedLayer { digest, diff_id, entries: layer.entries, notices: layer.notices, origin })
 }

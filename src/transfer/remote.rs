@@ -51,6 +51,18 @@ impl Remote {
 }
 
 impl Source {
+    /// Calls `read`, and once more when the bytes of a registry were not those of their digest: a transfer that
+    /// broke off may have gone on with others.
+    pub(super) fn patiently<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T, TransferError>,
+    ) -> Result<T, TransferError> {
+        match (self, read()) {
+            (Self::Remote(_), Err(TransferError::Digest { .. })) => read(),
+            (_, result) => result,
+        }
+    }
+
     /// Makes sure that a registry leads to what a name pins. The fetcher is not believed in this, either.
     pub(super) fn check_pin(&self, name: &Reference) -> Result<(), TransferError> {
         let (Self::Remote(_), Some(expected)) = (self, name.digest()) else { return Ok(()) };
