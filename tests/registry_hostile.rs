@@ -38,7 +38,7 @@ fn filled(lab: &Lab) -> (Registry, String) {
 
 /// Deadlines that fit a test.
 fn hasty(lab: &Lab) {
-    settings(lab, "registries.d/hasty.toml", "[transfer]\nstall_timeout = \"1s\"\nattempts = 3\n");
+    settings(lab, "registries.d/hasty.toml", "[transfer]\nstall_timeout = \"2s\"\nattempts = 3\n");
 }
 
 /// Bytes of a range request, or of all.
@@ -194,7 +194,7 @@ fn nobody_waits_without_end() {
     let lab = Lab::new();
     hasty(&lab);
     let (registry, layer) = filled(&lab);
-    let silence = |_: &mut std::net::TcpStream| std::thread::sleep(Duration::from_secs(30));
+    let silence = |_: &mut std::net::TcpStream| std::thread::sleep(Duration::from_secs(60));
     let mute = Front::start(0, move |_| Reply::Raw(Box::new(silence)));
     let before = Instant::now();
     let error = fails(&lab, &[&format!("{}/web:1", mute.host())], &[]);
@@ -217,7 +217,7 @@ fn nobody_waits_without_end() {
     });
     let error = fails(&lab, &[&format!("{}/team/web:1", trickle.host())], &[]);
     assert!(error.contains("less than 1 KiB each second"), "{error}");
-    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
     lab.assert_sound();
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::iter::once;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,12 +10,13 @@ use std::time::{Duration, Instant};
 use super::blob::{Delivery, Step};
 use super::credentials::Keyring;
 use super::document::{Found, Role, document};
-use super::endpoint::{Endpoint, endpoints};
-use super::error::{Failure, RegistryError};
+use super::endpoint::endpoints;
+use super::error::RegistryError;
 use super::event::{Event, Events};
+use super::places::Places;
 use super::retry::Patience;
-use super::session::{Resource, Session};
-use super::settings::{Deadlines, Settings};
+use super::session::Resource;
+use super::settings::Settings;
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
@@ -28,11 +28,7 @@ const REPORT: Duration = Duration::from_millis(100);
 
 /// The fetcher at work.
 struct Fetcher<W> {
-    deadlines: Deadlines,
-    /// That which had the name is the first.
-    endpoints: Vec<Endpoint>,
-    sessions: Vec<Mutex<Option<Arc<Session>>>>,
-    first: usize,
+    places: Places,
     top: Found,
     /// What is known of what is asked for: all else is layers.
     roles: Mutex<HashMap<Digest, Role>>,
@@ -69,7 +65,11 @@ fn resolve<W: Write>(
     let settings = Settings::load(paths).map_err(RegistryError::Settings)?;
     let endpoints = endpoints(&reference, &settings, &Keyring::from_environment(paths))?;
     confine::confine_fetcher()?;
-    Fetcher::resolve(&reference, endpoints, settings.deadlines, Arc::clone(events))
+    let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
+    let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
+    events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
+    let roles = Mutex::new(top.leads_to().into_iter().collect());
+    Ok(Fetcher { places, top, roles, events: Arc::clone(events) })
 }
 
 fn serve<W: Write + Send + 'static>(fetcher: &Arc<Fetcher<W>>, channel: &OwnedFd) -> io::Result<()> {
@@ -81,45 +81,6 @@ fn serve<W: Write + Send + 'static>(fetcher: &Arc<Fetcher<W>>, channel: &OwnedFd
 }
 
 impl<W: Write> Fetcher<W> {
-    /// Asks each endpoint for the name, until one has it.
-    fn resolve(
-        reference: &Reference,
-        endpoints: Vec<Endpoint>,
-        deadlines: Deadlines,
-        events: Arc<Events<W>>,
-    ) -> Result<Self, RegistryError> {
-        let mut sessions: Vec<_> = endpoints.iter().map(|_| Mutex::new(None)).collect();
-        let mut earlier = Vec::new();
-        for (first, endpoint) in endpoints.iter().enumerate() {
-            let is_last = first + 1 == endpoints.len();
-            // A mirror that is down is not waited for.
-            let patience = Patience::new(if is_last { deadlines.attempts } else { 1 });
-            let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
-            let asked = patience.run(tell, || {
-                let session = endpoint.open(&deadlines)?;
-                let top = document(&session, &wanted(reference), reference.digest())?;
-                Ok((session, top))
-            });
-            match asked {
-                Ok((session, top)) => {
-                    let server = session.server();
-                    events.tell(&Event::Resolved { server, digest: top.digest.clone() });
-                    sessions[first] = Mutex::new(Some(Arc::new(session)));
-                    let roles = Mutex::new(HashMap::new());
-                    let fetcher = Self { deadlines, endpoints, sessions, first, top, roles, events };
-                    fetcher.learn(&fetcher.top);
-                    return Ok(fetcher);
-                }
-                Err(error) if is_last => return Err(everywhere(earlier, error)),
-                Err(error) => {
-                    tell(&error);
-                    earlier.push(error.to_string());
-                }
-            }
-        }
-        Err(RegistryError::NoRegistry(reference.clone()))
-    }
-
     fn answer(&self, name: &str, mut pipe: File) {
         let asked = match name {
             "oci-layout" => hand_over(pipe, br#"{"imageLayoutVersion":"1.0.0"}"#),
@@ -155,8 +116,8 @@ impl<W: Write> Fetcher<W> {
             (Some(_), Step::Begin(_) | Step::Done(_)) => {}
             (_, step) => self.tell_step(&digest, &step, &shown),
         };
-        let mut delivery = Delivery::new(digest.clone(), pipe, &self.deadlines, tell);
-        match self.anywhere(|session| delivery.fetch(session)) {
+        let mut delivery = Delivery::new(digest.clone(), pipe, &self.places.deadlines, tell);
+        match self.places.anywhere(|session| delivery.fetch(session)) {
             Ok(()) if role.is_none() => self.events.tell(&Event::Finished { blob: digest.clone() }),
             Ok(()) => {}
             Err(error) => {
@@ -171,12 +132,13 @@ impl<W: Write> Fetcher<W> {
     fn manifest(&self, digest: &Digest, mut pipe: File) -> Result<(), RegistryError> {
         let resource = Resource::Manifest(digest.to_string());
         let tell = |error: &RegistryError| self.events.tell(&Event::Retrying { reason: error.to_string() });
-        let found = self.anywhere(|session| {
-            Patience::new(self.deadlines.attempts).run(tell, || document(session, &resource, Some(digest)))
+        let found = self.places.anywhere(|session| {
+            Patience::new(self.places.deadlines.attempts)
+                .run(tell, || document(session, &resource, Some(digest)))
         });
         match found {
             Ok(found) => {
-                self.learn(&found);
+                self.roles().extend(found.leads_to());
                 hand_over(pipe, &found.bytes)
             }
             Err(error) => {
@@ -184,39 +146,6 @@ impl<W: Write> Fetcher<W> {
                 Answer::Failed.write(&mut pipe).map_err(RegistryError::Worker)
             }
         }
-    }
-
-    /// Tries the endpoint that had the name, then the others.
-    fn anywhere<T>(
-        &self,
-        mut attempt: impl FnMut(&Session) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        let others = (0..self.endpoints.len()).filter(|index| *index != self.first);
-        let mut reason = None;
-        for index in once(self.first).chain(others) {
-            match self.session(index).map_err(Failure::into_error).and_then(|session| attempt(&session)) {
-                Ok(done) => return Ok(done),
-                Err(error @ RegistryError::Worker(_)) => return Err(error),
-                // What the endpoint said that had the name tells most.
-                Err(error) => reason = reason.or(Some(error)),
-            }
-        }
-        Err(reason.unwrap_or(RegistryError::Worker(io::ErrorKind::NotFound.into())))
-    }
-
-    fn session(&self, index: usize) -> Result<Arc<Session>, Failure> {
-        let mut slot = self.sessions[index].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = slot.as_ref() {
-            return Ok(Arc::clone(session));
-        }
-        let session = Arc::new(self.endpoints[index].open(&self.deadlines)?);
-        *slot = Some(Arc::clone(&session));
-        Ok(session)
-    }
-
-    /// Remembers what an index leads to.
-    fn learn(&self, found: &Found) {
-        self.roles().extend(found.leads_to());
     }
 
     fn roles(&self) -> MutexGuard<'_, HashMap<Digest, Role>> {
@@ -245,11 +174,6 @@ impl<W: Write> Fetcher<W> {
     }
 }
 
-fn wanted(reference: &Reference) -> Resource {
-    let digest = reference.digest().map(ToString::to_string);
-    Resource::Manifest(digest.unwrap_or_else(|| reference.tag().unwrap_or("latest").to_owned()))
-}
-
 fn hand_over(mut pipe: File, bytes: &[u8]) -> Result<(), RegistryError> {
     let written = Answer::Found(bytes.len() as u64).write(&mut pipe).and_then(|()| pipe.write_all(bytes));
     written.map_err(RegistryError::Worker)
@@ -258,12 +182,4 @@ fn hand_over(mut pipe: File, bytes: &[u8]) -> Result<(), RegistryError> {
 /// The digest in `blobs/ALGORITHM/DIGITS`.
 fn digest_of(name: &str) -> Option<Digest> {
     Digest::parse(&name.strip_prefix("blobs/")?.replacen('/', ":", 1)).ok()
-}
-
-/// One error that tells what every endpoint said.
-fn everywhere(earlier: Vec<String>, last: RegistryError) -> RegistryError {
-    match earlier.is_empty() {
-        true => last,
-        false => RegistryError::Everywhere { earlier, last: Box::new(last) },
-    }
 }

@@ -7,10 +7,10 @@
 //! asked for. [`Pull`] starts both and joins them by a socket pair ([`super::contract`]). The worker believes
 //! nothing: every digest and size is checked there.
 //!
-//! From a name to bytes: [`Settings::meaning`] makes a full name of a short one, `endpoint` lists where it
-//! may be had (mirrors, then the registry), `session` asks one of them with `token`s where it must, `client`
-//! sends single requests, and `blob` streams with patience. Credentials are bound to scheme, host and port:
-//! no redirect sees them.
+//! From a name to bytes: [`Settings::meaning`] makes a full name of a short one, `endpoint` lists where it may
+//! be had (mirrors, then the registry), `places` asks them in turn, `session` asks one of them, with a `token`
+//! where it must, `client` sends single requests, and `blob` streams with patience. Credentials are bound to
+//! scheme, host and port: no redirect sees them.
 
 mod blob;
 mod challenge;
@@ -23,6 +23,7 @@ mod event;
 mod fetch;
 mod helper;
 mod origin;
+mod places;
 mod proxy;
 mod pull;
 mod retry;
