@@ -79,6 +79,36 @@ fn docker_s_own_media_types_are_read() {
     });
 }
 
+#[test]
+fn layers_in_the_form_of_zstd_chunked_are_read_as_zstd() {
+    let lab = Lab::new();
+    let registry = Registry::plain(&lab);
+    std::fs::write(lab.path("tree.tar"), lower()).unwrap();
+    let podman = |arguments: &[&str]| {
+        let storage = ["--root", "--runroot", "--tmpdir"].map(|option| [option.into(), lab.path(option)]);
+        let output = Command::new("podman")
+            .args(storage.iter().flatten())
+            .args(["--storage-driver", "vfs"])
+            .args(arguments)
+            .env("TMPDIR", lab.directory.path())
+            .output()
+            .expect("Debian's podman is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    let id = podman(&["import", "--quiet", lab.path("tree.tar").to_str().unwrap()]);
+    let name = format!("{}/chunked:1", registry.host());
+    let target = format!("docker://{name}");
+    podman(&["push", "--compression-format", "zstd:chunked", "--tls-verify=false", &id, &target]);
+    assert_eq!(pulls(&lab, &[&name], &[]), id);
+    let image = lab.store().join("images").join(id.trim_start_matches("sha256:"));
+    let manifest = std::fs::read_to_string(image.join("manifest")).unwrap();
+    assert!(manifest.contains("io.containers.zstd-chunked.manifest-position"), "{manifest}");
+    let tool = std::fs::read(lab.rootfs(&name).join("bin/tool")).unwrap();
+    assert_eq!(tool, "tool".repeat(100_000).as_bytes());
+    lab.assert_sound();
+}
+
 /// An index of the same tree for two platforms; returns the digests of the manifests.
 fn index(path: &Path) -> Layout {
     let mut manifests = Vec::new();
