@@ -92,6 +92,21 @@ impl Paths {
         self.root.join("etc/resolv.conf")
     }
 
+    /// What is said about registries, `sampan-registries(5)`.
+    pub fn registries(&self) -> PathBuf {
+        self.root.join("etc/sampan/registries.toml")
+    }
+
+    /// More files of the same kind, laid over it in the order of their names.
+    pub fn registries_directory(&self) -> PathBuf {
+        self.root.join("etc/sampan/registries.d")
+    }
+
+    /// Credentials of the host for registries, containers-auth.json(5).
+    pub fn credentials(&self) -> PathBuf {
+        self.root.join("etc/sampan/auth.json")
+    }
+
     /// Users of the host, passwd(5).
     pub fn users(&self) -> PathBuf {
         self.root.join("etc/passwd")

@@ -1,26 +1,30 @@
-//! The import worker: one transfer from its standard input into the store, confined.
+//! The import worker: one transfer from its standard input into the store, confined; and the fetcher, which
+//! brings a registry to such a worker.
 //!
-//! It is started by other programs of Sampan, which open the source. It writes a report to standard output, or
-//! one line to standard error and exits with 1.
+//! Both are started by other programs of Sampan, which open the source. The worker writes a report to standard
+//! output, or one line to standard error and exits with 1. The fetcher writes a line for each event.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sampan::image::change::Change;
 use sampan::image::manifest::Platform;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::Store;
-use sampan::transfer::{Format, Naming, Selection, confine, import};
+use sampan::transfer::{Format, Naming, Selection, confine, import, registry};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Brings the image on standard input into the store.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    mode: Option<Mode>,
     /// The image store.
-    #[arg(long)]
-    store: PathBuf,
+    #[arg(long, required = true)]
+    store: Option<PathBuf>,
     /// A full name for the image.
     #[arg(long, conflicts_with = "keep_names")]
     name: Option<String>,
@@ -38,14 +42,40 @@ struct Args {
     change: Vec<String>,
 }
 
+#[derive(Subcommand)]
+enum Mode {
+    /// Serves an image of a registry on standard input, which is a channel to a worker.
+    Fetch {
+        /// A full name.
+        reference: String,
+        /// The root of the host whose settings count.
+        #[arg(long)]
+        root: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    let args = Args::parse();
+    let result = match &args.mode {
+        // Its events have told the error already.
+        Some(Mode::Fetch { reference, root }) => return serve(reference, root),
+        None => run(args),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve(reference: &str, root: &Path) -> ExitCode {
+    let channel = std::io::stdin().as_fd().try_clone_to_owned();
+    let fetched = channel.map_err(|_| ()).and_then(|channel| {
+        registry::fetch(reference, &Paths::new(root), &channel, std::io::stdout()).map_err(drop)
+    });
+    if fetched.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
@@ -59,7 +89,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         platform: args.platform.as_deref().map(Platform::parse).transpose()?,
         changes: args.change.iter().map(|text| Change::parse(text)).collect::<Result<_, _>>()?,
     };
-    let store = Store::create(&Paths::default().with_store(&args.store))?;
+    let store = Store::create(&Paths::default().with_store(&args.store.unwrap_or_default()))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
     let report = import(&store, input, &selection, &naming)?;

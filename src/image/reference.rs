@@ -56,6 +56,11 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The tag, if it has one.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
     /// Domain and path.
     pub fn name(&self) -> &str {
         &self.name
@@ -146,6 +151,11 @@ fn is_tag(tag: &str) -> bool {
 }
 
 fn is_domain(domain: &str) -> bool {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((address, rest)) = domain.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let address = address.parse::<std::net::Ipv6Addr>();
+        return address.is_ok() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+    }
     let (host, port) = domain.split_once(':').map_or((domain, None), |(host, port)| (host, Some(port)));
     let label = |label: &str| {
         !label.is_empty()
@@ -153,8 +163,7 @@ fn is_domain(domain: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    host.split('.').all(label)
-        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+    host.split('.').all(label) && port.is_none_or(is_port)
 }
 
 /// `[a-z0-9]+` runs joined by `.`, `_`, `__` or any number of `-`.
@@ -209,6 +218,7 @@ mod tests {
         assert!(candidates(&Digest::of(b"").to_string()).is_empty());
         assert_eq!(candidates("docker.io/a/b:1")[0].to_string(), "docker.io/a/b:1");
         assert_eq!(Reference::for_import("127.0.0.1:5000/a").unwrap().name(), "127.0.0.1:5000/a");
+        assert_eq!(Reference::for_import("[::1]:5000/a:2").unwrap().to_string(), "[::1]:5000/a:2");
         assert_eq!(Reference::for_import("docker.io/nginx").unwrap().name(), "docker.io/library/nginx");
     }
 
@@ -216,8 +226,25 @@ mod tests {
     fn texts_that_are_no_name_are_refused() {
         let long = "a".repeat(5000);
         for text in [
-            "", "../../x", "--opt", "a\nb", "a\u{1b}b", "Web", "a//b", "a:", "a:b:c", "a/.b", "a..b",
-            "a___b", "a b", "x/..", "@", &long,
+            "",
+            "../../x",
+            "--opt",
+            "a\nb",
+            "a\u{1b}b",
+            "Web",
+            "a//b",
+            "a:",
+            "a:b:c",
+            "a/.b",
+            "a..b",
+            "a___b",
+            "a b",
+            "x/..",
+            "@",
+            "[::1/a",
+            "[::1]x/a",
+            "[fe80::1%lo]/a",
+            &long,
         ] {
             assert!(Reference::for_import(text).is_err(), "{text:?}");
         }

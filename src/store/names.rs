@@ -89,7 +89,8 @@ impl Store {
                 return Ok(Some(id));
             }
         }
-        Ok(None)
+        // A digest of an index is known only by the name that a pull set.
+        self.read_name(reference)
     }
 
     /// `None` for a name that leads nowhere: its file is missing or damaged, or the image is gone.

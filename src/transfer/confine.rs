@@ -1,8 +1,9 @@
-//! What the worker gives up before it reads a byte of an image.
+//! What the worker gives up before it reads a byte of an image, and the fetcher before it asks a registry.
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
+    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, path_beneath_rules,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::os::fd::BorrowedFd;
@@ -42,14 +43,62 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub fn confine(store: &Path, source: BorrowedFd<'_>) -> Result<(), ConfineError> {
     network::leave().map_err(because("the network"))?;
     rustix::thread::set_no_new_privs(true).map_err(because("new privileges"))?;
-    for (resource, value) in
-        [(Resource::Core, 0), (Resource::Nofile, OPEN_FILES), (Resource::As, ADDRESS_SPACE)]
-    {
-        let limit = Rlimit { current: Some(value), maximum: Some(value) };
-        setrlimit(resource, limit).map_err(because("resources"))?;
-    }
+    limit_resources(ADDRESS_SPACE).map_err(because("resources"))?;
     restrict_files(store, source).map_err(because("files"))?;
     drop_capabilities().map_err(because("capabilities"))
+}
+
+/// Who the fetcher is, once it has read its settings: nobody, on every system.
+const NOBODY: u32 = 65534;
+const FETCHER_ADDRESS_SPACE: u64 = 4 << 30;
+/// What getaddrinfo(3) and the C library read, where it is there.
+const RESOLVER: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/nscd"];
+
+/// Leaves this process with the network and what finding hosts takes: no file to write, no program to run, no
+/// capability, no user. Must be called while there is one thread.
+///
+/// # Errors
+/// When the kernel refuses. Landlock alone is best effort: kernels may be built without it.
+pub fn confine_fetcher() -> Result<(), ConfineError> {
+    rustix::thread::set_no_new_privs(true).map_err(because("new privileges"))?;
+    limit_resources(FETCHER_ADDRESS_SPACE).map_err(because("resources"))?;
+    restrict_fetcher().map_err(because("files"))?;
+    if rustix::process::geteuid().is_root() {
+        become_nobody().map_err(because("root"))?;
+    }
+    // Its memory holds credentials, and others may be nobody, too.
+    let dumpable = rustix::process::DumpableBehavior::NotDumpable;
+    rustix::process::set_dumpable_behavior(dumpable).map_err(because("core dumps"))
+}
+
+fn restrict_fetcher() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let all = AccessFs::from_all(ABI::V5);
+    let ruleset = Ruleset::default().handle_access(all)?.handle_access(AccessNet::BindTcp)?.create()?;
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    ruleset.add_rules(path_beneath_rules(RESOLVER, read))?.restrict_self()?;
+    Ok(())
+}
+
+/// The last of it takes all capabilities of root, capabilities(7).
+fn become_nobody() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    for capability in caps::read(None, CapSet::Bounding)? {
+        caps::drop(None, CapSet::Bounding, capability)?;
+    }
+    let (user, group) = (rustix::fs::Uid::from_raw(NOBODY), rustix::fs::Gid::from_raw(NOBODY));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    Ok(())
+}
+
+fn limit_resources(address_space: u64) -> Result<(), rustix::io::Errno> {
+    let limits = [(Resource::Core, 0), (Resource::Nofile, OPEN_FILES), (Resource::As, address_space)];
+    limits.into_iter().try_for_each(|(resource, value)| {
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+    })
 }
 
 fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(

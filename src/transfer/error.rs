@@ -58,6 +58,17 @@ pub enum TransferError {
         /// The cause.
         source: io::Error,
     },
+    /// The fetcher of a registry gave nothing; it tells why.
+    #[error("cannot fetch {0}")]
+    Fetcher(String),
+    /// The registry's image is not the one that was asked for.
+    #[error("the registry leads to {found} instead of {expected}")]
+    Pinned {
+        /// What the name pins.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
     /// A document or name is refused.
     #[error(transparent)]
     Image(#[from] ImageError),

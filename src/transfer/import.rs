@@ -1,8 +1,10 @@
 //! The import itself: from a source to images in the store.
 
 use serde::{Deserialize, Serialize};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::contract;
+use super::remote::Remote;
 use super::stream::{Blob, read_layer};
 use super::{Selection, Source, TransferError, formats};
 use crate::image::digest::Digest;
@@ -63,7 +65,7 @@ pub(super) struct PackedLayer {
     pub(super) promised: Option<(u64, Digest)>,
 }
 
-/// Brings the images of a file, a folder or a stream into the store.
+/// Brings the images of a file, a folder, a stream or the channel to a registry's fetcher into the store.
 ///
 /// # Errors
 /// When a part of the source is refused, or the store cannot be written. Images that were complete before the
@@ -75,7 +77,13 @@ pub fn import(
     naming: &Naming,
 ) -> Result<Report, TransferError> {
     let mut writer = Writer::new(store)?;
-    let source = Source::open(input, &Limits::default(), &|| Ok(writer.spool()?))?;
+    let source = match contract::is_channel(input.as_fd()) {
+        true => Source::Remote(Remote::new(input, store)),
+        false => Source::open(input, &Limits::default(), &|| Ok(writer.spool()?))?,
+    };
+    if let Naming::Name(name) = naming {
+        source.check_pin(name)?;
+    }
     import_from(&mut writer, source, selection, naming)
 }
 
@@ -154,9 +162,11 @@ fn unpack(
 ) -> Result<UnpackedLayer, TransferError> {
     let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
     let what = format!("layer {}", digest.as_ref().unwrap_or(diff_id));
-    let (bytes, size) = source.stream(&packed.path, &what)?;
-    let blob = Blob { what, bytes, size, promised: packed.promised.clone(), diff_id: diff_id.clone() };
-    let layer = read_layer(blob, limits, writer)?;
+    let layer = source.patiently(|| {
+        let (bytes, size) = source.stream(&packed.path, &what)?;
+        let (what, promised, diff_id) = (what.clone(), packed.promised.clone(), diff_id.clone());
+        read_layer(Blob { what, bytes, size, promised, diff_id }, limits, writer)
+    })?;
     let (diff_id, origin) = (diff_id.clone(), Origin::Stream);
     Ok(UnpackedLayer { digest, diff_id, entries: layer.entries, notices: layer.notices, origin })
 }

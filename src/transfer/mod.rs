@@ -7,6 +7,7 @@
 
 mod archive;
 pub mod confine;
+mod contract;
 mod docker;
 mod error;
 pub mod export;
@@ -17,6 +18,8 @@ mod import;
 mod layout;
 mod legacy;
 mod packing;
+pub mod registry;
+mod remote;
 mod source;
 mod stream;
 mod tarball;

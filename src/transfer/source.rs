@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::TransferError;
 use super::archive::Archive;
 use super::packing;
+use super::remote::Remote;
 use crate::image::entry::EntryPath;
 use crate::image::limits::Limits;
 use crate::image::{ImageError, json};
@@ -21,6 +22,9 @@ pub enum Source {
     /// An archive whose files lie at known offsets.
     #[allow(private_interfaces, reason = "only this room looks inside")]
     Archive(Archive),
+    /// A registry, through the fetcher.
+    #[allow(private_interfaces, reason = "only this room looks inside")]
+    Remote(Remote),
 }
 
 /// A file of a source: its content as a stream, and its size.
@@ -74,6 +78,7 @@ impl Source {
         match self {
             Self::Archive(archive) => Ok(archive.top().clone()),
             Self::Folder(folder) => top_of(folder).map_err(|error| read_error("the folder", error)),
+            Self::Remote(_) => Ok(BTreeSet::new()),
         }
     }
 
@@ -81,7 +86,7 @@ impl Source {
     pub(super) fn flaw(&mut self) -> Option<ImageError> {
         match self {
             Self::Archive(archive) => archive.flaw(),
-            Self::Folder(_) => None,
+            Self::Folder(_) | Self::Remote(_) => None,
         }
     }
 
@@ -91,6 +96,7 @@ impl Source {
         match self {
             Self::Folder(folder) => in_folder(folder, &path),
             Self::Archive(archive) => archive.open(&path),
+            Self::Remote(remote) => return remote.open(name),
         }
         .map_err(|error| read_error(name, error))
     }

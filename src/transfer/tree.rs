@@ -34,6 +34,8 @@ pub(super) fn candidate(
             let diff_id = diff_id(&file, limits)?;
             (file, diff_id)
         }
+        // A registry has images, never a tree.
+        Source::Remote(_) => return Err(TransferError::Format),
         Source::Folder(folder) => {
             let mut writer = Hashing::new(BufWriter::with_capacity(256 << 10, spool()?));
             folder::pack(folder, limits, &mut writer)?;

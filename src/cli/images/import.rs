@@ -108,7 +108,8 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(path)?)
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+/// Prints what an import did: ids and names, and what people should know.
+pub(super) fn print(report: &Report) -> anyhow::Result<()> {
     for image in &report.images {
         for notice in &image.notices {
             eprintln!("Notice: {notice}");

@@ -8,6 +8,8 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
+mod progress;
+mod pull;
 mod remove;
 mod roots;
 mod show;
@@ -24,6 +26,8 @@ use crate::store::Store;
 pub enum ImageVerb {
     /// Bring an image into the store, from an archive, an OCI layout or a directory tree
     Import(import::Args),
+    /// Bring an image of a registry into the store
+    Pull(pull::Args),
     /// List images
     Images(list::Args),
     /// Show what is known of an image
@@ -70,6 +74,7 @@ enum Output {
 pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
     match verb {
         ImageVerb::Import(args) => import::run(args, paths),
+        ImageVerb::Pull(args) => pull::run(args, paths),
         ImageVerb::Images(args) => list::run(args, paths),
         ImageVerb::Inspect(args) => inspect::run(args, paths),
         ImageVerb::Files(args) => files::run(args, paths),

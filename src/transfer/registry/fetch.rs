@@ -1,0 +1,185 @@
+//! The fetcher: resolves one name, then serves the layout of that image to the worker.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::blob::{Delivery, Step};
+use super::credentials::Keyring;
+use super::document::{Found, Role, document};
+use super::endpoint::endpoints;
+use super::error::RegistryError;
+use super::event::{Event, Events};
+use super::places::Places;
+use super::retry::Patience;
+use super::session::Resource;
+use super::settings::Settings;
+use crate::image::digest::Digest;
+use crate::image::reference::Reference;
+use crate::paths::Paths;
+use crate::transfer::confine;
+use crate::transfer::contract::{self, Answer};
+
+/// Between two reports of one blob's progress.
+const REPORT: Duration = Duration::from_millis(100);
+
+/// The fetcher at work.
+struct Fetcher<W> {
+    places: Places,
+    top: Found,
+    /// What is known of what is asked for: all else is layers.
+    roles: Mutex<HashMap<Digest, Role>>,
+    events: Arc<Events<W>>,
+}
+
+/// Fetches what the worker at the other end of `channel` asks for, and tells of it. Returns when the worker has
+/// ended. To be called while there is one thread.
+///
+/// # Errors
+/// When the name leads nowhere; this is told as an event, too, as is what goes wrong later.
+pub fn fetch<W: Write + Send + 'static>(
+    name: &str,
+    paths: &Paths,
+    channel: &OwnedFd,
+    events: W,
+) -> Result<(), RegistryError> {
+    let events = Arc::new(Events::new(events));
+    let result = resolve(name, paths, &events)
+        .and_then(|fetcher| serve(&Arc::new(fetcher), channel).map_err(RegistryError::Worker));
+    if let Err(error) = &result {
+        events.tell(&Event::Failed { reason: error.to_string() });
+    }
+    result
+}
+
+/// Reads what must be read from disk, gives up the disk, and asks.
+fn resolve<W: Write>(
+    name: &str,
+    paths: &Paths,
+    events: &Arc<Events<W>>,
+) -> Result<Fetcher<W>, RegistryError> {
+    let reference = Reference::parse(name)?;
+    let settings = Settings::load(paths).map_err(RegistryError::Settings)?;
+    let endpoints = endpoints(&reference, &settings, &Keyring::from_environment(paths))?;
+    confine::confine_fetcher()?;
+    let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
+    let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
+    events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
+    let roles = Mutex::new(top.leads_to().into_iter().collect());
+    Ok(Fetcher { places, top, roles, events: Arc::clone(events) })
+}
+
+fn serve<W: Write + Send + 'static>(fetcher: &Arc<Fetcher<W>>, channel: &OwnedFd) -> io::Result<()> {
+    while let Some((name, pipe)) = contract::receive(channel.as_fd())? {
+        let own = Arc::clone(fetcher);
+        std::thread::Builder::new().spawn(move || own.answer(&name, pipe))?;
+    }
+    Ok(())
+}
+
+impl<W: Write> Fetcher<W> {
+    fn answer(&self, name: &str, mut pipe: File) {
+        let asked = match name {
+            "oci-layout" => hand_over(pipe, br#"{"imageLayoutVersion":"1.0.0"}"#),
+            "index.json" => hand_over(pipe, self.index().to_string().as_bytes()),
+            name => match digest_of(name) {
+                Some(digest) => self.blob(digest, pipe),
+                None => Answer::Missing.write(&mut pipe).map_err(RegistryError::Worker),
+            },
+        };
+        // A worker that went away knows why.
+        if let Err(error) = asked {
+            self.tell_failure(&error);
+        }
+    }
+
+    /// The index of a layout that holds this image.
+    fn index(&self) -> serde_json::Value {
+        let Found { media_type, digest, bytes } = &self.top;
+        let manifest = serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() });
+        serde_json::json!({ "schemaVersion": 2, "manifests": [manifest] })
+    }
+
+    fn blob(&self, digest: Digest, pipe: File) -> Result<(), RegistryError> {
+        if digest == self.top.digest {
+            return hand_over(pipe, &self.top.bytes);
+        }
+        let role = self.roles().get(&digest).copied();
+        if role == Some(Role::Manifest) {
+            return self.manifest(&digest, pipe);
+        }
+        let shown = Mutex::new(Instant::now());
+        let tell = |step: Step<'_>| match (role, step) {
+            (Some(_), Step::Begin(_) | Step::Done(_)) => {}
+            (_, step) => self.tell_step(&digest, &step, &shown),
+        };
+        let mut delivery = Delivery::new(digest.clone(), pipe, &self.places.deadlines, tell);
+        match self.places.anywhere(|session| delivery.fetch(session)) {
+            Ok(()) if role.is_none() => self.events.tell(&Event::Finished { blob: digest.clone() }),
+            Ok(()) => {}
+            Err(error) => {
+                // Before the worker can know of it, so that people hear the reason first.
+                self.tell_failure(&error);
+                delivery.fail().map_err(RegistryError::Worker)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn manifest(&self, digest: &Digest, mut pipe: File) -> Result<(), RegistryError> {
+        let resource = Resource::Manifest(digest.to_string());
+        let tell = |error: &RegistryError| self.events.tell(&Event::Retrying { reason: error.to_string() });
+        let found = self.places.anywhere(|session| {
+            Patience::new(self.places.deadlines.attempts)
+                .run(tell, || document(session, &resource, Some(digest)))
+        });
+        match found {
+            Ok(found) => {
+                self.roles().extend(found.leads_to());
+                hand_over(pipe, &found.bytes)
+            }
+            Err(error) => {
+                self.tell_failure(&error);
+                Answer::Failed.write(&mut pipe).map_err(RegistryError::Worker)
+            }
+        }
+    }
+
+    fn roles(&self) -> MutexGuard<'_, HashMap<Digest, Role>> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_failure(&self, error: &RegistryError) {
+        if !matches!(error, RegistryError::Worker(_)) {
+            self.events.tell(&Event::Failed { reason: error.to_string() });
+        }
+    }
+
+    fn tell_step(&self, blob: &Digest, step: &Step<'_>, shown: &Mutex<Instant>) {
+        let blob = blob.clone();
+        match step {
+            Step::Begin(size) => self.events.tell(&Event::Started { blob, size: *size }),
+            Step::Retry(error) => self.events.tell(&Event::Retrying { reason: error.to_string() }),
+            Step::Done(done) => {
+                let mut last = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.elapsed() >= REPORT {
+                    *last = Instant::now();
+                    self.events.tell(&Event::Progress { blob, done: *done });
+                }
+            }
+        }
+    }
+}
+
+fn hand_over(mut pipe: File, bytes: &[u8]) -> Result<(), RegistryError> {
+    let written = Answer::Found(bytes.len() as u64).write(&mut pipe).and_then(|()| pipe.write_all(bytes));
+    written.map_err(RegistryError::Worker)
+}
+
+/// The digest in `blobs/ALGORITHM/DIGITS`.
+fn digest_of(name: &str) -> Option<Digest> {
+    Digest::parse(&name.strip_prefix("blobs/")?.replacen('/', ":", 1)).ok()
+}

@@ -1,0 +1,94 @@
+//! A registry as the worker sees it: a layout whose files are asked for, and those documents that the store
+//! has are not.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::TransferError;
+use super::contract::{self, Answer};
+use super::source::{Opened, Source, read_error};
+use crate::image::digest::Digest;
+use crate::image::manifest::{self, Document};
+use crate::image::reference::Reference;
+use crate::store::Store;
+
+const BUFFER: usize = 128 << 10;
+
+/// The worker's end of a channel to the fetcher.
+#[derive(Debug)]
+pub(super) struct Remote {
+    channel: OwnedFd,
+    store: Store,
+}
+
+impl Remote {
+    pub(super) fn new(channel: OwnedFd, store: &Store) -> Self {
+        Self { channel, store: store.clone() }
+    }
+
+    /// A file as a stream, and its size; `None` when there is no such file.
+    pub(super) fn open(&self, name: &str) -> Result<Option<Opened>, TransferError> {
+        if let Some(bytes) = self.known(name) {
+            let size = bytes.len() as u64;
+            return Ok(Some((Box::new(Cursor::new(bytes)), size)));
+        }
+        let nothing = || TransferError::Fetcher(name.to_owned());
+        let pipe = contract::ask(self.channel.as_fd(), name).map_err(|_| nothing())?;
+        let mut pipe = BufReader::with_capacity(BUFFER, pipe);
+        match Answer::read(&mut pipe).map_err(|error| read_error(name, error))? {
+            Answer::Found(size) => Ok(Some((Box::new(Promised { pipe, rest: size }), size))),
+            Answer::Missing => Ok(None),
+            Answer::Failed => Err(nothing()),
+        }
+    }
+
+    /// A manifest or a configuration that the store has.
+    fn known(&self, name: &str) -> Option<Vec<u8>> {
+        let digest = name.strip_prefix("blobs/")?.replacen('/', ":", 1);
+        self.store.document(&Digest::parse(&digest).ok()?)
+    }
+}
+
+impl Source {
+    /// Calls `read`, and once more when the bytes of a registry were not those of their digest: a transfer that
+    /// broke off may have gone on with others.
+    pub(super) fn patiently<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T, TransferError>,
+    ) -> Result<T, TransferError> {
+        match (self, read()) {
+            (Self::Remote(_), Err(TransferError::Digest { .. })) => read(),
+            (_, result) => result,
+        }
+    }
+
+    /// Makes sure that a registry leads to what a name pins. The fetcher is not believed in this, either.
+    pub(super) fn check_pin(&self, name: &Reference) -> Result<(), TransferError> {
+        let (Self::Remote(_), Some(expected)) = (self, name.digest()) else { return Ok(()) };
+        let index = self.document("index.json", "index.json")?;
+        let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else { return Ok(()) };
+        match descriptors.into_iter().map(|descriptor| descriptor.digest).find(|digest| digest != expected) {
+            Some(found) => Err(TransferError::Pinned { expected: expected.clone(), found }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A stream that must not end early: the fetcher ends it so when it fails.
+struct Promised {
+    pipe: BufReader<File>,
+    rest: u64,
+}
+
+impl Read for Promised {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.rest).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.pipe.read(&mut buffer[..room])?;
+        if count == 0 && room > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the transfer broke off"));
+        }
+        self.rest -= count as u64;
+        Ok(count)
+    }
+}

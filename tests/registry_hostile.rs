@@ -1,0 +1,522 @@
+//! Registries that lie, lead astray, dawdle and break off: a front before a real registry does it.
+
+#[path = "support/layout.rs"]
+mod layout;
+#[path = "support/registry.rs"]
+mod registry;
+
+use layout::{Lab, Layout, Tar, digest, gzip};
+use registry::{Front, Registry, Reply, Request, ask, fails, pulls, settings, split};
+use serde_json::json;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Bytes that do not pack: the layer stays as large as it is.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// A registry with the image `team/web:1` of one layer of 3 MB, and the layer's digest.
+fn filled(lab: &Lab) -> (Registry, String) {
+    let registry = Registry::plain(lab);
+    let body = noise(3_000_000);
+    let tar = Tar::default().entry(&layout::Entry { name: "noise", body: &body, ..Default::default() }).end();
+    let layer = gzip(&tar);
+    let digest = digest(&layer.bytes);
+    registry.push(&Layout::write(&lab.path("web"), &[layer]).path, "team/web:1", &[]);
+    (registry, digest)
+}
+
+/// Deadlines that fit a test.
+fn hasty(lab: &Lab) {
+    settings(lab, "registries.d/hasty.toml", "[transfer]\nstall_timeout = \"2s\"\nattempts = 3\n");
+}
+
+/// Bytes of a range request, or of all.
+fn start(request: &Request) -> usize {
+    let range = request.header("range").map(|range| range.trim_start_matches("bytes=").trim_end_matches('-'));
+    range.map_or(0, |start| start.parse().unwrap())
+}
+
+/// Sends what the registry says, and breaks off after this many bytes of the body.
+fn broken_off(port: u16, request: &Request, after: usize) -> Reply {
+    let (head, body) = split(&ask(port, request));
+    Reply::Raw(Box::new(move |stream| {
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body[..after.min(body.len())]).unwrap();
+    }))
+}
+
+#[test]
+fn a_blob_that_breaks_off_goes_on_where_it_was() {
+    let lab = Lab::new();
+    let (registry, layer) = filled(&lab);
+    let port = registry.port;
+    let front = Front::start(port, move |request| match request.path.contains(&layer) {
+        true => broken_off(port, request, 1_200_000),
+        false => Reply::Forward,
+    });
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    let requests = front.requests();
+    let parts: Vec<_> = requests.iter().filter(|request| request.header("range").is_some()).collect();
+    let starts: Vec<usize> = parts.iter().map(|request| start(request)).collect();
+    assert_eq!(starts, [1_200_000, 2_400_000], "each part begins where the last ended");
+    assert!(parts.iter().all(|request| request.header("if-range").is_some_and(|etag| etag.starts_with('"'))));
+    lab.assert_sound();
+}
+
+#[test]
+fn a_server_without_ranges_sends_all_again() {
+    let lab = Lab::new();
+    let (registry, layer) = filled(&lab);
+    let port = registry.port;
+    let times = AtomicUsize::new(0);
+    let front = Front::start(port, move |request| match request.path.contains(&layer) {
+        true if times.fetch_add(1, Ordering::SeqCst) == 0 => broken_off(port, request, 1_000_000),
+        true => {
+            let mut whole = request.clone();
+            whole.headers.remove("range");
+            broken_off(port, &whole, usize::MAX)
+        }
+        false => Reply::Forward,
+    });
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    lab.assert_sound();
+}
+
+/// The same head, and other bytes.
+fn changed(port: u16, request: &Request) -> Reply {
+    let (head, mut body) = split(&ask(port, request));
+    body.iter_mut().for_each(|byte| *byte ^= 1);
+    Reply::Raw(Box::new(move |stream| {
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).unwrap();
+    }))
+}
+
+#[test]
+fn a_blob_that_changes_between_two_parts_begins_anew() {
+    for (times_changed, succeeds) in [(1, true), (9, false)] {
+        let lab = Lab::new();
+        let (registry, layer) = filled(&lab);
+        let port = registry.port;
+        let parts = AtomicUsize::new(0);
+        let front = Front::start(port, move |request| match request.header("range") {
+            _ if !request.path.contains(&layer) => Reply::Forward,
+            Some(_) if parts.fetch_add(1, Ordering::SeqCst) < times_changed => changed(port, request),
+            Some(_) => Reply::Forward,
+            None => broken_off(port, request, 1_000_000),
+        });
+        let name = format!("{}/team/web:1", front.host());
+        if succeeds {
+            pulls(&lab, &[&name], &[]);
+        } else {
+            let error = fails(&lab, &[&name], &[]);
+            assert!(error.contains("the digest is wrong"), "{error}");
+        }
+        lab.assert_sound();
+    }
+}
+
+#[test]
+fn lengths_that_lie_are_not_believed() {
+    // Longer or shorter than the manifest promises, or longer than what follows.
+    for (promised, sent) in [(1_000, 0), (-1_000, 0), (0, -1_000)] {
+        let lab = Lab::new();
+        hasty(&lab);
+        let (registry, layer) = filled(&lab);
+        let port = registry.port;
+        let front = Front::start(port, move |request| match request.path.contains(&layer) {
+            true => {
+                let mut whole = request.clone();
+                whole.headers.remove("range");
+                let (_, body) = split(&ask(port, &whole));
+                let length = body.len().checked_add_signed(promised).unwrap();
+                let end = body.len().checked_add_signed(sent).unwrap();
+                Reply::Raw(Box::new(move |stream| {
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    // The client may go before it has read all.
+                    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..end]));
+                }))
+            }
+            false => Reply::Forward,
+        });
+        let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        let expected = if promised == 0 { "cannot talk to" } else { "size is wrong" };
+        assert!(error.contains(expected), "{error}");
+        lab.assert_sound();
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_some() {
+    let lab = Lab::new();
+    let (registry, _) = filled(&lab);
+    let times = Arc::new(AtomicUsize::new(0));
+    let front = Front::start(registry.port, move |_| match times.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::status(503),
+        1 => Reply::Answer(429, vec![("Retry-After", "1".to_owned())], Vec::new()),
+        _ => Reply::Forward,
+    });
+    let before = Instant::now();
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    assert!(before.elapsed() >= Duration::from_secs(1), "Retry-After is heeded");
+}
+
+#[test]
+fn a_server_that_fails_always_is_given_up() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let body = br#"{"errors":[{"code":"UNKNOWN","message":"disk \u001b[31m full"}]}"#;
+    let front = Front::start(0, |_| Reply::Answer(500, Vec::new(), body.to_vec()));
+    let error = fails(&lab, &[&format!("{}/web:1", front.host())], &[]);
+    assert!(
+        error.contains("answered 500 when asked for image web:1: disk") && !error.contains('\u{1b}'),
+        "{error}"
+    );
+    assert_eq!(front.requests().len(), 3);
+    let front =
+        Front::start(0, |_| Reply::Answer(429, vec![("Retry-After", "86400".to_owned())], Vec::new()));
+    assert!(fails(&lab, &[&format!("{}/web:1", front.host())], &[]).contains("answered 429"));
+    assert_eq!(front.requests().len(), 1, "a day is not waited for");
+}
+
+#[test]
+fn nobody_waits_without_end() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, layer) = filled(&lab);
+    let silence = |_: &mut std::net::TcpStream| std::thread::sleep(Duration::from_secs(60));
+    let mute = Front::start(0, move |_| Reply::Raw(Box::new(silence)));
+    let before = Instant::now();
+    let error = fails(&lab, &[&format!("{}/web:1", mute.host())], &[]);
+    assert!(error.contains("does not answer in time"), "{error}");
+    let port = registry.port;
+    let trickle = Front::start(port, move |request| match request.path.contains(&layer) {
+        true => {
+            let (head, body) = split(&ask(port, request));
+            Reply::Raw(Box::new(move |stream| {
+                stream.write_all(head.as_bytes()).unwrap();
+                for byte in body {
+                    if stream.write_all(&[byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }))
+        }
+        false => Reply::Forward,
+    });
+    let error = fails(&lab, &[&format!("{}/team/web:1", trickle.host())], &[]);
+    assert!(error.contains("less than 1 KiB each second"), "{error}");
+    assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
+    lab.assert_sound();
+}
+
+/// A file of credentials for a registry: "me" and "secret".
+fn credentials(lab: &Lab, host: &str) {
+    settings(lab, "auth.json", &json!({ "auths": { host: { "auth": "bWU6c2VjcmV0" } } }).to_string());
+}
+
+#[test]
+fn credentials_do_not_follow_a_redirect() {
+    let lab = Lab::new();
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    let sink = Arc::new(Front::start(port, |_| Reply::Forward));
+    let target = sink.host();
+    let front = Front::start(port, move |request| match request.header("authorization") {
+        None => Reply::challenge("Basic realm=\"x\""),
+        Some(_) if request.is_blob() => Reply::redirect(format!("http://{target}{}", request.path)),
+        Some(_) => Reply::Forward,
+    });
+    credentials(&lab, &front.host());
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    assert_eq!(sink.requests().len(), 2, "the configuration and the layer");
+    assert!(sink.requests().iter().all(|request| request.header("authorization").is_none()));
+    lab.assert_sound();
+}
+
+#[test]
+fn redirects_lead_to_no_forbidden_place() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let sink = Front::start(0, |_| Reply::status(200));
+    for (location, expected) in [
+        ("file:///etc/shadow".to_owned(), "refused"),
+        ("http://10.0.0.1/x".to_owned(), "is plain HTTP"),
+        (format!("http://me:secret@{}/x", sink.host()), "holds a user name"),
+        ("/again".to_owned(), "redirects without end"),
+        (String::new(), "redirects without end"),
+        ("http://".to_owned(), "is no address"),
+    ] {
+        let given = location.clone();
+        let front = Front::start(registry.port, move |request| match request.is_manifest() {
+            true => Reply::Forward,
+            false => Reply::redirect(given.clone()),
+        });
+        let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        assert!(error.contains(expected), "{location}: {error}");
+    }
+    assert!(sink.requests().is_empty());
+    lab.assert_sound();
+}
+
+const ISSUED: &str = "Bearer issued";
+
+/// A token service that gives out a token to "me", and a registry that wants it.
+fn with_tokens(port: u16, realm: impl Fn(&str) -> String) -> (Front, Front) {
+    let service = Front::start(0, |_| Reply::json(r#"{"token":"issued","expires_in":300}"#));
+    let realm = realm(&service.host());
+    let front = Front::start(port, move |request| match request.header("authorization") {
+        Some(ISSUED) => {
+            let mut plain = request.clone();
+            plain.headers.remove("authorization");
+            let answer = ask(port, &plain);
+            Reply::Raw(Box::new(move |stream| stream.write_all(&answer).unwrap()))
+        }
+        _ => Reply::challenge(format!(
+            "Bearer realm=\"{realm}\",service=\"the registry\",scope=\"repository:team/web:pull,push\""
+        )),
+    });
+    (service, front)
+}
+
+#[test]
+fn a_token_service_gives_tokens_to_read_one_repository() {
+    let lab = Lab::new();
+    let (registry, _) = filled(&lab);
+    let (service, front) = with_tokens(registry.port, |host| format!("http://{host}/token?account=x"));
+    credentials(&lab, &front.host());
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    let requests = service.requests();
+    assert_eq!(requests.len(), 1, "one token does for all requests");
+    assert_eq!(requests[0].header("authorization"), Some("Basic bWU6c2VjcmV0"));
+    assert_eq!(
+        requests[0].path,
+        "/token?account=x&scope=repository%3Ateam%2Fweb%3Apull&service=the%20registry"
+    );
+}
+
+#[test]
+fn an_identity_token_goes_in_a_form() {
+    let lab = Lab::new();
+    let (registry, _) = filled(&lab);
+    let (service, front) = with_tokens(registry.port, |host| format!("http://{host}/token"));
+    let file = json!({ "auths": { front.host(): { "identitytoken": "my identity" } } });
+    settings(&lab, "auth.json", &file.to_string());
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    let request = &service.requests()[0];
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/token"));
+    assert!(
+        request.body.contains("grant_type=refresh_token")
+            && request.body.contains("refresh_token=my%20identity")
+    );
+}
+
+#[test]
+fn realms_are_no_way_out() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let sink = Front::start(0, |_| Reply::json(r#"{"token":"x"}"#));
+    for (realm, expected) in [
+        ("http://10.1.2.3/token".to_owned(), "is plain HTTP"),
+        ("http://auth.example/token".to_owned(), "is plain HTTP"),
+        (format!("http://x:y@{}/token", sink.host()), "holds a user name"),
+        ("file:///etc/passwd".to_owned(), "refused"),
+        ("ftp://auth.example/".to_owned(), "is neither http nor https"),
+        ("/token".to_owned(), "refused"),
+    ] {
+        let (_, front) = with_tokens(registry.port, |_| realm.clone());
+        credentials(&lab, &front.host());
+        let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        assert!(error.contains(expected), "{realm}: {error}");
+    }
+    assert!(sink.requests().is_empty());
+}
+
+#[test]
+fn a_token_service_may_not_redirect_and_must_give_a_token() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let sink = Arc::new(Front::start(0, |_| Reply::json(r#"{"token":"issued"}"#)));
+    let target = format!("http://{}/token", sink.host());
+    let redirect = || Reply::redirect(target.clone());
+    for (answer, expected) in [
+        (redirect(), "answered 307 when asked for a token"),
+        (Reply::json("{}"), "gives no token"),
+        (Reply::json(r#"{"token":"a","token":"b"}"#), "gives no token"),
+        (Reply::status(401), "refuses the credentials"),
+    ] {
+        let answer = Mutex::new(Some(answer));
+        let service = Front::start(0, move |_| answer.lock().unwrap().take().expect("asked once"));
+        let (_, front) = with_tokens(registry.port, |_| format!("http://{}/token", service.host()));
+        credentials(&lab, &front.host());
+        let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(sink.requests().is_empty());
+}
+
+#[test]
+fn wrong_passwords_are_tried_once() {
+    let lab = Lab::new();
+    let front = Front::start(0, |_| Reply::challenge("Basic realm=\"x\""));
+    credentials(&lab, &front.host());
+    let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    assert!(error.contains("do not suffice"), "{error}");
+    let sent = front.requests();
+    assert_eq!(sent.iter().filter(|request| request.header("authorization").is_some()).count(), 1);
+}
+
+#[test]
+fn what_a_manifest_is_and_what_is_said_of_it_must_agree() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    let oci = "application/vnd.oci.image.manifest.v1+json";
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    for (header, value, expected) in [
+        ("Content-Type", "text/html", "sends \"text/html\" instead of an image manifest"),
+        ("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1 of 2014"),
+        ("Content-Type", "application/vnd.oci.image.index.v1+json", "does not fit its content"),
+        ("Docker-Content-Digest", zeros.as_str(), "instead of sha256:0000"),
+        ("Docker-Content-Digest", "sha256:../../x", "bad Docker-Content-Digest"),
+        ("Docker-Content-Digest", "md5:d41d8cd98f00b204e9800998ecf8427e", "bad Docker-Content-Digest"),
+        ("Docker-Content-Digest", "", "bad Docker-Content-Digest"),
+    ] {
+        let value = value.to_owned();
+        let front = Front::start(port, move |request| {
+            if !request.is_manifest() {
+                return Reply::Forward;
+            }
+            let (_, body) = split(&ask(port, request));
+            let mut headers = vec![(header, value.clone())];
+            if header != "Content-Type" {
+                headers.push(("Content-Type", oci.to_owned()));
+            }
+            Reply::Answer(200, headers, body)
+        });
+        let error = fails(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        assert!(error.contains(expected), "{header}: {error}");
+    }
+    lab.assert_sound();
+}
+
+#[test]
+fn a_pinned_digest_is_what_comes_or_nothing() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    let front = Front::start(port, move |request| {
+        let mut other = request.clone();
+        other.path = "/v2/team/web/manifests/1".to_owned();
+        let answer = ask(port, &other);
+        Reply::Raw(Box::new(move |stream| stream.write_all(&answer).unwrap()))
+    });
+    let pinned = format!("{}/team/web@sha256:{}", front.host(), "1".repeat(64));
+    let error = fails(&lab, &[&pinned], &[]);
+    assert!(error.contains("instead of sha256:1111"), "{error}");
+}
+
+#[test]
+fn a_manifest_without_end_is_refused() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let front = Front::start(0, |_| {
+        Reply::Raw(Box::new(|stream| {
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 99999999999\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            while stream.write_all(&[b' '; 65536]).is_ok() {}
+        }))
+    });
+    let error = fails(&lab, &[&format!("{}/web:1", front.host())], &[]);
+    assert!(error.contains("larger than 4 MiB"), "{error}");
+}
+
+#[test]
+fn a_proxy_is_asked_for_what_is_not_on_this_machine() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    settings(&lab, "registries.toml", "[registry.\"registry.example\"]\nplain_http = true\n");
+    let proxy = Front::start(port, move |request| {
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("CONNECT", "registry.example:80"));
+        Reply::Raw(Box::new(move |stream| tunnel(stream, port)))
+    });
+    let address = format!("http://{}", proxy.host());
+    let environment = [("HTTP_PROXY", address.as_str()), ("NO_PROXY", "other.example")];
+    pulls(&lab, &["registry.example/team/web:1"], &environment);
+    let asked = proxy.requests().len();
+    assert!(asked > 0);
+    let environment = [("HTTP_PROXY", address.as_str()), ("NO_PROXY", "registry.example")];
+    let error = fails(&lab, &["registry.example/team/web:2"], &environment);
+    assert!(error.contains("cannot talk to http://registry.example"), "{error}");
+    let local = format!("{}/team/web:1", registry.host());
+    pulls(&lab, &[&local], &[("HTTP_PROXY", address.as_str()), ("HTTPS_PROXY", address.as_str())]);
+    assert_eq!(proxy.requests().len(), asked);
+}
+
+/// Joins a connection with a port of this machine, until both have said all.
+fn tunnel(stream: &mut std::net::TcpStream, port: u16) {
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    let mut behind = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut from, mut to) = (stream.try_clone().unwrap(), behind.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut behind, stream);
+}
+
+#[test]
+fn the_fetcher_is_nobody_without_any_capability() {
+    let lab = Lab::new();
+    let seen = Arc::new(Mutex::new(String::new()));
+    let store = Arc::clone(&seen);
+    // While the fetcher waits for this answer, it is looked at.
+    let front = Front::start(0, move |request| {
+        if request.is_manifest() {
+            *store.lock().unwrap() = status_of_fetcher();
+        }
+        Reply::status(404)
+    });
+    fails(&lab, &[&format!("{}/looked/at:1", front.host())], &[]);
+    let seen = seen.lock().unwrap();
+    for line in [
+        "Uid:\t65534\t65534\t65534\t65534",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ] {
+        assert!(seen.contains(line), "{line}: {seen}");
+    }
+}
+
+/// `status` of the process that fetches `looked/at`, proc(5).
+fn status_of_fetcher() -> String {
+    let is_it = |path: &std::path::Path| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("\0fetch\0") && line.contains("/looked/at:1")
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let process = processes.into_iter().find(|path| is_it(path)).expect("the fetcher runs");
+    std::fs::read_to_string(process.join("status")).unwrap()
+}
