@@ -7,7 +7,7 @@
 use clap::Parser;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
-use sampan::store::Store;
+use sampan::store::{Scrutiny, Store};
 use sampan::transfer::{Naming, confine, import};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
@@ -25,6 +25,9 @@ struct Args {
     /// Gives the images the names that the source claims.
     #[arg(long)]
     keep_names: bool,
+    /// Reads what the store has of the images, and heals it.
+    #[arg(long)]
+    verify: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,7 +49,8 @@ fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::create(&Paths::default().with_store(&args.store))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let report = import(&store, input, &naming)?;
+    let scrutiny = if args.verify { Scrutiny::Content } else { Scrutiny::Status };
+    let report = import(&store, input, &naming, scrutiny)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

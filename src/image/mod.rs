@@ -2,6 +2,7 @@
 //! No network and no store here.
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod config;
 pub mod digest;
 pub mod document;

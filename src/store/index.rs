@@ -27,16 +27,27 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreErro
     parse(&bytes).map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })
 }
 
+/// Whether an index file is there and what was written; what it lists is not looked at.
+pub(super) fn is_intact(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| body(&bytes).is_ok())
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
-    let (first, body) = (&bytes[..end], &bytes[end + 1..]);
-    if first != format!("{MAGIC}{}", Digest::of(body)).as_bytes() {
-        return Err("its content is not what its first line says".to_owned());
-    }
-    body.split(|byte| *byte == b'\n')
+    body(bytes)?
+        .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).map_err(|error| error.to_string()))
         .collect()
+}
+
+/// What follows the first line, which must have its hash.
+fn body(bytes: &[u8]) -> Result<&[u8], String> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
+    let (first, body) = (&bytes[..end], &bytes[end + 1..]);
+    match first == format!("{MAGIC}{}", Digest::of(body)).as_bytes() {
+        true => Ok(body),
+        false => Err("its content is not what its first line says".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,99 +1,14 @@
-//! The tree of an image on disk: written once from its index, and compared with it later.
+//! The tree of an image on disk, compared with its index.
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Stat};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::{Context, StoreError};
 use super::inode;
-use super::objects::Key;
 use super::{Finding, Store};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
-
-/// Writes trees: each name by its directory's descriptor, opened beneath the root without links.
-#[derive(Debug)]
-struct TreeWriter<'a> {
-    store: &'a Store,
-    rootfs: &'a Path,
-    root: OwnedFd,
-    parent: Option<(EntryPath, OwnedFd)>,
-}
-
-/// Makes the directory `rootfs` and in it the tree of `entries`, which are sorted by path.
-pub(super) fn write(store: &Store, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
-    rustix::fs::mkdir(rootfs, Mode::RWXU).context("create", rootfs)?;
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(rootfs, flags, Mode::empty()).context("open", rootfs)?;
-    let mut writer = TreeWriter { store, rootfs, root, parent: None };
-    for entry in entries {
-        writer.place(entry)?;
-    }
-    // Times of directories last: every name that is made in one changes it.
-    for entry in entries.iter().rev().filter(|entry| entry.node == Node::Directory) {
-        let directory = writer.open(&entry.path)?;
-        writer.at(&entry.path, inode::apply(directory.as_fd(), &entry.metadata))?;
-    }
-    Ok(())
-}
-
-impl TreeWriter<'_> {
-    fn place(&mut self, entry: &TreeEntry) -> Result<(), StoreError> {
-        let Some((parent, name)) = entry.path.split() else { return Ok(()) };
-        if self.parent.as_ref().is_none_or(|(path, _)| *path != parent) {
-            let directory = self.open(&parent)?;
-            self.parent = Some((parent, directory));
-        }
-        let Some((_, directory)) = &self.parent else { return Ok(()) };
-        let result = match (&entry.node, &entry.hard_link) {
-            (Node::Directory, _) => rustix::fs::mkdirat(directory, name, Mode::RWXU),
-            (Node::File { size: 1.., sha256 }, _) => {
-                let object = self.store.object(&Key::new(sha256, &entry.metadata), entry.slot);
-                rustix::fs::linkat(CWD, &object, directory, name, AtFlags::empty())
-            }
-            (_, Some(first)) if *first != entry.path => {
-                rustix::fs::linkat(&self.root, first.as_bytes(), directory, name, AtFlags::empty())
-            }
-            _ => make(directory, name, entry),
-        };
-        self.at(&entry.path, result)
-    }
-
-    fn open(&self, path: &EntryPath) -> Result<OwnedFd, StoreError> {
-        let name = if path.is_root() { b"." } else { path.as_bytes() };
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        self.at(path, rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve))
-    }
-
-    fn at<T>(&self, path: &EntryPath, result: Result<T, Errno>) -> Result<T, StoreError> {
-        let place = self.rootfs.join(OsStr::from_bytes(path.as_bytes()));
-        result.context("make", &place)
-    }
-}
-
-/// Makes what is never shared between images: empty files, links, pipes.
-fn make(directory: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno> {
-    match &entry.node {
-        Node::Symlink { target } => rustix::fs::symlinkat(target.0.as_slice(), directory, name)?,
-        Node::Fifo => {
-            rustix::fs::mkfifoat(directory, name, Mode::empty())?;
-            inode::apply_at(directory.as_fd(), name, &entry.metadata)?;
-            // The pipe is ours and new: no link can stand in its place.
-            let mode = Mode::from_raw_mode(entry.metadata.mode);
-            rustix::fs::chmodat(directory, name, mode, AtFlags::empty())?;
-        }
-        Node::File { .. } | Node::Directory => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(directory, name, flags, Mode::RUSR)?;
-            return inode::apply(file.as_fd(), &entry.metadata);
-        }
-    }
-    inode::apply_at(directory.as_fd(), name, &entry.metadata)
-}
 
 /// Compares a tree with its index, by names, inodes and metadata; contents are the objects' own matter.
 pub(super) fn compare(store: &Store, rootfs: &Path, entries: &[TreeEntry]) -> Vec<Finding> {
@@ -167,7 +82,7 @@ fn fault(
         return Some("is of another type than the image's index says".to_owned());
     }
     if let Node::File { size: 1.., sha256 } = &entry.node {
-        let object = store.object(&Key::new(sha256, &entry.metadata), entry.slot);
+        let object = store.object(&store.key(sha256, &entry.metadata), entry.slot);
         let same = rustix::fs::lstat(&object).is_ok_and(|object| object.st_ino == stat.st_ino);
         return (!same).then(|| "is not a link to its object".to_owned());
     }

@@ -41,6 +41,9 @@ impl ArchiveIndex {
             let refuse = |reason: &str| TransferError::Archive(ImageError::entry(&header.name, reason));
             let path = EntryPath::parse(&header.name, limits).map_err(refuse)?;
             let item = match header.kind {
+                Type::File if header.sparse.is_some() => {
+                    return Err(refuse("is a sparse file, which an archive of an image does not need"));
+                }
                 Type::File => Item::File(Extent { offset: reader.offset(), size: header.size }),
                 Type::Symlink => Item::Symlink(header.link),
                 Type::HardLink => Item::HardLink(EntryPath::parse(&header.link, limits).map_err(refuse)?),

@@ -4,14 +4,15 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
 use super::stream::{Blob, read_layer};
-use super::{Source, TransferError, docker, layout};
+use super::{Source, TransferError, docker, lanes, layout};
 use crate::image::digest::Digest;
 use crate::image::document;
+use crate::image::entry::LayerEntry;
 use crate::image::fold::{FoldedEntry, fold};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
-use crate::store::{ImageId, NewImage, Origin, Outcome, Store, UnpackedLayer, Writer};
+use crate::store::{ImageId, NewImage, Origin, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
 
 /// Which names the images get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +69,14 @@ pub(super) struct PackedLayer {
 /// # Errors
 /// When a part of the source is refused, or the store cannot be written. Images that were complete before the
 /// refused one stay.
-pub fn import(store: &Store, input: OwnedFd, naming: &Naming) -> Result<Report, TransferError> {
+pub fn import(
+    store: &Store,
+    input: OwnedFd,
+    naming: &Naming,
+    scrutiny: Scrutiny,
+) -> Result<Report, TransferError> {
     let limits = Limits::default();
-    let mut writer = Writer::new(store)?;
+    let writer = Writer::new(store, scrutiny)?;
     let source = Source::open(input, &limits, || Ok(writer.spool()?))?;
     let candidates = if source.has("oci-layout") {
         layout::candidates(&source, &Platform::host())?
@@ -84,13 +90,13 @@ pub fn import(store: &Store, input: OwnedFd, naming: &Naming) -> Result<Report, 
     }
     let images = candidates
         .into_iter()
-        .map(|candidate| import_one(&mut writer, &source, candidate, naming, &limits))
+        .map(|candidate| import_one(&writer, &source, candidate, naming, &limits))
         .collect::<Result<_, _>>()?;
     Ok(Report { images, healed: writer.healed() })
 }
 
 fn import_one(
-    writer: &mut Writer<'_>,
+    writer: &Writer<'_>,
     source: &Source,
     candidate: Candidate,
     naming: &Naming,
@@ -102,39 +108,52 @@ fn import_one(
         let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
         return Err(TransferError::LayerCount { diff_ids, layers });
     }
-    let mut layers = Vec::new();
-    for (packed, diff_id) in packed.iter().zip(&document.diff_ids) {
-        layers.push(match writer.known_layer(diff_id) {
-            Some(entries) => known(packed, diff_id, entries),
-            None => unpack(writer, source, packed, diff_id, limits)?,
-        });
-    }
-    let entries = fold_layers(&layers)?;
-    for position in writer.unsound_layers(&entries, &layers)? {
-        layers[position] = unpack(writer, source, &packed[position], &document.diff_ids[position], limits)?;
-    }
     let names = match naming {
         Naming::Nameless => Vec::new(),
         Naming::Name(name) => vec![name.clone()],
         Naming::Claimed => claimed,
     };
+    let image = ImageId::new(id.clone())?;
+    if writer.has(&image, &document.diff_ids)? {
+        writer.name(&image, &names)?;
+        let notices = notices(&[], &document.platform);
+        return Ok(Imported { id, names, present: true, notices });
+    }
+    let (layers, entries) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
     let notices = notices(&layers, &document.platform);
-    let image = NewImage { id: ImageId::new(id.clone())?, manifest, config, document, layers, entries };
+    let image = NewImage { id: image, manifest, config, document, layers, entries };
     let present = writer.commit(image, &names)? == Outcome::Present;
     Ok(Imported { id, names, present, notices })
 }
 
-fn known(
-    packed: &PackedLayer,
-    diff_id: &Digest,
-    entries: Vec<crate::image::entry::LayerEntry>,
-) -> UnpackedLayer {
+/// The layers of an image and the fold of them. Those that the store knows are read only to heal it.
+fn read_layers(
+    writer: &Writer<'_>,
+    source: &Source,
+    packed: &[PackedLayer],
+    diff_ids: &[Digest],
+    limits: &Limits,
+) -> Result<(Vec<UnpackedLayer>, Vec<FoldedEntry>), TransferError> {
+    let layers: Vec<(&PackedLayer, &Digest)> = packed.iter().zip(diff_ids).collect();
+    let mut unpacked = lanes::each(&layers, |(packed, diff_id)| match writer.known_layer(diff_id) {
+        Some(entries) => Ok(known(packed, diff_id, entries)),
+        None => unpack(writer, source, packed, diff_id, limits),
+    })?;
+    let entries = fold_layers(&unpacked)?;
+    for position in writer.unsound_layers(&entries, &unpacked)? {
+        let (packed, diff_id) = layers[position];
+        unpacked[position] = unpack(writer, source, packed, diff_id, limits)?;
+    }
+    Ok((unpacked, entries))
+}
+
+fn known(packed: &PackedLayer, diff_id: &Digest, entries: Vec<LayerEntry>) -> UnpackedLayer {
     let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
     UnpackedLayer { digest, diff_id: diff_id.clone(), entries, notices: Vec::new(), origin: Origin::Index }
 }
 
 fn unpack(
-    writer: &mut Writer<'_>,
+    writer: &Writer<'_>,
     source: &Source,
     packed: &PackedLayer,
     diff_id: &Digest,

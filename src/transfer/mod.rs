@@ -10,6 +10,7 @@ pub mod confine;
 mod docker;
 mod error;
 mod import;
+mod lanes;
 mod layout;
 mod source;
 mod stream;

@@ -23,6 +23,9 @@ pub struct Args {
     /// Take the names that the source claims
     #[arg(long)]
     keep_names: bool,
+    /// Read what the store has of the image already, and heal it where a disk has changed it
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -56,6 +59,9 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
     }
     if args.keep_names {
         command.arg("--keep-names");
+    }
+    if args.verify {
+        command.arg("--verify");
     }
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
     let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
