@@ -28,6 +28,9 @@ struct Args {
     /// Reads what the store has of the images, and heals it.
     #[arg(long)]
     verify: bool,
+    /// Writes to standard error how long each phase takes.
+    #[arg(long)]
+    trace: bool,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
+    if args.trace {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
+    }
     let naming = match args.name {
         Some(name) => Naming::Name(Reference::parse(&name)?),
         None if args.keep_names => Naming::Claimed,

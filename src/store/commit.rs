@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use super::error::{Context, StoreError};
 use super::record::{ImageRecord, LayerRecord};
@@ -50,6 +51,7 @@ impl Writer<'_> {
     /// # Errors
     /// When the store cannot be written; readers then see what they saw before.
     pub fn commit(&self, image: NewImage, names: &[Reference]) -> Result<Outcome, StoreError> {
+        let begin = Instant::now();
         let present = self.is_present(&image)?;
         let NewImage { id, manifest, config, document, layers, entries: mut folded } = image;
         if present {
@@ -70,7 +72,9 @@ impl Writer<'_> {
             self.write_tree(&new.join("rootfs"), &entries)?;
         }
         self.stage_indexes(&layers)?;
+        tracing::debug!("{id}: tree of {} entries written after {:?}", entries.len(), begin.elapsed());
         self.sync()?;
+        tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
         self.place_objects()?;
         self.place_indexes(&layers)?;
         if !present {

@@ -31,6 +31,7 @@
 mod commit;
 mod content;
 mod error;
+mod flush;
 mod fsck;
 mod gc;
 mod ids;

@@ -72,6 +72,6 @@ impl Writer<'_> {
         let source = File::open(&path).context("open", &path)?;
         let mut copy = self.spool()?;
         content::copy(&source, &mut copy).context("copy", &path)?;
-        self.ensure(&key, entry.slot, &Content::Unnamed(copy), &entry.metadata)
+        self.ensure(&key, entry.slot, &Content::Unnamed(copy), &entry.metadata).map(drop)
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::Content;
 use super::error::{Context, StoreError};
+use super::flush::Flusher;
 use super::objects::{self, Key, Sharing, State};
 use super::staging::{Lock, Staging};
 use super::{Store, index};
@@ -30,6 +31,7 @@ pub struct Writer<'a> {
     pub(super) new_objects: OwnedFd,
     /// Open since before the first write, so that it hears of each that fails, syncfs(2).
     root: File,
+    flusher: Flusher,
     books: Mutex<Books>,
     scrutiny: Scrutiny,
     healed: AtomicU64,
@@ -94,8 +96,9 @@ impl<'a> Writer<'a> {
         fs::create_dir(&path).context("create", &path)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let new_objects = rustix::fs::open(&path, flags, Mode::empty()).context("open", &path)?;
+        let flusher = Flusher::start(&root).context("start a thread for", store.root())?;
         let (books, healed) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { store, staging, new_objects, root, books, scrutiny, healed, _lock: lock })
+        Ok(Self { store, staging, new_objects, root, flusher, books, scrutiny, healed, _lock: lock })
     }
 
     /// A file without a name on the store's file system, for a source that cannot be read twice.
@@ -140,30 +143,32 @@ impl<'a> Writer<'a> {
         self.healed.load(Ordering::Relaxed)
     }
 
-    /// Sees to it that an equal object, its slot included, is in the store or in staging and whole.
+    /// Sees to it that an equal object, its slot included, is in the store or in staging and whole. Tells
+    /// whether it is new.
     pub(super) fn ensure(
         &self,
         key: &Key,
         slot: u32,
         content: &Content,
         metadata: &Metadata,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if !self.claim(key, slot) {
-            return Ok(());
+            return Ok(false);
         }
         let path = self.store.object(key, slot);
         match objects::examine(&path, key)? {
-            State::Intact => {}
+            State::Intact => Ok(false),
             State::Damaged(_) if path.is_file() && !path.is_symlink() => {
                 objects::heal(&path, content, metadata)?;
                 self.healed.fetch_add(1, Ordering::Relaxed);
+                Ok(false)
             }
             State::Missing | State::Damaged(_) => {
                 self.stage(key, slot, content, metadata)?;
                 self.books().staged.insert((*key, slot));
+                Ok(true)
             }
         }
-        Ok(())
     }
 
     /// Whether an object is one that this writer has yet to look after. Threads ask, and one of them does it.
@@ -232,7 +237,8 @@ impl<'a> Writer<'a> {
 
     /// Writes everything of the store's file system to its disk.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        rustix::fs::syncfs(&self.root).context("sync", self.store.root())
+        let synced = rustix::fs::syncfs(&self.root).and_then(|()| self.flusher.check());
+        synced.context("sync", self.store.root())
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -252,8 +258,8 @@ impl Sink for Writer<'_> {
         }
         let size = content.size();
         let (content, hash) = Content::receive(content, || self.spool())?;
-        if size > 0 {
-            self.ensure(&self.store.key(&hash, metadata), 0, &content, metadata)?;
+        if size > 0 && self.ensure(&self.store.key(&hash, metadata), 0, &content, metadata)? {
+            self.flusher.wrote(size);
         }
         Ok(hash)
     }

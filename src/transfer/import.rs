@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use super::stream::{Blob, read_layer};
 use super::{Source, TransferError, docker, lanes, layout};
@@ -119,10 +120,13 @@ fn import_one(
         let notices = notices(&[], &document.platform);
         return Ok(Imported { id, names, present: true, notices });
     }
+    let begin = Instant::now();
     let (layers, entries) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
+    tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
     let notices = notices(&layers, &document.platform);
     let image = NewImage { id: image, manifest, config, document, layers, entries };
     let present = writer.commit(image, &names)? == Outcome::Present;
+    tracing::debug!("{id}: committed after {:?}", begin.elapsed());
     Ok(Imported { id, names, present, notices })
 }
 
