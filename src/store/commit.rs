@@ -2,9 +2,8 @@
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use serde::Serialize;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::{Context, StoreError};
@@ -15,7 +14,7 @@ use super::writer::{Origin, UnpackedLayer, Writer};
 use super::{ImageId, index};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
-use crate::image::entry::{Node, TreeEntry};
+use crate::image::entry::{LayerEntry, Node, TreeEntry};
 use crate::image::fold::FoldedEntry;
 use crate::image::reference::Reference;
 
@@ -68,10 +67,9 @@ impl Writer<'_> {
             if let Some((_, bytes)) = &manifest {
                 write_file(&new.join("manifest"), bytes)?;
             }
-            write_index(&new.join("index"), &entries)?;
+            index::write(&new.join("index"), &entries)?;
             self.write_tree(&new.join("rootfs"), &entries)?;
         }
-        self.stage_indexes(&layers)?;
         tracing::debug!("{id}: tree of {} entries written after {:?}", entries.len(), begin.elapsed());
         self.sync()?;
         tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
@@ -161,16 +159,21 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn stage_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
-        fresh(layers).try_for_each(|layer| {
-            write_index(&self.staging.path(&format!("layer-{}", layer.diff_id.hex())), &layer.entries)
-        })
+    /// Writes the index of a layer that was read, so that its entries need not be kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn stage_layer(&self, diff_id: &Digest, entries: &[LayerEntry]) -> Result<(), StoreError> {
+        index::write(&self.staged_index(diff_id), entries)
+    }
+
+    fn staged_index(&self, diff_id: &Digest) -> PathBuf {
+        self.staging.path(&format!("layer-{}", diff_id.hex()))
     }
 
     fn place_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
         for layer in fresh(layers) {
-            let from = self.staging.path(&format!("layer-{}", layer.diff_id.hex()));
-            match fs::rename(&from, self.store.layer_index(&layer.diff_id)) {
+            match fs::rename(self.staged_index(&layer.diff_id), self.store.layer_index(&layer.diff_id)) {
                 // The same layer twice in one image.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => result.context("make", &self.store.layer_index(&layer.diff_id))?,
@@ -222,11 +225,6 @@ fn record(
 
 fn write_json(path: &Path, record: &ImageRecord) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec_pretty(record).map_err(std::io::Error::from).context("write", path)?;
-    write_file(path, &bytes)
-}
-
-fn write_index<T: Serialize>(path: &Path, entries: &[T]) -> Result<(), StoreError> {
-    let bytes = index::write(entries).map_err(std::io::Error::from).context("write", path)?;
     write_file(path, &bytes)
 }
 

@@ -66,7 +66,7 @@ pub struct UnpackedLayer {
     pub digest: Option<Digest>,
     /// The digest of the plain layer.
     pub diff_id: Digest,
-    /// Its entries.
+    /// Its entries, until they are folded.
     pub entries: Vec<LayerEntry>,
     /// What was left out of it.
     pub notices: Vec<String>,

@@ -143,7 +143,8 @@ fn read_layers(
         Some(entries) => Ok(known(packed, diff_id, entries)),
         None => unpack(writer, source, packed, diff_id, limits),
     })?;
-    let entries = fold_layers(&unpacked)?;
+    let taken = unpacked.iter_mut().map(|layer| (layer.diff_id.clone(), std::mem::take(&mut layer.entries)));
+    let entries = fold(taken)?.into_entries();
     for position in writer.unsound_layers(&entries, &unpacked)? {
         let (packed, diff_id) = layers[position];
         unpacked[position] = unpack(writer, source, packed, diff_id, limits)?;
@@ -168,13 +169,9 @@ fn unpack(
     let (bytes, size) = source.stream(&packed.path, &what)?;
     let blob = Blob { what, bytes, size, promised: packed.promised.clone(), diff_id: diff_id.clone() };
     let layer = read_layer(blob, limits, writer)?;
+    writer.stage_layer(diff_id, &layer.entries)?;
     let (diff_id, origin) = (diff_id.clone(), Origin::Stream);
     Ok(UnpackedLayer { digest, diff_id, entries: layer.entries, notices: layer.notices, origin })
-}
-
-fn fold_layers(layers: &[UnpackedLayer]) -> Result<Vec<FoldedEntry>, TransferError> {
-    let layers = layers.iter().map(|layer| (&layer.diff_id, layer.entries.as_slice()));
-    Ok(fold(layers)?.entries())
 }
 
 fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {
