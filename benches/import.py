@@ -23,7 +23,7 @@ def blobs(name):
 
 def fresh_disk():
     """An empty ext4 of its own, in a file."""
-    subprocess.run(["umount", "--quiet", DISK], check=False)
+    subprocess.run(["umount", "--quiet", "--recursive", DISK], check=False)
     image = WORK / "disk.img"
     image.unlink(missing_ok=True)
     with open(image, "wb") as file:
@@ -152,5 +152,5 @@ def disk():
 
 times()
 disk()
-subprocess.run(["umount", DISK], check=True)
+subprocess.run(["umount", "--recursive", DISK], check=True)
 print(f"\nload of the last minute {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {ROUNDS} rounds")

@@ -11,7 +11,7 @@ use super::record::{ImageRecord, LayerRecord};
 use super::rootfs::{self, Objects};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
-use super::{ImageId, index};
+use super::{ImageId, index, parts};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
 use crate::image::entry::{LayerEntry, Node, TreeEntry};
@@ -120,12 +120,11 @@ impl Writer<'_> {
         if !self.store.image_faults(id).is_empty() {
             return Ok(false);
         }
-        for entry in entries {
-            if !self.is_whole(entry, entry.slot)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let are_whole = |entries: &[TreeEntry]| {
+            let damaged = entries.iter().map(|entry| self.is_whole(entry, entry.slot));
+            damaged.filter(|whole| !matches!(whole, Ok(true))).next().unwrap_or(Ok(true))
+        };
+        parts::each(entries, are_whole).into_iter().try_fold(true, |all, whole| Ok(all && whole?))
     }
 
     fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {

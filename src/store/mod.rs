@@ -39,6 +39,7 @@ mod index;
 mod inode;
 mod names;
 mod objects;
+mod parts;
 mod record;
 mod rootfs;
 mod slots;

@@ -4,15 +4,14 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::Store;
 use super::error::{Context, StoreError};
-use super::inode;
 use super::objects::Key;
+use super::{inode, parts};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
 /// Where the objects of a tree are: those of this import are in staging still.
@@ -44,7 +43,7 @@ pub(super) fn write(objects: &Objects<'_>, path: &Path, entries: &[TreeEntry]) -
     rootfs.each(entries.iter().filter(is_directory), |parent, name, _| {
         rustix::fs::mkdirat(parent, name, Mode::RWXU)
     })?;
-    in_threads(entries, |entries| {
+    all_parts(entries, |entries| {
         let leaves = entries.iter().filter(|entry| entry.node != Node::Directory && !is_late(entry));
         rootfs.each(leaves, |parent, name, entry| rootfs.place(parent, name, entry))
     })?;
@@ -53,7 +52,7 @@ pub(super) fn write(objects: &Objects<'_>, path: &Path, entries: &[TreeEntry]) -
         rustix::fs::linkat(&rootfs.root, first, parent, name, AtFlags::empty())
     })?;
     // Times of directories last: every name that is made in one changes it.
-    in_threads(entries, |entries| {
+    all_parts(entries, |entries| {
         entries.iter().filter(is_directory).try_for_each(|entry| {
             let directory = rootfs.open(&entry.path)?;
             rootfs.at(&entry.path, inode::apply(directory.as_fd(), &entry.metadata))
@@ -61,27 +60,17 @@ pub(super) fn write(objects: &Objects<'_>, path: &Path, entries: &[TreeEntry]) -
     })
 }
 
+fn all_parts(
+    entries: &[TreeEntry],
+    work: impl Fn(&[TreeEntry]) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    parts::each(entries, work).into_iter().collect()
+}
+
 /// Whether an entry is a link to another name in the tree, which must be there before.
 fn is_late(entry: &TreeEntry) -> bool {
     let is_object = matches!(entry.node, Node::File { size: 1.., .. });
     !is_object && entry.hard_link.as_ref().is_some_and(|first| *first != entry.path)
-}
-
-/// Does `work` on parts of `entries` at the same time, as many as there are processors. A part is a run of
-/// neighbours, so that threads rarely meet in a directory.
-fn in_threads(
-    entries: &[TreeEntry],
-    work: impl Fn(&[TreeEntry]) -> Result<(), StoreError> + Sync,
-) -> Result<(), StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let length = entries.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = entries.chunks(length).map(|part| scope.spawn(|| work(part))).collect();
-        parts.into_iter().try_for_each(|part| match part.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
 }
 
 impl Rootfs<'_> {

@@ -1,106 +1,126 @@
 //! The tree of an image on disk, compared with its index.
 
-use rustix::fs::{FileType, Stat};
-use std::collections::BTreeMap;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::inode;
 use super::{Finding, Store};
+use super::{inode, parts};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
-/// Compares a tree with its index, by names, inodes and metadata; contents are the objects' own matter.
+/// Compares a tree with its index, by names, inodes and metadata; contents are the objects' own matter. The
+/// entries are sorted by path.
 pub(super) fn compare(store: &Store, rootfs: &Path, entries: &[TreeEntry]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut found = BTreeMap::new();
-    walk(rootfs, EntryPath::default(), &mut found, &mut findings);
-    let firsts: BTreeMap<&EntryPath, u64> =
-        entries.iter().filter_map(|entry| Some((&entry.path, found.get(&entry.path)?.st_ino))).collect();
-    for entry in entries {
-        let path = rootfs.join(OsStr::from_bytes(entry.path.as_bytes()));
-        let fault = match found.get(&entry.path) {
-            None => Some("is missing".to_owned()),
-            Some(stat) => fault(store, &path, entry, stat, &firsts),
-        };
-        findings.extend(fault.map(|what| Finding { path, what }));
-        found.remove(&entry.path);
-    }
-    findings.extend(found.keys().map(|path| Finding {
-        path: rootfs.join(OsStr::from_bytes(path.as_bytes())),
-        what: "is not in the image's index".to_owned(),
-    }));
-    findings
+    let comparison = Comparison { store, rootfs, entries };
+    parts::each(entries, |part| comparison.findings(part)).concat()
 }
 
-fn walk(
-    directory: &Path,
-    path: EntryPath,
-    found: &mut BTreeMap<EntryPath, Stat>,
-    findings: &mut Vec<Finding>,
-) {
-    let mut fail = |path: PathBuf, error: std::io::Error| {
-        findings.push(Finding { path, what: format!("cannot be read: {error}") });
-    };
-    let names = match std::fs::read_dir(directory) {
-        Ok(names) => names,
-        Err(error) => return fail(directory.to_owned(), error),
-    };
-    match rustix::fs::lstat(directory) {
-        Ok(stat) => drop(found.insert(path.clone(), stat)),
-        Err(error) => fail(directory.to_owned(), error.into()),
-    }
-    for name in names.flatten() {
-        let below = path.join(name.file_name().as_bytes());
-        match rustix::fs::lstat(name.path()) {
-            Ok(stat) if inode::file_type(&stat) == FileType::Directory => {
-                walk(&name.path(), below, found, findings);
+struct Comparison<'a> {
+    store: &'a Store,
+    rootfs: &'a Path,
+    entries: &'a [TreeEntry],
+}
+
+impl Comparison<'_> {
+    /// What is wrong with some entries, each looked up in its directory, which stays open for the next.
+    fn findings(&self, entries: &[TreeEntry]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut last: Option<(EntryPath, Result<OwnedFd, Errno>)> = None;
+        for entry in entries {
+            let path = self.path(&entry.path);
+            let found = match entry.path.split() {
+                None => rustix::fs::lstat(&path),
+                Some((parent, name)) => {
+                    let directory = match last {
+                        Some((path, directory)) if path == parent => directory,
+                        _ => open(&self.path(&parent)),
+                    };
+                    let found = directory
+                        .as_ref()
+                        .map_err(|error| *error)
+                        .and_then(|directory| rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW));
+                    last = Some((parent, directory));
+                    found
+                }
+            };
+            let fault = match found {
+                Ok(stat) => self.fault(&path, entry, &stat),
+                // Its directory may be something else.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Some("is missing".to_owned()),
+                Err(error) => Some(format!("cannot be read: {error}")),
+            };
+            findings.extend(fault.map(|what| Finding { path, what }));
+            if entry.node == Node::Directory {
+                self.find_strangers(&entry.path, &mut findings);
             }
-            Ok(stat) => drop(found.insert(below, stat)),
-            Err(error) => {
-                findings.push(Finding { path: name.path(), what: format!("cannot be read: {error}") })
+        }
+        findings
+    }
+
+    /// Names in a directory that the index does not have.
+    fn find_strangers(&self, directory: &EntryPath, findings: &mut Vec<Finding>) {
+        let path = self.path(directory);
+        // What cannot be opened is a finding of its own.
+        let Ok(names) = open(&path).and_then(Dir::new) else { return };
+        for name in names {
+            let Ok(name) = name else {
+                findings.push(Finding { path, what: "cannot be read to its end".to_owned() });
+                return;
+            };
+            let name = name.file_name().to_bytes();
+            let below = directory.join(name);
+            let known = self.entries.binary_search_by(|entry| entry.path.cmp(&below)).is_ok();
+            if !matches!(name, b"." | b"..") && !known {
+                let path = self.path(&below);
+                findings.push(Finding { path, what: "is not in the image's index".to_owned() });
             }
         }
     }
+
+    fn path(&self, path: &EntryPath) -> PathBuf {
+        self.rootfs.join(OsStr::from_bytes(path.as_bytes()))
+    }
+
+    /// What is wrong with a found entry, if anything is.
+    fn fault(&self, path: &Path, entry: &TreeEntry, stat: &Stat) -> Option<String> {
+        let kind = match &entry.node {
+            Node::Directory => FileType::Directory,
+            Node::File { .. } => FileType::RegularFile,
+            Node::Symlink { .. } => FileType::Symlink,
+            Node::Fifo => FileType::Fifo,
+        };
+        if inode::file_type(stat) != kind {
+            return Some("is of another type than the image's index says".to_owned());
+        }
+        if let Node::File { size: 1.., sha256 } = &entry.node {
+            let object = self.store.object(&self.store.key(sha256, &entry.metadata), entry.slot);
+            let same = rustix::fs::lstat(&object).is_ok_and(|object| object.st_ino == stat.st_ino);
+            return (!same).then(|| "is not a link to its object".to_owned());
+        }
+        if let Some(first) = &entry.hard_link
+            && !rustix::fs::lstat(self.path(first)).is_ok_and(|first| first.st_ino == stat.st_ino)
+        {
+            return Some("is not a link to its first name".to_owned());
+        }
+        let target = match &entry.node {
+            Node::Symlink { target } => Some(target.0.as_slice()),
+            _ => None,
+        };
+        if target.is_some_and(|target| {
+            std::fs::read_link(path).is_ok_and(|link| link.as_os_str().as_bytes() != target)
+        }) {
+            return Some("leads elsewhere than the image's index says".to_owned());
+        }
+        metadata_fault(path, entry, stat)
+    }
 }
 
-/// What is wrong with a found entry, if anything is.
-fn fault(
-    store: &Store,
-    path: &Path,
-    entry: &TreeEntry,
-    stat: &Stat,
-    inodes: &BTreeMap<&EntryPath, u64>,
-) -> Option<String> {
-    let kind = match &entry.node {
-        Node::Directory => FileType::Directory,
-        Node::File { .. } => FileType::RegularFile,
-        Node::Symlink { .. } => FileType::Symlink,
-        Node::Fifo => FileType::Fifo,
-    };
-    if inode::file_type(stat) != kind {
-        return Some("is of another type than the image's index says".to_owned());
-    }
-    if let Node::File { size: 1.., sha256 } = &entry.node {
-        let object = store.object(&store.key(sha256, &entry.metadata), entry.slot);
-        let same = rustix::fs::lstat(&object).is_ok_and(|object| object.st_ino == stat.st_ino);
-        return (!same).then(|| "is not a link to its object".to_owned());
-    }
-    if let Some(first) = &entry.hard_link
-        && inodes.get(first) != Some(&stat.st_ino)
-    {
-        return Some("is not a link to its first name".to_owned());
-    }
-    let target = match &entry.node {
-        Node::Symlink { target } => Some(target.0.as_slice()),
-        _ => None,
-    };
-    if target.is_some_and(|target| {
-        std::fs::read_link(path).is_ok_and(|link| link.as_os_str().as_bytes() != target)
-    }) {
-        return Some("leads elsewhere than the image's index says".to_owned());
-    }
-    metadata_fault(path, entry, stat)
+fn open(directory: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::empty())
 }
 
 fn metadata_fault(path: &Path, entry: &TreeEntry, stat: &Stat) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::stream::{Blob, read_layer};
@@ -139,10 +140,20 @@ fn read_layers(
     limits: &Limits,
 ) -> Result<(Vec<UnpackedLayer>, Vec<FoldedEntry>), TransferError> {
     let layers: Vec<(&PackedLayer, &Digest)> = packed.iter().zip(diff_ids).collect();
-    let mut unpacked = lanes::each(&layers, |(packed, diff_id)| match writer.known_layer(diff_id) {
-        Some(entries) => Ok(known(packed, diff_id, entries)),
-        None => unpack(writer, source, packed, diff_id, limits),
+    let used = AtomicU64::new(0);
+    let mut unpacked = lanes::each(&layers, |(packed, diff_id)| {
+        // Lanes do not know of each other's entries until they are done.
+        let left = limits.entries.saturating_sub(used.load(Ordering::Relaxed));
+        let layer = match writer.known_layer(diff_id) {
+            Some(entries) => known(packed, diff_id, entries),
+            None => unpack(writer, source, packed, diff_id, &Limits { entries: left, ..limits.clone() })?,
+        };
+        used.fetch_add(layer.entries.len() as u64, Ordering::Relaxed);
+        Ok::<_, TransferError>(layer)
     })?;
+    if used.into_inner() > limits.entries {
+        return Err(TransferError::Entries(limits.entries));
+    }
     let taken = unpacked.iter_mut().map(|layer| (layer.diff_id.clone(), std::mem::take(&mut layer.entries)));
     let entries = fold(taken)?.into_entries();
     for position in writer.unsound_layers(&entries, &unpacked)? {
