@@ -10,7 +10,7 @@ use sampan::image::change::Change;
 use sampan::image::manifest::Platform;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
-use sampan::store::Store;
+use sampan::store::{Scrutiny, Store};
 use sampan::transfer::{Format, Naming, Selection, confine, import, registry};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,12 @@ struct Args {
     /// A change to the configuration that is made for a tree.
     #[arg(long, allow_hyphen_values = true)]
     change: Vec<String>,
+    /// Reads what the store has of the images, and heals it.
+    #[arg(long)]
+    verify: bool,
+    /// Writes to standard error how long each phase takes.
+    #[arg(long)]
+    trace: bool,
 }
 
 #[derive(Subcommand)]
@@ -79,6 +85,9 @@ fn serve(reference: &str, root: &Path) -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
+    if args.trace {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
+    }
     let naming = match args.name {
         Some(name) => Naming::Name(Reference::parse(&name)?),
         None if args.keep_names => Naming::Claimed,
@@ -92,7 +101,8 @@ fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::create(&Paths::default().with_store(&args.store.unwrap_or_default()))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let report = import(&store, input, &selection, &naming)?;
+    let scrutiny = if args.verify { Scrutiny::Content } else { Scrutiny::Status };
+    let report = import(&store, input, &selection, &naming, scrutiny)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

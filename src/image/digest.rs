@@ -147,14 +147,35 @@ impl ContentHash {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The hash that a finished sha256 holds.
-    pub fn finish(hasher: sha2::Sha256) -> Self {
-        Self(hasher.finalize().into())
-    }
-
     /// The 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// Computes a [`ContentHash`] of a stream.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(sha2::Sha256);
+
+impl ContentHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Takes the zeros of a hole.
+    pub fn skip(&mut self, mut count: u64) {
+        const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+        while count > 0 {
+            let part = count.min(ZEROS.len() as u64);
+            self.0.update(&ZEROS[..part as usize]);
+            count -= part;
+        }
+    }
+
+    /// The hash of all that was taken.
+    pub fn finish(self) -> ContentHash {
+        ContentHash(self.0.finalize().into())
     }
 }
 

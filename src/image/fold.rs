@@ -3,7 +3,7 @@
 //! A layer's whiteouts act on the layers below it, never on itself, wherever they stand in its archive; so
 //! they are applied first. Names are never resolved through symbolic links: an entry below one is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::ImageError;
 use super::digest::Digest;
@@ -47,12 +47,12 @@ struct Inode {
 #[derive(Debug)]
 struct Directory {
     inode: usize,
-    children: BTreeMap<Vec<u8>, Place>,
+    children: BTreeMap<Box<[u8]>, Place>,
 }
 
 #[derive(Debug)]
 enum Place {
-    Directory(Directory),
+    Directory(Box<Directory>),
     Leaf(usize),
 }
 
@@ -60,17 +60,17 @@ enum Place {
 ///
 /// # Errors
 /// When an entry of a layer does not fit what is below it.
-pub fn fold<'a>(layers: impl IntoIterator<Item = (&'a Digest, &'a [LayerEntry])>) -> Result<Tree, FoldError> {
+pub fn fold(layers: impl IntoIterator<Item = (Digest, Vec<LayerEntry>)>) -> Result<Tree, FoldError> {
     let implied = Inode { node: Node::Directory, metadata: Metadata::implied_directory(), layer: 0 };
     let root = Directory { inode: 0, children: BTreeMap::new() };
     let mut tree = Tree { inodes: vec![implied], root };
     for (position, (digest, entries)) in layers.into_iter().enumerate() {
         entries.iter().for_each(|entry| tree.remove(entry));
         for entry in entries {
-            tree.add(entry, position).map_err(|reason| FoldError {
-                layer: digest.clone(),
-                source: ImageError::entry(entry.path.as_bytes(), reason),
-            })?;
+            let LayerEntry { path, change } = entry;
+            if let Err(reason) = tree.add(&path, change, position) {
+                return Err(FoldError { layer: digest, source: ImageError::entry(path.as_bytes(), reason) });
+            }
         }
     }
     Ok(tree)
@@ -78,11 +78,15 @@ pub fn fold<'a>(layers: impl IntoIterator<Item = (&'a Digest, &'a [LayerEntry])>
 
 impl Tree {
     /// All entries, sorted by path, so that a directory precedes what is in it.
-    pub fn entries(&self) -> Vec<FoldedEntry> {
-        let mut entries = Vec::new();
-        self.list(&EntryPath::default(), &self.root, &mut entries);
-        entries.sort_by(|one, other| one.entry.path.cmp(&other.entry.path));
-        self.mark_hard_links(&mut entries);
+    pub fn into_entries(self) -> Vec<FoldedEntry> {
+        let mut names = vec![0; self.inodes.len()];
+        self.root.count(&mut names);
+        let mut list = List { inodes: self.inodes, names, entries: Vec::new() };
+        list.push(EntryPath::default(), self.root.inode);
+        list.descend(&EntryPath::default(), self.root);
+        let List { names, mut entries, .. } = list;
+        entries.sort_unstable_by(|one, other| one.entry.path.cmp(&other.entry.path));
+        mark_hard_links(&mut entries, &names);
         entries
     }
 
@@ -105,25 +109,24 @@ impl Tree {
         }
     }
 
-    fn add(&mut self, entry: &LayerEntry, layer: usize) -> Result<(), String> {
-        match &entry.change {
+    fn add(&mut self, path: &EntryPath, change: Change, layer: usize) -> Result<(), String> {
+        match change {
             Change::Whiteout | Change::Opaque => Ok(()),
             Change::Put { node, metadata } => {
                 let inode = self.inodes.len();
-                let (node, metadata) = (node.clone(), metadata.clone());
                 let is_directory = node == Node::Directory;
                 self.inodes.push(Inode { node, metadata, layer });
                 match is_directory {
-                    true => self.put_directory(&entry.path, inode, layer),
-                    false => self.put_leaf(&entry.path, inode, layer),
+                    true => self.put_directory(path, inode, layer),
+                    false => self.put_leaf(path, inode, layer),
                 }
             }
             Change::HardLink { target } => {
-                let inode = self.link_target(target)?;
-                if *target == entry.path {
+                let inode = self.link_target(&target)?;
+                if target == *path {
                     return Err("is a hard link to itself".to_owned());
                 }
-                self.put_leaf(&entry.path, inode, layer)
+                self.put_leaf(path, inode, layer)
             }
         }
     }
@@ -148,7 +151,7 @@ impl Tree {
             Some(Place::Directory(directory)) => directory.inode = inode,
             _ => {
                 let directory = Directory { inode, children: BTreeMap::new() };
-                children.insert(name.to_vec(), Place::Directory(directory));
+                children.insert(name.into(), Place::Directory(Box::new(directory)));
             }
         }
         Ok(())
@@ -157,54 +160,76 @@ impl Tree {
     fn put_leaf(&mut self, path: &EntryPath, inode: usize, layer: usize) -> Result<(), String> {
         let (parent, name) = path.split().ok_or("is the root, which must be a directory")?;
         let directory = make_directories(&mut self.inodes, &mut self.root, &parent, layer)?;
-        directory.children.insert(name.to_vec(), Place::Leaf(inode));
+        directory.children.insert(name.into(), Place::Leaf(inode));
         Ok(())
     }
+}
 
-    fn list(&self, path: &EntryPath, directory: &Directory, entries: &mut Vec<FoldedEntry>) {
-        entries.push(self.entry(path.clone(), directory.inode));
-        for (name, place) in &directory.children {
-            let path = path.join(name);
+/// The entries of a tree that is taken apart: an inode is copied only when it has several names.
+struct List {
+    inodes: Vec<Inode>,
+    /// How many names each inode has.
+    names: Vec<usize>,
+    entries: Vec<FoldedEntry>,
+}
+
+impl List {
+    fn descend(&mut self, path: &EntryPath, directory: Directory) {
+        for (name, place) in directory.children {
+            let path = path.join(&name);
             match place {
-                Place::Directory(directory) => self.list(&path, directory, entries),
-                Place::Leaf(inode) => entries.push(self.entry(path, *inode)),
+                Place::Leaf(inode) => self.push(path, inode),
+                Place::Directory(directory) => {
+                    self.push(path.clone(), directory.inode);
+                    self.descend(&path, *directory);
+                }
             }
         }
     }
 
-    fn entry(&self, path: EntryPath, number: usize) -> FoldedEntry {
-        let inode = &self.inodes[number];
-        let (node, metadata) = (inode.node.clone(), inode.metadata.clone());
+    fn push(&mut self, path: EntryPath, number: usize) {
+        let inode = &mut self.inodes[number];
+        let (node, metadata) = match self.names[number] {
+            0 | 1 => (
+                std::mem::replace(&mut inode.node, Node::Directory),
+                std::mem::replace(&mut inode.metadata, Metadata::implied_directory()),
+            ),
+            _ => (inode.node.clone(), inode.metadata.clone()),
+        };
         let entry = TreeEntry { path, node, metadata, hard_link: None, slot: 0 };
-        FoldedEntry { entry, layer: inode.layer, inode: number }
+        self.entries.push(FoldedEntry { entry, layer: inode.layer, inode: number });
     }
+}
 
-    fn mark_hard_links(&self, entries: &mut [FoldedEntry]) {
-        let mut names: Vec<(usize, Option<EntryPath>)> = vec![(0, None); self.inodes.len()];
-        for folded in entries.iter() {
-            let (count, first) = &mut names[folded.inode];
-            *count += 1;
-            first.get_or_insert_with(|| folded.entry.path.clone());
-        }
-        for folded in entries.iter_mut() {
-            if let (2.., first) = &names[folded.inode] {
-                folded.entry.hard_link.clone_from(first);
-            }
-        }
+fn mark_hard_links(entries: &mut [FoldedEntry], names: &[usize]) {
+    let mut firsts: HashMap<usize, EntryPath> = HashMap::new();
+    for folded in entries.iter_mut().filter(|folded| names[folded.inode] > 1) {
+        let first = firsts.entry(folded.inode).or_insert_with(|| folded.entry.path.clone());
+        folded.entry.hard_link = Some(first.clone());
     }
 }
 
 impl Directory {
+    fn count(&self, names: &mut [usize]) {
+        names[self.inode] += 1;
+        for place in self.children.values() {
+            match place {
+                Place::Directory(directory) => directory.count(names),
+                Place::Leaf(inode) => names[*inode] += 1,
+            }
+        }
+    }
+
     fn find(&self, path: &EntryPath) -> Option<&Self> {
         path.names().try_fold(self, |directory, name| match directory.children.get(name) {
-            Some(Place::Directory(child)) => Some(child),
+            Some(Place::Directory(child)) => Some(&**child),
             _ => None,
         })
     }
 
     fn find_mut(&mut self, path: &EntryPath) -> Option<&mut Self> {
         path.names().try_fold(self, |directory, name| match directory.children.get_mut(name) {
-            Some(Place::Directory(child)) => Some(child),
+            Some(Place::Directory(child)) => Some(&mut **child),
             _ => None,
         })
     }
@@ -219,10 +244,10 @@ fn make_directories<'a>(
 ) -> Result<&'a mut Directory, String> {
     let mut directory = root;
     for name in path.names() {
-        let place = directory.children.entry(name.to_vec()).or_insert_with(|| {
+        let place = directory.children.entry(name.into()).or_insert_with(|| {
             let metadata = Metadata::implied_directory();
             inodes.push(Inode { node: Node::Directory, metadata, layer });
-            Place::Directory(Directory { inode: inodes.len() - 1, children: BTreeMap::new() })
+            Place::Directory(Box::new(Directory { inode: inodes.len() - 1, children: BTreeMap::new() }))
         });
         directory = match place {
             Place::Directory(child) => child,

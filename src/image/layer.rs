@@ -1,26 +1,25 @@
 //! One layer's tar stream as a list of changes; contents of files go to a [`Sink`] on the way.
 
 use std::error::Error;
-use std::io::Read;
 
 use super::ImageError;
-use super::digest::ContentHash;
+use super::body::{Body, Piece};
+use super::digest::{ContentHash, ContentHasher};
 use super::entry::{Bytes, Change, EntryPath, LayerEntry, Metadata, Node};
 use super::limits::Limits;
 use super::tar::{Header, Input, Reader, Type};
 use super::xattr;
 
-/// Takes the contents of regular files.
-pub trait Sink {
-    /// Takes one file's content, of `size` bytes, and returns its hash.
+/// Takes the contents of regular files, from several layers at a time.
+pub trait Sink: Sync {
+    /// Takes one file's content and returns its hash.
     ///
     /// # Errors
     /// When the content cannot be read or kept.
     fn file(
-        &mut self,
+        &self,
         metadata: &Metadata,
-        size: u64,
-        content: &mut dyn Read,
+        content: Body<'_>,
     ) -> Result<ContentHash, Box<dyn Error + Send + Sync>>;
 }
 
@@ -50,10 +49,10 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 ///
 /// # Errors
 /// When the stream is broken, an entry breaks a rule, or the sink fails.
-pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, ImageError> {
+pub fn read<R: Input>(input: R, limits: &Limits, sink: &dyn Sink) -> Result<Layer, ImageError> {
     let mut reader = Reader::new(input, limits.clone());
     let mut layer = Layer::default();
-    let mut count = 0;
+    let (mut count, mut holes) = (0, 0u64);
     while let Some(header) = reader.next()? {
         count += 1;
         if count > limits.entries {
@@ -61,6 +60,13 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<
         }
         if reader.offset().saturating_add(header.size) > limits.layer_bytes {
             return Err(ImageError::entry(&header.name, "exceeds the size that a layer may have"));
+        }
+        holes = holes.saturating_add(header.holes());
+        if holes > limits.holes {
+            return Err(ImageError::entry(
+                &header.name,
+                "has larger holes than the files of a layer may have",
+            ));
         }
         match target(&header, limits)? {
             Target::Plain(path) => put(path, header, limits, &mut reader, sink, &mut layer)?,
@@ -107,10 +113,10 @@ fn put<R: Input>(
     header: Header,
     limits: &Limits,
     reader: &mut Reader<R>,
-    sink: &mut dyn Sink,
+    sink: &dyn Sink,
     layer: &mut Layer,
 ) -> Result<(), ImageError> {
-    let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs } = header;
+    let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs, sparse } = header;
     let mut metadata = Metadata { mode, uid, gid, mtime, xattrs };
     for notice in xattr::keep_allowed(kind, &mut metadata) {
         layer.notice(&name, &format!("has {notice}"));
@@ -132,7 +138,7 @@ fn put<R: Input>(
         }
         Type::File => {
             let sha256 = sink
-                .file(&metadata, size, reader)
+                .file(&metadata, Body::new(reader, size, sparse.as_ref()))
                 .map_err(|source| ImageError::Sink { entry: super::text::printable(&name), source })?;
             Node::File { size, sha256 }
         }
@@ -157,18 +163,17 @@ pub struct HashOnly;
 
 impl Sink for HashOnly {
     fn file(
-        &mut self,
+        &self,
         _metadata: &Metadata,
-        _size: u64,
-        content: &mut dyn Read,
+        mut content: Body<'_>,
     ) -> Result<ContentHash, Box<dyn Error + Send + Sync>> {
-        use sha2::Digest as _;
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = ContentHasher::default();
         let mut buffer = vec![0; 64 << 10];
         loop {
-            match content.read(&mut buffer)? {
-                0 => return Ok(ContentHash::finish(hasher)),
-                count => hasher.update(&buffer[..count]),
+            match content.next(&mut buffer)? {
+                Piece::End => return Ok(hasher.finish()),
+                Piece::Bytes(count) => hasher.update(&buffer[..count]),
+                Piece::Hole(count) => hasher.skip(count),
             }
         }
     }

@@ -7,6 +7,8 @@ pub struct Limits {
     pub entries: u64,
     /// Plain bytes of one layer.
     pub layer_bytes: u64,
+    /// Bytes of holes in the sparse files of one layer: they cost no space, but are hashed as zeros.
+    pub holes: u64,
     /// Bytes of one extension record (PAX header, GNU long name).
     pub extension: u64,
     /// Bytes of a path, as `PATH_MAX` without its NUL.
@@ -28,6 +30,7 @@ impl Default for Limits {
         Self {
             entries: 2_000_000,
             layer_bytes: 256 << 30,
+            holes: 64 << 30,
             extension: 1 << 20,
             path: 4095,
             name: 255,

@@ -2,6 +2,7 @@
 //! No network and no store here.
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod change;
 pub mod config;
 pub mod diff;

@@ -1,20 +1,20 @@
 //! The commit of an image: slots chosen, objects and tree in place, and only then a name.
 
-use rustix::fs::RenameFlags;
-use serde::Serialize;
-use std::collections::HashMap;
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::error::{Context, StoreError};
-use super::objects::{self, Content, Key, LINKS_MAX, State};
 use super::record::{ImageRecord, LayerRecord};
+use super::rootfs::{self, Objects};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
-use super::{ImageId, index, tree};
+use super::{ImageId, index, parts};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
-use crate::image::entry::{Node, TreeEntry};
+use crate::image::entry::{LayerEntry, Node, TreeEntry};
 use crate::image::fold::FoldedEntry;
 use crate::image::reference::Reference;
 
@@ -49,147 +49,130 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the store cannot be written; readers then see what they saw before.
-    pub fn commit(&mut self, image: NewImage, names: &[Reference]) -> Result<Outcome, StoreError> {
+    pub fn commit(&self, image: NewImage, names: &[Reference]) -> Result<Outcome, StoreError> {
+        let begin = Instant::now();
         let present = self.is_present(&image)?;
-        let mut entries: Vec<FoldedEntry> = Vec::new();
-        let NewImage { id, manifest, config, document, layers, entries: folded } = image;
-        if !present {
-            entries = folded;
-            self.choose_slots(&mut entries)?;
+        let NewImage { id, manifest, config, document, layers, entries: mut folded } = image;
+        if present {
+            folded.clear();
         }
-        let entries: Vec<TreeEntry> = entries.into_iter().map(|folded| folded.entry).collect();
-        let record = record(&id, manifest.as_ref(), &document, &layers, &entries);
+        self.choose_slots(&mut folded)?;
+        let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
         let new = self.staging.path(id.digest().hex());
         if !present {
             fs::create_dir(&new).context("create", &new)?;
+            let record = record(&id, manifest.as_ref(), &document, &layers, &entries);
             write_json(&new.join("record"), &record)?;
             write_file(&new.join("config"), &config)?;
             if let Some((_, bytes)) = &manifest {
                 write_file(&new.join("manifest"), bytes)?;
             }
-            write_index(&new.join("index"), &entries)?;
+            index::write(&new.join("index"), &entries)?;
+            self.write_tree(&new.join("rootfs"), &entries)?;
         }
-        self.stage_indexes(&layers)?;
-        self.store.sync()?;
+        tracing::debug!("{id}: tree of {} entries written after {:?}", entries.len(), begin.elapsed());
+        self.sync()?;
+        tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
         self.place_objects()?;
-        if !present {
-            tree::write(self.store, &new.join("rootfs"), &entries)?;
-            self.store.sync()?;
-        }
         self.place_indexes(&layers)?;
         if !present {
+            // No image is in sight before all of its objects are in place.
+            self.sync()?;
             self.place_image(&id, &new)?;
         }
-        names.iter().try_for_each(|name| self.store.set_name(name, &id, &self.staging))?;
+        self.name(&id, names)?;
         Ok(if present { Outcome::Present } else { Outcome::Added })
     }
 
-    /// Whether the image is in the store, with its tree as it should be and its objects whole.
-    fn is_present(&mut self, image: &NewImage) -> Result<bool, StoreError> {
+    /// Gives names to an image that is in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn name(&self, id: &ImageId, names: &[Reference]) -> Result<(), StoreError> {
+        names.iter().try_for_each(|name| self.store.set_name(name, id, &self.staging))
+    }
+
+    /// Whether an image of these layers is in the store, whole, as are the indexes of its layers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has(&self, id: &ImageId, layers: &[Digest]) -> Result<bool, StoreError> {
+        let known = |layer: &Digest| index::is_intact(&self.store.layer_index(layer));
+        if !self.store.image_directory(id).exists() || !layers.iter().all(known) {
+            return Ok(false);
+        }
+        let Ok(entries) = self.store.entries(id) else { return Ok(false) };
+        self.is_sound(id, &entries)
+    }
+
+    /// Whether the tree of the image is in the store, as it should be and with its objects whole.
+    fn is_present(&self, image: &NewImage) -> Result<bool, StoreError> {
         let Ok(old) = self.store.entries(&image.id) else { return Ok(false) };
         let same = old.len() == image.entries.len()
             && old
                 .iter()
                 .zip(&image.entries)
                 .all(|(old, new)| TreeEntry { slot: new.entry.slot, ..old.clone() } == new.entry);
-        if !same || !self.store.image_faults(&image.id).is_empty() {
+        Ok(same && self.is_sound(&image.id, &old)?)
+    }
+
+    fn is_sound(&self, id: &ImageId, entries: &[TreeEntry]) -> Result<bool, StoreError> {
+        if !self.store.image_faults(id).is_empty() {
             return Ok(false);
         }
-        for entry in old.iter().filter(|entry| entry.slot > 0) {
-            self.ensure_slot(entry)?;
-        }
-        Ok(true)
+        let are_whole = |entries: &[TreeEntry]| {
+            let damaged = entries.iter().map(|entry| self.is_whole(entry, entry.slot));
+            damaged.filter(|whole| !matches!(whole, Ok(true))).next().unwrap_or(Ok(true))
+        };
+        parts::each(entries, are_whole).into_iter().try_fold(true, |all, whole| Ok(all && whole?))
     }
 
-    /// Chooses for each inode with content which of the equal objects it is: no two of one image are the same.
-    fn choose_slots(&mut self, entries: &mut [FoldedEntry]) -> Result<(), StoreError> {
-        let mut names: HashMap<usize, u64> = HashMap::new();
-        for folded in entries.iter() {
-            *names.entry(folded.inode).or_default() += 1;
-        }
-        let mut chosen: HashMap<usize, u32> = HashMap::new();
-        let mut next: HashMap<Key, u32> = HashMap::new();
-        for folded in entries.iter_mut() {
-            let Node::File { size: 1.., sha256 } = &folded.entry.node else { continue };
-            if let Some(slot) = chosen.get(&folded.inode) {
-                folded.entry.slot = *slot;
+    fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
+        let path = self.store.path("objects");
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let placed = rustix::fs::open(&path, flags, Mode::empty()).context("open", &path)?;
+        let staged = self.staged();
+        let objects = Objects { store: self.store, placed, new: &self.new_objects, staged: &staged };
+        rootfs::write(&objects, rootfs, entries)
+    }
+
+    /// A directory of objects is placed as it is where the store has none of that name.
+    fn place_objects(&self) -> Result<(), StoreError> {
+        let placed = self.store.path("objects");
+        let mut whole = None;
+        for (key, slot) in self.take_staged() {
+            let shard = key.shard();
+            if whole.as_ref() == Some(&shard) {
                 continue;
             }
-            let key = Key::new(sha256, &folded.entry.metadata);
-            let first = next.get(&key).copied().unwrap_or_default();
-            let slot = self.slot_with_room(&key, first, names[&folded.inode], &folded.entry)?;
-            next.insert(key, slot + 1);
-            chosen.insert(folded.inode, slot);
-            folded.entry.slot = slot;
-            self.ensure_slot(&folded.entry)?;
-        }
-        Ok(())
-    }
-
-    /// The first slot from `first` on whose inode can take `names` more links, link(2): EMLINK.
-    fn slot_with_room(
-        &self,
-        key: &Key,
-        first: u32,
-        names: u64,
-        entry: &TreeEntry,
-    ) -> Result<u32, StoreError> {
-        if names >= LINKS_MAX {
-            let entry = crate::image::text::printable(entry.path.as_bytes());
-            return Err(StoreError::Entry { entry, reason: format!("has more than {LINKS_MAX} names") });
-        }
-        let has_room = |slot: &u32| {
-            let object = rustix::fs::lstat(self.store.object(key, *slot));
-            object.is_ok_and(|stat| stat.st_nlink + names <= LINKS_MAX) || object.is_err()
-        };
-        Ok((first..).find(has_room).unwrap_or(first))
-    }
-
-    /// Sees to it that the slot of an entry holds an object; its content is that of slot 0.
-    fn ensure_slot(&mut self, entry: &TreeEntry) -> Result<(), StoreError> {
-        let Node::File { sha256, .. } = &entry.node else { return Ok(()) };
-        if entry.slot == 0 {
-            return Ok(());
-        }
-        let key = Key::new(sha256, &entry.metadata);
-        let path = match self.staged.contains(&(key.clone(), 0)) {
-            true => self.staged_path(&key, 0),
-            false => self.store.object(&key, 0),
-        };
-        let mut source = fs::File::open(&path).context("open", &path)?;
-        let mut copy = self.spool()?;
-        if matches!(objects::examine(&self.store.object(&key, entry.slot), &key)?, State::Intact) {
-            return Ok(());
-        }
-        std::io::copy(&mut source, &mut copy).context("copy", &path)?;
-        self.ensure(&key, entry.slot, &Content::Unnamed(copy), &entry.metadata)
-    }
-
-    fn place_objects(&mut self) -> Result<(), StoreError> {
-        for (key, slot) in std::mem::take(&mut self.staged) {
-            let (from, to) = (self.staged_path(&key, slot), self.store.object(&key, slot));
-            if let Err(error) = fs::rename(&from, &to) {
-                let shard = to.parent().unwrap_or(&to);
-                if error.kind() != std::io::ErrorKind::NotFound {
-                    return Err(error).context("make", &to);
+            let (from, to) = (self.staging.path("objects").join(&shard), placed.join(&shard));
+            match rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
+                Ok(()) => whole = Some(shard),
+                Err(Errno::EXIST) => {
+                    let to = self.store.object(&key, slot);
+                    fs::rename(self.staged_path(&key, slot), &to).context("make", &to)?;
                 }
-                fs::create_dir(shard).context("create", shard)?;
-                fs::rename(&from, &to).context("make", &to)?;
+                Err(error) => return Err(error).context("make", &to),
             }
         }
         Ok(())
     }
 
-    fn stage_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
-        fresh(layers).try_for_each(|layer| {
-            write_index(&self.staging.path(&format!("layer-{}", layer.diff_id.hex())), &layer.entries)
-        })
+    /// Writes the index of a layer that was read, so that its entries need not be kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn stage_layer(&self, diff_id: &Digest, entries: &[LayerEntry]) -> Result<(), StoreError> {
+        index::write(&self.staged_index(diff_id), entries)
+    }
+
+    fn staged_index(&self, diff_id: &Digest) -> PathBuf {
+        self.staging.path(&format!("layer-{}", diff_id.hex()))
     }
 
     fn place_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
         for layer in fresh(layers) {
-            let from = self.staging.path(&format!("layer-{}", layer.diff_id.hex()));
-            match fs::rename(&from, self.store.layer_index(&layer.diff_id)) {
+            match fs::rename(self.staged_index(&layer.diff_id), self.store.layer_index(&layer.diff_id)) {
                 // The same layer twice in one image.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => result.context("make", &self.store.layer_index(&layer.diff_id))?,
@@ -241,11 +224,6 @@ fn record(
 
 fn write_json(path: &Path, record: &ImageRecord) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec_pretty(record).map_err(std::io::Error::from).context("write", path)?;
-    write_file(path, &bytes)
-}
-
-fn write_index<T: Serialize>(path: &Path, entries: &[T]) -> Result<(), StoreError> {
-    let bytes = index::write(entries).map_err(std::io::Error::from).context("write", path)?;
     write_file(path, &bytes)
 }
 

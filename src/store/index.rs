@@ -1,21 +1,35 @@
 //! Index files: a first line with the hash of the rest, then one JSON record a line.
 
 use serde::{Serialize, de::DeserializeOwned};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::error::{Context, StoreError};
-use crate::image::digest::Digest;
+use crate::image::digest::{Algorithm, Digest, Hasher};
 
 const MAGIC: &str = "sampan-index-1 ";
+/// Longer lines are none of ours: a path, a link's target and attributes all have limits.
+const LINE_MAX: u64 = 64 << 20;
 
-/// The bytes of an index file.
-pub(super) fn write<T: Serialize>(entries: &[T]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = Vec::with_capacity(entries.len() * 256);
+/// Writes an index file, record by record.
+pub(super) fn write<T: Serialize>(path: &Path, entries: &[T]) -> Result<(), StoreError> {
+    File::create(path).and_then(|file| write_to(file, entries)).context("write", path)
+}
+
+fn write_to<T: Serialize>(file: impl Write + Seek, entries: &[T]) -> io::Result<()> {
+    let hasher = Hasher::new(Algorithm::Sha256);
+    let mut output = Hashing { output: BufWriter::with_capacity(64 << 10, file), hasher };
+    // Its place is taken now, its hash is known at the end.
+    output.output.write_all(first_line(&Digest::of(b"")).as_bytes())?;
     for entry in entries {
-        serde_json::to_writer(&mut body, entry)?;
-        body.push(b'\n');
+        serde_json::to_writer(&mut output, entry)?;
+        output.write_all(b"\n")?;
     }
-    Ok([format!("{MAGIC}{}\n", Digest::of(&body)).as_bytes(), &body].concat())
+    let Hashing { mut output, hasher } = output;
+    output.seek(SeekFrom::Start(0))?;
+    output.write_all(first_line(&hasher.finish()).as_bytes())?;
+    output.flush()
 }
 
 /// Reads an index file.
@@ -23,34 +37,84 @@ pub(super) fn write<T: Serialize>(entries: &[T]) -> Result<Vec<u8>, serde_json::
 /// # Errors
 /// When it cannot be read, or is not what was written.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreError> {
-    let bytes = std::fs::read(path).context("read", path)?;
-    parse(&bytes).map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })
+    let file = File::open(path).context("read", path)?;
+    let parsed = parse(&mut BufReader::with_capacity(64 << 10, file)).context("read", path)?;
+    parsed.map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
-    let (first, body) = (&bytes[..end], &bytes[end + 1..]);
-    if first != format!("{MAGIC}{}", Digest::of(body)).as_bytes() {
-        return Err("its content is not what its first line says".to_owned());
+/// Whether an index file is there and what was written; what it lists is not looked at.
+pub(super) fn is_intact(path: &Path) -> bool {
+    File::open(path).and_then(|file| check(&mut BufReader::new(file))).is_ok_and(|checked| checked.is_ok())
+}
+
+/// Reads what should be the bytes of an index file; the inner error is a sentence about what is wrong with them.
+fn parse<T: DeserializeOwned>(input: &mut (impl BufRead + Seek)) -> io::Result<Result<Vec<T>, String>> {
+    if let Err(reason) = check(input)? {
+        return Ok(Err(reason));
     }
-    body.split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| serde_json::from_slice(line).map_err(|error| error.to_string()))
-        .collect()
+    let mut entries = Vec::new();
+    let mut line = Vec::new();
+    while input.take(LINE_MAX).read_until(b'\n', &mut line)? > 0 {
+        match serde_json::from_slice(&line) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+        line.clear();
+    }
+    Ok(Ok(entries))
+}
+
+/// Reads all, and goes back to the second line when the first has the hash of what follows it.
+fn check(input: &mut (impl BufRead + Seek)) -> io::Result<Result<(), String>> {
+    let mut first = Vec::new();
+    input.take(LINE_MAX).read_until(b'\n', &mut first)?;
+    let mut rest = Hashing { output: io::sink(), hasher: Hasher::new(Algorithm::Sha256) };
+    io::copy(input, &mut rest)?;
+    if first != first_line(&rest.hasher.finish()).as_bytes() {
+        return Ok(Err("its content is not what its first line says".to_owned()));
+    }
+    input.seek(SeekFrom::Start(first.len() as u64))?;
+    Ok(Ok(()))
+}
+
+fn first_line(digest: &Digest) -> String {
+    format!("{MAGIC}{digest}\n")
+}
+
+/// Hashes what is written through it.
+struct Hashing<W> {
+    output: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Cursor;
 
     #[test]
     fn a_changed_byte_is_noticed() {
-        let bytes = write(&[1, 2, 3]).unwrap();
-        assert_eq!(parse::<u32>(&bytes).unwrap(), [1, 2, 3]);
+        let mut file = Cursor::new(Vec::new());
+        write_to(&mut file, &[1, 2, 3]).unwrap();
+        let bytes = file.into_inner();
+        let parse = |bytes: &[u8]| parse::<u32>(&mut Cursor::new(bytes)).unwrap();
+        assert_eq!(parse(&bytes).unwrap(), [1, 2, 3]);
         for position in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[position] ^= 1;
-            assert!(parse::<u32>(&changed).is_err(), "{position}");
+            assert!(parse(&changed).is_err(), "{position}");
         }
     }
 }

@@ -103,12 +103,7 @@ fn disk_value(name: &str, value: &[u8]) -> Result<Vec<u8>, Errno> {
 /// The attributes that an image can have; labels that the host adds by itself are none.
 fn attributes(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
     let mut attributes = Attributes::new();
-    let mut names = vec![0u8; 64 << 10];
-    let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
-        Err(Errno::NOTSUP) => 0,
-        result => result?,
-    };
-    for name in names[..length].split(|byte| *byte == 0) {
+    for name in names(file)?.split(|byte| *byte == 0) {
         let Ok(name) = std::str::from_utf8(name) else { continue };
         if !matches!(name, CAPABILITY | ACL_ACCESS | ACL_DEFAULT) && !name.starts_with("user.") {
             continue;
@@ -124,4 +119,20 @@ fn attributes(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
         attributes.insert(name.to_owned(), Bytes(own.unwrap_or(value)));
     }
     Ok(attributes)
+}
+
+/// The names of all attributes, with a NUL after each. Most files have few or none.
+fn names(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let mut few = [0u8; 1024];
+    match rustix::fs::flistxattr(file, &mut few[..]) {
+        Ok(length) => Ok(few[..length].to_vec()),
+        Err(Errno::NOTSUP) => Ok(Vec::new()),
+        Err(Errno::RANGE) => {
+            let mut all = vec![0u8; 64 << 10];
+            let length = rustix::fs::flistxattr(file, all.as_mut_slice())?;
+            all.truncate(length);
+            Ok(all)
+        }
+        Err(error) => Err(error),
+    }
 }

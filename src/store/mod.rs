@@ -1,7 +1,7 @@
 //! The store: objects, layer indexes, images, names. This page is its format on disk.
 //!
 //! ```text
-//! format                   "sampan-store 1"; written last when a store is made
+//! format                   "sampan-store 1", and "ignore-mtime" in a second line; written last when a store is made
 //! lock                     flock(2): one writer at a time, and none after its holder's death
 //! objects/ab/cdef…[.K]     one inode per distinct file, named by the hash of content and metadata
 //! layers/DIFF-ID           the index of one layer (see `index`); named by the hex of its digest
@@ -13,21 +13,26 @@
 //! ```
 //!
 //! Readers take no lock: a name leads to an image that is whole. Writers go by one protocol: data into
-//! `staging/`, syncfs(2), objects renamed into place, the tree linked in `staging/`, syncfs(2), then the layer
-//! indexes, the image and at last its name are renamed into place. A crash leaves no image or a whole one.
+//! `staging/` and the tree, too, linked to it, syncfs(2), objects and the layer indexes renamed into place,
+//! syncfs(2), then the image and at last its name are renamed into place. A crash leaves no image or a whole one.
 //!
 //! The link count of an object is its reference count: with one link it is garbage. Two paths of one image are
 //! one inode only when the image itself links them; its other equal files use slots `.1`, `.2`, ... Empty files
 //! and whatever is not a regular file are never shared.
 //!
-//! No object is reused unread: an import hashes each one that it finds, and heals it in place when it is damaged.
+//! An import that reads a layer hashes each object of it that it finds, and heals it in place when it is damaged.
+//! Of layers that it need not read, it looks at the size, owner, mode and time of each object, which a write
+//! or a crash changes; `Scrutiny::Content` makes it hash these, too. A store that ignores times knows
+//! a written object by its content alone.
 //! Nothing here is the only copy of a fact: objects name themselves, the index of an image and its
 //! configuration are beside its tree, and a lost layer index costs no more than unpacking that layer again.
 #![forbid(unsafe_code)]
 
 mod commit;
+mod content;
 mod documents;
 mod error;
+mod flush;
 mod fsck;
 mod gc;
 mod ids;
@@ -35,7 +40,10 @@ mod index;
 mod inode;
 mod names;
 mod objects;
+mod parts;
 mod record;
+mod rootfs;
+mod slots;
 mod staging;
 mod tree;
 mod usage;
@@ -46,8 +54,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::image::config::ImageConfig;
-use crate::image::digest::{Algorithm, Digest};
-use crate::image::entry::TreeEntry;
+use crate::image::digest::{Algorithm, ContentHash, Digest};
+use crate::image::entry::{Metadata, TreeEntry};
 use crate::paths::Paths;
 use error::Context;
 
@@ -57,17 +65,21 @@ pub use fsck::Finding;
 pub use gc::Collected;
 pub use ids::IdRange;
 pub use inode::FOREIGN_BASE;
+pub use objects::Sharing;
 pub use record::{ImageRecord, LayerRecord};
 pub use usage::{Unused, Usage};
-pub use writer::{Origin, UnpackedLayer, Writer};
+pub use writer::{Origin, Scrutiny, UnpackedLayer, Writer};
 
 const FORMAT: &str = "sampan-store 1";
+/// The line after it in a store that shares files whatever their times are.
+const IGNORE_MTIME: &str = "ignore-mtime";
 const DIRECTORIES: [&str; 7] = ["objects", "layers", "images", "refs", "staging", "containers", "volumes"];
 
 /// An image store.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    sharing: Sharing,
 }
 
 /// The digest of an image's configuration, by which the image is known.
@@ -115,16 +127,15 @@ impl Store {
     /// # Errors
     /// When there is none, or it is of another format.
     pub fn open(paths: &Paths) -> Result<Self, StoreError> {
-        let store = Self { root: paths.store().to_owned() };
-        let format = store.path("format");
+        let root = paths.store().to_owned();
+        let format = root.join("format");
         let found = fs::read_to_string(&format).context("open the image store's", &format)?;
-        match found.trim_end() {
-            FORMAT => Ok(store),
-            found => Err(StoreError::Format {
-                path: store.root,
-                found: found.escape_debug().to_string(),
-                known: FORMAT,
-            }),
+        match sharing(&found) {
+            Some(sharing) => Ok(Self { root, sharing }),
+            None => {
+                let found = found.trim_end().escape_debug().to_string();
+                Err(StoreError::Format { path: root, found, known: FORMAT })
+            }
         }
     }
 
@@ -133,6 +144,14 @@ impl Store {
     /// # Errors
     /// When the directory cannot be made, holds something else, or is of another format.
     pub fn create(paths: &Paths) -> Result<Self, StoreError> {
+        Self::create_sharing(paths, Sharing::default())
+    }
+
+    /// The same; a store that is made shares files so, one that is there does as it was told before.
+    ///
+    /// # Errors
+    /// As [`Store::create`].
+    pub fn create_sharing(paths: &Paths, sharing: Sharing) -> Result<Self, StoreError> {
         let root = paths.store();
         if root.join("format").exists() {
             return Self::open(paths);
@@ -144,12 +163,12 @@ impl Store {
         if root.join("format").exists() {
             return Self::open(paths);
         }
-        Self::populate(root, &builder)?;
+        Self::populate(root, &builder, sharing)?;
         Self::open(paths)
     }
 
     /// Makes the directories of a store in an empty one, or one in which this was cut short.
-    fn populate(root: &Path, builder: &fs::DirBuilder) -> Result<(), StoreError> {
+    fn populate(root: &Path, builder: &fs::DirBuilder, sharing: Sharing) -> Result<(), StoreError> {
         for entry in fs::read_dir(root).context("read", root)? {
             let name = entry.context("read", root)?.file_name();
             let expected = name == "format.new" || DIRECTORIES.iter().any(|directory| name == *directory);
@@ -160,7 +179,16 @@ impl Store {
         for name in DIRECTORIES {
             builder.create(root.join(name)).context("create", &root.join(name))?;
         }
-        ids::replace(&root.join("format"), &root.join("format.new"), format!("{FORMAT}\n").as_bytes())
+        let format = match sharing {
+            Sharing::Exact => format!("{FORMAT}\n"),
+            Sharing::AnyTime => format!("{FORMAT}\n{IGNORE_MTIME}\n"),
+        };
+        ids::replace(&root.join("format"), &root.join("format.new"), format.as_bytes())
+    }
+
+    /// Which files of this store are shared.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// The directory of the store.
@@ -242,6 +270,11 @@ impl Store {
         self.path("layers").join(diff_id.hex())
     }
 
+    /// The key of a file's object.
+    fn key(&self, content: &ContentHash, metadata: &Metadata) -> objects::Key {
+        objects::Key::new(content, metadata, self.sharing)
+    }
+
     fn object(&self, key: &objects::Key, slot: u32) -> PathBuf {
         self.path("objects").join(key.path(slot))
     }
@@ -254,11 +287,15 @@ impl Store {
     fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
         File::open(path).and_then(|directory| directory.sync_all()).context("sync", path)
     }
+}
 
-    /// Writes everything of the store's file system to its disk.
-    fn sync(&self) -> Result<(), StoreError> {
-        let directory = File::open(&self.root).context("open", &self.root)?;
-        rustix::fs::syncfs(&directory).context("sync", &self.root)
+/// What the file `format` says of sharing; `None` when it is of another format.
+fn sharing(format: &str) -> Option<Sharing> {
+    let mut lines = format.lines();
+    match (lines.next()?, lines.next(), lines.next()) {
+        (FORMAT, None, None) => Some(Sharing::Exact),
+        (FORMAT, Some(IGNORE_MTIME), None) => Some(Sharing::AnyTime),
+        _ => None,
     }
 }
 

@@ -4,52 +4,75 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::Digest as _;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::content::Content;
 use super::error::{Context, StoreError};
 use super::inode;
-use crate::image::digest::{ContentHash, hex};
+use crate::image::digest::{ContentHash, ContentHasher, hex};
 use crate::image::entry::Metadata;
 
 /// Most names that an inode is given: below the limit of ext4 (65,000) and of btrfs and XFS.
 pub(super) const LINKS_MAX: u64 = 64_000;
 
-/// The hash of a file's content, mode, owner, attributes and time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(String);
+/// Which equal files of different images are one object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Those whose times are equal, too.
+    #[default]
+    Exact,
+    /// Those that differ in nothing but their times: all have that of the first.
+    AnyTime,
+}
+
+/// The hash of a file's content, mode, owner, attributes and, where that counts, time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key([u8; 32]);
 
 impl Key {
-    pub(super) fn new(content: &ContentHash, metadata: &Metadata) -> Self {
+    pub(super) fn new(content: &ContentHash, metadata: &Metadata, sharing: Sharing) -> Self {
         let mut hasher = sha2::Sha256::new();
-        hasher.update(b"sampan object 1\0");
+        let seconds = metadata.mtime.seconds.to_le_bytes();
+        let nanoseconds = metadata.mtime.nanoseconds.to_le_bytes();
+        hasher.update(match sharing {
+            Sharing::Exact => b"sampan object 1\0".as_slice(),
+            Sharing::AnyTime => b"sampan object 1 of any time\0",
+        });
         hasher.update(content.bytes());
-        for number in [metadata.mode, metadata.uid, metadata.gid, metadata.mtime.nanoseconds] {
+        for number in [metadata.mode, metadata.uid, metadata.gid] {
             hasher.update(number.to_le_bytes());
         }
-        hasher.update(metadata.mtime.seconds.to_le_bytes());
+        if sharing == Sharing::Exact {
+            hasher.update(nanoseconds);
+            hasher.update(seconds);
+        }
         for (name, value) in &metadata.xattrs {
             for part in [name.as_bytes(), &value.0] {
                 hasher.update((part.len() as u64).to_le_bytes());
                 hasher.update(part);
             }
         }
-        Self(hex(&hasher.finalize()))
+        Self(hasher.finalize().into())
     }
 
-    /// The name in one directory; equal files of one image are told apart by their slot.
+    /// The directory of the objects whose keys begin as this one does.
+    pub(super) fn shard(&self) -> String {
+        hex(&self.0[..1])
+    }
+
+    /// The name in that directory; equal files of one image are told apart by their slot.
     pub(super) fn name(&self, slot: u32) -> String {
         match slot {
-            0 => self.0.clone(),
-            slot => format!("{}.{slot}", self.0),
+            0 => hex(&self.0[1..]),
+            slot => format!("{}.{slot}", hex(&self.0[1..])),
         }
     }
 
     /// The name below `objects/`.
     pub(super) fn path(&self, slot: u32) -> PathBuf {
-        let name = self.name(slot);
-        Path::new(&name[..2]).join(&name[2..])
+        PathBuf::from(format!("{}/{}", self.shard(), self.name(slot)))
     }
 
     /// The key and slot that a file's place below `objects/` says; `None` for what is no object's place.
@@ -58,9 +81,9 @@ impl Key {
             Some((rest, slot)) => (rest, slot.parse().ok().filter(|slot| *slot > 0)?),
             None => (name, 0),
         };
-        let key = Self(format!("{shard}{rest}"));
-        let valid = shard.len() == 2 && key.0.len() == 64 && crate::image::digest::is_lower_hex(&key.0);
-        (valid && key.path(slot) == Path::new(shard).join(name)).then_some((key, slot))
+        let hash = ContentHash::try_from(format!("{shard}{rest}")).ok()?;
+        let key = Self(*hash.bytes());
+        (key.path(slot) == Path::new(shard).join(name)).then_some((key, slot))
     }
 }
 
@@ -85,55 +108,52 @@ pub(super) fn examine(path: &Path, key: &Key) -> Result<State, StoreError> {
         return Ok(State::Damaged("is not a regular file".to_owned()));
     }
     let content = hash(&mut File::from(file)).context("read", path)?;
-    if Key::new(&content, &found.metadata) == *key {
+    // A store that shares whatever the time has objects of its own form only, and either form is exact.
+    let of = |sharing| Key::new(&content, &found.metadata, sharing);
+    if of(Sharing::Exact) == *key || of(Sharing::AnyTime) == *key {
         return Ok(State::Intact);
     }
     Ok(State::Damaged("its content or metadata is not what its name says".to_owned()))
 }
 
+/// Whether what stat(2) tells of an object is as it should be: whoever wrote to it since has changed its time,
+/// and a torn file is short.
+pub(super) fn looks_intact(path: &Path, size: u64, metadata: &Metadata) -> bool {
+    let Ok(stat) = rustix::fs::lstat(path) else { return false };
+    let found = Metadata { xattrs: metadata.xattrs.clone(), ..inode::of_stat(&stat) };
+    inode::file_type(&stat) == FileType::RegularFile
+        && u64::try_from(stat.st_size) == Ok(size)
+        && found == *metadata
+}
+
 /// The hash of a file's content from where it stands.
 pub(super) fn hash(file: &mut impl Read) -> std::io::Result<ContentHash> {
-    let mut hasher = sha2::Sha256::new();
+    let mut hasher = ContentHasher::default();
     let mut buffer = vec![0; 128 << 10];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(ContentHash::finish(hasher)),
+            0 => return Ok(hasher.finish()),
             count => hasher.update(&buffer[..count]),
         }
     }
 }
 
-/// A file's content on its way into the store.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// A small file.
-    Memory(Vec<u8>),
-    /// A large one, in a file without a name.
-    Unnamed(File),
-}
-
-impl Content {
-    /// Writes the content to an empty or damaged file.
-    fn write_to(&self, target: &mut File) -> std::io::Result<()> {
-        match self {
-            Self::Memory(bytes) => target.write_all(bytes),
-            Self::Unnamed(source) => copy(source, target),
-        }
-    }
-}
-
-/// Makes a new object at `path`, which must be on the store's file system and in no use.
-pub(super) fn create(path: &Path, content: &Content, metadata: &Metadata) -> Result<(), StoreError> {
+/// Makes a new object `name` in `directory`, which must be on the store's file system and in nobody's sight.
+pub(super) fn create(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    content: &Content,
+    metadata: &Metadata,
+) -> Result<(), Errno> {
     if let Content::Unnamed(file) = content {
-        inode::apply(file.as_fd(), metadata).context("set the metadata of", path)?;
+        inode::apply(file.as_fd(), metadata)?;
         // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, open(2), but no /proc.
-        let here = rustix::fs::CWD;
-        return rustix::fs::linkat(file, "", here, path, rustix::fs::AtFlags::EMPTY_PATH)
-            .context("make", path);
+        return rustix::fs::linkat(file, "", directory, name, rustix::fs::AtFlags::EMPTY_PATH);
     }
-    let mut file = File::from(create_exclusive(path)?);
-    content.write_to(&mut file).context("write", path)?;
-    inode::apply(file.as_fd(), metadata).context("set the metadata of", path)
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
+    content.write_to(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    inode::apply(file.as_fd(), metadata)
 }
 
 /// Makes a damaged object whole in its own inode, so that every image that uses it is healed at once.
@@ -148,49 +168,34 @@ pub(super) fn heal(path: &Path, content: &Content, metadata: &Metadata) -> Resul
     inode::apply(file.as_fd(), metadata).context("heal", path)
 }
 
-fn create_exclusive(path: &Path) -> Result<OwnedFd, StoreError> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).context("create", path)
-}
-
-/// Copies by position, so that the source can be copied again.
-fn copy(source: &File, target: &mut File) -> std::io::Result<()> {
-    use std::os::unix::fs::FileExt as _;
-    let mut buffer = vec![0; 128 << 10];
-    let mut offset = 0;
-    loop {
-        match source.read_at(&mut buffer, offset)? {
-            0 => return Ok(()),
-            count => {
-                target.write_all(&buffer[..count])?;
-                offset += count as u64;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::entry::Mtime;
 
     #[test]
     fn metadata_is_part_of_the_key() {
         let metadata = Metadata::implied_directory();
         let content = ContentHash::of(b"x");
-        let key = |metadata: &Metadata| Key::new(&content, metadata);
+        let key = |metadata: &Metadata| Key::new(&content, metadata, Sharing::Exact);
         assert_ne!(key(&metadata), key(&Metadata { mode: 0o4755, ..metadata.clone() }));
         assert_ne!(key(&metadata), key(&Metadata { uid: 1, ..metadata.clone() }));
-        assert_ne!(key(&metadata), Key::new(&ContentHash::of(b"y"), &metadata));
+        assert_ne!(key(&metadata), Key::new(&ContentHash::of(b"y"), &metadata, Sharing::Exact));
+        let later = Metadata { mtime: Mtime { seconds: 1, nanoseconds: 0 }, ..metadata.clone() };
+        assert_ne!(key(&metadata), key(&later));
+        let any = |metadata: &Metadata| Key::new(&content, metadata, Sharing::AnyTime);
+        assert_eq!(any(&metadata), any(&later));
+        assert_ne!(any(&metadata), key(&metadata));
     }
 
     #[test]
     fn a_place_tells_the_key() {
-        let key = Key::new(&ContentHash::of(b"x"), &Metadata::implied_directory());
+        let key = Key::new(&ContentHash::of(b"x"), &Metadata::implied_directory(), Sharing::Exact);
         for slot in [0, 3] {
             let path = key.path(slot);
             let shard = path.parent().unwrap().to_str().unwrap();
             let name = path.file_name().unwrap().to_str().unwrap();
-            assert_eq!(Key::of_place(shard, name), Some((key.clone(), slot)));
+            assert_eq!(Key::of_place(shard, name), Some((key, slot)));
             assert_eq!(Key::of_place(shard, &format!("{name}x")), None);
             assert_eq!(Key::of_place("zz", name), None);
         }

@@ -110,9 +110,12 @@ impl ArchiveIndex {
     }
 
     fn add(&mut self, header: Header, offset: u64, limits: &Limits) {
-        let Header { name, link, kind, size, .. } = header;
+        let Header { name, link, kind, size, sparse, .. } = header;
         let result = EntryPath::parse(&name, limits).and_then(|path| {
             let item = match kind {
+                Type::File if sparse.is_some() => {
+                    return Err("is a sparse file, which an archive of images does not need");
+                }
                 Type::File => Item::File(Extent { offset, size }),
                 Type::Symlink => Item::Symlink(link),
                 Type::HardLink => Item::HardLink(EntryPath::parse(&link, limits)?),

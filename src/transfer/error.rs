@@ -119,6 +119,9 @@ pub enum TransferError {
         /// In the manifest.
         layers: usize,
     },
+    /// Each layer has fewer entries than it may, all together have more.
+    #[error("the layers have more than {0} entries together")]
+    Entries(u64),
     /// One name for several images.
     #[error("holds {0} images; --name can name one only: leave it out, or use --keep-names")]
     Several(usize),

@@ -2,18 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
-use super::{Selection, Source, TransferError, formats};
+use super::{Selection, Source, TransferError, formats, lanes};
 use crate::image::digest::Digest;
 use crate::image::document;
+use crate::image::entry::LayerEntry;
 use crate::image::fold::{FoldedEntry, fold};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
-use crate::store::{ImageId, NewImage, Origin, Outcome, Store, UnpackedLayer, Writer};
+use crate::store::{ImageId, NewImage, Origin, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
 
 /// Which names the images get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +78,9 @@ pub fn import(
     input: OwnedFd,
     selection: &Selection,
     naming: &Naming,
+    scrutiny: Scrutiny,
 ) -> Result<Report, TransferError> {
-    let mut writer = Writer::new(store)?;
+    let writer = Writer::new(store, scrutiny)?;
     let source = match contract::is_channel(input.as_fd()) {
         true => Source::Remote(Remote::new(input, store)),
         false => Source::open(input, &Limits::default(), &|| Ok(writer.spool()?))?,
@@ -84,7 +88,7 @@ pub fn import(
     if let Naming::Name(name) = naming {
         source.check_pin(name)?;
     }
-    import_from(&mut writer, source, selection, naming)
+    import_from(&writer, source, selection, naming)
 }
 
 /// Brings the images of a source that is open into the store.
@@ -92,7 +96,7 @@ pub fn import(
 /// # Errors
 /// As [`import`].
 pub fn import_from(
-    writer: &mut Writer<'_>,
+    writer: &Writer<'_>,
     source: Source,
     selection: &Selection,
     naming: &Naming,
@@ -110,7 +114,7 @@ pub fn import_from(
 }
 
 fn import_one(
-    writer: &mut Writer<'_>,
+    writer: &Writer<'_>,
     source: &Source,
     candidate: Candidate,
     naming: &Naming,
@@ -122,39 +126,66 @@ fn import_one(
         let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
         return Err(TransferError::LayerCount { diff_ids, layers });
     }
-    let mut layers = Vec::new();
-    for (packed, diff_id) in packed.iter().zip(&document.diff_ids) {
-        layers.push(match writer.known_layer(diff_id) {
-            Some(entries) => known(packed, diff_id, entries),
-            None => unpack(writer, source, packed, diff_id, limits)?,
-        });
-    }
-    let entries = fold_layers(&layers)?;
-    for position in writer.unsound_layers(&entries, &layers)? {
-        layers[position] = unpack(writer, source, &packed[position], &document.diff_ids[position], limits)?;
-    }
     let names = match naming {
         Naming::Nameless => Vec::new(),
         Naming::Name(name) => vec![name.clone()],
         Naming::Claimed => claimed,
     };
+    let image = ImageId::new(id.clone())?;
+    if writer.has(&image, &document.diff_ids)? {
+        writer.name(&image, &names)?;
+        let notices = notices(&[], &document.platform);
+        return Ok(Imported { id, names, present: true, notices });
+    }
+    let begin = Instant::now();
+    let (layers, entries) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
+    tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
     let notices = notices(&layers, &document.platform);
-    let image = NewImage { id: ImageId::new(id.clone())?, manifest, config, document, layers, entries };
+    let image = NewImage { id: image, manifest, config, document, layers, entries };
     let present = writer.commit(image, &names)? == Outcome::Present;
+    tracing::debug!("{id}: committed after {:?}", begin.elapsed());
     Ok(Imported { id, names, present, notices })
 }
 
-fn known(
-    packed: &PackedLayer,
-    diff_id: &Digest,
-    entries: Vec<crate::image::entry::LayerEntry>,
-) -> UnpackedLayer {
+/// The layers of an image and the fold of them. Those that the store knows are read only to heal it.
+fn read_layers(
+    writer: &Writer<'_>,
+    source: &Source,
+    packed: &[PackedLayer],
+    diff_ids: &[Digest],
+    limits: &Limits,
+) -> Result<(Vec<UnpackedLayer>, Vec<FoldedEntry>), TransferError> {
+    let layers: Vec<(&PackedLayer, &Digest)> = packed.iter().zip(diff_ids).collect();
+    let used = AtomicU64::new(0);
+    let mut unpacked = lanes::each(&layers, |(packed, diff_id)| {
+        // Lanes do not know of each other's entries until they are done.
+        let left = limits.entries.saturating_sub(used.load(Ordering::Relaxed));
+        let layer = match writer.known_layer(diff_id) {
+            Some(entries) => known(packed, diff_id, entries),
+            None => unpack(writer, source, packed, diff_id, &Limits { entries: left, ..limits.clone() })?,
+        };
+        used.fetch_add(layer.entries.len() as u64, Ordering::Relaxed);
+        Ok::<_, TransferError>(layer)
+    })?;
+    if used.into_inner() > limits.entries {
+        return Err(TransferError::Entries(limits.entries));
+    }
+    let taken = unpacked.iter_mut().map(|layer| (layer.diff_id.clone(), std::mem::take(&mut layer.entries)));
+    let entries = fold(taken)?.into_entries();
+    for position in writer.unsound_layers(&entries, &unpacked)? {
+        let (packed, diff_id) = layers[position];
+        unpacked[position] = unpack(writer, source, packed, diff_id, limits)?;
+    }
+    Ok((unpacked, entries))
+}
+
+fn known(packed: &PackedLayer, diff_id: &Digest, entries: Vec<LayerEntry>) -> UnpackedLayer {
     let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
     UnpackedLayer { digest, diff_id: diff_id.clone(), entries, notices: Vec::new(), origin: Origin::Index }
 }
 
 fn unpack(
-    writer: &mut Writer<'_>,
+    writer: &Writer<'_>,
     source: &Source,
     packed: &PackedLayer,
     diff_id: &Digest,
@@ -167,13 +198,9 @@ fn unpack(
         let (what, promised, diff_id) = (what.clone(), packed.promised.clone(), diff_id.clone());
         read_layer(Blob { what, bytes, size, promised, diff_id }, limits, writer)
     })?;
+    writer.stage_layer(diff_id, &layer.entries)?;
     let (diff_id, origin) = (diff_id.clone(), Origin::Stream);
     Ok(UnpackedLayer { digest, diff_id, entries: layer.entries, notices: layer.notices, origin })
-}
-
-fn fold_layers(layers: &[UnpackedLayer]) -> Result<Vec<FoldedEntry>, TransferError> {
-    let layers = layers.iter().map(|layer| (&layer.diff_id, layer.entries.as_slice()));
-    Ok(fold(layers)?.entries())
 }
 
 fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {

@@ -15,6 +15,7 @@ mod folder;
 mod formats;
 mod hashing;
 mod import;
+mod lanes;
 mod layout;
 mod legacy;
 mod packing;

@@ -31,7 +31,7 @@ const WINDOW_LOG_MAX: u32 = 27;
 ///
 /// # Errors
 /// When a promise is broken, the layer is refused, or `sink` fails.
-pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, TransferError> {
+pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &dyn Sink) -> Result<Layer, TransferError> {
     let Blob { what, bytes, size, promised, diff_id } = blob;
     if let Some((expected, _)) = promised.as_ref().filter(|(expected, _)| *expected != size) {
         return Err(TransferError::Size { what, expected: *expected, found: size });

@@ -35,6 +35,9 @@ pub struct Args {
     /// Configure the image of a tree by an instruction of a Dockerfile, such as 'CMD ["/bin/sh"]'
     #[arg(long, short, value_name = "INSTRUCTION", value_parser = change)]
     change: Vec<String>,
+    /// Read what the store has of the image already, and heal it where a disk has changed it
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -87,6 +90,9 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
         command.arg("--platform").arg(platform);
     }
     command.args(args.change.iter().flat_map(|change| ["--change", change]));
+    if args.verify {
+        command.arg("--verify");
+    }
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
     let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     let mut report = Vec::new();

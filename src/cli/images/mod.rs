@@ -1,5 +1,6 @@
 //! The verbs of images. They work on the store itself, as root, and need no manager.
 
+mod create_store;
 mod diff;
 mod export;
 mod files;
@@ -46,6 +47,8 @@ pub enum ImageVerb {
     Gc(gc::Args),
     /// Check the whole store
     Fsck(fsck::Args),
+    /// Make a store; the first import makes one, too
+    CreateStore(create_store::Args),
 }
 
 /// Options of all these verbs.
@@ -84,6 +87,7 @@ pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
         ImageVerb::Remove(args) => remove::run(args, paths),
         ImageVerb::Gc(args) => gc::run(args, paths),
         ImageVerb::Fsck(args) => fsck::run(args, paths),
+        ImageVerb::CreateStore(args) => create_store::run(&args, paths),
     }
 }
 

@@ -36,7 +36,7 @@ fn change(text: &str, change: Change) -> LayerEntry {
 
 fn folded(layers: &[Vec<LayerEntry>]) -> Result<Vec<FoldedEntry>, FoldError> {
     let digest = Digest::of(b"layer");
-    fold(layers.iter().map(|entries| (&digest, entries.as_slice()))).map(|tree| tree.entries())
+    fold(layers.iter().map(|entries| (digest.clone(), entries.clone()))).map(Tree::into_entries)
 }
 
 fn names(layers: &[Vec<LayerEntry>]) -> Vec<String> {

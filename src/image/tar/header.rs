@@ -25,7 +25,7 @@ pub enum Type {
 
 /// A header block whose checksum is right.
 #[derive(Debug)]
-pub(super) struct Block([u8; BLOCK]);
+pub(super) struct Block(pub(super) [u8; BLOCK]);
 
 impl Block {
     pub(super) fn check(block: [u8; BLOCK]) -> Result<Self, &'static str> {
@@ -63,13 +63,12 @@ impl Block {
         let kind = match self.typeflag() {
             // Before POSIX, a slash at the end was what made a directory.
             b'0' | 0 if name.ends_with(b"/") => Type::Directory,
-            b'0' | 0 | b'7' => Type::File,
+            b'0' | 0 | b'7' | b'S' => Type::File,
             b'1' => Type::HardLink,
             b'2' => Type::Symlink,
             b'3' | b'4' => Type::Device,
             b'5' => Type::Directory,
             b'6' => Type::Fifo,
-            b'S' => return Err("sparse entries are not supported: make the archive without --sparse"),
             _ => return Err("an entry is of an unknown type"),
         };
         let mode = number(&self.0[100..108]).ok_or("an entry's mode is not a valid number")?;
@@ -84,6 +83,7 @@ impl Block {
             size,
             mtime: Mtime { seconds, nanoseconds: 0 }.clamped(),
             xattrs: Attributes::new(),
+            sparse: None,
         })
     }
 
@@ -124,7 +124,7 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 /// A number field: octal digits, or base 256 (GNU) when the first bit is set.
-fn number(field: &[u8]) -> Option<i64> {
+pub(super) fn number(field: &[u8]) -> Option<i64> {
     match field.first()? {
         first if first & 0x80 != 0 => base_256(field),
         _ => octal(field),

@@ -6,6 +6,7 @@
 
 mod header;
 mod pax;
+mod sparse;
 
 use std::io::Read;
 
@@ -14,8 +15,10 @@ use super::entry::{Attributes, Bytes, Mtime};
 use super::limits::Limits;
 use header::{BLOCK, Block};
 use pax::Records;
+use sparse::{Claim, MapReader, Parts};
 
 pub use header::Type;
+pub use sparse::{Map, Part};
 
 /// One entry, with all its extension records applied.
 #[derive(Debug, Clone)]
@@ -32,12 +35,21 @@ pub struct Header {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Bytes of the body.
+    /// Bytes of the file, holes included.
     pub size: u64,
     /// Time of last modification.
     pub mtime: Mtime,
     /// Extended attributes as written, by their full names.
     pub xattrs: Attributes,
+    /// Which parts of the file the body holds, when that is not all of it.
+    pub sparse: Option<Map>,
+}
+
+impl Header {
+    /// Bytes of the file that the body does not hold, and that are zero.
+    pub fn holes(&self) -> u64 {
+        self.sparse.as_ref().map_or(0, |map| self.size.saturating_sub(map.stored()))
+    }
 }
 
 /// A stream that can leave bytes out.
@@ -118,16 +130,53 @@ impl<R: Input> Reader<R> {
         let header = block.entry(size, extensions.name, extensions.link);
         let header = header.and_then(|header| match extensions.records {
             Some(records) => records.apply(header, &self.limits),
-            None => Ok(header),
+            None => Ok((header, None)),
         });
-        let header = header.map_err(|reason| self.broken(reason))?;
-        if header.size > 0 && !matches!(header.kind, Type::File) {
+        let (mut header, mut claim) = header.map_err(|reason| self.broken(reason))?;
+        if block.typeflag() == b'S' {
+            claim = match claim {
+                None => Some(self.read_old_map(block)?),
+                Some(_) => return Err(self.broken("a sparse file has two maps")),
+            };
+        }
+        if (header.size > 0 || claim.is_some()) && !matches!(header.kind, Type::File) {
             let reason = "has a body, which only a regular file can have";
             return Err(ImageError::entry(&header.name, reason));
         }
         self.body = header.size;
         self.padding = (BLOCK as u64 - header.size % BLOCK as u64) % BLOCK as u64;
+        if let Some(claim) = claim {
+            header.size = claim.size;
+            header.sparse = Some(self.read_map(claim, &header.name)?);
+        }
         Ok(header)
+    }
+
+    /// The map of an old sparse file; its blocks after the header do not count as body.
+    fn read_old_map(&mut self, block: &Block) -> Result<Claim, ImageError> {
+        let mut parts = Parts::default();
+        let (size, mut more) = parts.push_header(&block.0).map_err(|reason| self.broken(reason))?;
+        while more {
+            let block = self.read_block()?.ok_or_else(|| self.broken("the archive is truncated"))?;
+            more = parts.push_block(&block).map_err(|reason| self.broken(reason))?;
+        }
+        Ok(Claim { size, parts: Some(parts.finish()) })
+    }
+
+    /// The checked map, which may be the first part of the body.
+    fn read_map(&mut self, claim: Claim, name: &[u8]) -> Result<Map, ImageError> {
+        let mut reader = MapReader::default();
+        let mut parts = claim.parts;
+        while parts.is_none() {
+            self.body = self
+                .body
+                .checked_sub(BLOCK as u64)
+                .ok_or_else(|| ImageError::entry(name, "the map of a sparse file exceeds its body"))?;
+            let block = self.read_block()?.ok_or_else(|| self.broken("the archive is truncated"))?;
+            parts = reader.push_block(&block).map_err(|reason| ImageError::entry(name, reason))?;
+        }
+        Map::check(parts.unwrap_or_default(), claim.size, self.body)
+            .map_err(|reason| ImageError::entry(name, reason))
     }
 
     fn skip_rest(&mut self) -> Result<(), ImageError> {

@@ -3,36 +3,44 @@
 use std::collections::BTreeMap;
 
 use super::header::{Type, id};
+use super::sparse::{Claim, SparseRecords};
 use super::{Header, attribute};
 use crate::image::entry::Mtime;
 use crate::image::limits::Limits;
 
 /// The records of one header; of a key that stands twice, the last.
 #[derive(Debug, Default)]
-pub(super) struct Records(BTreeMap<String, Vec<u8>>);
+pub(super) struct Records {
+    values: BTreeMap<String, Vec<u8>>,
+    sparse: SparseRecords,
+}
 
 impl Records {
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut records = BTreeMap::new();
+        let mut records = Self::default();
         while !bytes.is_empty() {
             let (key, value, rest) = record(bytes).ok_or("a PAX record is malformed")?;
-            records.insert(key.to_owned(), value.to_vec());
+            match key.strip_prefix("GNU.sparse.") {
+                Some(key) => records.sparse.take(key, value)?,
+                None => drop(records.values.insert(key.to_owned(), value.to_vec())),
+            }
             bytes = rest;
         }
-        Ok(Self(records))
+        Ok(records)
     }
 
     /// Whether nothing here changes an entry: git archive writes its commit so.
     pub(super) fn is_only_comment(&self) -> bool {
-        self.0.keys().all(|key| key == "comment")
+        self.values.keys().all(|key| key == "comment") && !self.sparse.is_any()
     }
 
-    /// The entry with the records in place of the block's fields.
-    pub(super) fn apply(self, mut header: Header, limits: &Limits) -> Result<Header, &'static str> {
-        for (key, value) in self.0 {
-            if key.starts_with("GNU.sparse.") {
-                return Err("sparse entries are not supported: make the archive without --sparse");
-            }
+    /// The entry with the records in place of the block's fields, and what they say of its holes.
+    pub(super) fn apply(
+        self,
+        mut header: Header,
+        limits: &Limits,
+    ) -> Result<(Header, Option<Claim>), &'static str> {
+        for (key, value) in self.values {
             if let Some((name, value)) = attribute(&key, &value) {
                 if value.0.len() > limits.attribute {
                     return Err("an extended attribute is larger than 64 KiB");
@@ -48,7 +56,10 @@ impl Records {
         if header.kind == Type::File && header.name.ends_with(b"/") {
             return Err("a regular file's name ends in a slash");
         }
-        Ok(header)
+        let Some((name, claim)) = self.sparse.finish()? else { return Ok((header, None)) };
+        // The name beside it is made up, for readers that know no sparse files.
+        header.name = name.map_or(header.name, |name| name.0);
+        Ok((header, Some(claim)))
     }
 }
 
@@ -77,7 +88,7 @@ fn record(bytes: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     (!names || !value.contains(&0)).then_some((key, value, &bytes[length..]))
 }
 
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -109,8 +120,8 @@ mod tests {
     #[test]
     fn records_are_read_and_the_last_wins() {
         let records = Records::parse(b"8 uid=1\n8 uid=2\n21 comment=a=b c d e\n").unwrap();
-        assert_eq!(records.0["uid"], b"2");
-        assert_eq!(records.0["comment"], b"a=b c d e");
+        assert_eq!(records.values["uid"], b"2");
+        assert_eq!(records.values["comment"], b"a=b c d e");
     }
 
     #[test]

@@ -88,7 +88,6 @@ fn broken_archives_are_refused() {
         (negative, "32 bits"),
         ([vec![0; BLOCK], file.clone()].concat(), "lone zero block"),
         (extended(b'g', b"10 size=0\n"), "global"),
-        (block("a", b'S', 0), "sparse"),
         (extended(b'x', b"22 GNU.sparse.major=1\n"), "ends after"),
         (block("a", b'Q', 0), "unknown type"),
         (block("ext", b'x', 2 << 20), "too large"),
@@ -108,6 +107,80 @@ fn a_prefix_belongs_to_posix_archives() {
     long[257..265].copy_from_slice(b"ustar  \0");
     seal(&mut long);
     assert_eq!(names(&long).unwrap()[0].0, "b");
+}
+
+/// The error of an archive, or what it says of its only file: size and parts.
+fn sparse(archive: &[u8]) -> Result<(String, u64, Vec<(u64, u64)>), String> {
+    let mut reader = Reader::new(archive, Limits::default());
+    let header = reader.next().map_err(|error| error.to_string())?.unwrap();
+    let map = header.sparse.expect("the file is sparse");
+    let parts = map.parts().iter().map(|part| (part.offset, part.length)).collect();
+    Ok((String::from_utf8(header.name).unwrap(), header.size, parts))
+}
+
+fn old_sparse(parts: &[(u64, u64)], size: u64, stored: u64) -> Vec<u8> {
+    let mut block = block("a", b'S', stored);
+    block[257..265].copy_from_slice(b"ustar  \0");
+    for (index, (offset, length)) in parts.iter().enumerate() {
+        let at = 386 + index * 24;
+        block[at..at + 24].copy_from_slice(format!("{offset:011o}\0{length:011o}\0").as_bytes());
+    }
+    block[483..495].copy_from_slice(format!("{size:011o}\0").as_bytes());
+    seal(&mut block);
+    [block, vec![b'x'; stored.div_ceil(512) as usize * 512]].concat()
+}
+
+fn pax_sparse(records: &[(&str, &str)], content: &[u8]) -> Vec<u8> {
+    let record = |(key, value): &(&str, &str)| {
+        let rest = key.len() + value.len() + 14;
+        (0..).map(|more| rest + more).find_map(|length| {
+            let text = format!("{length} GNU.sparse.{key}={value}\n");
+            (text.len() == length).then_some(text)
+        })
+    };
+    let records: String = records.iter().map(|pair| record(pair).unwrap()).collect();
+    [extended(b'x', records.as_bytes()), block("a", b'0', content.len() as u64), body(content)].concat()
+}
+
+#[test]
+fn maps_of_all_forms_are_read() {
+    let old = old_sparse(&[(512, 3), (2048, 0)], 2048, 3);
+    assert_eq!(sparse(&old).unwrap(), ("a".to_owned(), 2048, vec![(512, 3), (2048, 0)]));
+    let form_0 = [("size", "9"), ("numblocks", "1"), ("offset", "1"), ("numbytes", "3")];
+    assert_eq!(sparse(&pax_sparse(&form_0, b"abc")).unwrap(), ("a".to_owned(), 9, vec![(1, 3)]));
+    let form_1 = [("name", "b"), ("size", "9"), ("map", "0,1,4,2")];
+    assert_eq!(sparse(&pax_sparse(&form_1, b"abc")).unwrap(), ("b".to_owned(), 9, vec![(0, 1), (4, 2)]));
+    let form_2 = [("major", "1"), ("minor", "0"), ("name", "b"), ("realsize", "9")];
+    let content = [body(b"2\n0\n1\n4\n2\n"), b"abc".to_vec()].concat();
+    assert_eq!(sparse(&pax_sparse(&form_2, &content)).unwrap(), ("b".to_owned(), 9, vec![(0, 1), (4, 2)]));
+}
+
+#[test]
+fn maps_that_lie_are_refused() {
+    let version = |size| [("major", "1"), ("minor", "0"), ("realsize", size)];
+    let long = "1,1,".repeat(70_000);
+    for (archive, reason) in [
+        (old_sparse(&[(0, 3), (2, 3)], 2048, 6), "overlap"),
+        (old_sparse(&[(8, 3), (2, 3)], 2048, 6), "overlap"),
+        (old_sparse(&[(0, 3)], 2, 3), "exceeds its size"),
+        (old_sparse(&[(0, 3)], 2048, 4), "does not fit"),
+        (old_sparse(&[(0, 5)], 2048, 4), "does not fit"),
+        (pax_sparse(&[("size", "9"), ("map", "18446744073709551615,2")], b"ab"), "exceeds its size"),
+        (pax_sparse(&[("size", "9"), ("map", "1,2,3")], b"ab"), "ends early"),
+        (pax_sparse(&[("size", "9"), ("map", "1,-2")], b"ab"), "no number"),
+        (pax_sparse(&[("size", "9"), ("map", &long)], b"ab"), "65536 parts"),
+        (pax_sparse(&[("map", "0,2")], b"ab"), "no size"),
+        (pax_sparse(&[("size", "9"), ("numbytes", "2")], b"ab"), "no offset"),
+        (pax_sparse(&[("major", "2"), ("minor", "0"), ("size", "9")], b"ab"), "unknown form"),
+        (pax_sparse(&[("colour", "9")], b"ab"), "unknown"),
+        (pax_sparse(&version("9"), b""), "exceeds its body"),
+        (pax_sparse(&version("9"), &body(b"99999999999999999999\n")), "no number"),
+        (pax_sparse(&version("9"), &body(b"2\n0\n1\n")), "no number"),
+        (pax_sparse(&version("9"), &body(b"1\n0\n1\n")), "does not fit"),
+    ] {
+        let error = sparse(&archive).unwrap_err();
+        assert!(error.contains(reason), "{error} is not about {reason}");
+    }
 }
 
 proptest::proptest! {

@@ -1,12 +1,11 @@
 //! The tree of an image in the store: its index, and its files, each checked as it is read.
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use sha2::Digest as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
-use crate::image::digest::ContentHash;
+use crate::image::digest::{ContentHash, ContentHasher};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 use crate::image::text::printable;
 use crate::store::{ImageId, Store};
@@ -38,7 +37,7 @@ impl StoredTree {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let file = rustix::fs::openat2(&self.root, path.as_bytes(), flags, Mode::empty(), resolve);
         let file = file.map_err(|error| damaged(path, error.into()))?;
-        Ok(Content { path: path.clone(), file: File::from(file), hasher: sha2::Sha256::new() })
+        Ok(Content { path: path.clone(), file: File::from(file), hasher: ContentHasher::default() })
     }
 
     /// Writes all entries.
@@ -70,13 +69,13 @@ impl StoredTree {
 pub(super) struct Content {
     path: EntryPath,
     pub(super) file: File,
-    hasher: sha2::Sha256,
+    hasher: ContentHasher,
 }
 
 impl Content {
     /// Whether all that was read is what the index says.
     pub(super) fn check(self, expected: &ContentHash) -> Result<(), TransferError> {
-        if ContentHash::finish(self.hasher) == *expected {
+        if self.hasher.finish() == *expected {
             return Ok(());
         }
         Err(damaged(&self.path, io::Error::other("its content is not what the image's index says")))
