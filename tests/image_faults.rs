@@ -8,10 +8,12 @@ mod fault_rig;
 mod layout;
 
 use fault_rig::become_program_if_asked;
+use fault_rig::scenario::Kind::{AllOrNothing, Heals, Once};
 use fault_rig::scenario::Scenario;
 use layout::{Blob, Entry, Lab, Layout, Tar, gzip, plain, zstd};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const TEST: &str = "a_fault_at_any_call_leaves_the_store_as_before_or_as_after";
 
@@ -31,7 +33,8 @@ fn a_fault_at_any_call_leaves_the_store_as_before_or_as_after() {
     let all = std::env::var("SAMPAN_FAULTS").is_ok_and(|faults| faults == "all");
     let only = std::env::var("SAMPAN_FAULTS_IN").unwrap_or_default();
     let mut broken = Vec::new();
-    for (scenario, step) in scenarios(&lab).into_iter().filter(|(scenario, _)| scenario.name.contains(&only)) {
+    for (scenario, step) in scenarios(&lab).into_iter().filter(|(scenario, _)| scenario.name.contains(&only))
+    {
         let tally = scenario.play(lab.directory.path(), if all { 1 } else { step });
         println!("{}: {tally}", scenario.name);
         if all {
@@ -56,7 +59,8 @@ fn base() -> Blob {
         .file("empty", "")
         .entry(&Entry { name: "pipe", typeflag: b'6', mode: 0o620, ..Entry::default() });
     let capability = [&[1u8, 0, 0, 2, 0, 4, 0, 0][..], &[0; 12]].concat();
-    let attributes = [("SCHILY.xattr.security.capability", capability.as_slice()), ("SCHILY.xattr.user.a", b"b")];
+    let attributes =
+        [("SCHILY.xattr.security.capability", capability.as_slice()), ("SCHILY.xattr.user.a", b"b")];
     gzip(&tar.pax(&attributes).file("bin/ping", "ping").end())
 }
 
@@ -67,22 +71,50 @@ fn layers(other: &str) -> Vec<Blob> {
 }
 
 fn importer() -> Vec<OsString> {
-    [env!("CARGO_BIN_EXE_sampan-import"), "--name", "localhost/web:latest", "--store"].map(OsString::from).to_vec()
+    [env!("CARGO_BIN_EXE_sampan-import"), "--name", "localhost/web:latest", "--store"]
+        .map(OsString::from)
+        .to_vec()
 }
 
 fn sampanctl(words: &[&str]) -> Vec<OsString> {
-    [&[env!("CARGO_BIN_EXE_sampanctl")], words, &["--store"]].concat().into_iter().map(OsString::from).collect()
+    [&[env!("CARGO_BIN_EXE_sampanctl")], words, &["--store"]]
+        .concat()
+        .into_iter()
+        .map(OsString::from)
+        .collect()
 }
 
 /// A store with these images, by name.
 fn store_with(lab: &Lab, store: &str, images: &[(&str, &Path)]) -> PathBuf {
     let path = lab.path(store);
     for (name, source) in images {
-        let arguments = ["import", source.to_str().unwrap(), "--name", name, "--store", path.to_str().unwrap()];
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sampanctl")).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        succeeds(&["import", source.to_str().unwrap(), "--name", name], &path);
     }
     path
+}
+
+fn succeeds(words: &[&str], store: &Path) {
+    let command = sampanctl(words);
+    let output = Command::new(&command[0]).args(&command[1..]).arg(store).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Damage to objects, a tree, an index and a record, all of which can be restored.
+fn damage(store: &Path) {
+    let images = children(&store.join("images"));
+    for object in children(&store.join("objects")).iter().flat_map(|shard| children(shard)) {
+        std::os::unix::fs::chown(object, Some(0), None).unwrap();
+    }
+    std::fs::remove_dir_all(images[0].join("rootfs/bin")).unwrap();
+    std::fs::write(images[0].join("record"), "{").unwrap();
+    std::fs::remove_file(images[1].join("index")).unwrap();
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
 }
 
 /// Each change, with how many of its calls are passed over in a short run.
@@ -93,18 +125,25 @@ fn scenarios(lab: &Lab) -> Vec<(Scenario, usize)> {
     let with_both = store_with(lab, "with-both", &[("other", &one), ("web", &two)]);
     let archive = lab.path("two.tar");
     Layout { path: two.clone() }.archive(&archive);
-    let scenario = |name, before: &Path, command, input: Option<&Path>, repeatable| Scenario {
+    let scenario = |name, before: &Path, command, input: Option<&Path>, kind| Scenario {
         name,
         before: before.to_owned(),
         command,
         input: input.map(Path::to_owned),
-        repeatable,
+        kind,
     };
     let nowhere = lab.path("nowhere");
+    let with_garbage = store_with(lab, "with-garbage", &[("other", &one), ("web", &two)]);
+    succeeds(&["remove", "web"], &with_garbage);
+    let damaged = store_with(lab, "damaged", &[("other", &one), ("web", &two)]);
+    damage(&damaged);
     vec![
-        (scenario("import beside an image", &with_one, importer(), Some(&two), true), 17),
-        (scenario("import into no store", &nowhere, importer(), Some(&archive), true), 31),
-        (scenario("import again", &with_both, importer(), Some(&two), true), 13),
-        (scenario("remove", &with_both, sampanctl(&["remove", "web"]), None, false), 7),
+        (scenario("import beside an image", &with_one, importer(), Some(&two), AllOrNothing), 17),
+        (scenario("import into no store", &nowhere, importer(), Some(&archive), AllOrNothing), 31),
+        (scenario("import again", &with_both, importer(), Some(&two), AllOrNothing), 13),
+        (scenario("remove", &with_both, sampanctl(&["remove", "web"]), None, Once), 7),
+        (scenario("gc", &with_garbage, sampanctl(&["gc"]), None, AllOrNothing), 11),
+        (scenario("repair", &damaged, sampanctl(&["fsck", "--repair"]), None, Heals), 37),
+        (scenario("import over damage", &damaged, importer(), Some(&two), Heals), 41),
     ]
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::objects::{self, Content, Key, LINKS_MAX, State};
-use super::record::{ImageRecord, LayerRecord};
+use super::record::{ImageRecord, LayerRecord, size_of};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
 use super::{ImageId, index, tree};
@@ -58,7 +58,7 @@ impl Writer<'_> {
             self.choose_slots(&mut entries)?;
         }
         let entries: Vec<TreeEntry> = entries.into_iter().map(|folded| folded.entry).collect();
-        let record = record(&id, manifest.as_ref(), &document, &layers, &entries);
+        let record = record(&id, manifest.as_ref(), &document, &layers, &entries, names);
         let new = self.staging.path(id.digest().hex());
         if !present {
             fs::create_dir(&new).context("create", &new)?;
@@ -165,7 +165,8 @@ impl Writer<'_> {
         self.ensure(&key, entry.slot, &Content::Unnamed(copy), &entry.metadata)
     }
 
-    fn place_objects(&mut self) -> Result<(), StoreError> {
+    /// Moves objects from staging to their places, their data being on disk.
+    pub(super) fn place_objects(&mut self) -> Result<(), StoreError> {
         for (key, slot) in std::mem::take(&mut self.staged) {
             let (from, to) = (self.staged_path(&key, slot), self.store.object(&key, slot));
             if let Err(error) = fs::rename(&from, &to) {
@@ -219,11 +220,8 @@ fn record(
     document: &ConfigDocument,
     layers: &[UnpackedLayer],
     entries: &[TreeEntry],
+    names: &[Reference],
 ) -> ImageRecord {
-    let size = entries.iter().map(|entry| match entry.node {
-        Node::File { size, .. } if entry.hard_link.as_ref().is_none_or(|first| *first == entry.path) => size,
-        _ => 0,
-    });
     let layer =
         |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
     ImageRecord {
@@ -233,8 +231,9 @@ fn record(
         architecture: document.platform.architecture.clone(),
         layers: layers.iter().map(layer).collect(),
         entries: entries.len() as u64,
-        size: size.sum(),
+        size: size_of(entries),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
+        names: names.to_vec(),
         config: document.config.clone(),
     }
 }

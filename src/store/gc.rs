@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::names::file_name;
-use super::staging::{Lock, Staging, remove_tree};
+use super::staging::{Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
 use crate::image::reference::candidates;
@@ -53,7 +53,7 @@ impl Store {
         if let Some(id) = id
             && !self.names()?.iter().any(|(_, other)| *other == id)
         {
-            self.remove_image(&id, &lock)?;
+            self.remove_image(&id, &Staging::new(self, &lock)?)?;
             removed.push(id.to_string());
         }
         Ok(removed)
@@ -69,8 +69,9 @@ impl Store {
         let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
         kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
+        let staging = Staging::new(self, &lock)?;
         for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
-            self.remove_image(id, &lock)?;
+            self.remove_image(id, &staging)?;
             collected.images += 1;
         }
         self.collect_layers(&mut collected)?;
@@ -78,7 +79,7 @@ impl Store {
         Ok(collected)
     }
 
-    fn remove_name(&self, file: &str) -> Result<String, StoreError> {
+    pub(super) fn remove_name(&self, file: &str) -> Result<String, StoreError> {
         let path = self.path("refs").join(file);
         fs::remove_file(&path).context("remove", &path)?;
         self.sync_directory(&self.path("refs"))?;
@@ -86,8 +87,7 @@ impl Store {
     }
 
     /// Out of the readers' sight first, in one step.
-    fn remove_image(&self, id: &ImageId, _lock: &Lock) -> Result<(), StoreError> {
-        let staging = Staging::new(self)?;
+    pub(super) fn remove_image(&self, id: &ImageId, staging: &Staging) -> Result<(), StoreError> {
         let (from, to) = (self.image_directory(id), staging.path("removed"));
         fs::rename(&from, &to).context("remove", &from)?;
         self.sync_directory(&self.path("images"))?;
@@ -109,7 +109,7 @@ impl Store {
     }
 
     fn collect_objects(&self, collected: &mut Collected) -> Result<(), StoreError> {
-        for shard in self.list("objects")? {
+        for shard in self.shards()? {
             let directory = self.path("objects").join(shard);
             for name in list(&directory)? {
                 collect_object(&directory.join(name), collected)?;

@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
     /// When the store cannot be written.
     pub fn new(store: &'a Store) -> Result<Self, StoreError> {
         let lock = store.lock()?;
-        let staging = Staging::new(store)?;
+        let staging = Staging::new(store, &lock)?;
         let objects = staging.path("objects");
         fs::create_dir(&objects).context("create", &objects)?;
         Ok(Self { store, staging, known: HashSet::new(), staged: BTreeSet::new(), healed: 0, _lock: lock })

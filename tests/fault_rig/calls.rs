@@ -89,7 +89,11 @@ pub struct Touch {
 /// What a waiting call does to a file below `directory`; `None` when it is about others.
 pub fn touch(call: &Call, directory: &Path) -> Option<Touch> {
     let kind = CALLS.iter().chain(OLD_CALLS).find(|kind| kind.number == call.number)?;
-    let path = kind.places.iter().filter_map(|place| place.resolve(call)).find(|path| path.starts_with(directory))?;
+    let path = kind
+        .places
+        .iter()
+        .filter_map(|place| place.resolve(call))
+        .find(|path| path.starts_with(directory))?;
     let creates = kind.name.starts_with("SYS_open") && opens_for_writing(kind.name, call);
     let effect = if creates { Effect::Writes } else { kind.effect };
     Some(Touch { effect, name: kind.name.trim_start_matches("SYS_"), path })

@@ -21,8 +21,18 @@ pub struct Scenario {
     /// The command; the store is the last word.
     pub command: Vec<OsString>,
     pub input: Option<PathBuf>,
-    /// What the finished command leaves is what another one would leave.
-    pub repeatable: bool,
+    pub kind: Kind,
+}
+
+/// What is asked of an interrupted change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The store is as before or as after, and the same command then leaves it as after.
+    AllOrNothing,
+    /// As before or as after; after it, the same command has nothing to do and says so.
+    Once,
+    /// The store was damaged; whatever was done, the same command then leaves it as after.
+    Heals,
 }
 
 /// What all runs of a scenario came to.
@@ -58,7 +68,8 @@ impl Scenario {
             .filter(|at| at % step == 0)
             .flat_map(|at| faults(at, step).into_iter().map(move |fault| (at, fault)))
             .collect();
-        let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally { calls: first.calls, ..Tally::default() }));
+        let (next, tally) =
+            (AtomicUsize::new(0), Mutex::new(Tally { calls: first.calls, ..Tally::default() }));
         std::thread::scope(|scope| {
             for thread in 0..2 {
                 let (states, points, next, tally) = (&states, &points, &next, &tally);
@@ -108,22 +119,37 @@ impl Scenario {
             let stopped = hit.effect != Effect::Writes;
             holds(stopped || entries(&store.join("staging")) == 0, "work in progress stays")?;
         }
-        let listing = Command::new(env!("CARGO_BIN_EXE_sampanctl")).args(["images", "--store"]).arg(store).output();
+        let listing =
+            Command::new(env!("CARGO_BIN_EXE_sampanctl")).args(["images", "--store"]).arg(store).output();
         let listing = listing.unwrap();
         holds(listing.status.success(), &String::from_utf8_lossy(&listing.stderr))?;
+        if self.kind == Kind::Heals {
+            return self.finishes(store, states, &holds);
+        }
         holds(findings(store).is_empty(), &findings(store).join("; "))?;
         let now = collected(store);
         let is_after = now == states.after;
         let half = || format!("half of it is there\n{}", difference(&now, &states.after));
         holds(is_after || now == states.before, &half())?;
         holds(is_after || !run.status.success(), "success was claimed")?;
-        if self.repeatable {
-            let again = self.run(store, usize::MAX, Fault::Kill);
-            holds(again.status.success(), &format!("the next one fails: {}", again.error))?;
-            let last = collected(store);
-            holds(last == states.after, &format!("the next one differs\n{}", difference(&last, &states.after)))?;
+        match self.kind {
+            Kind::Once => Ok(()),
+            Kind::AllOrNothing | Kind::Heals => self.finishes(store, states, &holds),
         }
-        Ok(())
+    }
+
+    /// The same command, left alone, comes to the same end.
+    fn finishes(
+        &self,
+        store: &Path,
+        states: &States,
+        holds: &dyn Fn(bool, &str) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let again = self.run(store, usize::MAX, Fault::Kill);
+        holds(again.status.success(), &format!("the next one fails: {}", again.error))?;
+        let last = collected(store);
+        holds(last == states.after, &format!("the next one differs\n{}", difference(&last, &states.after)))?;
+        holds(findings(store).is_empty(), &findings(store).join("; "))
     }
 }
 

@@ -61,8 +61,7 @@ fn seen(path: &Path, name: &Path, metadata: &std::fs::Metadata) -> Seen {
 pub fn difference(one: &Snapshot, other: &Snapshot) -> String {
     let paths: std::collections::BTreeSet<&PathBuf> = one.keys().chain(other.keys()).collect();
     let differing = paths.into_iter().filter(|path| one.get(*path) != other.get(*path)).take(10);
-    let lines = differing.map(|path| {
-        format!("  {}: {:?}\n      or {:?}\n", path.display(), one.get(path), other.get(path))
-    });
+    let lines = differing
+        .map(|path| format!("  {}: {:?}\n      or {:?}\n", path.display(), one.get(path), other.get(path)));
     lines.collect()
 }

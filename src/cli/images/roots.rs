@@ -17,8 +17,12 @@ pub(super) fn roots(paths: &Paths) -> Vec<String> {
         },
         Loaded::Bad(_) | Loaded::Masked => None,
     });
-    let running = record::all(paths).into_iter().map(|record| record.facts.image_id);
-    named.chain(running.filter(|id| !id.is_empty())).collect()
+    named.chain(running(paths)).collect()
+}
+
+/// The ids of the images from which containers run.
+pub(super) fn running(paths: &Paths) -> impl Iterator<Item = String> {
+    record::all(paths).into_iter().map(|record| record.facts.image_id).filter(|id| !id.is_empty())
 }
 
 fn name(source: &ImageSource) -> Option<String> {

@@ -1,0 +1,152 @@
+//! Objects: each one that an image needs and that is not whole is made from any file of the same content.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Repairer;
+use crate::image::digest::ContentHash;
+use crate::image::entry::{Metadata, Node};
+use crate::image::text::printable;
+use crate::store::error::{Context, StoreError};
+use crate::store::objects::{self, Content, Key, State};
+use crate::store::staging::remove_tree;
+use crate::store::{ImageId, inode, list};
+
+/// An object that images need.
+struct Needed {
+    content: ContentHash,
+    metadata: Metadata,
+    /// The images, and the first path in each.
+    by: BTreeMap<ImageId, String>,
+}
+
+impl Repairer<'_> {
+    /// Restores objects in their places.
+    pub(super) fn objects(&mut self) -> Result<(), StoreError> {
+        let needed = self.needed();
+        let mut broken = Vec::new();
+        for ((key, slot), object) in &needed {
+            match objects::examine(&self.store.object(key, *slot), key)? {
+                State::Intact => {}
+                State::Missing | State::Damaged(_) => broken.push((key, *slot, object)),
+            }
+        }
+        let copies = self.copies(&broken);
+        for (key, slot, object) in broken {
+            let path = self.store.object(key, slot);
+            match self.copy_of(object, copies.get(&object.content).map(Vec::as_slice).unwrap_or_default())? {
+                Some((content, from)) => {
+                    self.restore(key, slot, &content, object)?;
+                    self.note(&path, format!("is restored from {}", from.display()));
+                }
+                None => {
+                    for (id, name) in &object.by {
+                        self.lose(id, format!("nothing in the store has the content of \"{name}\""));
+                    }
+                }
+            }
+        }
+        self.store.sync()?;
+        self.writer.place_objects()?;
+        self.store.sync()
+    }
+
+    fn needed(&self) -> BTreeMap<(Key, u32), Needed> {
+        let mut needed: BTreeMap<(Key, u32), Needed> = BTreeMap::new();
+        for (id, entries) in &self.entries {
+            for entry in entries {
+                let Node::File { size: 1.., sha256 } = &entry.node else { continue };
+                let place = (Key::new(sha256, &entry.metadata), entry.slot);
+                let metadata = entry.metadata.clone();
+                let object =
+                    needed.entry(place).or_insert(Needed { content: *sha256, metadata, by: BTreeMap::new() });
+                let name = || printable(&entry.path.absolute());
+                object.by.entry(id.clone()).or_insert_with(name);
+            }
+        }
+        needed
+    }
+
+    /// Where the contents of broken objects may be found: in objects of other metadata, in trees.
+    fn copies(&self, broken: &[(&Key, u32, &Needed)]) -> BTreeMap<ContentHash, Vec<PathBuf>> {
+        let mut copies: BTreeMap<ContentHash, Vec<PathBuf>> =
+            broken.iter().map(|(_, _, object)| (object.content, Vec::new())).collect();
+        for (id, entries) in &self.entries {
+            for entry in entries {
+                let Node::File { sha256, .. } = &entry.node else { continue };
+                let Some(paths) = copies.get_mut(sha256) else { continue };
+                paths.push(self.store.object(&Key::new(sha256, &entry.metadata), entry.slot));
+                paths.push(self.store.rootfs(id).join(OsStr::from_bytes(entry.path.as_bytes())));
+            }
+        }
+        copies.values_mut().for_each(|paths| {
+            paths.sort();
+            paths.dedup();
+        });
+        copies
+    }
+
+    /// The content, read again from the first file that has it, which may be the broken object itself.
+    fn copy_of(&self, object: &Needed, places: &[PathBuf]) -> Result<Option<(Content, PathBuf)>, StoreError> {
+        for place in places {
+            let Some(mut source) = regular(place) else { continue };
+            let mut copy = self.writer.spool()?;
+            if std::io::copy(&mut source, &mut copy).is_err() {
+                continue;
+            }
+            copy.flush().and_then(|()| copy.rewind()).context("read", place)?;
+            if objects::hash(&mut copy).context("read", place)? == object.content {
+                return Ok(Some((Content::Unnamed(copy), place.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn restore(
+        &mut self,
+        key: &Key,
+        slot: u32,
+        content: &Content,
+        object: &Needed,
+    ) -> Result<(), StoreError> {
+        let path = self.store.object(key, slot);
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            remove_tree(&path)?;
+        }
+        self.writer.ensure(key, slot, content, &object.metadata)
+    }
+
+    /// Removes damaged objects that no image needs.
+    pub(super) fn remove_garbage(&mut self) -> Result<(), StoreError> {
+        // While an image's index is unknown, so is what it needs.
+        if self.store.images()?.iter().any(|id| !self.entries.contains_key(id)) {
+            return Ok(());
+        }
+        let needed = self.needed();
+        for shard in self.store.shards()? {
+            let directory = self.store.path("objects").join(&shard);
+            for name in list(&directory)? {
+                let path = directory.join(&name);
+                let Some((key, slot)) = Key::of_place(&shard, &name) else { continue };
+                if needed.contains_key(&(key.clone(), slot)) {
+                    continue;
+                }
+                if matches!(objects::examine(&path, &key)?, State::Damaged(_)) {
+                    remove_tree(&path)?;
+                    self.note(&path, "was damaged and is removed: no image needs it");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A regular file, opened without following or waiting.
+fn regular(path: &Path) -> Option<File> {
+    let file = File::from(inode::open(path).ok()?);
+    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
+}
