@@ -107,7 +107,7 @@ fn damage(store: &Path) {
     }
     std::fs::remove_dir_all(images[0].join("rootfs/bin")).unwrap();
     std::fs::write(images[0].join("record"), "{").unwrap();
-    std::fs::remove_file(images[1].join("index")).unwrap();
+    std::fs::remove_file(images.last().unwrap().join("index")).unwrap();
 }
 
 fn children(directory: &Path) -> Vec<PathBuf> {
@@ -137,6 +137,8 @@ fn scenarios(lab: &Lab) -> Vec<(Scenario, usize)> {
     succeeds(&["remove", "web"], &with_garbage);
     let damaged = store_with(lab, "damaged", &[("other", &one), ("web", &two)]);
     damage(&damaged);
+    let damaged_web = store_with(lab, "damaged-web", &[("web", &two)]);
+    damage(&damaged_web);
     vec![
         (scenario("import beside an image", &with_one, importer(), Some(&two), AllOrNothing), 17),
         (scenario("import into no store", &nowhere, importer(), Some(&archive), AllOrNothing), 31),
@@ -144,6 +146,6 @@ fn scenarios(lab: &Lab) -> Vec<(Scenario, usize)> {
         (scenario("remove", &with_both, sampanctl(&["remove", "web"]), None, Once), 7),
         (scenario("gc", &with_garbage, sampanctl(&["gc"]), None, AllOrNothing), 11),
         (scenario("repair", &damaged, sampanctl(&["fsck", "--repair"]), None, Heals), 37),
-        (scenario("import over damage", &damaged, importer(), Some(&two), Heals), 41),
+        (scenario("import over damage", &damaged_web, importer(), Some(&two), Heals), 41),
     ]
 }

@@ -27,7 +27,11 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreErro
     parse(&bytes).map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
+/// Reads the bytes of an index file.
+///
+/// # Errors
+/// A sentence about what is wrong with them.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
     let (first, body) = (&bytes[..end], &bytes[end + 1..]);
     if first != format!("{MAGIC}{}", Digest::of(body)).as_bytes() {

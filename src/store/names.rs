@@ -80,7 +80,13 @@ impl Store {
             result => result.context("read", &path)?,
         };
         let id = Digest::parse(text.trim_end()).ok().and_then(|digest| ImageId::new(digest).ok());
-        Ok(id.filter(|id| self.image_directory(id).exists()))
+        match id {
+            Some(id) => {
+                let directory = self.image_directory(&id);
+                Ok(directory.try_exists().context("look at", &directory)?.then_some(id))
+            }
+            None => Ok(None),
+        }
     }
 
     fn by_digits(&self, text: &str) -> Result<Option<ImageId>, StoreError> {

@@ -1,9 +1,10 @@
 //! Objects: each one that an image needs and that is not whole is made from any file of the same content.
 
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::Seek as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,22 +31,32 @@ impl Repairer<'_> {
         let needed = self.needed();
         let mut broken = Vec::new();
         for ((key, slot), object) in &needed {
-            match objects::examine(&self.store.object(key, *slot), key)? {
-                State::Intact => {}
-                State::Missing | State::Damaged(_) => broken.push((key, *slot, object)),
+            // What cannot be read is as good as missing: another file may have its content.
+            if !matches!(objects::examine(&self.store.object(key, *slot), key), Ok(State::Intact)) {
+                broken.push((key, *slot, object));
             }
         }
         let copies = self.copies(&broken);
         for (key, slot, object) in broken {
             let path = self.store.object(key, slot);
-            match self.copy_of(object, copies.get(&object.content).map(Vec::as_slice).unwrap_or_default())? {
-                Some((content, from)) => {
+            let places = copies.get(&object.content).map(Vec::as_slice).unwrap_or_default();
+            match self.copy_of(object, places)? {
+                Copy::Found(_, from) if is_same_inode(&path, &from) => {
+                    objects::mend(&path, &object.metadata)?;
+                    self.note(&path, "has its metadata again");
+                }
+                Copy::Found(content, from) => {
                     self.restore(key, slot, &content, object)?;
                     self.note(&path, format!("is restored from {}", from.display()));
                 }
-                None => {
+                Copy::None => {
                     for (id, name) in &object.by {
                         self.lose(id, format!("nothing in the store has the content of \"{name}\""));
+                    }
+                }
+                Copy::Unreadable(error) => {
+                    for id in object.by.keys() {
+                        self.unreadable.insert(id.clone(), error.to_string());
                     }
                 }
             }
@@ -91,19 +102,19 @@ impl Repairer<'_> {
     }
 
     /// The content, read again from the first file that has it, which may be the broken object itself.
-    fn copy_of(&self, object: &Needed, places: &[PathBuf]) -> Result<Option<(Content, PathBuf)>, StoreError> {
+    fn copy_of(&self, object: &Needed, places: &[PathBuf]) -> Result<Copy, StoreError> {
+        let mut unreadable = None;
         for place in places {
-            let Some(mut source) = regular(place) else { continue };
             let mut copy = self.writer.spool()?;
-            if std::io::copy(&mut source, &mut copy).is_err() {
-                continue;
-            }
-            copy.flush().and_then(|()| copy.rewind()).context("read", place)?;
-            if objects::hash(&mut copy).context("read", place)? == object.content {
-                return Ok(Some((Content::Unnamed(copy), place.clone())));
+            match read_into(place, &mut copy) {
+                Ok(content) if content == Some(object.content) => {
+                    return Ok(Copy::Found(Content::Unnamed(copy), place.clone()));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable = Some(error),
             }
         }
-        Ok(None)
+        Ok(unreadable.map_or(Copy::None, Copy::Unreadable))
     }
 
     fn restore(
@@ -145,8 +156,29 @@ impl Repairer<'_> {
     }
 }
 
-/// A regular file, opened without following or waiting.
-fn regular(path: &Path) -> Option<File> {
-    let file = File::from(inode::open(path).ok()?);
-    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
+/// What came of the search for a content.
+enum Copy {
+    Found(Content, PathBuf),
+    None,
+    Unreadable(StoreError),
+}
+
+fn is_same_inode(one: &Path, other: &Path) -> bool {
+    let inode = |path: &Path| rustix::fs::lstat(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    inode(one).is_some_and(|found| Some(found) == inode(other))
+}
+
+/// Copies a regular file and gives its hash; `None` for what is missing or another thing.
+fn read_into(place: &Path, copy: &mut File) -> Result<Option<ContentHash>, StoreError> {
+    let mut file = match inode::open(place) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NOTDIR) => return Ok(None),
+        Err(error) => return Err(error).context("open", place),
+    };
+    if !file.metadata().context("look at", place)?.is_file() {
+        return Ok(None);
+    }
+    std::io::copy(&mut file, copy).context("copy", place)?;
+    copy.rewind().context("read the copy of", place)?;
+    objects::hash(copy).context("read the copy of", place).map(Some)
 }

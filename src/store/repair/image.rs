@@ -1,58 +1,62 @@
 //! An image's own files: its index from layers or tree, its record from configuration and manifest, its tree.
+//!
+//! A file that cannot be read is not damaged for that: the disk may be at fault, so the repair ends there.
 
-use rustix::fs::{CWD, FileType, RenameFlags};
-use std::collections::{BTreeMap, HashMap};
-use std::os::unix::ffi::OsStrExt as _;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::Repairer;
 use crate::image::digest::Digest;
 use crate::image::document;
-use crate::image::entry::{Bytes, EntryPath, LayerEntry, Node, TreeEntry};
+use crate::image::entry::{LayerEntry, Node, TreeEntry};
 use crate::image::fold::fold;
 use crate::image::manifest::{self, Document};
 use crate::store::error::{Context, StoreError};
 use crate::store::fsck::{finding, same};
-use crate::store::objects::{self, Key};
+use crate::store::objects::Key;
 use crate::store::record::{ImageRecord, LayerRecord};
 use crate::store::staging::remove_tree;
-use crate::store::{ImageId, index, inode, tree};
+use crate::store::{ImageId, index, tree};
 
 impl Repairer<'_> {
     /// Restores the index and the record of every image.
     pub(super) fn images(&mut self) -> Result<(), StoreError> {
         for id in self.store.images()? {
             let directory = self.store.image_directory(&id);
-            let config = std::fs::read(directory.join("config"))
-                .ok()
-                .filter(|bytes| Digest::of(bytes) == *id.digest());
+            let config = read(&directory.join("config"))?.filter(|bytes| Digest::of(bytes) == *id.digest());
             if config.is_none() {
                 self.lose(&id, "its configuration is damaged".to_owned());
             }
             let document = config.and_then(|bytes| document::parse(&bytes, "config").ok());
-            let diff_ids = match (&document, self.store.record(&id)) {
+            let diff_ids = match (&document, self.old_record(&id)?) {
                 (Some(document), _) => document.diff_ids.clone(),
-                (None, Ok(record)) => record.layers.into_iter().map(|layer| layer.diff_id).collect(),
-                (None, Err(_)) => Vec::new(),
+                (None, Some(record)) => record.layers.into_iter().map(|layer| layer.diff_id).collect(),
+                (None, None) => Vec::new(),
             };
             self.restore_index(&id, &diff_ids)?;
-            if let Some(document) = document
-                && (self.store.record_fault(&id).is_some() || self.store.manifest_fault(&id).is_some())
-            {
+            let faulty = self.store.record_fault(&id).is_some() || self.store.manifest_fault(&id).is_some();
+            if let Some(document) = document.filter(|_| faulty) {
                 self.restore_record(&id, &document)?;
             }
         }
         Ok(())
     }
 
+    pub(super) fn old_record(&self, id: &ImageId) -> Result<Option<ImageRecord>, StoreError> {
+        let bytes = read(&self.store.image_directory(id).join("record"))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
     fn restore_index(&mut self, id: &ImageId, diff_ids: &[Digest]) -> Result<(), StoreError> {
         let path = self.store.image_directory(id).join("index");
-        let found = index::read::<TreeEntry>(&path);
+        let found = read(&path)?.and_then(|bytes| index::parse::<TreeEntry>(&bytes).ok());
         let folded = self.store.folded(diff_ids);
         let entries = match (found, folded) {
-            (Ok(found), None) => found,
-            (Ok(found), Some(folded)) if same(&found, &folded) => found,
-            (_, folded) => match folded.or_else(|| self.from_tree(id)) {
+            (Some(found), None) => found,
+            (Some(found), Some(folded)) if same(&found, &folded) => found,
+            (_, folded) => match folded.map_or_else(|| self.from_tree(id), |folded| Ok(Some(folded)))? {
                 Some(entries) => {
                     let bytes =
                         index::write(&entries).map_err(std::io::Error::from).context("write", &path)?;
@@ -70,78 +74,6 @@ impl Repairer<'_> {
         Ok(())
     }
 
-    /// What the tree itself says, when every file in it is a whole object: else nobody knows what it was.
-    fn from_tree(&self, id: &ImageId) -> Option<Vec<TreeEntry>> {
-        let rootfs = self.store.rootfs(id);
-        let mut firsts = HashMap::new();
-        let mut entries = BTreeMap::new();
-        self.read_tree(&rootfs, EntryPath::default(), &mut |path, inode| entries.insert(path, inode))?;
-        let mut names: HashMap<u64, usize> = HashMap::new();
-        for (_, inode) in entries.values() {
-            *names.entry(*inode).or_default() += 1;
-        }
-        let entry = |(path, (mut entry, inode)): (EntryPath, (TreeEntry, u64))| {
-            if names[&inode] > 1 && entry.node != Node::Directory {
-                entry.hard_link = Some(firsts.entry(inode).or_insert_with(|| path.clone()).clone());
-            }
-            entry
-        };
-        Some(entries.into_iter().map(entry).collect())
-    }
-
-    fn read_tree(
-        &self,
-        place: &Path,
-        path: EntryPath,
-        take: &mut dyn FnMut(EntryPath, (TreeEntry, u64)) -> Option<(TreeEntry, u64)>,
-    ) -> Option<()> {
-        let stat = rustix::fs::lstat(place).ok()?;
-        let mut metadata = inode::of_stat(&stat);
-        let kind = inode::file_type(&stat);
-        let mut slot = 0;
-        let node = match kind {
-            FileType::Directory => {
-                metadata = inode::examine(inode::open(place).ok()?).ok()?.metadata;
-                Node::Directory
-            }
-            FileType::Symlink => {
-                metadata.mode = 0o777;
-                Node::Symlink {
-                    target: Bytes(std::fs::read_link(place).ok()?.into_os_string().as_bytes().to_vec()),
-                }
-            }
-            FileType::Fifo => Node::Fifo,
-            FileType::RegularFile => {
-                metadata = inode::examine(inode::open(place).ok()?).ok()?.metadata;
-                let sha256 = objects::hash(&mut std::fs::File::open(place).ok()?).ok()?;
-                let size = u64::try_from(stat.st_size).ok()?;
-                if size > 0 {
-                    slot = self.slot_of(&Key::new(&sha256, &metadata), stat.st_ino)?;
-                }
-                Node::File { size, sha256 }
-            }
-            _ => return None,
-        };
-        take(
-            path.clone(),
-            (TreeEntry { path: path.clone(), node, metadata, hard_link: None, slot }, stat.st_ino),
-        );
-        if kind == FileType::Directory {
-            for name in std::fs::read_dir(place).ok()? {
-                let name = name.ok()?.file_name();
-                self.read_tree(&place.join(&name), path.join(name.as_bytes()), take)?;
-            }
-        }
-        Some(())
-    }
-
-    /// The slot whose object an inode is.
-    fn slot_of(&self, key: &Key, inode: u64) -> Option<u32> {
-        let stats = (0..).map(|slot| (slot, rustix::fs::lstat(self.store.object(key, slot))));
-        let mut there = stats.map_while(|(slot, stat)| Some((slot, stat.ok()?)));
-        there.find(|(_, stat)| stat.st_ino == inode).map(|(slot, _)| slot)
-    }
-
     /// The manifest tells the digests of the packed layers, if it is there and leads to this configuration.
     fn restore_record(
         &mut self,
@@ -150,8 +82,8 @@ impl Repairer<'_> {
     ) -> Result<(), StoreError> {
         let Some(entries) = self.entries.get(id) else { return Ok(()) };
         let directory = self.store.image_directory(id);
-        let old = self.store.record(id).ok();
-        let bytes = std::fs::read(directory.join("manifest")).ok();
+        let old = self.old_record(id)?;
+        let bytes = read(&directory.join("manifest"))?;
         let manifest = bytes.and_then(|bytes| match manifest::parse(&bytes, "", "manifest") {
             Ok(Document::Manifest(manifest)) if manifest.config.digest == *id.digest() => {
                 Some((Digest::of(&bytes), manifest.layers))
@@ -235,5 +167,14 @@ impl crate::store::Store {
             entry
         };
         Some(folded.into_iter().map(entry).collect())
+    }
+}
+
+/// A file of the store; `None` when it is missing, or something else stands in its place.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let result = std::fs::read(path);
+    match result.as_ref().err().and_then(Errno::from_io_error) {
+        Some(Errno::NOENT | Errno::ISDIR | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        _ => result.map(Some).context("read", path),
     }
 }

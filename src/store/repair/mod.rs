@@ -8,6 +8,7 @@
 
 mod content;
 mod image;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ struct Repairer<'a> {
     entries: BTreeMap<ImageId, Vec<TreeEntry>>,
     /// Images that lack something, and what.
     lost: BTreeMap<ImageId, String>,
+    /// Images of which something cannot be read, which another day or another cable may change.
+    unreadable: BTreeMap<ImageId, String>,
     done: Vec<Finding>,
 }
 
@@ -52,6 +55,7 @@ impl Store {
             writer: Writer::new(self)?,
             entries: BTreeMap::new(),
             lost: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             done: Vec::new(),
         };
         repairer.layers()?;
@@ -83,9 +87,16 @@ impl Repairer<'_> {
     fn layers(&mut self) -> Result<(), StoreError> {
         for name in self.store.list("layers")?.into_iter().filter(|name| is_digest(name)) {
             let path = self.store.path("layers").join(name);
-            if index::read::<LayerEntry>(&path).is_err() {
-                remove_tree(&path)?;
-                self.note(&path, "was a damaged index and is removed: the next import reads the layer again");
+            match index::read::<LayerEntry>(&path) {
+                Ok(_) => {}
+                Err(StoreError::Damaged { .. }) => {
+                    remove_tree(&path)?;
+                    self.note(
+                        &path,
+                        "was a damaged index and is removed: the next import reads the layer again",
+                    );
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -121,31 +132,35 @@ impl Repairer<'_> {
     }
 
     fn imported_as(&self, name: &Reference) -> Result<Vec<ImageId>, StoreError> {
-        let was = |id: &ImageId| self.store.record(id).is_ok_and(|record| record.names.contains(name));
-        Ok(self.store.images()?.into_iter().filter(was).collect())
+        let mut images = Vec::new();
+        for id in self.store.images()? {
+            if self.old_record(&id)?.is_some_and(|record| record.names.contains(name)) {
+                images.push(id);
+            }
+        }
+        Ok(images)
     }
 
     /// Removes the images that only a source could heal and that have none; says of the others what to do.
     fn take_out(&mut self, kept: &BTreeSet<ImageId>) -> Result<Vec<Finding>, StoreError> {
         let mut unhealed = Vec::new();
+        for (id, why) in std::mem::take(&mut self.unreadable) {
+            self.lost.remove(&id);
+            let what = format!("cannot be made whole: {why}; if the disk is not at fault, repair again");
+            unhealed.push(finding(&self.store.image_directory(&id), what));
+        }
         for (id, why) in std::mem::take(&mut self.lost) {
             let path: PathBuf = self.store.image_directory(&id);
-            let names: Vec<Reference> =
-                self.store.names()?.into_iter().filter(|(_, of)| *of == id).map(|(name, _)| name).collect();
+            let names = self.store.names()?.into_iter();
+            let names: Vec<Reference> = names.filter(|(_, of)| *of == id).map(|(name, _)| name).collect();
             if let Some(source) = names.iter().find(|name| !name.name().starts_with("localhost/")) {
                 let what = format!("cannot be made whole: {why}; run \"sampanctl pull {source}\" to heal it");
                 unhealed.push(finding(&path, what));
             } else if kept.contains(&id) {
-                let what = format!(
-                    "cannot be made whole: {why}; a container runs from it, so it stays: import it again"
-                );
-                unhealed.push(finding(&path, what));
+                let what = "a container runs from it, so it stays: import it again";
+                unhealed.push(finding(&path, format!("cannot be made whole: {why}; {what}")));
             } else {
-                for name in &names {
-                    self.store.remove_name(&file_name(name))?;
-                }
-                self.store.remove_image(&id, &self.writer.staging)?;
-                self.entries.remove(&id);
+                self.remove(&id, &names)?;
                 let names: Vec<String> = names.iter().map(ToString::to_string).collect();
                 let called =
                     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
@@ -153,5 +168,13 @@ impl Repairer<'_> {
             }
         }
         Ok(unhealed)
+    }
+
+    fn remove(&mut self, id: &ImageId, names: &[Reference]) -> Result<(), StoreError> {
+        for name in names {
+            self.store.remove_name(&file_name(name))?;
+        }
+        self.entries.remove(id);
+        self.store.remove_image(id, &self.writer.staging)
     }
 }
