@@ -94,11 +94,19 @@ impl Store {
         remove_tree(&to)
     }
 
-    /// An image whose record cannot be read keeps no layer index: unpacking again is all that is lost.
+    /// An image whose record is damaged keeps no layer index: unpacking again is all that is lost.
     fn collect_layers(&self, collected: &mut Collected) -> Result<(), StoreError> {
-        let records = self.images()?.into_iter().filter_map(|id| self.record(&id).ok());
-        let used: BTreeSet<Digest> =
-            records.flat_map(|record| record.layers).map(|layer| layer.diff_id).collect();
+        let mut used: BTreeSet<Digest> = BTreeSet::new();
+        for id in self.images()? {
+            match self.record(&id) {
+                Ok(record) => used.extend(record.layers.into_iter().map(|layer| layer.diff_id)),
+                Err(StoreError::Io { cause, .. }) if cause.kind() != std::io::ErrorKind::NotFound => {
+                    // What cannot be read today may be whole.
+                    return Ok(());
+                }
+                Err(_) => {}
+            }
+        }
         for name in self.list("layers")? {
             if !used.iter().any(|diff_id| diff_id.hex() == name) {
                 remove_tree(&self.path("layers").join(name))?;

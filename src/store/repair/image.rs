@@ -52,7 +52,7 @@ impl Repairer<'_> {
     fn restore_index(&mut self, id: &ImageId, diff_ids: &[Digest]) -> Result<(), StoreError> {
         let path = self.store.image_directory(id).join("index");
         let found = read(&path)?.and_then(|bytes| index::parse::<TreeEntry>(&bytes).ok());
-        let folded = self.store.folded(diff_ids);
+        let folded = self.store.folded(diff_ids)?;
         let entries = match (found, folded) {
             (Some(found), None) => found,
             (Some(found), Some(folded)) if same(&found, &folded) => found,
@@ -147,15 +147,16 @@ impl Repairer<'_> {
 
 impl crate::store::Store {
     /// The tree that layers give whose indexes are all whole; each equal file has a slot of its own.
-    pub(in crate::store) fn folded(&self, diff_ids: &[Digest]) -> Option<Vec<TreeEntry>> {
-        if diff_ids.is_empty() {
-            return None;
+    pub(in crate::store) fn folded(&self, diff_ids: &[Digest]) -> Result<Option<Vec<TreeEntry>>, StoreError> {
+        let mut layers = Vec::new();
+        for diff_id in diff_ids {
+            let bytes = read(&self.layer_index(diff_id))?;
+            let Some(entries) = bytes.and_then(|bytes| index::parse::<LayerEntry>(&bytes).ok()) else {
+                return Ok(None);
+            };
+            layers.push(entries);
         }
-        let layers: Vec<Vec<LayerEntry>> = diff_ids
-            .iter()
-            .map(|diff_id| index::read(&self.layer_index(diff_id)).ok())
-            .collect::<Option<_>>()?;
-        let folded = fold(diff_ids.iter().zip(layers.iter().map(Vec::as_slice))).ok()?.entries();
+        let Ok(folded) = fold(diff_ids.iter().zip(layers.iter().map(Vec::as_slice))) else { return Ok(None) };
         let mut slots: HashMap<usize, u32> = HashMap::new();
         let mut next: HashMap<Key, u32> = HashMap::new();
         let entry = |folded: crate::image::fold::FoldedEntry| {
@@ -166,7 +167,8 @@ impl crate::store::Store {
             }
             entry
         };
-        Some(folded.into_iter().map(entry).collect())
+        let entries = folded.entries().into_iter().map(entry).collect();
+        Ok((!diff_ids.is_empty()).then_some(entries))
     }
 }
 
