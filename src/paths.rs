@@ -42,6 +42,11 @@ impl Paths {
             .collect()
     }
 
+    /// Settings of the host, `sampan.toml(5)`.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("etc/sampan/sampan.toml")
+    }
+
     /// Where `enable` makes its links.
     pub fn enablement(&self) -> PathBuf {
         self.root.join("etc/sampan/units")

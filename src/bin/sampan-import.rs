@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use sampan::image::limits::Limits;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::Store;
@@ -25,6 +26,16 @@ struct Args {
     /// Gives the images the names that the source claims.
     #[arg(long)]
     keep_names: bool,
+    /// What an image may cost, as the settings of the host have it.
+    #[arg(long, value_parser = limits, default_value = "")]
+    limits: Limits,
+}
+
+fn limits(text: &str) -> Result<Limits, serde_json::Error> {
+    match text {
+        "" => Ok(Limits::default()),
+        text => serde_json::from_str(text),
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,7 +57,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::create(&Paths::default().with_store(&args.store))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let report = import(&store, input, &naming)?;
+    let report = import(&store, input, &naming, &args.limits)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

@@ -49,7 +49,7 @@ impl ArchiveIndex {
             };
             index.0.insert(path, item);
             if index.0.len() as u64 > limits.entries {
-                return Err(refuse("is one entry more than an archive may have"));
+                return Err(refuse("is one more than the limit \"entries\" of sampan.toml(5)"));
             }
         }
         index.check_parents()?;

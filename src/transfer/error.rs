@@ -76,6 +76,14 @@ pub enum TransferError {
         /// In the manifest.
         layers: usize,
     },
+    /// More layers than an image may have.
+    #[error("has {found} layers, {limit} is the limit \"layers\" of sampan.toml(5)")]
+    Layers {
+        /// In the manifest.
+        found: usize,
+        /// As set.
+        limit: usize,
+    },
     /// One name for several images.
     #[error("holds {0} images; --name can name one only: leave it out, or use --keep-names")]
     Several(usize),

@@ -68,10 +68,14 @@ pub(super) struct PackedLayer {
 /// # Errors
 /// When a part of the source is refused, or the store cannot be written. Images that were complete before the
 /// refused one stay.
-pub fn import(store: &Store, input: OwnedFd, naming: &Naming) -> Result<Report, TransferError> {
-    let limits = Limits::default();
+pub fn import(
+    store: &Store,
+    input: OwnedFd,
+    naming: &Naming,
+    limits: &Limits,
+) -> Result<Report, TransferError> {
     let mut writer = Writer::new(store)?;
-    let source = Source::open(input, &limits, || Ok(writer.spool()?))?;
+    let source = Source::open(input, limits, || Ok(writer.spool()?))?;
     let candidates = if source.has("oci-layout") {
         layout::candidates(&source, &Platform::host())?
     } else if source.has("manifest.json") {
@@ -84,7 +88,7 @@ pub fn import(store: &Store, input: OwnedFd, naming: &Naming) -> Result<Report, 
     }
     let images = candidates
         .into_iter()
-        .map(|candidate| import_one(&mut writer, &source, candidate, naming, &limits))
+        .map(|candidate| import_one(&mut writer, &source, candidate, naming, limits))
         .collect::<Result<_, _>>()?;
     Ok(Report { images, healed: writer.healed() })
 }
@@ -102,12 +106,18 @@ fn import_one(
         let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
         return Err(TransferError::LayerCount { diff_ids, layers });
     }
+    if packed.len() > limits.layers {
+        return Err(TransferError::Layers { found: packed.len(), limit: limits.layers });
+    }
     let mut layers = Vec::new();
+    let mut left = limits.clone();
     for (packed, diff_id) in packed.iter().zip(&document.diff_ids) {
-        layers.push(match writer.known_layer(diff_id) {
+        let layer = match writer.known_layer(diff_id) {
             Some(entries) => known(packed, diff_id, entries),
-            None => unpack(writer, source, packed, diff_id, limits)?,
-        });
+            None => unpack(writer, source, packed, diff_id, &left)?,
+        };
+        left.entries = left.entries.saturating_sub(layer.entries.len() as u64);
+        layers.push(layer);
     }
     let entries = fold_layers(&layers)?;
     for position in writer.unsound_layers(&entries, &layers)? {

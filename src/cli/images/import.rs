@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use super::{Common, Output, show};
 use crate::image::reference::Reference;
 use crate::paths::Paths;
+use crate::settings::Settings;
 use crate::transfer::Report;
 
 /// Arguments of `import`.
@@ -50,6 +51,8 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
 fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report> {
     let program = paths.helper("sampan-import");
     let mut command = Command::new(&program);
+    let settings = Settings::load(paths)?;
+    command.arg("--limits").arg(serde_json::to_string(&settings.import)?);
     command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
     if let Some(name) = &args.name {
         command.arg("--name").arg(Reference::for_import(name)?.to_string());

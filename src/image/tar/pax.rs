@@ -35,7 +35,9 @@ impl Records {
             }
             if let Some((name, value)) = attribute(&key, &value) {
                 if value.0.len() > limits.attribute {
-                    return Err("an extended attribute is larger than 64 KiB");
+                    return Err(
+                        "an extended attribute is larger than the limit \"attribute\" of sampan.toml(5)",
+                    );
                 }
                 header.xattrs.insert(name, value);
                 continue;
