@@ -11,7 +11,7 @@ use layout::{Blob, Entry, Lab, Layout, Tar, digest, gzip, plain};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The importer may need this much for the worst of images, in KiB.
 const PEAK: u64 = 256 << 10;
@@ -20,14 +20,14 @@ const PEAK: u64 = 256 << 10;
 fn refused(lab: &Lab, source: &Path, limits: &str) -> (String, u64) {
     lab.import(&Layout::write(&lab.path("good"), &[plain(Tar::default().file("a", "x").end())]).path, "good");
     let before = snapshot(&lab.store());
-    let measure = "import resource, subprocess, sys
-status = subprocess.call(sys.argv[1:], stdin=0)
+    let measure = "import os, resource, subprocess, sys
+status = subprocess.call(sys.argv[2:], stdin=os.open(sys.argv[1], os.O_RDONLY))
 print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let output = Command::new("python3")
-        .args(["-c", measure, env!("CARGO_BIN_EXE_sampan-import"), "--limits", limits, "--store"])
+        .args(["-c", measure])
+        .arg(source)
+        .args([env!("CARGO_BIN_EXE_sampan-import"), "--limits", limits, "--store"])
         .arg(lab.store())
-        .stdin(std::fs::File::open(source).unwrap())
-        .stderr(Stdio::piped())
         .output()
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
@@ -82,20 +82,20 @@ fn zeros<W: Write>(packer: W, megabytes: usize) -> Bomb<W> {
 
 #[test]
 fn a_gzip_bomb_ends_at_the_ratio() {
-    let bomb = zeros(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()), 512);
+    let bomb = zeros(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()), 48);
     let diff_id = bomb.diff_id();
     let bytes = bomb.packer.finish().unwrap();
-    assert!(bytes.len() < 1 << 20, "a thousand to one");
+    assert!(bytes.len() < 64 << 10, "a thousand to one");
     let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
-    refused_layer(Blob { bytes, media_type, diff_id }, "", "limit \"ratio\"");
+    refused_layer(Blob { bytes, media_type, diff_id }, &limits("ratio_free", 16 << 20), "limit \"ratio\"");
 }
 
 #[test]
 fn a_zstd_bomb_ends_at_the_ratio() {
-    let bomb = zeros(::zstd::Encoder::new(Vec::new(), 19).unwrap(), 1024);
+    let bomb = zeros(::zstd::Encoder::new(Vec::new(), 3).unwrap(), 512);
     let diff_id = bomb.diff_id();
     let bytes = bomb.packer.finish().unwrap();
-    assert!(bytes.len() < 128 << 10, "ten thousand to one");
+    assert!(bytes.len() < 64 << 10, "ten thousand to one");
     let media_type = "application/vnd.oci.image.layer.v1.tar+zstd";
     refused_layer(Blob { bytes, media_type, diff_id }, "", "limit \"ratio\"");
 }
@@ -113,7 +113,7 @@ fn many_entries(count: usize) -> Vec<u8> {
 
 #[test]
 fn a_layer_of_very_many_entries_ends_at_the_limit() {
-    refused_layer(gzip(&many_entries(200_001)), &limits("entries", 200_000), "limit \"entries\"");
+    refused_layer(plain(many_entries(50_001)), &limits("entries", 50_000), "limit \"entries\"");
 }
 
 #[test]
@@ -141,16 +141,16 @@ fn many_notices_are_told_in_few_words() {
     let device = |tar: Tar, number: usize| {
         tar.entry(&Entry { name: &format!("dev/{number}"), typeflag: b'3', ..Entry::default() })
     };
-    let layout = Layout::write(&lab.path("l"), &[gzip(&(0..10_000).fold(Tar::default(), device).end())]);
+    let layout = Layout::write(&lab.path("l"), &[gzip(&(0..2_000).fold(Tar::default(), device).end())]);
     let report = lab.json(&["import", layout.path.to_str().unwrap(), "--name", "web"]);
     assert_eq!(report["images"][0]["notices"].as_array().unwrap().len(), 101);
 }
 
 #[test]
 fn deep_and_long_names_end_at_the_limit() {
-    let deep = "d/".repeat(300);
+    let deep = format!("{}x", "d/".repeat(300));
     let long = format!("{}x", "l".repeat(255));
-    let path = "0123456789/".repeat(400);
+    let path = format!("{}x", "0123456789/".repeat(400));
     for (name, reason) in [(&deep, "limit \"depth\""), (&long, "limit \"name\""), (&path, "\"depth\"")] {
         let tar = Tar::default().pax(&[("path", name.as_bytes())]).file("x", "");
         refused_layer(plain(tar.end()), "", reason);
@@ -167,12 +167,12 @@ fn deep_and_long_names_end_at_the_limit() {
 fn extensions_end_at_the_limit() {
     let value = vec![b'x'; 64 << 20];
     refused_layer(
-        gzip(&Tar::default().pax(&[("comment", &value)]).file("x", "").end()),
+        plain(Tar::default().pax(&[("comment", &value)]).file("x", "").end()),
         "",
         "limit \"extension\"",
     );
     let name = Entry { name: "././@LongLink", typeflag: b'L', body: &value, ..Entry::default() };
-    refused_layer(gzip(&Tar::default().entry(&name).file("x", "").end()), "", "limit \"extension\"");
+    refused_layer(plain(Tar::default().entry(&name).file("x", "").end()), "", "limit \"extension\"");
     let attribute = vec![b'x'; (64 << 10) + 1];
     let tar = Tar::default().pax(&[("SCHILY.xattr.user.x", &attribute)]).file("x", "");
     refused_layer(plain(tar.end()), "", "limit \"attribute\"");
@@ -255,7 +255,7 @@ fn indexes_that_are_deep_wide_or_lead_to_themselves() {
 fn a_packed_archive_around_the_image_is_bounded_too() {
     let lab = Lab::new();
     let archive = lab.path("evil.tar.zst");
-    let zeros = std::io::repeat(0).take(1 << 30);
+    let zeros = std::io::repeat(0).take(300 << 20);
     ::zstd::stream::copy_encode(zeros, std::fs::File::create(&archive).unwrap(), 3).unwrap();
     let (error, peak) = refused(&lab, &archive, "");
     assert!(peak < PEAK, "{peak} KiB: {error}");
