@@ -9,7 +9,10 @@ use crate::image::digest::Digest;
 const MAGIC: &str = "sampan-index-1 ";
 
 /// The bytes of an index file.
-pub(super) fn write<T: Serialize>(entries: &[T]) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+/// When an entry cannot be written as JSON.
+pub fn write<T: Serialize>(entries: &[T]) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = Vec::with_capacity(entries.len() * 256);
     for entry in entries {
         serde_json::to_writer(&mut body, entry)?;
@@ -31,7 +34,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreErro
 ///
 /// # Errors
 /// A sentence about what is wrong with them.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
     let (first, body) = (&bytes[..end], &bytes[end + 1..]);
     if first != format!("{MAGIC}{}", Digest::of(body)).as_bytes() {

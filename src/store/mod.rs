@@ -55,6 +55,7 @@ pub use error::StoreError;
 pub use fsck::Finding;
 pub use gc::Collected;
 pub use ids::IdRange;
+pub use index::{parse as parse_index, write as write_index};
 pub use inode::FOREIGN_BASE;
 pub use record::{ImageRecord, LayerRecord};
 pub use repair::Repair;
