@@ -56,12 +56,11 @@ pub fn change(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
 /// Gives every block that looks like a header of tar the checksum of what is in it.
 pub fn reseal(bytes: &mut Vec<u8>) {
     for block in bytes.chunks_exact_mut(512) {
-        if block[257..262] == *b"ustar" || block[148..156].iter().all(|byte| b"01234567 \0".contains(byte)) {
+        let number = block[148..156].iter().all(|byte| b"01234567 \0".contains(byte));
+        if number && block[148] != 0 || block[257..262] == *b"ustar" {
             block[148..156].fill(b' ');
             let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-            if sum > 8 * 32 {
-                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-            }
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         }
     }
 }
