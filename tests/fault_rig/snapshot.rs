@@ -1,4 +1,5 @@
 //! A store as it stands on disk, to compare it with itself later.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use sha2::Digest as _;
 use std::collections::BTreeMap;
