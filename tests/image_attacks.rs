@@ -217,7 +217,8 @@ fn sizes_and_order_are_promises_too() {
         let size = documents.manifest["layers"][0]["size"].as_i64().unwrap();
         documents.manifest["layers"][0]["size"] = json!(size + by);
     };
-    let changes: [(&str, &dyn Fn(&mut layout::Documents)); 5] = [
+    type Change<'a> = (&'static str, &'a dyn Fn(&mut layout::Documents));
+    let changes: [Change<'_>; 5] = [
         ("one byte more", &|it| size(it, 1)),
         ("one byte less", &|it| size(it, -1)),
         ("a size below nothing", &|it| it.manifest["layers"][0]["size"] = json!(-1)),

@@ -56,7 +56,7 @@ impl Repairer<'_> {
         let entries = match (found, folded) {
             (Some(found), None) => found,
             (Some(found), Some(folded)) if same(&found, &folded) => found,
-            (_, folded) => match folded.map_or_else(|| self.from_tree(id), |folded| Ok(Some(folded)))? {
+            (_, folded) => match folded.map_or_else(|| self.index_of_tree(id), |folded| Ok(Some(folded)))? {
                 Some(entries) => {
                     let bytes =
                         index::write(&entries).map_err(std::io::Error::from).context("write", &path)?;

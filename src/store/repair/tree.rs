@@ -17,7 +17,7 @@ type Found = Vec<(TreeEntry, u64)>;
 
 impl Repairer<'_> {
     /// What the tree itself says; `None` when a file in it is no object, since nobody knows what it was.
-    pub(super) fn from_tree(&self, id: &ImageId) -> Result<Option<Vec<TreeEntry>>, StoreError> {
+    pub(super) fn index_of_tree(&self, id: &ImageId) -> Result<Option<Vec<TreeEntry>>, StoreError> {
         let rootfs = self.store.rootfs(id);
         if !rootfs.is_dir() {
             return Ok(None);
