@@ -16,7 +16,7 @@ fn rounds() -> usize {
 }
 
 /// Runs a target on the seeds and on changes of them. A panic tells the seed's number and the round.
-fn fuzz(seeds: &[Vec<u8>], target: fn(&[u8]), mend: fn(&mut Vec<u8>)) {
+fn fuzz(seeds: &[Vec<u8>], target: fn(&[u8]), mend: fn(&mut [u8])) {
     seeds.iter().for_each(|seed| target(seed));
     let mut rng = Rng(0x5eed);
     for round in 0..rounds() {

@@ -54,7 +54,7 @@ pub fn change(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
 }
 
 /// Gives every block that looks like a header of tar the checksum of what is in it.
-pub fn reseal(bytes: &mut Vec<u8>) {
+pub fn reseal(bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(512) {
         let number = block[148..156].iter().all(|byte| b"01234567 \0".contains(byte));
         if number && block[148] != 0 || block[257..262] == *b"ustar" {
