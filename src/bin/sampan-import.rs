@@ -6,10 +6,11 @@
 
 use clap::Parser;
 use sampan::image::limits::Limits;
+use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::Store;
-use sampan::transfer::{Naming, confine, import};
+use sampan::transfer::{Naming, Terms, confine, import};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +30,16 @@ struct Args {
     /// What an image may cost, as the settings of the host have it.
     #[arg(long, value_parser = limits, default_value = "")]
     limits: Limits,
+    /// Which names it may have.
+    #[arg(long, value_parser = policy, default_value = "")]
+    policy: Policy,
+}
+
+fn policy(text: &str) -> Result<Policy, serde_json::Error> {
+    match text {
+        "" => Ok(Policy::default()),
+        text => serde_json::from_str(text),
+    }
 }
 
 fn limits(text: &str) -> Result<Limits, serde_json::Error> {
@@ -57,7 +68,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::create(&Paths::default().with_store(&args.store))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let report = import(&store, input, &naming, &args.limits)?;
+    let report = import(&store, input, &naming, &Terms { limits: args.limits, policy: args.policy })?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use crate::image::ImageError;
 use crate::image::digest::Digest;
 use crate::image::fold::FoldError;
+use crate::image::origin::OriginError;
 use crate::store::StoreError;
 
 /// Why an image was not imported.
@@ -84,6 +85,9 @@ pub enum TransferError {
         /// As set.
         limit: usize,
     },
+    /// The policy of the host is against it.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// One name for several images.
     #[error("holds {0} images; --name can name one only: leave it out, or use --keep-names")]
     Several(usize),

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
 use super::stream::{Blob, read_layer};
-use super::{Source, TransferError, docker, layout};
+use super::{Source, TransferError, docker, layout, signatures};
 use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::fold::{FoldedEntry, fold};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
+use crate::image::origin::Policy;
 use crate::image::reference::Reference;
 use crate::store::{ImageId, NewImage, Origin, Outcome, Store, UnpackedLayer, Writer};
 
@@ -22,6 +23,15 @@ pub enum Naming {
     Name(Reference),
     /// Those that the source claims.
     Claimed,
+}
+
+/// What the host asks of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What it may cost.
+    pub limits: Limits,
+    /// Where it may come from.
+    pub policy: Policy,
 }
 
 /// What an import did.
@@ -51,6 +61,8 @@ pub struct Imported {
 pub(super) struct Candidate {
     pub(super) id: Digest,
     pub(super) manifest: Option<(Digest, Vec<u8>)>,
+    /// Of its manifest and of the index that led there: what may be signed.
+    pub(super) digests: Vec<Digest>,
     pub(super) config: Vec<u8>,
     pub(super) layers: Vec<PackedLayer>,
     pub(super) names: Vec<Reference>,
@@ -72,10 +84,10 @@ pub fn import(
     store: &Store,
     input: OwnedFd,
     naming: &Naming,
-    limits: &Limits,
+    terms: &Terms,
 ) -> Result<Report, TransferError> {
     let mut writer = Writer::new(store)?;
-    let source = Source::open(input, limits, || Ok(writer.spool()?))?;
+    let source = Source::open(input, &terms.limits, || Ok(writer.spool()?))?;
     let candidates = if source.has("oci-layout") {
         layout::candidates(&source, &Platform::host())?
     } else if source.has("manifest.json") {
@@ -88,7 +100,7 @@ pub fn import(
     }
     let images = candidates
         .into_iter()
-        .map(|candidate| import_one(&mut writer, &source, candidate, naming, limits))
+        .map(|candidate| import_one(&mut writer, &source, candidate, naming, terms))
         .collect::<Result<_, _>>()?;
     Ok(Report { images, healed: writer.healed() })
 }
@@ -98,9 +110,17 @@ fn import_one(
     source: &Source,
     candidate: Candidate,
     naming: &Naming,
-    limits: &Limits,
+    terms: &Terms,
 ) -> Result<Imported, TransferError> {
-    let Candidate { id, manifest, config, layers: packed, names: claimed } = candidate;
+    let limits = &terms.limits;
+    let Candidate { id, manifest, digests, config, layers: packed, names: claimed } = candidate;
+    let names = match naming {
+        Naming::Nameless => Vec::new(),
+        Naming::Name(name) => vec![name.clone()],
+        Naming::Claimed => claimed,
+    };
+    // Before a layer is read, and long before the commit.
+    signatures::check(&terms.policy, source, &names, &digests)?;
     let document = document::parse(&config, &format!("configuration {id}"))?;
     if document.diff_ids.len() != packed.len() {
         let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
@@ -123,11 +143,6 @@ fn import_one(
     for position in writer.unsound_layers(&entries, &layers)? {
         layers[position] = unpack(writer, source, &packed[position], &document.diff_ids[position], limits)?;
     }
-    let names = match naming {
-        Naming::Nameless => Vec::new(),
-        Naming::Name(name) => vec![name.clone()],
-        Naming::Claimed => claimed,
-    };
     let notices = notices(&layers, &document.platform);
     let image = NewImage { id: ImageId::new(id.clone())?, manifest, config, document, layers, entries };
     let present = writer.commit(image, &names)? == Outcome::Present;

@@ -11,9 +11,10 @@ mod docker;
 mod error;
 mod import;
 mod layout;
+mod signatures;
 mod source;
 mod stream;
 
 pub use error::TransferError;
-pub use import::{Imported, Naming, Report, import};
+pub use import::{Imported, Naming, Report, Terms, import};
 pub use source::Source;

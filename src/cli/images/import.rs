@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::{Common, Output, show};
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::transfer::Report;
 
 /// Arguments of `import`.
@@ -53,6 +53,8 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
     let mut command = Command::new(&program);
     let settings = Settings::load(paths)?;
     command.arg("--limits").arg(serde_json::to_string(&settings.import)?);
+    let policy = settings::load_policy(paths)?;
+    command.arg("--policy").arg(serde_json::to_string(&policy)?);
     command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
     if let Some(name) = &args.name {
         command.arg("--name").arg(Reference::for_import(name)?.to_string());

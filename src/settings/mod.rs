@@ -1,7 +1,13 @@
-//! The settings of the host, `sampan.toml(5)`: read strictly, with the place of everything that is wrong.
+//! The settings of the host, `sampan.toml(5)`, and its policy, `sampan-policy.toml(5)`: read strictly, with the
+//! place of everything that is wrong.
 #![forbid(unsafe_code)]
 
+mod policy;
+
+pub use policy::load as load_policy;
+
 use serde::Deserialize;
+use std::path::Path;
 
 use crate::image::limits::Limits;
 use crate::paths::Paths;
@@ -55,17 +61,21 @@ impl Settings {
     /// # Errors
     /// When the file cannot be read or says something that is not valid.
     pub fn load(paths: &Paths) -> Result<Self, SettingsError> {
-        let path = paths.settings();
-        if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Ok(Self::default());
-        }
-        let source = Source::read(&path).map_err(|error| SettingsError(vec![error.into()]))?;
-        let tree = Node::parse(&source).map_err(SettingsError)?;
+        let Some(tree) = read(&paths.settings())? else { return Ok(Self::default()) };
         let mut reader = Reader { faults: Vec::new(), tree: tree.clone() };
         let file: File = decode::read(&mut tree.clone(), &mut reader.faults);
         let settings = Self { import: reader.limits(file.import) };
         if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError(reader.faults)) }
     }
+}
+
+/// A file as a tree; `None` when there is no such file.
+fn read(path: &Path) -> Result<Option<Node>, SettingsError> {
+    if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let source = Source::read(path).map_err(|error| SettingsError(vec![error.into()]))?;
+    Node::parse(&source).map(Some).map_err(SettingsError)
 }
 
 /// Checks values that the types let pass.
@@ -154,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_manual_names_every_setting_and_its_default() {
-        let manual = include_str!("../man/sampan.toml.5");
+        let manual = include_str!("../../man/sampan.toml.5");
         let Limits { entries, layers, path, name, depth, ratio, .. } = Limits::default();
         let numbers = [("entries", entries), ("ratio", ratio)];
         let counts = [("layers", layers), ("path", path), ("name", name), ("depth", depth)];
