@@ -26,6 +26,8 @@ pub mod unit;
 
 pub mod image;
 
+pub mod settings;
+
 pub mod store;
 
 pub mod transfer;

@@ -42,6 +42,16 @@ impl Paths {
             .collect()
     }
 
+    /// Settings of the host, `sampan.toml(5)`.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("etc/sampan/sampan.toml")
+    }
+
+    /// Which images are accepted, `sampan-policy.toml(5)`.
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("etc/sampan/policy.toml")
+    }
+
     /// Where `enable` makes its links.
     pub fn enablement(&self) -> PathBuf {
         self.root.join("etc/sampan/units")

@@ -1,7 +1,12 @@
-//! What bad images get: one line that names the layer and the entry, and a store as it was before.
+//! What bad images get: one line that names the layer and the entry, and a store that is as before, to the byte.
 
+mod fault_rig {
+    pub mod snapshot;
+}
 #[path = "support/layout.rs"]
 mod layout;
+
+use fault_rig::snapshot::{difference, snapshot};
 
 use layout::{Blob, Entry, Lab, Layout, Tar, digest, gzip, plain, zstd};
 use serde_json::json;
@@ -13,9 +18,10 @@ fn refused(lab: &Lab, source: &Path) -> String {
         &Layout::write(&lab.path("before"), &[plain(Tar::default().file("a", "x").end())]).path,
         "before",
     );
-    let before = lab.json(&["images"]);
+    let before = snapshot(&lab.store());
     let error = lab.fails(&["import", source.to_str().unwrap(), "--name", "evil"]);
-    assert_eq!(lab.json(&["images"]), before);
+    let after = snapshot(&lab.store());
+    assert!(before == after, "{error}\n{}", difference(&before, &after));
     lab.assert_sound();
     error
 }

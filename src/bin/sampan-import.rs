@@ -7,11 +7,13 @@
 
 use clap::{Parser, Subcommand};
 use sampan::image::change::Change;
+use sampan::image::limits::Limits;
 use sampan::image::manifest::Platform;
+use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
-use sampan::transfer::{Format, Naming, Selection, confine, import, registry};
+use sampan::transfer::{Format, Naming, Selection, Terms, confine, import, registry};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +48,26 @@ struct Args {
     /// Writes to standard error how long each phase takes.
     #[arg(long)]
     trace: bool,
+    /// What an image may cost, as the settings of the host have it.
+    #[arg(long, value_parser = limits, default_value = "")]
+    limits: Limits,
+    /// Which names it may have.
+    #[arg(long, value_parser = policy, default_value = "")]
+    policy: Policy,
+}
+
+fn policy(text: &str) -> Result<Policy, serde_json::Error> {
+    match text {
+        "" => Ok(Policy::default()),
+        text => serde_json::from_str(text),
+    }
+}
+
+fn limits(text: &str) -> Result<Limits, serde_json::Error> {
+    match text {
+        "" => Ok(Limits::default()),
+        text => serde_json::from_str(text),
+    }
 }
 
 #[derive(Subcommand)]
@@ -102,7 +124,8 @@ fn run(args: Args) -> anyhow::Result<()> {
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
     let scrutiny = if args.verify { Scrutiny::Content } else { Scrutiny::Status };
-    let report = import(&store, input, &selection, &naming, scrutiny)?;
+    let terms = Terms { limits: args.limits, policy: args.policy, scrutiny };
+    let report = import(&store, input, &selection, &naming, &terms)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
 }

@@ -65,6 +65,13 @@ impl Digest {
         hasher.finish()
     }
 
+    /// Whether this is the digest of some bytes.
+    pub fn matches(&self, bytes: &[u8]) -> bool {
+        let mut hasher = Hasher::new(self.algorithm);
+        hasher.update(bytes);
+        hasher.finish() == *self
+    }
+
     /// The hash function.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -49,14 +49,14 @@ impl EntryPath {
             return Err("the name contains \"..\", it could leave the image's root");
         }
         if names.iter().any(|name| name.len() > limits.name) {
-            return Err("a name in the path is longer than 255 bytes");
+            return Err("a name in the path is longer than the limit \"name\" of sampan.toml(5)");
         }
         if names.len() > limits.depth {
-            return Err("the path is too deep");
+            return Err("the path is deeper than the limit \"depth\" of sampan.toml(5)");
         }
         let path = names.join(&b'/');
         if path.len() > limits.path {
-            return Err("the path is longer than 4095 bytes");
+            return Err("the path is longer than the limit \"path\" of sampan.toml(5)");
         }
         Ok(Self(path))
     }
@@ -120,7 +120,7 @@ impl TryFrom<Bytes> for EntryPath {
     type Error = &'static str;
 
     fn try_from(bytes: Bytes) -> Result<Self, Self::Error> {
-        Self::parse(&bytes.0, &Limits::default())
+        Self::parse(&bytes.0, &Limits::of_the_kernel())
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Layer {
     pub notices: Vec<String>,
 }
 
+/// Notices of one layer that are told one by one; nobody reads more.
+const NOTICES_MAX: usize = 100;
+
 /// What a layer's name asks for, by the OCI layer specification.
 enum Target {
     Plain(EntryPath),
@@ -56,10 +59,16 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &dyn Sink) -> Result<Laye
     while let Some(header) = reader.next()? {
         count += 1;
         if count > limits.entries {
-            return Err(ImageError::entry(&header.name, "is one entry more than an image may have"));
+            return Err(ImageError::entry(
+                &header.name,
+                "is one more than the limit \"entries\" of sampan.toml(5)",
+            ));
         }
         if reader.offset().saturating_add(header.size) > limits.layer_bytes {
-            return Err(ImageError::entry(&header.name, "exceeds the size that a layer may have"));
+            return Err(ImageError::entry(
+                &header.name,
+                "makes the layer larger than the limit \"layer_size\" of sampan.toml(5)",
+            ));
         }
         holes = holes.saturating_add(header.holes());
         if holes > limits.holes {
@@ -83,7 +92,13 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &dyn Sink) -> Result<Laye
 
 impl Layer {
     fn notice(&mut self, entry: &[u8], what: &str) {
-        self.notices.push(format!("entry \"{}\" {what}", super::text::printable(entry)));
+        match self.notices.len() {
+            0..NOTICES_MAX => {
+                self.notices.push(format!("entry \"{}\" {what}", super::text::printable(entry)))
+            }
+            NOTICES_MAX => self.notices.push("and more of the same layer, which are not listed".to_owned()),
+            _ => {}
+        }
     }
 }
 
@@ -152,7 +167,10 @@ fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes
         return Err(ImageError::entry(name, "is a symbolic link without a valid target"));
     }
     if target.len() > limits.path {
-        return Err(ImageError::entry(name, "its link's target is longer than 4095 bytes"));
+        return Err(ImageError::entry(
+            name,
+            "its link's target is longer than the limit \"path\" of sampan.toml(5)",
+        ));
     }
     Ok(Bytes(target))
 }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod layer;
 pub mod limits;
 pub mod manifest;
+pub mod origin;
 pub mod reference;
 pub mod tar;
 pub mod text;

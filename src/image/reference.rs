@@ -82,6 +82,7 @@ impl Reference {
             (Some(("docker.io" | "index.docker.io", path)), _) if !path.contains('/') => {
                 format!("docker.io/library/{path}")
             }
+            (Some(("index.docker.io", path)), _) => format!("docker.io/{path}"),
             (Some(_), _) => name.to_owned(),
             (None, Some("docker.io")) if !name.contains('/') => format!("docker.io/library/{name}"),
             (None, Some(domain)) => format!("{domain}/{name}"),

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::{Context, StoreError};
-use super::record::{ImageRecord, LayerRecord};
+use super::record::{ImageRecord, LayerRecord, size_of};
 use super::rootfs::{self, Objects};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
 use super::{ImageId, index, parts};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
-use crate::image::entry::{LayerEntry, Node, TreeEntry};
+use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::fold::FoldedEntry;
 use crate::image::reference::Reference;
 
@@ -58,10 +58,10 @@ impl Writer<'_> {
         }
         self.choose_slots(&mut folded)?;
         let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
+        let record = record(&id, manifest.as_ref(), &document, &layers, &entries, names);
         let new = self.staging.path(id.digest().hex());
         if !present {
             fs::create_dir(&new).context("create", &new)?;
-            let record = record(&id, manifest.as_ref(), &document, &layers, &entries);
             write_json(&new.join("record"), &record)?;
             write_file(&new.join("config"), &config)?;
             if let Some((_, bytes)) = &manifest {
@@ -127,7 +127,7 @@ impl Writer<'_> {
         parts::each(entries, are_whole).into_iter().try_fold(true, |all, whole| Ok(all && whole?))
     }
 
-    fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
+    pub(super) fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
         let path = self.store.path("objects");
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let placed = rustix::fs::open(&path, flags, Mode::empty()).context("open", &path)?;
@@ -137,7 +137,7 @@ impl Writer<'_> {
     }
 
     /// A directory of objects is placed as it is where the store has none of that name.
-    fn place_objects(&self) -> Result<(), StoreError> {
+    pub(super) fn place_objects(&self) -> Result<(), StoreError> {
         let placed = self.store.path("objects");
         let mut whole = None;
         for (key, slot) in self.take_staged() {
@@ -202,11 +202,8 @@ fn record(
     document: &ConfigDocument,
     layers: &[UnpackedLayer],
     entries: &[TreeEntry],
+    names: &[Reference],
 ) -> ImageRecord {
-    let size = entries.iter().map(|entry| match entry.node {
-        Node::File { size, .. } if entry.hard_link.as_ref().is_none_or(|first| *first == entry.path) => size,
-        _ => 0,
-    });
     let layer =
         |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
     ImageRecord {
@@ -216,8 +213,9 @@ fn record(
         architecture: document.platform.architecture.clone(),
         layers: layers.iter().map(layer).collect(),
         entries: entries.len() as u64,
-        size: size.sum(),
+        size: size_of(entries),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
+        names: names.to_vec(),
         config: document.config.clone(),
     }
 }

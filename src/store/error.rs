@@ -9,14 +9,14 @@ use crate::image::ImageError;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A system call on a file of the store failed.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The cause, which is told already and so is no `source`.
+        cause: io::Error,
     },
     /// The directory holds something else.
     #[error("{} is not an image store: it is not empty and has no file \"format\"", .0.display())]
@@ -71,6 +71,6 @@ pub(super) trait Context<T> {
 
 impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Io { action, path: path.to_owned(), source: source.into() })
+        self.map_err(|cause| StoreError::Io { action, path: path.to_owned(), cause: cause.into() })
     }
 }

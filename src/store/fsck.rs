@@ -1,14 +1,24 @@
-//! The check of the whole store: objects against their names, trees against their indexes.
+//! The check of the whole store: objects against their names, trees against their indexes, indexes against their
+//! layers, records against their configurations.
+//!
+//! It takes no lock. What a writer takes away while it looks is no finding.
 
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::objects::{self, Key, State};
-use super::{ImageId, Store, index, list, tree};
+use super::record::{ImageRecord, size_of};
+use super::{DIRECTORIES, ImageId, Store, index, list, tree};
 use crate::image::digest::Digest;
-use crate::image::document;
+use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::reference::Reference;
+
+/// Files beside the store's directories.
+const FILES: [&str; 6] = ["format", "format.new", "lock", "ids", "ids.lock", "ids.new"];
+/// What the directory of an image holds.
+const PARTS: [&str; 5] = ["rootfs", "record", "manifest", "config", "index"];
+const FOREIGN: &str = "is foreign to the store: look at it, and remove it by hand";
 
 /// Something in the store that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +36,7 @@ impl Store {
     /// When the store's own directories cannot be read.
     pub fn fsck(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
+        self.check_root(&mut findings)?;
         self.check_objects(&mut findings)?;
         self.check_layers(&mut findings)?;
         self.check_images(&mut findings)?;
@@ -33,23 +44,26 @@ impl Store {
         Ok(findings)
     }
 
+    fn check_root(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        for name in list(&self.root)?.iter().filter(|name| !is_of(name, &[&DIRECTORIES, &FILES])) {
+            findings.push(finding(&self.path(name), FOREIGN));
+        }
+        Ok(())
+    }
+
     fn check_objects(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let root = self.path("objects");
-        for shard in self.list("objects")? {
-            let directory = root.join(&shard);
-            let names = match list(&directory) {
-                Ok(names) => names,
-                Err(error) => {
-                    findings.push(finding(&directory, error.to_string()));
-                    continue;
-                }
-            };
-            for name in names {
+        let shards = self.shards()?;
+        for name in self.list("objects")?.iter().filter(|name| !shards.contains(name)) {
+            findings.push(finding(&self.path("objects").join(name), FOREIGN));
+        }
+        for shard in shards {
+            let directory = self.path("objects").join(&shard);
+            for name in list(&directory)? {
                 let path = directory.join(&name);
                 match Key::of_place(&shard, &name).map(|(key, _)| objects::examine(&path, &key)) {
-                    None => findings.push(finding(&path, "is not an object of the store")),
+                    None => findings.push(finding(&path, FOREIGN)),
                     Some(Ok(State::Damaged(reason))) => findings.push(finding(&path, reason)),
-                    Some(Err(error)) => findings.push(finding(&path, error.to_string())),
+                    Some(Err(error)) => findings.push(damage(&path, error)),
                     Some(Ok(State::Intact | State::Missing)) => {}
                 }
             }
@@ -63,7 +77,7 @@ impl Store {
             if is_digest(&name) {
                 findings.extend(index::read::<LayerEntry>(&path).err().map(|error| damage(&path, error)));
             } else {
-                findings.push(finding(&path, "is not the index of a layer"));
+                findings.push(finding(&path, FOREIGN));
             }
         }
         Ok(())
@@ -74,7 +88,7 @@ impl Store {
             let path = self.path("images").join(&name);
             match Digest::parse(&format!("sha256:{name}")) {
                 Ok(digest) => self.check_image(&ImageId(digest), findings),
-                Err(_) => findings.push(finding(&path, "is not an image of the store")),
+                Err(_) => findings.push(finding(&path, FOREIGN)),
             }
         }
         Ok(())
@@ -82,16 +96,27 @@ impl Store {
 
     fn check_image(&self, id: &ImageId, findings: &mut Vec<Finding>) {
         let directory = self.image_directory(id);
-        findings.extend(self.record_fault(id, &directory));
+        let mut found: Vec<Finding> = self.record_fault(id).into_iter().collect();
+        found.extend(self.manifest_fault(id));
+        let names = list(&directory).unwrap_or_default();
+        let foreign = names.iter().filter(|name| !is_of(name, &[&PARTS]));
+        found.extend(foreign.map(|name| finding(&directory.join(name), FOREIGN)));
         let index = directory.join("index");
         match index::read::<TreeEntry>(&index) {
-            Ok(entries) => findings.extend(tree::compare(self, &directory.join("rootfs"), &entries)),
-            Err(error) => findings.push(damage(&index, error)),
+            Ok(entries) => {
+                found.extend(self.index_fault(id, &entries).map(|what| finding(&index, what)));
+                found.extend(tree::compare(self, &directory.join("rootfs"), &entries));
+            }
+            Err(error) => found.push(damage(&index, error)),
+        }
+        if directory.exists() {
+            findings.append(&mut found);
         }
     }
 
     /// The configuration must hash to the image's id, and the record say what it says.
-    fn record_fault(&self, id: &ImageId, directory: &Path) -> Option<Finding> {
+    pub(super) fn record_fault(&self, id: &ImageId) -> Option<Finding> {
+        let directory = self.image_directory(id);
         let path = directory.join("config");
         let config = match std::fs::read(&path) {
             Ok(config) => config,
@@ -103,9 +128,31 @@ impl Store {
         let path = directory.join("record");
         match (self.record(id), document::parse(&config, "config")) {
             (Err(error), _) => Some(damage(&path, error)),
-            (Ok(record), Ok(document)) if record.config == document.config && record.id == id.0 => None,
+            (Ok(record), Ok(document)) if record.id == id.0 && agree(&record, &document) => None,
             _ => Some(finding(&path, "does not say what the configuration says")),
         }
+    }
+
+    /// A manifest must hash to the digest in the record.
+    pub(super) fn manifest_fault(&self, id: &ImageId) -> Option<Finding> {
+        let digest = self.record(id).ok()?.digest?;
+        let path = self.image_directory(id).join("manifest");
+        match std::fs::read(&path) {
+            Err(error) => Some(finding(&path, format!("cannot be read: {error}"))),
+            Ok(bytes) if Digest::matches(&digest, &bytes) => None,
+            Ok(_) => Some(finding(&path, "is not what the image's digest says")),
+        }
+    }
+
+    /// An index can be whole and yet another image's: its layers and its record know better.
+    fn index_fault(&self, id: &ImageId, entries: &[TreeEntry]) -> Option<&'static str> {
+        let record = self.record(id).ok()?;
+        if record.entries != entries.len() as u64 || record.size != size_of(entries) {
+            return Some("does not have the entries that the image's record says");
+        }
+        let diff_ids: Vec<Digest> = record.layers.into_iter().map(|layer| layer.diff_id).collect();
+        let folded = self.folded(&diff_ids).ok()??;
+        (!same(entries, &folded)).then_some("is not what the image's layers give")
     }
 
     fn check_names(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
@@ -113,8 +160,9 @@ impl Store {
         for name in self.list("refs")? {
             let reference = Reference::parse(&name.replace('%', "/"));
             let known = reference.is_ok_and(|reference| whole.iter().any(|(name, _)| *name == reference));
-            if !known {
-                findings.push(finding(&self.path("refs").join(name), "leads to no image"));
+            let path = self.path("refs").join(name);
+            if !known && path.symlink_metadata().is_ok() {
+                findings.push(finding(&path, "leads to no image"));
             }
         }
         Ok(())
@@ -128,11 +176,31 @@ impl Store {
     }
 }
 
-fn is_digest(hex: &str) -> bool {
+/// Whether two trees have the same entries; which of equal objects they use may differ.
+pub(super) fn same(one: &[TreeEntry], other: &[TreeEntry]) -> bool {
+    let equal = |(one, other): (&TreeEntry, &TreeEntry)| {
+        (&one.path, &one.node, &one.metadata, &one.hard_link)
+            == (&other.path, &other.node, &other.metadata, &other.hard_link)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(equal)
+}
+
+fn agree(record: &ImageRecord, document: &ConfigDocument) -> bool {
+    record.config == document.config
+        && record.created == document.created
+        && record.architecture == document.platform.architecture
+        && record.layers.iter().map(|layer| &layer.diff_id).eq(&document.diff_ids)
+}
+
+fn is_of(name: &str, known: &[&[&str]]) -> bool {
+    known.iter().any(|names| names.contains(&name))
+}
+
+pub(super) fn is_digest(hex: &str) -> bool {
     ["sha256", "sha512"].iter().any(|algorithm| Digest::parse(&format!("{algorithm}:{hex}")).is_ok())
 }
 
-fn finding(path: &Path, what: impl Into<String>) -> Finding {
+pub(super) fn finding(path: &Path, what: impl Into<String>) -> Finding {
     Finding { path: path.to_owned(), what: what.into() }
 }
 
@@ -140,7 +208,7 @@ fn finding(path: &Path, what: impl Into<String>) -> Finding {
 fn damage(path: &Path, error: StoreError) -> Finding {
     match error {
         StoreError::Damaged { reason, .. } => finding(path, format!("is damaged: {reason}")),
-        StoreError::Io { source, .. } => finding(path, format!("cannot be read: {source}")),
+        StoreError::Io { cause, .. } => finding(path, format!("cannot be read: {cause}")),
         error => finding(path, error.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::names::file_name;
-use super::staging::{Lock, Staging, remove_tree};
+use super::staging::{Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
 use crate::image::reference::candidates;
@@ -53,7 +53,7 @@ impl Store {
         if let Some(id) = id
             && !self.names()?.iter().any(|(_, other)| *other == id)
         {
-            self.remove_image(&id, &lock)?;
+            self.remove_image(&id, &Staging::new(self, &lock)?)?;
             removed.push(id.to_string());
         }
         Ok(removed)
@@ -69,8 +69,9 @@ impl Store {
         let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
         kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
+        let staging = Staging::new(self, &lock)?;
         for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
-            self.remove_image(id, &lock)?;
+            self.remove_image(id, &staging)?;
             collected.images += 1;
         }
         self.collect_layers(&mut collected)?;
@@ -78,7 +79,7 @@ impl Store {
         Ok(collected)
     }
 
-    fn remove_name(&self, file: &str) -> Result<String, StoreError> {
+    pub(super) fn remove_name(&self, file: &str) -> Result<String, StoreError> {
         let path = self.path("refs").join(file);
         fs::remove_file(&path).context("remove", &path)?;
         self.sync_directory(&self.path("refs"))?;
@@ -86,19 +87,26 @@ impl Store {
     }
 
     /// Out of the readers' sight first, in one step.
-    fn remove_image(&self, id: &ImageId, _lock: &Lock) -> Result<(), StoreError> {
-        let staging = Staging::new(self)?;
+    pub(super) fn remove_image(&self, id: &ImageId, staging: &Staging) -> Result<(), StoreError> {
         let (from, to) = (self.image_directory(id), staging.path("removed"));
         fs::rename(&from, &to).context("remove", &from)?;
         self.sync_directory(&self.path("images"))?;
         remove_tree(&to)
     }
 
-    /// An image whose record cannot be read keeps no layer index: unpacking again is all that is lost.
+    /// An image whose record is damaged keeps no layer index: unpacking again is all that is lost.
     fn collect_layers(&self, collected: &mut Collected) -> Result<(), StoreError> {
-        let records = self.images()?.into_iter().filter_map(|id| self.record(&id).ok());
-        let used: BTreeSet<Digest> =
-            records.flat_map(|record| record.layers).map(|layer| layer.diff_id).collect();
+        let mut used: BTreeSet<Digest> = BTreeSet::new();
+        for id in self.images()? {
+            match self.record(&id) {
+                Ok(record) => used.extend(record.layers.into_iter().map(|layer| layer.diff_id)),
+                Err(StoreError::Io { cause, .. }) if cause.kind() != std::io::ErrorKind::NotFound => {
+                    // What cannot be read today may be whole.
+                    return Ok(());
+                }
+                Err(_) => {}
+            }
+        }
         for name in self.list("layers")? {
             if !used.iter().any(|diff_id| diff_id.hex() == name) {
                 remove_tree(&self.path("layers").join(name))?;
@@ -109,7 +117,7 @@ impl Store {
     }
 
     fn collect_objects(&self, collected: &mut Collected) -> Result<(), StoreError> {
-        for shard in self.list("objects")? {
+        for shard in self.shards()? {
             let directory = self.path("objects").join(shard);
             for name in list(&directory)? {
                 collect_object(&directory.join(name), collected)?;

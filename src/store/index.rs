@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Cursor, Read as _, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::error::{Context, StoreError};
@@ -15,6 +15,24 @@ const LINE_MAX: u64 = 64 << 20;
 /// Writes an index file, record by record.
 pub(super) fn write<T: Serialize>(path: &Path, entries: &[T]) -> Result<(), StoreError> {
     File::create(path).and_then(|file| write_to(file, entries)).context("write", path)
+}
+
+/// The bytes of an index file.
+///
+/// # Errors
+/// When an entry cannot be written as JSON.
+pub fn to_bytes<T: Serialize>(entries: &[T]) -> io::Result<Vec<u8>> {
+    let mut file = Cursor::new(Vec::new());
+    write_to(&mut file, entries)?;
+    Ok(file.into_inner())
+}
+
+/// Reads the bytes of an index file.
+///
+/// # Errors
+/// A sentence about what is wrong with them.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
+    parse(&mut Cursor::new(bytes)).unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn write_to<T: Serialize>(file: impl Write + Seek, entries: &[T]) -> io::Result<()> {
@@ -102,7 +120,6 @@ impl<W: Write> Write for Hashing<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Cursor;
 
     #[test]
     fn a_changed_byte_is_noticed() {

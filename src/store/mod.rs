@@ -42,6 +42,7 @@ mod names;
 mod objects;
 mod parts;
 mod record;
+mod repair;
 mod rootfs;
 mod slots;
 mod staging;
@@ -64,9 +65,11 @@ pub use error::StoreError;
 pub use fsck::Finding;
 pub use gc::Collected;
 pub use ids::IdRange;
+pub use index::{from_bytes as parse_index, to_bytes as write_index};
 pub use inode::FOREIGN_BASE;
 pub use objects::Sharing;
 pub use record::{ImageRecord, LayerRecord};
+pub use repair::Repair;
 pub use usage::{Unused, Usage};
 pub use writer::{Origin, Scrutiny, UnpackedLayer, Writer};
 
@@ -139,6 +142,19 @@ impl Store {
         }
     }
 
+    /// Opens the store for reading, when there is one: a directory in which the making of one was cut short holds
+    /// nothing yet.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn find(paths: &Paths) -> Result<Option<Self>, StoreError> {
+        let root = paths.store();
+        if !root.try_exists().context("look at", root)? || !root.join("format").exists() && is_unmade(root)? {
+            return Ok(None);
+        }
+        Self::open(paths).map(Some)
+    }
+
     /// Opens the store, and makes it first where it is missing.
     ///
     /// # Errors
@@ -169,12 +185,8 @@ impl Store {
 
     /// Makes the directories of a store in an empty one, or one in which this was cut short.
     fn populate(root: &Path, builder: &fs::DirBuilder, sharing: Sharing) -> Result<(), StoreError> {
-        for entry in fs::read_dir(root).context("read", root)? {
-            let name = entry.context("read", root)?.file_name();
-            let expected = name == "format.new" || DIRECTORIES.iter().any(|directory| name == *directory);
-            if !expected {
-                return Err(StoreError::NotAStore(root.to_owned()));
-            }
+        if !is_unmade(root)? {
+            return Err(StoreError::NotAStore(root.to_owned()));
         }
         for name in DIRECTORIES {
             builder.create(root.join(name)).context("create", &root.join(name))?;
@@ -284,6 +296,17 @@ impl Store {
         list(&self.path(directory))
     }
 
+    /// The directories of objects; fsck names what else is there.
+    fn shards(&self) -> Result<Vec<String>, StoreError> {
+        let root = self.path("objects");
+        let is_shard = |name: &String| {
+            name.len() == 2
+                && crate::image::digest::is_lower_hex(name)
+                && root.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+        };
+        Ok(list(&root)?.into_iter().filter(is_shard).collect())
+    }
+
     fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
         File::open(path).and_then(|directory| directory.sync_all()).context("sync", path)
     }
@@ -297,6 +320,17 @@ fn sharing(format: &str) -> Option<Sharing> {
         (FORMAT, Some(IGNORE_MTIME), None) => Some(Sharing::AnyTime),
         _ => None,
     }
+}
+
+/// Whether a directory holds nothing but what the making of a store begins with.
+fn is_unmade(root: &Path) -> Result<bool, StoreError> {
+    for entry in fs::read_dir(root).context("read", root)? {
+        let name = entry.context("read", root)?.file_name();
+        if name != "format.new" && !DIRECTORIES.iter().any(|directory| name == *directory) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn list(path: &Path) -> Result<Vec<String>, StoreError> {

@@ -63,9 +63,9 @@ impl Store {
     /// # Errors
     /// When there is no such image, or the name cannot be written.
     pub fn tag(&self, image: &str, name: &Reference) -> Result<ImageId, StoreError> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let id = self.resolve(image)?;
-        self.set_name(name, &id, &Staging::new(self)?)?;
+        self.set_name(name, &id, &Staging::new(self, &lock)?)?;
         Ok(id)
     }
 
@@ -105,7 +105,13 @@ impl Store {
             result => result.context("read", &path)?,
         };
         let id = Digest::parse(text.trim_end()).ok().and_then(|digest| ImageId::new(digest).ok());
-        Ok(id.filter(|id| self.image_directory(id).exists()))
+        match id {
+            Some(id) => {
+                let directory = self.image_directory(&id);
+                Ok(directory.try_exists().context("look at", &directory)?.then_some(id))
+            }
+            None => Ok(None),
+        }
     }
 
     fn by_digits(&self, text: &str) -> Result<Option<ImageId>, StoreError> {

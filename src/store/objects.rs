@@ -161,11 +161,21 @@ pub(super) fn heal(path: &Path, content: &Content, metadata: &Metadata) -> Resul
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::empty());
     let mut file = File::from(file.context("heal (stop the containers that use it)", path)?);
-    for name in inode::examine(&file).context("read", path)?.metadata.xattrs.keys() {
-        rustix::fs::fremovexattr(&file, name.as_str()).context("heal", path)?;
-    }
     content.write_to(&mut file).context("heal", path)?;
-    inode::apply(file.as_fd(), metadata).context("heal", path)
+    set_metadata(file.as_fd(), metadata).context("heal", path)
+}
+
+/// Gives an object whose content is whole its metadata back. The content may be the only copy, and is not touched.
+pub(super) fn mend(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+    let file = inode::open(path).context("heal", path)?;
+    set_metadata(file.as_fd(), metadata).context("heal", path)
+}
+
+fn set_metadata(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+    for name in inode::examine(file)?.metadata.xattrs.keys() {
+        rustix::fs::fremovexattr(file, name.as_str())?;
+    }
+    inode::apply(file, metadata)
 }
 
 #[cfg(test)]

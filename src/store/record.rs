@@ -7,6 +7,8 @@ use super::error::{Context, StoreError};
 use super::{ImageId, Store};
 use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
+use crate::image::entry::{Node, TreeEntry};
+use crate::image::reference::Reference;
 
 /// What is known of an image; the file `record` beside its tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct ImageRecord {
     pub size: u64,
     /// What was left out of it, a sentence each.
     pub notices: Vec<String>,
+    /// The names that the import gave it, by which a damaged name finds back.
+    #[serde(default)]
+    pub names: Vec<Reference>,
     /// What a launch uses.
     pub config: ImageConfig,
 }
@@ -52,6 +57,15 @@ impl Store {
         }
         read(&directory.join("record"))
     }
+}
+
+/// Bytes of the regular files of a tree, each inode once.
+pub(super) fn size_of(entries: &[TreeEntry]) -> u64 {
+    let size = |entry: &TreeEntry| match entry.node {
+        Node::File { size, .. } if entry.hard_link.as_ref().is_none_or(|first| *first == entry.path) => size,
+        _ => 0,
+    };
+    entries.iter().map(size).sum()
 }
 
 fn read(path: &Path) -> Result<ImageRecord, StoreError> {

@@ -30,8 +30,8 @@ impl Store {
 pub(super) struct Staging(PathBuf);
 
 impl Staging {
-    /// Makes one. Its name begins with this boot's id: what another boot left may be torn.
-    pub(super) fn new(store: &Store) -> Result<Self, StoreError> {
+    /// Makes one, which takes the lock. Its name begins with this boot's id: what another boot left may be torn.
+    pub(super) fn new(store: &Store, _lock: &Lock) -> Result<Self, StoreError> {
         let boot = Path::new("/proc/sys/kernel/random/boot_id");
         let boot = fs::read_to_string(boot).unwrap_or_else(|_| "unknown".to_owned());
         let path = store.path("staging").join(format!("{}-{}", boot.trim_end(), std::process::id()));

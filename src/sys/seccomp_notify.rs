@@ -1,5 +1,5 @@
 //! Seccomp user notification, seccomp_unotify(2): a filter that hands each bind(2) of a process to a
-//! supervisor, and the supervisor's calls.
+//! supervisor, and the supervisor's calls, which serve filters over other system calls, too.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
@@ -8,6 +8,25 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
+
+/// A system call that waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    id: u64,
+    /// The thread, as our pid namespace sees it.
+    pub tid: u32,
+    /// Its number in this architecture's table.
+    pub number: i64,
+    /// Its arguments as the registers hold them.
+    pub arguments: [u64; 6],
+}
+
+impl Call {
+    fn of(notification: &libc::seccomp_notif) -> Self {
+        let libc::seccomp_data { nr, args: arguments, .. } = notification.data;
+        Self { id: notification.id, tid: notification.pid, number: nr.into(), arguments }
+    }
+}
 
 /// A bind(2) that waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +42,15 @@ pub struct BindRequest {
     pub length: u64,
 }
 
-impl BindRequest {
-    fn of(notification: &libc::seccomp_notif) -> Self {
-        let [fd, address, length, ..] = notification.data.args;
+impl From<Call> for BindRequest {
+    fn from(call: Call) -> Self {
+        let [fd, address, length, ..] = call.arguments;
         // The kernel takes a descriptor as an int, whatever the upper half of the register holds.
-        let fd = fd as u32;
-        Self { id: notification.id, tid: notification.pid, fd, address, length }
+        Self { id: call.id, tid: call.tid, fd: fd as u32, address, length }
     }
+}
 
+impl BindRequest {
     /// The same call, to replace another descriptor of its caller.
     #[must_use]
     pub fn at_descriptor(self, fd: u32) -> Self {
@@ -80,7 +100,7 @@ impl Received {
     /// The call of this listener that was received and still waits for its answer.
     pub fn unanswered(&self, listener: BorrowedFd<'_>) -> Option<BindRequest> {
         // SAFETY: the map is of this size, page-aligned, and unmapped only by drop; any bytes are valid integers.
-        let request = BindRequest::of(&unsafe { self.notification.read() });
+        let request = BindRequest::from(Call::of(&unsafe { self.notification.read() }));
         still_waits(listener, &request).is_ok().then_some(request)
     }
 }
@@ -100,16 +120,16 @@ impl Drop for Received {
 
 /// How a listener stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pending {
+pub enum Pending<R = BindRequest> {
     /// A call waits.
-    Request(BindRequest),
+    Request(R),
     /// Nothing waits.
     Nothing,
     /// No process with the filter is left.
     Closed,
 }
 
-/// What the caller of bind(2) gets.
+/// What the caller gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// Success, without a system call.
@@ -163,12 +183,24 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// Takes one waiting call, without ever blocking: the caller must be the only one that takes. The one before
-/// must have been answered.
+/// Takes one waiting bind(2), as [`receive_call`] does.
 ///
 /// # Errors
 /// `ENOENT` when the caller of bind(2) has gone meanwhile.
 pub fn receive(listener: BorrowedFd<'_>, received: &Received) -> io::Result<Pending> {
+    Ok(match receive_call(listener, received)? {
+        Pending::Request(call) => Pending::Request(call.into()),
+        Pending::Nothing => Pending::Nothing,
+        Pending::Closed => Pending::Closed,
+    })
+}
+
+/// Takes one waiting call, without ever blocking: the caller must be the only one that takes. The one before
+/// must have been answered.
+///
+/// # Errors
+/// `ENOENT` when the process has gone meanwhile.
+pub fn receive_call(listener: BorrowedFd<'_>, received: &Received) -> io::Result<Pending<Call>> {
     let mut polled = [PollFd::new(&listener, PollFlags::IN)];
     poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
     let ready = polled[0].revents();
@@ -183,7 +215,7 @@ pub fn receive(listener: BorrowedFd<'_>, received: &Received) -> io::Result<Pend
         unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, notification.as_ptr()) };
     check(result)?;
     // SAFETY: as above; the kernel has filled it in.
-    Ok(Pending::Request(BindRequest::of(&unsafe { notification.read() })))
+    Ok(Pending::Request(Call::of(&unsafe { notification.read() })))
 }
 
 /// Whether the caller still waits, and so is the one that `/proc/TID` tells about.
@@ -233,17 +265,29 @@ pub fn replace_descriptor(
     })
 }
 
-/// Lets the caller go on.
+/// Lets the caller of bind(2) go on.
 ///
 /// # Errors
 /// `ENOENT` when it has gone.
 pub fn reply(listener: BorrowedFd<'_>, request: &BindRequest, reply: Reply) -> io::Result<()> {
+    respond(listener, request.id, reply)
+}
+
+/// Lets the caller go on.
+///
+/// # Errors
+/// `ENOENT` when it has gone.
+pub fn answer(listener: BorrowedFd<'_>, call: &Call, reply: Reply) -> io::Result<()> {
+    respond(listener, call.id, reply)
+}
+
+fn respond(listener: BorrowedFd<'_>, id: u64, reply: Reply) -> io::Result<()> {
     let (error, flags) = match reply {
         Reply::Success => (0, 0),
         Reply::Error(error) => (-error.raw_os_error(), 0),
         Reply::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
     };
-    let response = libc::seccomp_notif_resp { id: request.id, val: 0, error, flags };
+    let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
     // SAFETY: the request takes a pointer to one such structure, which is alive.
     check(unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_ref(&response))

@@ -100,7 +100,7 @@ impl ArchiveIndex {
         while let Some(header) = reader.next().map_err(TransferError::Archive)? {
             count += 1;
             if count > limits.entries {
-                let reason = "is one entry more than an archive may have";
+                let reason = "is one more than the limit \"entries\" of sampan.toml(5)";
                 return Err(TransferError::Archive(ImageError::entry(&header.name, reason)));
             }
             index.add(header, reader.offset(), limits);

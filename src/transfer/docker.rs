@@ -36,7 +36,8 @@ fn candidate(source: &Source, saved: Saved) -> Result<Candidate, TransferError> 
     let names = saved.repo_tags.unwrap_or_default();
     let names = names.iter().map(|name| Reference::from_docker(name)).collect::<Result<_, _>>()?;
     let layers = saved.layers.into_iter().map(|path| PackedLayer { path, promised: None }).collect();
-    Ok(Candidate { id: Digest::of(&config), manifest: None, config, layers, names })
+    let id = Digest::of(&config);
+    Ok(Candidate { id, manifest: None, digests: Vec::new(), config, layers, names })
 }
 
 /// The digest in `DIGITS.json` or `blobs/sha256/DIGITS`.

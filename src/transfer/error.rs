@@ -5,6 +5,7 @@ use std::io;
 use crate::image::ImageError;
 use crate::image::digest::Digest;
 use crate::image::fold::FoldError;
+use crate::image::origin::OriginError;
 use crate::store::StoreError;
 
 /// Why an image was not imported.
@@ -122,6 +123,17 @@ pub enum TransferError {
     /// Each layer has fewer entries than it may, all together have more.
     #[error("the layers have more than {0} entries together")]
     Entries(u64),
+    /// More layers than an image may have.
+    #[error("has {found} layers, {limit} is the limit \"layers\" of sampan.toml(5)")]
+    Layers {
+        /// In the manifest.
+        found: usize,
+        /// As set.
+        limit: usize,
+    },
+    /// The policy of the host is against it.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// One name for several images.
     #[error("holds {0} images; --name can name one only: leave it out, or use --keep-names")]
     Several(usize),

@@ -8,13 +8,14 @@ use std::time::Instant;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
-use super::{Selection, Source, TransferError, formats, lanes};
+use super::{Selection, Source, TransferError, formats, lanes, signatures};
 use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::entry::LayerEntry;
 use crate::image::fold::{FoldedEntry, fold};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
+use crate::image::origin::Policy;
 use crate::image::reference::Reference;
 use crate::store::{ImageId, NewImage, Origin, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
 
@@ -27,6 +28,17 @@ pub enum Naming {
     Name(Reference),
     /// Those that the source claims.
     Claimed,
+}
+
+/// What the host asks of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What it may cost.
+    pub limits: Limits,
+    /// Where it may come from.
+    pub policy: Policy,
+    /// How closely what the store has of it is looked at.
+    pub scrutiny: Scrutiny,
 }
 
 /// What an import did.
@@ -56,6 +68,8 @@ pub struct Imported {
 pub(super) struct Candidate {
     pub(super) id: Digest,
     pub(super) manifest: Option<(Digest, Vec<u8>)>,
+    /// Of its manifest and of the index that led there: what may be signed.
+    pub(super) digests: Vec<Digest>,
     pub(super) config: Vec<u8>,
     pub(super) layers: Vec<PackedLayer>,
     pub(super) names: Vec<Reference>,
@@ -78,17 +92,17 @@ pub fn import(
     input: OwnedFd,
     selection: &Selection,
     naming: &Naming,
-    scrutiny: Scrutiny,
+    terms: &Terms,
 ) -> Result<Report, TransferError> {
-    let writer = Writer::new(store, scrutiny)?;
+    let writer = Writer::new(store, terms.scrutiny)?;
     let source = match contract::is_channel(input.as_fd()) {
         true => Source::Remote(Remote::new(input, store)),
-        false => Source::open(input, &Limits::default(), &|| Ok(writer.spool()?))?,
+        false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?))?,
     };
     if let Naming::Name(name) = naming {
         source.check_pin(name)?;
     }
-    import_from(&writer, source, selection, naming)
+    import_from(&writer, source, selection, naming, terms)
 }
 
 /// Brings the images of a source that is open into the store.
@@ -100,15 +114,15 @@ pub fn import_from(
     source: Source,
     selection: &Selection,
     naming: &Naming,
+    terms: &Terms,
 ) -> Result<Report, TransferError> {
-    let limits = Limits::default();
-    let (source, candidates) = formats::images(source, selection, &limits, &|| Ok(writer.spool()?))?;
+    let (source, candidates) = formats::images(source, selection, &terms.limits, &|| Ok(writer.spool()?))?;
     if let (Naming::Name(_), 2..) = (naming, candidates.len()) {
         return Err(TransferError::Several(candidates.len()));
     }
     let images = candidates
         .into_iter()
-        .map(|candidate| import_one(writer, &source, candidate, naming, &limits))
+        .map(|candidate| import_one(writer, &source, candidate, naming, terms))
         .collect::<Result<_, _>>()?;
     Ok(Report { images, healed: writer.healed() })
 }
@@ -118,19 +132,25 @@ fn import_one(
     source: &Source,
     candidate: Candidate,
     naming: &Naming,
-    limits: &Limits,
+    terms: &Terms,
 ) -> Result<Imported, TransferError> {
-    let Candidate { id, manifest, config, layers: packed, names: claimed } = candidate;
-    let document = document::parse(&config, &format!("configuration {id}"))?;
-    if document.diff_ids.len() != packed.len() {
-        let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
-        return Err(TransferError::LayerCount { diff_ids, layers });
-    }
+    let limits = &terms.limits;
+    let Candidate { id, manifest, digests, config, layers: packed, names: claimed } = candidate;
     let names = match naming {
         Naming::Nameless => Vec::new(),
         Naming::Name(name) => vec![name.clone()],
         Naming::Claimed => claimed,
     };
+    // Before a layer is read, and long before the commit.
+    signatures::check(&terms.policy, source, &names, &digests)?;
+    let document = document::parse(&config, &format!("configuration {id}"))?;
+    if document.diff_ids.len() != packed.len() {
+        let (diff_ids, layers) = (document.diff_ids.len(), packed.len());
+        return Err(TransferError::LayerCount { diff_ids, layers });
+    }
+    if packed.len() > limits.layers {
+        return Err(TransferError::Layers { found: packed.len(), limit: limits.layers });
+    }
     let image = ImageId::new(id.clone())?;
     if writer.has(&image, &document.diff_ids)? {
         writer.name(&image, &names)?;

@@ -1,7 +1,7 @@
 //! OCI image layouts: from `index.json` to the images for this host.
 
 use super::source::Source;
-use super::{TransferError, import::Candidate, import::PackedLayer};
+use super::{TransferError, import::Candidate, import::PackedLayer, signatures};
 use crate::image::digest::Digest;
 use crate::image::manifest::{self, Descriptor, Document, Manifest, Platform};
 use crate::image::reference::Reference;
@@ -30,22 +30,31 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
         return Err(ImageError::document("index.json", "is not an index").into());
     };
     let mut candidates: Vec<Candidate> = Vec::new();
-    for descriptor in manifest::choose(&descriptors, host, "index.json")? {
+    let images: Vec<Descriptor> =
+        descriptors.into_iter().filter(|it| !signatures::is_signature(it)).collect();
+    for descriptor in manifest::choose(&images, host, "index.json")? {
         let (found, bytes, manifest) = follow(source, descriptor, host)?;
         let names = names(descriptor);
         match candidates
             .iter_mut()
             .find(|other| other.manifest.as_ref().is_some_and(|(digest, _)| *digest == found))
         {
-            Some(other) => other.names.extend(names),
-            None => candidates.push(candidate(source, found, bytes, manifest, names)?),
+            Some(other) => {
+                other.names.extend(names);
+                other.digests.push(descriptor.digest.clone());
+            }
+            None => {
+                let mut candidate = candidate(source, found, bytes, manifest, names)?;
+                candidate.digests.push(descriptor.digest.clone());
+                candidates.push(candidate);
+            }
         }
     }
     Ok(candidates)
 }
 
 /// Reads a blob that is a document, and checks its promises before anything is made of it.
-fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, TransferError> {
+pub(super) fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, TransferError> {
     let what = format!("{what} {}", descriptor.digest);
     let bytes = source.document(&path(&descriptor.digest), &what)?;
     if bytes.len() as u64 != descriptor.size {
@@ -97,6 +106,7 @@ fn candidate(
     names: Vec<Reference>,
 ) -> Result<Candidate, TransferError> {
     let config = blob(source, &manifest.config, "configuration")?;
+    let id = manifest.config.digest.clone();
     let layers = manifest
         .layers
         .into_iter()
@@ -109,7 +119,9 @@ fn candidate(
             Ok(PackedLayer { path, promised: Some((layer.size, layer.digest)) })
         })
         .collect::<Result<_, TransferError>>()?;
-    Ok(Candidate { id: manifest.config.digest, manifest: Some((digest, bytes)), config, layers, names })
+    let digests = vec![digest.clone()];
+    let manifest = (digest, bytes);
+    Ok(Candidate { id, manifest: Some(manifest), digests, config, layers, names })
 }
 
 /// Layers are tar archives. How they are packed is seen from their first bytes: labels have been wrong.

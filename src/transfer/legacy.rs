@@ -106,7 +106,7 @@ fn candidate(
     let config = config(top.unwrap_or_default(), &diff_ids);
     let packed = |id: &String| PackedLayer { path: format!("{id}/layer.tar"), promised: None };
     let layers = chain.iter().map(packed).collect();
-    Ok(Candidate { id: Digest::of(&config), manifest: None, config, layers, names })
+    Ok(Candidate { id: Digest::of(&config), manifest: None, digests: Vec::new(), config, layers, names })
 }
 
 fn layer(source: &Source, id: &str) -> Result<(LayerJson, Map<String, Value>), TransferError> {

@@ -21,6 +21,7 @@ mod legacy;
 mod packing;
 pub mod registry;
 mod remote;
+mod signatures;
 mod source;
 mod stream;
 mod tarball;
@@ -28,5 +29,5 @@ mod tree;
 
 pub use error::TransferError;
 pub use formats::{Format, Selection};
-pub use import::{Imported, Naming, Report, import, import_from};
+pub use import::{Imported, Naming, Report, Terms, import, import_from};
 pub use source::Source;

@@ -146,7 +146,9 @@ impl PlainStream {
         self.hasher.update(&self.chunk);
         self.total += self.chunk.len() as u64;
         if self.total > self.plain_max {
-            return Err(io::Error::other("the layer unpacks to far more than its packed size allows"));
+            return Err(io::Error::other(
+                "the layer unpacks to far more than its packed size allows, by the limit \"ratio\" of sampan.toml(5)",
+            ));
         }
         Ok(())
     }

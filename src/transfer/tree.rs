@@ -48,7 +48,9 @@ pub(super) fn candidate(
     let config = change::configuration(&platform, &selection.changes, &diff_id);
     let config = config.map_err(|error| failed(error.into()))?;
     let layers = vec![PackedLayer { path: WHOLE.to_owned(), promised: None }];
-    let candidate = Candidate { id: Digest::of(&config), manifest: None, config, layers, names: Vec::new() };
+    let id = Digest::of(&config);
+    let (digests, names) = (Vec::new(), Vec::new());
+    let candidate = Candidate { id, manifest: None, digests, config, layers, names };
     Ok((source, vec![candidate]))
 }
 

@@ -12,6 +12,7 @@ use crate::image::change::Change;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
+use crate::settings::{self, Settings};
 use crate::transfer::{Format, Report};
 
 /// Arguments of `import`.
@@ -76,6 +77,10 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
 fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report> {
     let program = paths.helper("sampan-import");
     let mut command = Command::new(&program);
+    let settings = Settings::load(paths)?;
+    command.arg("--limits").arg(serde_json::to_string(&settings.import)?);
+    let policy = settings::load_policy(paths)?;
+    command.arg("--policy").arg(serde_json::to_string(&policy)?);
     command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
     if let Some(name) = &args.name {
         command.arg("--name").arg(Reference::for_import(name)?.to_string());

@@ -106,10 +106,6 @@ impl Common {
 
     /// The store; `None` where none was made yet, which is the same as an empty one.
     fn open(&self, paths: &Paths) -> anyhow::Result<Option<Store>> {
-        let paths = self.paths(paths);
-        match paths.store().try_exists()? {
-            true => Ok(Some(Store::open(&paths)?)),
-            false => Ok(None),
-        }
+        Ok(Store::find(&self.paths(paths))?)
     }
 }

@@ -65,6 +65,11 @@ pub(super) fn roots(paths: &Paths) -> Vec<Root> {
     roots
 }
 
+/// The ids of the images from which containers run.
+pub(super) fn running(paths: &Paths) -> impl Iterator<Item = String> {
+    record::all(paths).into_iter().map(|record| record.facts.image_id).filter(|id| !id.is_empty())
+}
+
 /// The use by a unit. A file with errors keeps its image, too: as well as it can be read.
 fn of_unit(paths: &Paths, search: &Search, unit: UnitName, loaded: Loaded) -> Option<Root> {
     let (image, file) = match loaded {

@@ -59,7 +59,8 @@ impl Block {
         name: Option<Vec<u8>>,
         link: Option<Vec<u8>>,
     ) -> Result<Header, &'static str> {
-        let name = name.unwrap_or_else(|| self.name());
+        let own = self.name()?;
+        let name = name.unwrap_or(own);
         let kind = match self.typeflag() {
             // Before POSIX, a slash at the end was what made a directory.
             b'0' | 0 if name.ends_with(b"/") => Type::Directory,
@@ -87,13 +88,16 @@ impl Block {
         })
     }
 
-    /// The name, with the prefix that POSIX archives (not GNU's) have.
-    fn name(&self) -> Vec<u8> {
+    /// The name, with the prefix that POSIX archives have. GNU's have other fields there, those before both have
+    /// nothing; in any other header some readers see a prefix and some do not.
+    fn name(&self) -> Result<Vec<u8>, &'static str> {
         let (name, prefix) = (text(&self.0[..100]), text(&self.0[345..500]));
-        if &self.0[257..263] == b"ustar\0" && !prefix.is_empty() {
-            return [prefix, name].join(&b'/');
+        match &self.0[257..263] {
+            _ if prefix.is_empty() => Ok(name.to_vec()),
+            b"ustar\0" => Ok([prefix, name].join(&b'/')),
+            b"ustar " => Ok(name.to_vec()),
+            _ => Err("an entry's header has a prefix, but is not marked as one of POSIX"),
         }
-        name.to_vec()
     }
 }
 

@@ -233,7 +233,9 @@ impl<R: Input> Reader<R> {
 
     fn read_extension(&mut self, size: u64) -> Result<Vec<u8>, ImageError> {
         if size > self.limits.extension {
-            return Err(self.broken("an extension header is too large"));
+            return Err(
+                self.broken("an extension header is larger than the limit \"extension\" of sampan.toml(5)")
+            );
         }
         let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
         let mut bytes = Vec::new();

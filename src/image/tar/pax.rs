@@ -43,7 +43,9 @@ impl Records {
         for (key, value) in self.values {
             if let Some((name, value)) = attribute(&key, &value) {
                 if value.0.len() > limits.attribute {
-                    return Err("an extended attribute is larger than 64 KiB");
+                    return Err(
+                        "an extended attribute is larger than the limit \"attribute\" of sampan.toml(5)",
+                    );
                 }
                 header.xattrs.insert(name, value);
                 continue;

@@ -1,0 +1,180 @@
+//! Repair of the store: whatever something whole in it can restore is restored, from the bottom up: indexes and
+//! records, then objects, then trees, then names. What nothing can restore is named or taken out.
+//!
+//! An index comes from the indexes of the image's layers, or from its tree when every file there is an object; a
+//! record from the configuration and the manifest; an object from any file of the same content, of whatever image
+//! and metadata; a tree from its index. What an image still lacks then only its source can give: when one of its
+//! names leads to a registry the image stays, and pulling it heals it; else the image is taken out.
+
+mod content;
+mod image;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::fsck::{Finding, finding, is_digest};
+use super::ids::replace;
+use super::names::file_name;
+use super::staging::remove_tree;
+use super::writer::{Scrutiny, Writer};
+use super::{ImageId, Store, index};
+use crate::image::entry::{LayerEntry, TreeEntry};
+use crate::image::reference::Reference;
+
+/// What a repair did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// What was restored or taken out; each sentence follows its path.
+    pub repaired: Vec<Finding>,
+    /// What is still wrong.
+    pub remaining: Vec<Finding>,
+}
+
+/// A repair at work: the store's lock, and the images whose index is known.
+struct Repairer<'a> {
+    store: &'a Store,
+    writer: Writer<'a>,
+    entries: BTreeMap<ImageId, Vec<TreeEntry>>,
+    /// Images that lack something, and what.
+    lost: BTreeMap<ImageId, String>,
+    /// Images of which something cannot be read, which another day or another cable may change.
+    unreadable: BTreeMap<ImageId, String>,
+    done: Vec<Finding>,
+}
+
+impl Store {
+    /// Restores what is damaged or missing, and takes out what cannot be restored, but never the images in `kept`.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written. What was repaired until then stays repaired.
+    pub fn repair(&self, kept: &BTreeSet<ImageId>) -> Result<Repair, StoreError> {
+        let mut repairer = Repairer {
+            store: self,
+            writer: Writer::new(self, Scrutiny::Content)?,
+            entries: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            done: Vec::new(),
+        };
+        repairer.layers()?;
+        repairer.images()?;
+        repairer.objects()?;
+        repairer.trees()?;
+        repairer.names()?;
+        let unhealed = repairer.take_out(kept)?;
+        repairer.remove_garbage()?;
+        let repaired = std::mem::take(&mut repairer.done);
+        drop(repairer);
+        let mut remaining = self.fsck()?;
+        remaining.extend(unhealed);
+        Ok(Repair { repaired, remaining })
+    }
+}
+
+impl Repairer<'_> {
+    fn note(&mut self, path: &Path, what: impl Into<String>) {
+        self.done.push(finding(path, what));
+    }
+
+    /// An image cannot be made whole; the first reason is told.
+    fn lose(&mut self, id: &ImageId, why: String) {
+        self.lost.entry(id.clone()).or_insert(why);
+    }
+
+    /// A layer's index saves reading the layer again, and is worth no more than that.
+    fn layers(&mut self) -> Result<(), StoreError> {
+        for name in self.store.list("layers")?.into_iter().filter(|name| is_digest(name)) {
+            let path = self.store.path("layers").join(name);
+            match index::read::<LayerEntry>(&path) {
+                Ok(_) => {}
+                Err(StoreError::Damaged { .. }) => {
+                    remove_tree(&path)?;
+                    self.note(
+                        &path,
+                        "was a damaged index and is removed: the next import reads the layer again",
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a file of the store in its place, whole.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            remove_tree(path)?;
+        }
+        replace(path, &self.writer.staging.path("replaced"), bytes)?;
+        self.store.sync_directory(path.parent().unwrap_or(path))
+    }
+
+    /// A name whose file is damaged gets the image that was imported under it, when there is one only.
+    fn names(&mut self) -> Result<(), StoreError> {
+        let whole: Vec<String> = self.store.names()?.iter().map(|(name, _)| file_name(name)).collect();
+        for file in self.store.list("refs")?.into_iter().filter(|file| !whole.contains(file)) {
+            let Ok(reference) = Reference::parse(&file.replace('%', "/")) else { continue };
+            let path = self.store.path("refs").join(&file);
+            match self.imported_as(&reference)?.as_slice() {
+                [id] => {
+                    self.replace(&path, format!("{id}\n").as_bytes())?;
+                    self.note(&path, format!("leads to {id} again, which was imported under this name"));
+                }
+                _ => {
+                    remove_tree(&path)?;
+                    self.note(&path, "led to no image and is removed: import or tag the image again");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn imported_as(&self, name: &Reference) -> Result<Vec<ImageId>, StoreError> {
+        let mut images = Vec::new();
+        for id in self.store.images()? {
+            if self.old_record(&id)?.is_some_and(|record| record.names.contains(name)) {
+                images.push(id);
+            }
+        }
+        Ok(images)
+    }
+
+    /// Removes the images that only a source could heal and that have none; says of the others what to do.
+    fn take_out(&mut self, kept: &BTreeSet<ImageId>) -> Result<Vec<Finding>, StoreError> {
+        let mut unhealed = Vec::new();
+        for (id, why) in std::mem::take(&mut self.unreadable) {
+            self.lost.remove(&id);
+            let what = format!("cannot be made whole: {why}; if the disk is not at fault, repair again");
+            unhealed.push(finding(&self.store.image_directory(&id), what));
+        }
+        for (id, why) in std::mem::take(&mut self.lost) {
+            let path: PathBuf = self.store.image_directory(&id);
+            let names = self.store.names()?.into_iter();
+            let names: Vec<Reference> = names.filter(|(_, of)| *of == id).map(|(name, _)| name).collect();
+            if let Some(source) = names.iter().find(|name| !name.name().starts_with("localhost/")) {
+                let what = format!("cannot be made whole: {why}; run \"sampanctl pull {source}\" to heal it");
+                unhealed.push(finding(&path, what));
+            } else if kept.contains(&id) {
+                let what = "a container runs from it, so it stays: import it again";
+                unhealed.push(finding(&path, format!("cannot be made whole: {why}; {what}")));
+            } else {
+                self.remove(&id, &names)?;
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                let called =
+                    if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+                self.note(&path, format!("is taken out{called}: {why}; import it again"));
+            }
+        }
+        Ok(unhealed)
+    }
+
+    fn remove(&mut self, id: &ImageId, names: &[Reference]) -> Result<(), StoreError> {
+        for name in names {
+            self.store.remove_name(&file_name(name))?;
+        }
+        self.entries.remove(id);
+        self.store.remove_image(id, &self.writer.staging)
+    }
+}
