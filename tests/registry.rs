@@ -44,6 +44,8 @@ fn a_pulled_image_is_the_one_that_was_pushed() {
     let pinned = format!("{}/team/web@{digest}", registry.host());
     assert_eq!(pulls(&lab, &[&pinned], &[]), id);
     assert_eq!(lab.json(&["inspect", &pinned])["id"], id);
+    let by_name = format!("localhost:{}/team/web:1", registry.port);
+    assert_eq!(pulls(&lab, &[&by_name], &[]), id, "a host is found by its name");
     lab.assert_sound();
 }
 
