@@ -15,7 +15,7 @@ const RUNS: usize = 50;
 fn main() {
     let mut rig = Rig::new();
     rig.container.command = Some(vec!["/bin/true".into()]);
-    println!("{:<24} {:>8} {:>8} {:>8}", "", "started", "prepared", "executed");
+    println!("{:<24} {:>8} {:>8}", "", "started", "executed");
     measure("persistent root", &mut rig, |rig| rig.container.root = RootMode::Persistent);
     measure("ephemeral root", &mut rig, |rig| rig.container.root = RootMode::Ephemeral);
     measure("read-only root", &mut rig, |rig| rig.container.root = RootMode::ReadOnly);
@@ -27,20 +27,20 @@ fn main() {
 
 fn measure(name: &str, rig: &mut Rig, change: impl FnOnce(&mut Rig)) {
     change(rig);
-    let mut stages = [const { Vec::new() }; 3];
+    let mut stages = [const { Vec::new() }; 2];
     for _ in 0..RUNS {
         // As the manager does once a container has ended.
         drop(std::fs::remove_dir_all(ephemeral(&rig.facts.directory)));
         let begin = Instant::now();
         let running = rig.start(&[]);
-        for (stage, moment) in stages.iter_mut().zip([running.started, running.prepared, running.executed]) {
+        for (stage, moment) in stages.iter_mut().zip([running.started, running.executed]) {
             stage.push(moment.duration_since(begin).as_micros());
         }
         rig.finish(running);
     }
-    let [started, prepared, executed] = stages.map(|mut times| {
+    let [started, executed] = stages.map(|mut times| {
         times.sort_unstable();
         times[RUNS / 2]
     });
-    println!("{name:<24} {started:>8} {prepared:>8} {executed:>8}");
+    println!("{name:<24} {started:>8} {executed:>8}");
 }

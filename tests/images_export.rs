@@ -106,6 +106,11 @@ fn a_tar_archive_extracts_to_the_tree() {
         text(&archive)
     );
     run("sh", &["-c", &script]);
+    let pipe = lab.path("pipe");
+    run("mkfifo", &[text(&pipe)]);
+    let mut reader = Command::new("cmp").args([text(&pipe), text(&archive)]).spawn().unwrap();
+    lab.succeeds(&["export", "web", "--format=tar", "-o", text(&pipe)]);
+    assert!(reader.wait().unwrap().success(), "a pipe is written to, not replaced");
 }
 
 #[test]
@@ -142,8 +147,9 @@ fn an_export_is_taken_back_and_leaves_again_as_the_same_bytes() {
     }
     assert_eq!(ids[0], ids[1], "all forms are the same image");
     let zstd = lab.path("zstd");
-    lab.succeeds(&["export", "web", "--compress=zstd", "-o", text(&zstd)]);
-    assert_eq!(lab.import(&zstd, "packed"), ids[0].as_str().unwrap());
+    let id = lab.succeeds(&["export", "web", "--compress=zstd", "-o", text(&zstd)]);
+    assert_eq!(id.trim(), ids[0], "the id is told");
+    assert_eq!(lab.import(&zstd, "packed"), id.trim());
 }
 
 #[test]

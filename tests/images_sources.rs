@@ -311,14 +311,11 @@ fn a_layout_of_several_images_brings_them_all() {
 #[test]
 fn a_foreign_layer_is_refused_unless_it_is_there() {
     let lab = Lab::new();
-    let foreign = |_: &()| {
-        let media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar";
-        let layer = Blob { media_type, ..plain(lower()) };
-        Layout::write_with(&lab.path("foreign"), &[layer], &mut |documents| {
-            documents.manifest["layers"][0]["urls"] = json!(["https://example.org/layer"]);
-        })
-    };
-    let layout = foreign(&());
+    let media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let layer = Blob { media_type, ..plain(lower()) };
+    let layout = Layout::write_with(&lab.path("foreign"), &[layer], &mut |documents| {
+        documents.manifest["layers"][0]["urls"] = json!(["https://example.org/layer"]);
+    });
     lab.import(&layout.path, "there");
     let lab_without = Lab::new();
     std::fs::remove_file(layout.blob_path(&digest(&lower()))).unwrap();

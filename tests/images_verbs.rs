@@ -188,7 +188,12 @@ fn a_unit_that_names_an_id_keeps_a_nameless_image() {
     let text = lab.succeeds(&["--root", &root, "gc", "--explain"]);
     assert!(text.contains(&format!("{id} stays")) && text.contains("web.container names it"), "{text}");
     assert_eq!(lab.json(&["--root", &root, "gc"])["images"], 0);
-    std::fs::remove_file(Path::new(&root).join("etc/sampan/units/web.container.toml")).unwrap();
+    let file = Path::new(&root).join("etc/sampan/units/web.container.toml");
+    std::fs::write(&file, format!("[container]\nimage = \"{id}\"\ncommand = 5\n[oops\n")).unwrap();
+    let text = lab.succeeds(&["--root", &root, "gc", "--explain"]);
+    assert!(text.contains("web.container names it") && text.contains("bad"), "{text}");
+    assert_eq!(lab.json(&["--root", &root, "gc"])["images"], 0, "a file with errors keeps its image");
+    std::fs::remove_file(&file).unwrap();
     let text = lab.succeeds(&["--root", &root, "gc", "--explain"]);
     assert!(text.contains(&format!("{id} goes, nothing needs it: 4B freed")), "{text}");
     assert_eq!(lab.json(&["--root", &root, "gc"])["images"], 1);

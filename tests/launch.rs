@@ -413,7 +413,7 @@ fn a_program_joins_a_running_container() {
     let missing = Command { words: vec!["nothing".into()], ..Command::default() };
     let (_, failed) = rig.join(&running, &missing);
     assert_eq!(failed.unwrap_err().step, "execute");
-    pidfd::signal(&running.process, Signal::TERM).unwrap();
+    pidfd::signal(running.process(), Signal::TERM).unwrap();
     assert_eq!(rig.finish(running).exit, Exit::Code(0));
 }
 

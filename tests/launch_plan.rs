@@ -18,6 +18,8 @@ fn facts() -> HostFacts {
         directory: "/var/lib/sampan/containers/web".into(),
         volumes: BTreeMap::new(),
         environment: vec!["FROM=file".into()],
+        hierarchy: "/sys/fs/cgroup".into(),
+        group: Some("/sys/fs/cgroup/sampan.slice/sampan-web.scope".into()),
         invocation: "0123456789abcdef0123456789abcdef".into(),
         notify: None,
         journal: "/run/systemd/journal/stdout".into(),
@@ -54,6 +56,8 @@ fn a_container_with_everything() {
     let mut container = container();
     container.root = RootMode::ReadOnly;
     container.network = NetworkMode::Host;
+    container.resources.memory_max = Some(256 << 20);
+    container.resources.tasks_max = Some(u64::MAX);
     container.environment.insert("FROM".into(), "unit".into());
     container.security.capabilities = Some(["CAP_NET_BIND_SERVICE".to_owned()].into());
     container.sockets.insert("http".into(), socket(Pass::Fd));

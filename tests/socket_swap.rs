@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sampan::paths::Paths;
 use sampan::socket::listen::Held;
 use sampan::socket::swap::{Answer, Notifier, SwapSocket};
-use sampan::sys::seccomp_notify::install_bind_listener;
+use sampan::sys::seccomp_notify::{Pending, Received, install_bind_listener, receive};
 use sampan::unit::model::{Listen, Pass, Socket};
 use std::fs;
 use std::io::{Read, Write};
@@ -69,7 +69,7 @@ impl Server {
         let (child, listener) = spawn(command);
         let (sender, answers) = channel();
         thread::spawn(move || {
-            let notifier = Notifier::new(listener);
+            let (notifier, received) = (Notifier::new(listener), Received::new().unwrap());
             let sockets: Vec<SwapSocket<'_>> = held
                 .iter()
                 .map(|(held, target)| SwapSocket {
@@ -81,7 +81,7 @@ impl Server {
                 .collect();
             loop {
                 poll(&mut [PollFd::new(&notifier, PollFlags::IN)], None).unwrap();
-                match notifier.answer(&sockets).unwrap() {
+                match notifier.answer(&received, &sockets).unwrap() {
                     Answer::Closed => break,
                     answer => drop(sender.send(answer)),
                 }
@@ -288,5 +288,24 @@ fn a_caller_that_died_while_it_waited_blocks_nobody() {
     poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(Notifier::new(listener).answer(&[]).unwrap(), Answer::Closed);
+    assert_eq!(Notifier::new(listener).answer(&Received::new().unwrap(), &[]).unwrap(), Answer::Closed);
+}
+
+/// The kernel tells of a call once: whoever took it and died would leave the server waiting for ever.
+#[test]
+fn a_call_that_a_predecessor_took_is_answered_by_its_successor() {
+    let (mut child, listener) = spawn(&["python3", "-c", BINDER, "80"]);
+    let received = Received::new().unwrap();
+    poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
+    assert!(matches!(receive(listener.as_fd(), &received).unwrap(), Pending::Request(_)));
+    let kept = received.as_fd().try_clone_to_owned().unwrap();
+    drop(received);
+
+    let received = Received::adopt(kept).unwrap();
+    let notifier = Notifier::new(listener);
+    assert_eq!(notifier.answer(&received, &[]).unwrap(), Answer::Nothing);
+    assert_eq!(notifier.answer_left(&received, &[]).unwrap(), Answer::Continued);
+    assert_eq!(notifier.answer_left(&received, &[]).unwrap(), Answer::Nothing);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -31,6 +31,11 @@ fn the_payload_is_alone_and_has_little() {
     assert_eq!(owner.trim(), map[1].to_string(), "the host sees the payload as nobody's");
     let groups = inside(&host, "web", "cat /proc/1/cgroup");
     assert!(groups.lines().all(|line| line.ends_with(":/")), "it is the top of its own tree: {groups}");
+    let own = inside(&host, "web", "cat /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs");
+    assert!(
+        own.contains("0::/\n1\n"),
+        "exec works in the container's group, which it sees as the top: {own}"
+    );
     assert_eq!(inside(&host, "web", "hostname"), "web\n");
 
     let status = inside(&host, "web", "cat /proc/1/status");

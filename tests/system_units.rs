@@ -289,3 +289,19 @@ fn files_are_read_again_on_reload() {
     host.succeed(&["sampanctl", "daemon-reload"]);
     assert!(host.succeed(&["sampanctl", "status", "web"]).contains("web.container - Dropped in"));
 }
+
+/// The journal looks for the control group of who wrote a line, and may be too late.
+#[test]
+fn lines_of_processes_that_have_ended_are_in_the_log_of_the_unit() {
+    let host = Host::with_images(&["hello"]);
+    let script = "for number in $(seq 100); do /bin/busybox echo line $number; done; \
+                  /bin/busybox echo by name >/dev/stdout";
+    host.unit("brief.container", &(shell(script) + "type = \"oneshot\"\n"));
+    host.succeed(&["sampanctl", "start", "brief"]);
+    host.succeed(&["journalctl", "--sync"]);
+    let log = host.succeed(&["sampanctl", "logs", "brief"]);
+    let found =
+        (1..=100).filter(|number| log.lines().any(|line| line.ends_with(&format!(": line {number}"))));
+    assert_eq!(found.count(), 100, "{log}");
+    assert!(log.contains(": by name\n"), "{log}");
+}

@@ -48,7 +48,7 @@ fn start_logging() {
     }
 }
 
-async fn serve(descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>) -> anyhow::Result<()> {
+async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>) -> anyhow::Result<()> {
     let paths = Paths::default();
     std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
@@ -57,6 +57,7 @@ async fn serve(descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>)
         store: Store::create(&paths)?,
         systemd: systemd.clone(),
         service: service.clone(),
+        received: reconcile::received(&mut descriptors, &service).context("cannot keep bind(2) calls")?,
         launcher: Launcher::load(&paths.helper("sampan-launch"))?,
         paths,
         notices,

@@ -67,7 +67,8 @@ impl Platform {
             [os, architecture, variant] => (os, architecture, Some(variant)),
             _ => ("", "", None),
         };
-        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(letter);
         if !is_word(os) || !is_word(architecture) || !variant.is_none_or(is_word) {
             let platform = super::text::printable(text.as_bytes());
             return Err(ImageError::document(

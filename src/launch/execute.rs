@@ -5,8 +5,8 @@ use super::channel;
 use super::failure::During;
 use super::filter;
 use super::inside::Trees;
-use super::journal;
 use super::protocol::{Report, StepError};
+use super::standard::{JOURNAL, STDOUT};
 use super::step::{Ambient, Binds, Execute, Links, NewPrivileges, Output};
 use super::target;
 use super::user::{self, User};
@@ -41,11 +41,10 @@ pub struct Passed<'launch> {
 
 /// Becomes the payload. Returns only on failure.
 pub fn become_payload(plan: &Execute, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
-    if let Output::Journal { identifier, unit } = &plan.output {
-        let (socket, fifo) = (trees.take("journal")?, trees.take("output")?);
-        let stream = || journal::open(&socket, identifier, unit).during("connect to journal", identifier);
-        use_output(&stream()?).during("connect to journal", identifier)?;
-        hand_over(&fifo, &stream()?, passed.control).during("connect to journal", "/dev/stdout")?;
+    if plan.output == Output::Journal {
+        let [fifo, stdout, journal] = ["output", STDOUT, JOURNAL].map(|name| trees.take(name));
+        use_output(&stdout?).during("connect to journal", "standard output")?;
+        hand_over(&fifo?, &journal?, passed.control).during("connect to journal", "/dev/stdout")?;
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
     trees.clear();

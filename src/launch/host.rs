@@ -1,40 +1,54 @@
-//! The part of a launch that needs the host's privilege: each step makes one tree and hands it to the
-//! container's first process.
+//! The part of a launch that needs the host's privilege: each step makes one tree, whose descriptor the
+//! container's first process inherits.
 
-use super::channel;
 use super::failure::During;
 use super::idmap::Maps;
+use super::journal;
 use super::protocol::StepError;
 use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
 use crate::sys::mount::{self, Change, Depth, Propagation};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{CWD, FileType, fstat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen, open_tree,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// From the launcher's outer process to the container's first one.
-#[derive(Debug, Serialize, Deserialize)]
+/// What the container's first process is told by the launcher's outer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handover {
     /// The user namespace has its id maps.
     Mapped,
-    /// Beside it: the tree of this name.
-    Tree(String),
+    /// The manager knows of the process: it may become the payload.
+    Go,
 }
 
-/// Performs all steps, handing over each tree as soon as it is made.
-pub fn perform(steps: &[HostStep], maps: &mut Maps, container: &OwnedFd) -> Result<(), StepError> {
-    for step in steps {
-        let (name, tree) = perform_one(step, maps)?;
-        let handover = Handover::Tree(name.to_owned());
-        channel::send(container, &handover, &[tree.as_fd()]).during("hand over", name)?;
-    }
-    Ok(())
+/// Trees by the names that steps call them.
+pub type Made = BTreeMap<String, OwnedFd>;
+
+/// Performs all steps.
+pub fn perform(steps: &[HostStep], maps: &mut Maps) -> Result<Made, StepError> {
+    let made = steps.iter().map(|step| perform_one(step, maps));
+    made.map(|made| made.map(|(name, tree)| (name.to_owned(), tree))).collect()
+}
+
+/// A view of the control group that a directory is. Mounting the hierarchy anew would show the same, but the
+/// kernel lets nobody do that while systemd moves a process.
+pub fn control_group(directory: &OwnedFd) -> Result<OwnedFd, StepError> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let view = || {
+        let tree = open_tree(directory, "", flags)?;
+        let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
+        mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
+        Ok::<_, io::Error>(tree)
+    };
+    view().during("mount", "cgroup")
 }
 
 fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step str, OwnedFd), StepError> {
@@ -44,9 +58,9 @@ fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step 
         HostStep::Make { tree, filesystem } => {
             Ok((tree, make(filesystem).during("mount", &filesystem.name)?))
         }
-        HostStep::Open { tree, path } => {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            Ok((tree, open(path, flags, Mode::empty()).during_path("open", path)?))
+        HostStep::Journal { tree, socket, identifier, unit } => {
+            let stream = journal::open(socket, identifier, unit);
+            Ok((tree, stream.during("connect to journal", identifier)?))
         }
     }
 }

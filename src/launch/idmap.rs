@@ -3,7 +3,7 @@
 use super::failure::During;
 use super::protocol::StepError;
 use super::step::IdRange;
-use crate::sys::clone::{Cloned, NewNamespaces, Parent, clone_process, exit_now};
+use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use rustix::event::pause;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
@@ -27,7 +27,7 @@ pub fn write(pid: u32, inside: u32, outside: IdRange) -> Result<(), StepError> {
 /// The maps that mounts of one container need.
 #[derive(Debug)]
 pub struct Maps {
-    container: Option<(u32, IdRange)>,
+    container: Option<IdRange>,
     made: Vec<(u32, OwnedFd)>,
     lenders: Vec<OwnedFd>,
 }
@@ -43,33 +43,26 @@ impl Drop for Maps {
 }
 
 impl Maps {
-    /// For a container whose first process has this number on the host.
-    pub fn new(pid: u32, ids: Option<IdRange>) -> Self {
-        Self { container: ids.map(|ids| (pid, ids)), made: Vec::new(), lenders: Vec::new() }
+    /// For a container with these ids.
+    pub fn new(ids: Option<IdRange>) -> Self {
+        Self { container: ids, made: Vec::new(), lenders: Vec::new() }
     }
 
     /// The id of the host that an id of a tree appears as.
     pub fn outside(&self, id: u32, tree_base: u32) -> u32 {
-        let base = self.container.map_or(0, |(_, ids)| ids.base);
+        let base = self.container.map_or(0, |ids| ids.base);
         id.wrapping_sub(tree_base).wrapping_add(base)
     }
 
     /// A user namespace that maps a tree's ids to the container's; `None` when they are the same.
     pub fn namespace(&mut self, tree_base: u32) -> Result<Option<&OwnedFd>, StepError> {
-        let range = self.container.map_or(IdRange { base: 0, length: HOST_LENGTH }, |(_, ids)| ids);
+        let range = self.container.unwrap_or(IdRange { base: 0, length: HOST_LENGTH });
         if tree_base == range.base {
             return Ok(None);
         }
         if !self.made.iter().any(|(base, _)| *base == tree_base) {
-            let namespace = match self.container {
-                // The container's own namespace maps from 0.
-                Some((pid, _)) if tree_base == 0 => open(pid).during("map ids", pid)?,
-                _ => {
-                    let (namespace, lender) = make(tree_base, range)?;
-                    self.lenders.push(lender);
-                    namespace
-                }
-            };
+            let (namespace, lender) = make(tree_base, range)?;
+            self.lenders.push(lender);
             self.made.push((tree_base, namespace));
         }
         Ok(self.made.iter().find(|(base, _)| *base == tree_base).map(|(_, namespace)| namespace))
@@ -84,7 +77,9 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
 /// which is about to end, too.
 fn make(inside: u32, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
     let launcher = Some(getpid());
-    match clone_process(NewNamespaces::USER, Parent::Caller).during("map ids", inside)? {
+    match clone_process(NewNamespaces::USER, Parent::Caller, ControlGroup::Callers)
+        .during("map ids", inside)?
+    {
         Cloned::Child => {
             // Should the launcher die, now or before, nobody else would end this one.
             let bound = set_parent_process_death_signal(Some(Signal::KILL));

@@ -3,12 +3,12 @@
 
 use super::channel;
 use super::failure::During;
-use super::host::{self, Handover};
+use super::host::{self, Handover, Made};
 use super::protocol::StepError;
 use super::step::{Filesystem, Links, Step, TextFile};
 use super::target;
 use crate::sys::mount::{self, Change};
-use crate::sys::namespace::{Namespace, raise_loopback, unshare};
+use crate::sys::namespace::raise_loopback;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -16,29 +16,29 @@ use rustix::mount::{
     unmount,
 };
 use rustix::process::{chdir, fchdir, pivot_root};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Trees by name: made here, or come from outside.
+/// Trees by name, and what is heard from outside.
 #[derive(Debug)]
 pub struct Trees {
     outside: OwnedFd,
-    trees: BTreeMap<String, OwnedFd>,
+    trees: Made,
 }
 
 impl Trees {
-    /// None yet; others come by this socket, which lies out of the way of what is passed to the payload.
-    pub fn new(outside: OwnedFd) -> Self {
-        Self { outside, trees: BTreeMap::new() }
+    /// Those made outside. The socket to the outer process lies out of the way of what is passed to the payload.
+    pub fn new(outside: OwnedFd, trees: Made) -> Self {
+        Self { outside, trees }
     }
 
-    /// Waits until this process has ids.
-    pub fn wait_for_ids(&self) -> Result<(), StepError> {
-        match channel::receive::<Handover>(&self.outside).during("take over", "ids")? {
-            Some(_) => Ok(()),
-            None => Err(Errno::CONNRESET).during("take over", "ids"),
+    /// Waits for what the outer process says next.
+    pub fn wait_for(&self, awaited: Handover, subject: &str) -> Result<(), StepError> {
+        match channel::receive::<Handover>(&self.outside).during("take over", subject)? {
+            Some((handover, _)) if handover == awaited => Ok(()),
+            Some(_) => Err(Errno::PROTO).during("take over", subject),
+            None => Err(Errno::CONNRESET).during("take over", subject),
         }
     }
 
@@ -47,20 +47,9 @@ impl Trees {
         self.trees.clear();
     }
 
-    /// Takes a tree, waiting until it is made.
+    /// Takes a tree.
     pub fn take(&mut self, name: &str) -> Result<OwnedFd, StepError> {
-        loop {
-            if let Some(tree) = self.trees.remove(name) {
-                return Ok(tree);
-            }
-            match channel::receive(&self.outside).during("take over", name)? {
-                Some((Handover::Tree(name), tree)) => {
-                    self.trees.extend(tree.into_iter().map(|tree| (name.clone(), tree)));
-                }
-                Some((Handover::Mapped, _)) => {}
-                None => return Err(Errno::CONNRESET).during("take over", name),
-            }
-        }
+        self.trees.remove(name).ok_or(Errno::BADF).during("take over", name)
     }
 }
 
@@ -73,9 +62,6 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
     match step {
         Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).during("set hostname", name),
         Step::RaiseLoopback => raise_loopback().during("raise loopback", "lo"),
-        Step::ControlGroupNamespace => {
-            unshare(&[Namespace::ControlGroup]).during("enter namespace", "cgroup")
-        }
         Step::Make { tree, filesystem } => make(tree, filesystem, trees),
         Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
         Step::Attach { tree, target, links } => {

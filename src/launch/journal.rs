@@ -4,16 +4,17 @@ use rustix::net::{
     AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, shutdown, socket_with,
 };
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// `LOG_INFO`, for lines that do not say theirs by `<N>`.
 const PRIORITY: u8 = 6;
 
-/// Opens a stream of lines. Whose they are, the journal sees in the control group of the process that connects.
-pub fn open(socket: &OwnedFd, identifier: &str, unit: &str) -> io::Result<OwnedFd> {
+/// Opens a stream of lines of a unit. The journal believes the name of the unit only to root of the host, and needs
+/// it for lines of processes that have ended before it looks for their control group.
+pub fn open(socket: &Path, identifier: &str, unit: &str) -> io::Result<OwnedFd> {
     let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // The socket is outside of the root: only its descriptor leads there.
-    connect(&stream, &SocketAddrUnix::new(format!("/proc/self/fd/{}", socket.as_raw_fd()))?)?;
+    connect(&stream, &SocketAddrUnix::new(socket)?)?;
     shutdown(&stream, Shutdown::Read)?;
     // Identifier, unit, priority, whether lines carry levels, and forwarding to syslog, kmsg and console.
     let header = format!("{identifier}\n{unit}\n{PRIORITY}\n1\n0\n0\n0\n");

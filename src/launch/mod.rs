@@ -2,11 +2,12 @@
 //! facts of the host; [`spawn`] hands it to a fresh `sampan-launch`; [`run`] performs it there.
 //!
 //! The launcher is two processes (see [`protocol`]). A stays on the host and does what needs the host's
-//! privilege (`host`): id maps and the mounts that come from the host, each made as a detached tree and given
-//! to B as a descriptor. B is process 1 of the container: it mounts the rest in its own user namespace
-//! (`inside`), waits for its scope, gives up its privileges (`execute`) and becomes the payload.
+//! privilege (`host`): id maps and the mounts that come from the host, each made as a detached tree that B
+//! inherits. B is process 1 of the container, born in the control group of its scope (`birthplace`): it mounts
+//! the rest in its own user namespace (`inside`), gives up its privileges (`execute`) and becomes the payload.
 #![forbid(unsafe_code)]
 
+mod birthplace;
 pub mod capability;
 mod channel;
 mod execute;

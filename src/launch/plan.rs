@@ -4,7 +4,7 @@ use super::capability;
 use super::standard::{self, attach};
 use super::step::{
     Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges,
-    Output, Plan, Step, TextFile,
+    Output, Plan, ScopeGroup, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
@@ -27,6 +27,11 @@ pub struct HostFacts {
     pub volumes: BTreeMap<String, HostTree>,
     /// Lines of `environment_file`, in their order.
     pub environment: Vec<String>,
+    /// Where the unified control group hierarchy is mounted.
+    pub hierarchy: PathBuf,
+    /// The directory of the control group: of the scope that is about to be made, or, to join, of the container.
+    /// `None` where that of the scope cannot be known beforehand.
+    pub group: Option<PathBuf>,
     /// `INVOCATION_ID`.
     pub invocation: String,
     /// Where sd_notify(3) messages are received, for a unit that sends them.
@@ -95,10 +100,16 @@ pub fn plan(
     let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.push(HostStep::Open { tree: "journal".to_owned(), path: facts.journal.clone() });
+    host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
+        tree: tree.to_owned(),
+        socket: facts.journal.clone(),
+        identifier: unit.name.stem().to_owned(),
+        unit: unit.name.scope(),
+    }));
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
+    inside.extend(facts.group.is_none().then(standard::control_group));
     inside.extend(mounts.made);
     inside.push(Step::EnterRoot);
     inside.extend(standard::placed());
@@ -108,13 +119,13 @@ pub fn plan(
     }
     inside.extend(standard::closed());
     let mut execute = execute(unit, container, image, facts)?;
-    execute.output = Output::Journal { identifier: unit.name.stem().to_owned(), unit: unit.name.scope() };
+    execute.output = Output::Journal;
     Ok(Plan {
+        group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
         ids: ids(container.security.user_namespace, facts.range),
         namespaces: namespaces(container.network),
         host,
         inside,
-        scoped: standard::control_groups(),
         execute,
     })
 }
@@ -163,12 +174,12 @@ pub fn join(
     for line in &command.environment {
         set(&mut execute.environment, line);
     }
-    let mut namespaces = vec![Namespace::Mount, Namespace::Process, Namespace::ControlGroup];
+    let mut namespaces = vec![Namespace::Mount, Namespace::Process];
     namespaces.extend(self::namespaces(container.network));
     if container.security.user_namespace != UserNamespace::Host {
         namespaces.insert(0, Namespace::User);
     }
-    Ok(Join { namespaces, execute })
+    Ok(Join { group: facts.group.clone(), namespaces, execute })
 }
 
 fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
@@ -181,11 +192,26 @@ fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
 
 fn namespaces(network: NetworkMode) -> Vec<Namespace> {
     match network {
-        NetworkMode::Host => vec![Namespace::Hostname, Namespace::Ipc],
+        NetworkMode::Host => vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc],
         NetworkMode::Private | NetworkMode::None => {
-            vec![Namespace::Hostname, Namespace::Ipc, Namespace::Network]
+            vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc, Namespace::Network]
         }
     }
+}
+
+/// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
+fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> ScopeGroup {
+    let resources = &container.resources;
+    let limits = [
+        ("cpu.max", resources.cpu_quota_per_sec_usec),
+        ("memory.high", resources.memory_high),
+        ("memory.max", resources.memory_max),
+        ("memory.swap.max", resources.memory_swap_max),
+        ("pids.max", resources.tasks_max),
+    ];
+    let limited = limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit != u64::MAX));
+    let limits = limited.map(|(file, _)| file.to_owned()).collect();
+    ScopeGroup { hierarchy: hierarchy.to_owned(), directory: directory.to_owned(), limits }
 }
 
 fn hosts(container: &Container) -> TextFile {

@@ -3,23 +3,32 @@
 //!
 //! ```text
 //! manager                          launcher A (sampan-launch)          B: PID 1 of the container
-//!    | Begin + [plan memfd, sockets…] ->|                                 |
-//!    |                                  | clone3(CLONE_PARENT | CLONE_NEW…)
+//!    | Begin + [plan memfd, sockets…] ->|
+//!    |<- Ready -------------------------| watches for the control group of the scope
+//!    | asks systemd for a scope with A  | mounts that come from the host, journal
+//!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
 //!    |<- Started{pid} + [pidfd] --------|                                 |
-//!    | asks systemd for the scope       | writes the id maps, mounts      | own mounts
-//!    |<- Prepared ------------------------------------------------------- |   (A has exited)
-//!    | Go ----------------------------------------------------------->    | cgroup namespace, journal, drops all
+//!    | writes the run down              | id maps ----------------------> | own namespaces and mounts
+//!    | Go ----------------------------->| waits for the limits of the group
+//!    |                                  | Go ---------------------------> | drops all
 //!    |<- Output + [FIFO, journal stream] -------------------------------- |
 //!    |<- Notifier + [seccomp listener] ---------------------------------- |   (only with `pass = "swap"`)
-//!    |<- end of file: the payload has been executed --------------------- |
+//!    | Attached: the scope is active -->| exits                           | executes the payload
+//!    |<- end of file: both are done --------------------------------------|
 //! ```
+//!
+//! systemd moves A, which it was asked for, to the scope, and for that the kernel waits out a grace period of RCU:
+//! 10 ms and more on a host at rest (`cgroup_threadgroup_rwsem`). A process that is born in a control group waits
+//! for nothing, so B is born there as soon as systemd has made the group, and goes on to the payload when the
+//! limits are written. Where the group is not found before, `Attached` says that A itself is in the scope by now,
+//! and B is born beside it.
 //!
 //! The payload's standard output and error are a stream to the journal. A socket cannot be opened by its name
 //! again, so `/dev/stdout` and `/dev/stderr` are a FIFO, and the manager moves what is written there to a second
 //! stream: both come with `Output`, before the payload can open the one.
 //!
-//! To join a running container (`exec`) it is the same, with the container's pidfd and three standard streams
-//! beside the plan; B then enters the container's namespaces, and `Go` says that it is in the scope.
+//! To join a running container (`exec`), the container's pidfd and three standard streams come beside the plan;
+//! B is born in the container's control group and enters its namespaces.
 //!
 //! Instead of any message `Failed` may come; then the launcher exits. B is a child of the manager's own
 //! process (`CLONE_PARENT`), so that the manager learns its exit status with waitid(2).
@@ -33,21 +42,23 @@ pub enum Order {
     /// Beside it: the sealed memfd of the plan, then the sockets with `pass = "fd"` in the order of the plan.
     /// To join: the container's pidfd, then standard input, output and error.
     Begin,
-    /// The scope exists: go on to the payload.
+    /// The manager has written down that the process exists: it may become the payload.
     Go,
+    /// The scope is active: the launcher is in it, and no longer needed.
+    Attached,
 }
 
 /// From the launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
+    /// The launcher waits for its scope.
+    Ready,
     /// The first process of the container exists; beside it: its pidfd.
     Started {
         /// Its number as the manager sees it.
         pid: u32,
     },
-    /// All that needs no scope is done.
-    Prepared,
     /// Beside it: the FIFO `/dev/stdout`, open for both and nonblocking, so that it always has a reader and never
     /// an end; then a nonblocking stream to the journal for what is written to it.
     Output,

@@ -5,7 +5,7 @@ use super::idmap::Maps;
 use super::protocol::StepError;
 use super::step::{Changes, HostTree, TextFile};
 use crate::sys::mount::{self, Change, Propagation};
-use crate::sys::namespace::{Namespace, unshare};
+use crate::sys::namespace::{Namespace, enter, unshare};
 use rustix::fs::{CWD, Mode, OFlags, chmod, chown, open, stat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -130,13 +130,16 @@ fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
 /// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of
 /// its own.
 fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
+    let own = open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     unshare(&[Namespace::Mount])?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     move_mount(&layers.image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    configure(layers, |context, lower| {
+    let overlay = configure(layers, |context, lower| {
         let paths: Vec<_> = lower.iter().map(path_of).collect();
         fsconfig_set_string(context, "lowerdir", paths.join(":"))
-    })
+    })?;
+    enter(own, &[Namespace::Mount])?;
+    Ok(overlay)
 }
 
 /// A path that leads through a descriptor: it fits the 255 bytes of an option, and the container, which sees the

@@ -1,21 +1,25 @@
 //! The launcher itself: what `sampan-launch` does from its first to its last instruction.
 
+use super::birthplace::{self, Birthplace, Watch, Woken};
 use super::channel;
 use super::execute::{self, OUT_OF_THE_WAY, Passed};
 use super::failure::During;
-use super::host::{self, Handover};
+use super::host::{self, Handover, Made};
 use super::idmap::{self, Maps};
 use super::inside::{self, Trees};
 use super::protocol::{Order, Report, StepError};
-use super::step::{Join, Plan, Work};
-use crate::sys::clone::{Cloned, NewNamespaces, Parent, clone_process, exit_now};
-use crate::sys::namespace::{enter, unshare};
+use super::step::{Join, Plan, ScopeGroup, Work};
+use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
+use crate::sys::namespace::{Namespace, enter, unshare};
+use crate::sys::process::control_group;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// Performs the plan that comes over standard input. Failures are reported there; the result only says
 /// whether there was one.
@@ -63,19 +67,47 @@ fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
 
 fn start(plan: &Plan, control: &OwnedFd, sockets: Vec<OwnedFd>) -> Result<(), StepError> {
     let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
-    let user = if plan.ids.is_some() { NewNamespaces::USER } else { NewNamespaces::default() };
-    let namespaces = NewNamespaces::PROCESS_AND_MOUNT.and(user);
-    let cloned = clone_process(namespaces, Parent::CallersParent).during("enter namespace", "clone");
-    match reported(control, cloned)? {
+    let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
+    reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
+    // While systemd makes the scope.
+    let mut made = reported(control, host::perform(&plan.host, &mut Maps::new(plan.ids)))?;
+    let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
+    let birthplace = reported(control, birthplace)?;
+    if let Some(group) = &plan.group {
+        made.insert("cgroup".to_owned(), reported(control, view_of(group, &birthplace))?);
+    }
+    match reported(control, give_birth(plan, &birthplace))? {
         Cloned::Child => {
-            drop(outside);
-            first_process(plan, inside, control, sockets)
+            drop((outside, birthplace));
+            first_process(plan, inside, made, Passed { control, sockets })
         }
         Cloned::Parent { pid, pidfd } => {
-            drop(inside);
-            reported(control, outer_process(plan, pid, &pidfd, control, &outside))
+            drop((inside, made, sockets));
+            reported(control, outer_process(plan, pid, &pidfd, control, &outside))?;
+            reported(control, accompany(&birthplace, control, &outside).during("wait for scope", "manager"))
         }
     }
+}
+
+fn view_of(group: &ScopeGroup, birthplace: &Birthplace<'_>) -> Result<OwnedFd, StepError> {
+    match birthplace {
+        Birthplace::Ahead(directory, _) => host::control_group(directory),
+        // systemd may have made it elsewhere: the root that it sees need not be the one of the mount.
+        Birthplace::Here => {
+            let own = control_group(std::process::id()).during("open", "control group")?;
+            host::control_group(&open_group(&group.hierarchy.join(own.trim_start_matches('/')))?)
+        }
+    }
+}
+
+fn give_birth(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Cloned, StepError> {
+    let user = if plan.ids.is_some() { NewNamespaces::USER } else { NewNamespaces::default() };
+    let group = match birthplace {
+        Birthplace::Ahead(directory, _) => ControlGroup::Directory(directory.as_fd()),
+        Birthplace::Here => ControlGroup::Callers,
+    };
+    let namespaces = NewNamespaces::PROCESS_AND_MOUNT.and(user);
+    clone_process(namespaces, Parent::CallersParent, group).during("enter namespace", "clone")
 }
 
 fn outer_process(
@@ -89,34 +121,67 @@ fn outer_process(
     if let Some(ids) = plan.ids {
         idmap::write(pid, 0, ids)?;
     }
-    channel::send(inside, &Handover::Mapped, &[]).during("hand over", "ids")?;
-    host::perform(&plan.host, &mut Maps::new(pid, plan.ids), inside)
+    channel::send(inside, &Handover::Mapped, &[]).during("hand over", "ids")
+}
+
+/// Passes the manager's consent on once the group has its limits, and stays until systemd has moved this process:
+/// a scope whose only process ends before would not come to be.
+fn accompany(birthplace: &Birthplace<'_>, control: &OwnedFd, inside: &OwnedFd) -> io::Result<()> {
+    let Birthplace::Ahead(directory, watch) = birthplace else {
+        return match order(control)? {
+            Order::Go => go(inside),
+            _ => Err(Errno::PROTO.into()),
+        };
+    };
+    watch.watch_limits()?;
+    let (mut consented, mut attached, mut gone) = (false, false, false);
+    while !(gone && attached) {
+        // Limits that were not seen are as good as they will be, once systemd has done all.
+        if !gone && consented && (attached || watch.is_limited(directory)) {
+            go(inside)?;
+            gone = true;
+        } else if watch.or_order(control)? == Woken::Order {
+            match order(control)? {
+                Order::Go => consented = true,
+                Order::Attached => attached = true,
+                Order::Begin => return Err(Errno::PROTO.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn order(control: &OwnedFd) -> io::Result<Order> {
+    match channel::receive(control)? {
+        Some((order, _)) => Ok(order),
+        None => Err(Errno::CONNRESET.into()),
+    }
+}
+
+/// A container that could not get this far has told why.
+fn go(inside: &OwnedFd) -> io::Result<()> {
+    let _ = channel::send(inside, &Handover::Go, &[]);
+    Ok(())
 }
 
 /// The copy must not go on as its original: it ends here.
-fn first_process(plan: &Plan, outside: OwnedFd, control: &OwnedFd, sockets: Vec<OwnedFd>) -> ! {
+fn first_process(plan: &Plan, outside: OwnedFd, made: Made, passed: Passed<'_>) -> ! {
+    let control = passed.control;
     let outside = fcntl_dupfd_cloexec(outside, OUT_OF_THE_WAY).during("begin", "hand over");
     if let Ok(outside) = reported(control, outside) {
-        let mut trees = Trees::new(outside);
-        drop(reported(control, prepare_and_execute(plan, &mut trees, control, sockets)));
+        let mut trees = Trees::new(outside, made);
+        drop(reported(control, prepare_and_execute(plan, &mut trees, passed)));
     }
     exit_now(1)
 }
 
-fn prepare_and_execute(
-    plan: &Plan,
-    trees: &mut Trees,
-    control: &OwnedFd,
-    sockets: Vec<OwnedFd>,
-) -> Result<(), StepError> {
-    trees.wait_for_ids()?;
+fn prepare_and_execute(plan: &Plan, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
+    trees.wait_for(Handover::Mapped, "ids")?;
     become_root().during("enter namespace", "user")?;
     unshare(&plan.namespaces).during("enter namespace", "unshare")?;
     inside::perform(&plan.inside, trees)?;
-    channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")?;
-    wait_for_go(control)?;
-    inside::perform(&plan.scoped, trees)?;
-    execute::become_payload(&plan.execute, trees, Passed { control, sockets })
+    trees.wait_for(Handover::Go, "manager")?;
+    execute::become_payload(&plan.execute, trees, passed)
 }
 
 /// Until now this process has an id that its own user namespace does not know.
@@ -126,31 +191,36 @@ fn become_root() -> io::Result<()> {
     Ok(set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?)
 }
 
-fn wait_for_go(control: &OwnedFd) -> Result<(), StepError> {
-    match channel::receive(control).during("wait for scope", "manager")? {
-        Some((Order::Go, _)) => Ok(()),
-        Some((Order::Begin, _)) => Err(Errno::PROTO).during("wait for scope", "manager"),
-        None => Err(Errno::CONNRESET).during("wait for scope", "manager"),
-    }
-}
-
 /// With the plan come the pidfd of the container's first process and three descriptors for standard streams.
 fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Result<(), StepError> {
     let [container, input, output, error] =
         <[OwnedFd; 4]>::try_from(passed).map_err(|_| Errno::BADF).during("begin", "standard streams")?;
-    enter(&container, &join.namespaces).during("enter namespace", "setns")?;
-    match clone_process(NewNamespaces::default(), Parent::CallersParent).during("enter namespace", "clone")? {
+    let birthplace = join.group.as_deref().map(open_group).transpose()?;
+    let group =
+        birthplace.as_ref().map_or(ControlGroup::Callers, |group| ControlGroup::Directory(group.as_fd()));
+    // A process that is in another control group namespace cannot be born outside of it: that comes last.
+    let (later, first): (Vec<_>, Vec<_>) =
+        join.namespaces.iter().partition(|namespace| **namespace == Namespace::ControlGroup);
+    enter(&container, &first).during("enter namespace", "setns")?;
+    let cloned = clone_process(NewNamespaces::default(), Parent::CallersParent, group);
+    match cloned.during("enter namespace", "clone")? {
         Cloned::Child => {
-            drop(container);
-            drop(reported(control, joined_process(join, control, [input, output, error])));
+            let entered = enter(&container, &later).during("enter namespace", "setns");
+            drop((container, birthplace));
+            if reported(control, entered).is_ok() {
+                drop(reported(control, joined_process(join, control, [input, output, error])));
+            }
             exit_now(1)
         }
         Cloned::Parent { pid, pidfd } => {
-            // Both from here, so that they come in this order; what the copy still has to do needs no scope.
-            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")?;
-            channel::send(control, &Report::Prepared, &[]).during("wait for scope", "report")
+            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")
         }
     }
+}
+
+fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, directory, flags, Mode::empty()).map_err(io::Error::from).during_path("open", directory)
 }
 
 fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Result<(), StepError> {
@@ -160,6 +230,5 @@ fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Resu
     rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
     rustix::stdio::dup2_stderr(&error).during("begin", "standard error")?;
     drop((input, output, error));
-    wait_for_go(control)?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }

@@ -119,6 +119,15 @@ impl Launch {
     }
 }
 
+/// Whether a process has not executed its payload yet.
+pub fn is_launcher(pid: u32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/exe"))
+        .is_ok_and(|program| program.as_os_str().as_encoded_bytes().starts_with(MEMORY.as_bytes()))
+}
+
+/// How proc(5) shows the program that [`executable_memory`] holds.
+const MEMORY: &str = "/memfd:sampan-launch";
+
 /// Kernels before 6.3 do not know the flag and need none: there all memory files are executable.
 fn executable_memory() -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;

@@ -35,6 +35,11 @@ const PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 /// Directories that mounts of every container stand on.
 pub const STANDS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// The tree that becomes standard output and error.
+pub const STDOUT: &str = "stdout";
+/// The tree for what is written to `/dev/stdout` by name.
+pub const JOURNAL: &str = "journal";
+
 const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
 
 fn filesystem(name: &str, options: &[(&str, &str)], attributes: &[Attribute]) -> Filesystem {
@@ -93,6 +98,11 @@ pub fn made_first() -> Vec<Step> {
     ]
 }
 
+/// The container's view of its own control group, for one whose directory is not known beforehand.
+pub fn control_group() -> Step {
+    make("cgroup", filesystem("cgroup2", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat()))
+}
+
 /// `/sys`: of the own network namespace from inside, of the host's from outside.
 pub fn sysfs() -> Filesystem {
     filesystem("sysfs", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())
@@ -110,6 +120,7 @@ pub fn devices() -> impl Iterator<Item = HostStep> {
 /// Puts all of it into the new root.
 pub fn placed() -> Vec<Step> {
     let mut steps = vec![attach("proc", "/proc"), attach("sys", "/sys"), attach("dev", "/dev")];
+    steps.push(attach("cgroup", "/sys/fs/cgroup"));
     steps.extend([attach("pts", "/dev/pts"), attach("mqueue", "/dev/mqueue"), attach("shm", "/dev/shm")]);
     steps.extend(DEVICES.iter().map(|name| attach(name, &format!("/dev/{name}"))));
     // No link to /proc/self/fd/1: that is a socket, and open(2) of a socket fails with ENXIO.
@@ -122,13 +133,4 @@ pub fn placed() -> Vec<Step> {
 pub fn closed() -> impl Iterator<Item = Step> {
     let masked = MASKED.iter().map(|path| Step::Mask(path.into()));
     masked.chain(PROTECTED.iter().map(|path| Step::Protect(path.into())))
-}
-
-/// What can only be made when the scope exists: the container's view of its own control group.
-pub fn control_groups() -> Vec<Step> {
-    vec![
-        Step::ControlGroupNamespace,
-        make("cgroup", filesystem("cgroup2", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())),
-        attach("cgroup", "/sys/fs/cgroup"),
-    ]
 }

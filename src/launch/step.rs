@@ -17,16 +17,16 @@ pub enum Work {
 /// How a container is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
+    /// The control group of the scope, for a container that can be born in it.
+    pub group: Option<ScopeGroup>,
     /// Ids of the user namespace; `None`: the host's.
     pub ids: Option<IdRange>,
     /// Further namespaces; those of processes and mounts are always new.
     pub namespaces: Vec<Namespace>,
     /// Done outside with the host's privilege; each gives a tree to the steps below.
     pub host: Vec<HostStep>,
-    /// Done inside while the scope is made.
+    /// Done inside.
     pub inside: Vec<Step>,
-    /// Done inside once the scope exists.
-    pub scoped: Vec<Step>,
     /// The end.
     pub execute: Execute,
 }
@@ -34,10 +34,23 @@ pub struct Plan {
 /// How a program joins a running container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
+    /// The directory of the control group to be born in; `None`: the launcher's own.
+    pub group: Option<PathBuf>,
     /// Namespaces of the container's first process to enter.
     pub namespaces: Vec<Namespace>,
     /// The end.
     pub execute: Execute,
+}
+
+/// The control group of a scope that systemd is about to make; gives the tree `cgroup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeGroup {
+    /// Where the unified hierarchy is mounted.
+    pub hierarchy: PathBuf,
+    /// Where the group will appear.
+    pub directory: PathBuf,
+    /// Its files in which systemd then writes a limit, where the host has their controllers.
+    pub limits: Vec<String>,
 }
 
 /// Ids of the host that a container sees as 0 and up.
@@ -85,12 +98,16 @@ pub enum HostStep {
         /// What to mount.
         filesystem: Filesystem,
     },
-    /// Open a file of the host, to be used but not mounted.
-    Open {
+    /// Open a stream of lines to the journal.
+    Journal {
         /// What it is called in later steps.
         tree: String,
-        /// Absolute path.
-        path: PathBuf,
+        /// The journal's socket for streams.
+        socket: PathBuf,
+        /// `SYSLOG_IDENTIFIER=`.
+        identifier: String,
+        /// The scope.
+        unit: String,
     },
 }
 
@@ -155,8 +172,6 @@ pub enum Step {
     Hostname(String),
     /// Bring the loopback interface up.
     RaiseLoopback,
-    /// Enter a new control group namespace.
-    ControlGroupNamespace,
     /// Mount a file system, nowhere yet.
     Make {
         /// What it is called in later steps.
@@ -266,14 +281,9 @@ pub enum Binds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// To the journal, by the tree `journal`; input is empty. What is written to the FIFO `output` comes there
-    /// by way of the manager.
-    Journal {
-        /// `SYSLOG_IDENTIFIER=`.
-        identifier: String,
-        /// The scope.
-        unit: String,
-    },
+    /// To the journal, by the tree `stdout`; input is empty. What is written to the FIFO `output` comes there by
+    /// way of the manager, which gets it with the tree `journal`.
+    Journal,
     /// To three descriptors that came with the plan.
     Passed,
 }

@@ -1,6 +1,7 @@
 //! What a container uses, read from its control group, cgroups(7).
 
 use crate::paths::Paths;
+use crate::sys::process;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,20 +29,14 @@ impl Usage {
     }
 }
 
-/// The control group of a process, relative to the mount of the hierarchy.
-pub fn control_group(pid: u32) -> Option<String> {
-    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    lines.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
-}
-
 /// The directory of the control group of a process.
 pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
-    let group = control_group(pid)?;
+    let group = process::control_group(pid).ok()?;
     Some(mount(paths).join(group.trim_start_matches('/')))
 }
 
 /// Where the unified hierarchy is: beside version 1 hierarchies systemd mounts it at `unified`.
-fn mount(paths: &Paths) -> PathBuf {
+pub fn mount(paths: &Paths) -> PathBuf {
     let beside = paths.control_groups().join("unified");
     if beside.is_dir() { beside } else { paths.control_groups() }
 }

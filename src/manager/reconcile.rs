@@ -6,10 +6,12 @@ use super::machine::{JobMode, Phase, Request, Run, Verb};
 use super::record::{self, Record};
 use crate::paths::Paths;
 use crate::sys::pidfd;
+use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
+use crate::systemd::notify::ServiceManager;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Descriptors of one unit.
@@ -36,6 +38,29 @@ pub fn adopt(manager: &mut Manager, descriptors: Vec<(String, OwnedFd)>) -> Pred
         manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
     }
     if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
+}
+
+/// The memory of the bind(2) that was received last: the predecessor's, or new and kept for the successor.
+///
+/// # Errors
+/// When memory is short.
+pub fn received(
+    descriptors: &mut Vec<(String, OwnedFd)>,
+    service: &ServiceManager,
+) -> std::io::Result<Received> {
+    let name = StoredDescriptor::Received;
+    if let Some(position) = descriptors.iter().position(|(stored, _)| *stored == name.to_string()) {
+        let (_, memory) = descriptors.swap_remove(position);
+        match Received::adopt(memory) {
+            Ok(received) => return Ok(received),
+            Err(error) => tracing::warn!("{name}: {error}, forgetting this descriptor"),
+        }
+    }
+    let received = Received::new()?;
+    if let Err(error) = service.store(&name, received.as_fd()) {
+        tracing::warn!("{error}, continuing");
+    }
+    Ok(received)
 }
 
 fn marker(paths: &Paths) -> PathBuf {
@@ -74,6 +99,8 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
             Ok(StoredDescriptor::Listen { unit, socket }) => {
                 kept.entry(unit).or_default().sockets.push((socket, descriptor));
             }
+            // Taken before, this is one too many.
+            Ok(StoredDescriptor::Received) => {}
             Err(error) => tracing::warn!("{name}: {error}, closing this descriptor"),
         }
     }

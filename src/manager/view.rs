@@ -3,6 +3,7 @@
 use super::accounting::Usage;
 use super::driver::Manager;
 use super::machine::{Managed, Stamp, Stamps};
+use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::{Body, Container, Dependencies, ImageSource, Listen, Pass, RestartPolicy, Unit};
 use crate::unit::name::UnitName;
@@ -152,7 +153,7 @@ fn microseconds(stamp: Option<Stamp>) -> Value {
 fn container(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Property> {
     let facts = manager.run_facts(name);
     let up = managed.main_pid().is_some();
-    let control_group = managed.main_pid().and_then(super::accounting::control_group);
+    let control_group = managed.main_pid().and_then(|pid| process::control_group(pid).ok());
     let mut list = vec![
         ("Scope", text(if up { name.scope() } else { String::new() })),
         ("ControlGroup", text(control_group.unwrap_or_default())),

@@ -9,7 +9,7 @@
 use super::stand_in::{StandIn, StandIns, duplicate};
 use super::unix_node;
 use crate::sys::process::{descriptor_flags, read_memory, status};
-use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec, Pending, Reply};
+use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec, Pending, Received, Reply};
 use crate::unit::model::Listen;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -87,12 +87,23 @@ impl Notifier {
     ///
     /// # Errors
     /// When the listener itself fails.
-    pub fn answer(&self, held: &[SwapSocket<'_>]) -> io::Result<Answer> {
-        match notify::receive(self.as_fd()) {
+    pub fn answer(&self, received: &Received, held: &[SwapSocket<'_>]) -> io::Result<Answer> {
+        match notify::receive(self.as_fd(), received) {
             Ok(Pending::Nothing) => Ok(Answer::Nothing),
             Ok(Pending::Closed) => Ok(Answer::Closed),
             Ok(Pending::Request(request)) => or_gone(self.carry_out(&request, held)),
             Err(error) => or_gone(Err(error)),
+        }
+    }
+
+    /// Answers the bind(2) that a predecessor has received and not answered any more.
+    ///
+    /// # Errors
+    /// When the listener itself fails.
+    pub fn answer_left(&self, received: &Received, held: &[SwapSocket<'_>]) -> io::Result<Answer> {
+        match received.unanswered(self.as_fd()) {
+            Some(request) => or_gone(self.carry_out(&request, held)),
+            None => Ok(Answer::Nothing),
         }
     }
 

@@ -1,7 +1,8 @@
-//! clone3(2) of a process with one thread: a fork(2) into new namespaces that also gives a pidfd.
+//! clone3(2) of a process with one thread: a fork(2) into new namespaces and into a control group that also
+//! gives a pidfd.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Where a clone continues.
 #[derive(Debug)]
@@ -43,11 +44,27 @@ impl NewNamespaces {
     }
 }
 
+/// The control group that a new process is born in.
+#[derive(Debug, Clone, Copy)]
+pub enum ControlGroup<'a> {
+    /// The caller's.
+    Callers,
+    /// That of this directory of the unified hierarchy. `CLONE_INTO_CGROUP`, Linux 5.7.
+    Directory(BorrowedFd<'a>),
+}
+
+/// linux/sched.h; the constant of libc is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Copies the calling process, which must have one thread only.
 ///
 /// # Errors
 /// As clone(2).
-pub fn clone_process(namespaces: NewNamespaces, parent: Parent) -> io::Result<Cloned> {
+pub fn clone_process(
+    namespaces: NewNamespaces,
+    parent: Parent,
+    group: ControlGroup<'_>,
+) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all of clone_args are integers, for which zero is a valid value.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -57,6 +74,10 @@ pub fn clone_process(namespaces: NewNamespaces, parent: Parent) -> io::Result<Cl
         // The kernel refuses an exit signal of one's own with CLONE_PARENT: the caller's is taken.
         Parent::CallersParent => arguments.flags |= libc::CLONE_PARENT as u64,
         Parent::Caller => arguments.exit_signal = libc::SIGCHLD as u64,
+    }
+    if let ControlGroup::Directory(directory) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::try_from(directory.as_raw_fd()).unwrap_or_default();
     }
     let size = size_of::<libc::clone_args>();
     // SAFETY: without CLONE_VM the child runs on a copy of this stack, as after fork(2); the arguments outlive
@@ -86,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_clone_is_waited_for_by_its_pidfd() {
-        match clone_process(NewNamespaces::default(), Parent::Caller).unwrap() {
+        match clone_process(NewNamespaces::default(), Parent::Caller, ControlGroup::Callers).unwrap() {
             Cloned::Child => exit_now(7),
             Cloned::Parent { pid, pidfd } => {
                 assert!(pid > 0);

@@ -38,6 +38,17 @@ pub fn status(tid: u32) -> io::Result<Status> {
     })
 }
 
+/// The control group of a process in the unified hierarchy, from the root that our own namespace sees on:
+/// `/system.slice/x.service`.
+///
+/// # Errors
+/// When the process is gone or is in no unified hierarchy.
+pub fn control_group(pid: u32) -> io::Result<String> {
+    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let group = lines.lines().find_map(|line| line.strip_prefix("0::"));
+    group.map(str::to_owned).ok_or(io::ErrorKind::NotFound.into())
+}
+
 /// The flags of a descriptor of another thread, with `CLOEXEC` where it is set.
 ///
 /// # Errors

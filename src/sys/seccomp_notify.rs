@@ -2,10 +2,12 @@
 //! supervisor, and the supervisor's calls.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 use std::io;
-use std::mem::{offset_of, zeroed};
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::{NonNull, null_mut};
 
 /// A bind(2) that waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +24,77 @@ pub struct BindRequest {
 }
 
 impl BindRequest {
+    fn of(notification: &libc::seccomp_notif) -> Self {
+        let [fd, address, length, ..] = notification.data.args;
+        // The kernel takes a descriptor as an int, whatever the upper half of the register holds.
+        let fd = fd as u32;
+        Self { id: notification.id, tid: notification.pid, fd, address, length }
+    }
+
     /// The same call, to replace another descriptor of its caller.
     #[must_use]
     pub fn at_descriptor(self, fd: u32) -> Self {
         Self { fd, ..self }
+    }
+}
+
+/// The last call that was received, in memory that outlives this process wherever its descriptor is kept: the
+/// kernel tells of each call once, so that a successor could not answer one that was received and not answered.
+#[derive(Debug)]
+pub struct Received {
+    memory: OwnedFd,
+    notification: NonNull<libc::seccomp_notif>,
+}
+
+impl Received {
+    /// Memory that says of no call.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new() -> io::Result<Self> {
+        let memory = memfd_create("received", MemfdFlags::CLOEXEC)?;
+        ftruncate(&memory, size_of::<libc::seccomp_notif>() as u64)?;
+        Self::adopt(memory)
+    }
+
+    /// The memory of a predecessor.
+    ///
+    /// # Errors
+    /// When it is not that, or cannot be mapped.
+    pub fn adopt(memory: OwnedFd) -> io::Result<Self> {
+        let length = size_of::<libc::seccomp_notif>();
+        // Beyond the end of a file a map is a SIGBUS.
+        if fstat(&memory)?.st_size < length as i64 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = memory.as_raw_fd();
+        // SAFETY: a new map at a place that the kernel chooses overlaps nothing.
+        let map = unsafe { libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, fd, 0) };
+        match NonNull::new(map.cast()) {
+            Some(notification) if map != libc::MAP_FAILED => Ok(Self { memory, notification }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The call of this listener that was received and still waits for its answer.
+    pub fn unanswered(&self, listener: BorrowedFd<'_>) -> Option<BindRequest> {
+        // SAFETY: the map is of this size, page-aligned, and unmapped only by drop; any bytes are valid integers.
+        let request = BindRequest::of(&unsafe { self.notification.read() });
+        still_waits(listener, &request).is_ok().then_some(request)
+    }
+}
+
+impl AsFd for Received {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        // SAFETY: the map was made by `adopt` with this size, and nobody has a reference into it.
+        unsafe { libc::munmap(self.notification.as_ptr().cast(), size_of::<libc::seccomp_notif>()) };
     }
 }
 
@@ -94,27 +163,27 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// Takes one waiting call, without ever blocking: the caller must be the only one that takes.
+/// Takes one waiting call, without ever blocking: the caller must be the only one that takes. The one before
+/// must have been answered.
 ///
 /// # Errors
 /// `ENOENT` when the caller of bind(2) has gone meanwhile.
-pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Pending> {
+pub fn receive(listener: BorrowedFd<'_>, received: &Received) -> io::Result<Pending> {
     let mut polled = [PollFd::new(&listener, PollFlags::IN)];
     poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
     let ready = polled[0].revents();
     if !ready.contains(PollFlags::IN) {
         return Ok(if ready.contains(PollFlags::HUP) { Pending::Closed } else { Pending::Nothing });
     }
-    // SAFETY: a structure of integers, which the kernel wants zeroed.
-    let mut notification: libc::seccomp_notif = unsafe { zeroed() };
-    // SAFETY: the request takes a pointer to one such structure, which is alive and ours alone.
+    let notification = received.notification;
+    // SAFETY: the map is of this size, page-aligned, and nobody has a reference into it. The kernel wants zeros.
+    unsafe { notification.write_bytes(0, 1) };
+    // SAFETY: the request takes a pointer to one such structure; the map is alive as long as `received` is.
     let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notification) };
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, notification.as_ptr()) };
     check(result)?;
-    let [fd, address, length, ..] = notification.data.args;
-    // The kernel takes a descriptor as an int, whatever the upper half of the register holds.
-    let fd = fd as u32;
-    Ok(Pending::Request(BindRequest { id: notification.id, tid: notification.pid, fd, address, length }))
+    // SAFETY: as above; the kernel has filled it in.
+    Ok(Pending::Request(BindRequest::of(&unsafe { notification.read() })))
 }
 
 /// Whether the caller still waits, and so is the one that `/proc/TID` tells about.
@@ -200,14 +269,22 @@ mod tests {
         });
         let listener = receiver.recv().unwrap();
         poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
-        let Pending::Request(request) = receive(listener.as_fd()).unwrap() else { panic!("no request") };
-        assert_eq!(receive(listener.as_fd()).unwrap(), Pending::Nothing);
+        let received = Received::new().unwrap();
+        assert_eq!(received.unanswered(listener.as_fd()), None);
+        let Pending::Request(request) = receive(listener.as_fd(), &received).unwrap() else {
+            panic!("no request")
+        };
+        assert_eq!(receive(listener.as_fd(), &received).unwrap(), Pending::Nothing);
+        let successor = Received::adopt(received.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        drop(received);
+        assert_eq!(successor.unanswered(listener.as_fd()), Some(request));
         still_waits(listener.as_fd(), &request).unwrap();
         reply(listener.as_fd(), &request, Reply::Error(Errno::ADDRNOTAVAIL)).unwrap();
         let error = binder.join().unwrap().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
         assert!(still_waits(listener.as_fd(), &request).is_err());
+        assert_eq!(successor.unanswered(listener.as_fd()), None);
         poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
-        assert_eq!(receive(listener.as_fd()).unwrap(), Pending::Closed);
+        assert_eq!(receive(listener.as_fd(), &successor).unwrap(), Pending::Closed);
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
+const RECEIVED: &str = "received";
+
 /// What a stored descriptor is. Its text is the `FDNAME=`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StoredDescriptor {
@@ -37,6 +39,8 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `received`: the memory of the bind(2) that was received last.
+    Received,
 }
 
 /// The name of a descriptor is none of ours.
@@ -58,7 +62,9 @@ impl StoredDescriptor {
     /// without processes tells nothing, and a stream whose journal has gone takes nothing.
     pub(super) fn on_hang_up(&self) -> OnHangUp {
         match self {
-            Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
+            Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } | Self::Received => {
+                OnHangUp::Keep
+            }
             Self::Notifier { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
@@ -72,6 +78,7 @@ impl fmt::Display for StoredDescriptor {
             Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
             Self::Output { unit } => write!(formatter, "output/{unit}"),
             Self::Journal { unit } => write!(formatter, "journal/{unit}"),
+            Self::Received => formatter.write_str(RECEIVED),
         }
     }
 }
@@ -80,6 +87,9 @@ impl FromStr for StoredDescriptor {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
+        if text == RECEIVED {
+            return Ok(Self::Received);
+        }
         let parse = || {
             let (kind, rest) = text.split_once('/')?;
             let (unit, socket) =

@@ -1,11 +1,9 @@
-//! Scopes: started around a process, stopped, looked at and waited for, each call with a deadline.
+//! Scopes: started around a process, stopped and waited for, each call with a deadline.
 
 use super::SystemdError;
 use super::properties::{self, ProcessProperty};
 use super::proxy::{ManagerProxy, UnitPropertiesProxy};
 use super::signals::{Events, Hub, Signal, SystemdEvent};
-use crate::unit::model::Resources;
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
-pub use super::properties::{DEFAULT_SLICE, ScopeRequest};
+pub use super::properties::{DEFAULT_SLICE, ScopeRequest, slice_group};
 
 /// Longest wait for systemd, whatever it is asked for.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,19 +28,6 @@ pub struct Systemd {
     manager: ManagerProxy<'static>,
     hub: Hub,
     process: ProcessProperty,
-}
-
-/// A scope as systemd knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeState {
-    /// `sampan-web.scope`.
-    pub name: String,
-    /// `active`, `deactivating`, `failed`, ….
-    pub active_state: String,
-    /// The control group, below the root of the hierarchy: `/sampan.slice/sampan-web.scope`.
-    pub control_group: PathBuf,
-    /// Its processes, also those in control groups below it.
-    pub processes: BTreeSet<u32>,
 }
 
 impl Systemd {
@@ -130,17 +115,6 @@ impl Systemd {
         .await
     }
 
-    /// Sends a signal to all processes of a scope. A scope that is gone is success.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn kill_scope(&self, scope: &str, signal: i32) -> Result<(), SystemdError> {
-        within(scope, "KillUnit", async {
-            done_or_gone("KillUnit", scope, self.manager.kill_unit(scope, "all", signal).await)
-        })
-        .await
-    }
-
     /// Waits until systemd has forgotten a scope; at once where it does not know it.
     ///
     /// # Errors
@@ -154,67 +128,6 @@ impl Systemd {
             }
         })
         .await
-    }
-
-    /// Moves a process into the scope, as `exec` needs it.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn attach_process(&self, scope: &str, pid: u32) -> Result<(), SystemdError> {
-        within(scope, "AttachProcessesToUnit", async {
-            let result = self.manager.attach_processes_to_unit(scope, "", &[pid]).await;
-            result.map_err(|error| refused("AttachProcessesToUnit", scope, &error))
-        })
-        .await
-    }
-
-    /// Changes limits of a running scope until it ends.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn set_resources(&self, scope: &str, resources: &Resources) -> Result<(), SystemdError> {
-        let properties = properties::of_resources(resources);
-        within(scope, "SetUnitProperties", async {
-            let result = self.manager.set_unit_properties(scope, true, &properties).await;
-            result.map_err(|error| refused("SetUnitProperties", scope, &error))
-        })
-        .await
-    }
-
-    /// All scopes whose name begins with `prefix`, for adoption.
-    ///
-    /// # Errors
-    /// When systemd cannot be asked, or at the deadline.
-    pub async fn scopes(&self, prefix: &str) -> Result<Vec<ScopeState>, SystemdError> {
-        let pattern = format!("{prefix}*.scope");
-        within(&pattern, "ListUnitsByPatterns", async {
-            let rows = self.manager.list_units_by_patterns(&[], &[&pattern]).await;
-            let rows = rows.map_err(|error| refused("ListUnitsByPatterns", &pattern, &error))?;
-            let mut scopes = Vec::new();
-            for row in rows {
-                // A scope may go while we look; then it is left out.
-                if let Some(scope) = self.look(row.0, row.3, row.6).await? {
-                    scopes.push(scope);
-                }
-            }
-            Ok(scopes)
-        })
-        .await
-    }
-
-    async fn look(
-        &self,
-        name: String,
-        active_state: String,
-        path: OwnedObjectPath,
-    ) -> Result<Option<ScopeState>, SystemdError> {
-        let Some(control_group) = self.property(&name, path, "ControlGroup").await? else { return Ok(None) };
-        let processes = match self.manager.get_unit_processes(&name).await {
-            Ok(processes) => processes.into_iter().map(|(_, pid, _)| pid).collect(),
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => return Err(refused("GetUnitProcesses", &name, &error)),
-        };
-        Ok(Some(ScopeState { name, active_state, control_group: control_group.into(), processes }))
     }
 
     /// Whether the host is being shut down.

@@ -3,11 +3,22 @@
 
 use crate::unit::model::Resources;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 use zbus::{Fd, Variant};
 
 /// The slice of containers whose unit names none.
 pub const DEFAULT_SLICE: &str = "sampan.slice";
+
+/// The control group of a slice, relative to the root of the hierarchy: `a-b.slice` is inside of `a.slice`,
+/// systemd.slice(5).
+pub fn slice_group(slice: &str) -> PathBuf {
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    let dashes = stem.match_indices('-').map(|(position, _)| &stem[..position]);
+    let outer = dashes.filter(|name| !name.is_empty()).map(|name| format!("{name}.slice"));
+    let own = (stem != "-").then(|| slice.to_owned());
+    outer.chain(own).collect()
+}
 
 /// The service that this program runs in.
 const CONTROLLER_SERVICE: &str = "sampand.service";
@@ -21,7 +32,7 @@ pub struct ScopeRequest {
     pub description: String,
     /// The slice; [`DEFAULT_SLICE`] where the unit names none.
     pub slice: String,
-    /// The first process of the container.
+    /// The process to begin with.
     pub pid: u32,
     /// The same process, so that no other can be taken for it; systemd understands it since version 255.
     pub pidfd: OwnedFd,
@@ -120,6 +131,17 @@ mod tests {
             ("unknown", ProcessProperty::Number),
         ] {
             assert_eq!(ProcessProperty::of_version(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn slices_are_inside_each_other() {
+        for (slice, group) in [
+            ("sampan.slice", "sampan.slice"),
+            ("sampan-a-b.slice", "sampan.slice/sampan-a.slice/sampan-a-b.slice"),
+            ("-.slice", ""),
+        ] {
+            assert_eq!(slice_group(slice), PathBuf::from(group), "{slice}");
         }
     }
 

@@ -86,6 +86,8 @@ struct ArchiveIndex {
 const HOPS_MAX: usize = 8;
 /// Names at the top that are remembered: more than any tree has.
 const TOP_MAX: usize = 1000;
+/// Files that may be asked for: blobs of more images than anyone saves at once.
+const ITEMS_MAX: usize = 1 << 16;
 /// Names in a path that may be asked for: `blobs/sha256/DIGITS`. What lies deeper belongs to a tree.
 const DEPTH_MAX: usize = 3;
 
@@ -129,8 +131,10 @@ impl ArchiveIndex {
         if let Some(first) = path.names().next().filter(|_| self.top.len() < TOP_MAX) {
             self.top.insert(first.to_vec());
         }
-        if let Some(item) = item.filter(|_| path.names().count() <= DEPTH_MAX) {
-            self.items.insert(path, item);
+        let Some(item) = item.filter(|_| path.names().count() <= DEPTH_MAX) else { return };
+        match self.items.len() < ITEMS_MAX {
+            true => drop(self.items.insert(path, item)),
+            false => self.set_flaw(path.as_bytes(), "is one file more than an archive of images may have"),
         }
     }
 

@@ -69,20 +69,11 @@ pub(super) fn images(
     }
     let host = Platform::host();
     let wanted = selection.platform.as_ref();
-    let (source, candidates) = match format {
-        Format::Layout => {
-            let candidates = layout::candidates(&source, wanted.unwrap_or(&host))?;
-            (source, candidates)
-        }
-        Format::Docker if source.has("manifest.json") => {
-            let candidates = docker::candidates(&source)?;
-            (source, candidates)
-        }
-        Format::Docker => {
-            let candidates = legacy::candidates(&source, limits)?;
-            (source, candidates)
-        }
+    let candidates = match format {
         Format::Tree => return tree::candidate(source, selection, limits, spool),
+        Format::Layout => layout::candidates(&source, wanted.unwrap_or(&host))?,
+        Format::Docker if source.has("manifest.json") => docker::candidates(&source)?,
+        Format::Docker => legacy::candidates(&source, limits)?,
     };
     if let Some(wanted) = wanted {
         candidates.iter().try_for_each(|candidate| check_platform(candidate, wanted))?;
@@ -96,7 +87,7 @@ fn tell(mut source: Source, said: Option<Format>) -> Result<(Source, Format), Tr
         Some(format) => format,
         None if source.has("oci-layout") => Format::Layout,
         None if source.has("manifest.json") || source.has("repositories") => Format::Docker,
-        None if source.has_top(&TREE_MARKS)? => Format::Tree,
+        None if is_tree(&source)? => Format::Tree,
         None if legacy::is_one(&source)? => Format::Docker,
         None => {
             let flaw = source.flaw();
@@ -109,6 +100,10 @@ fn tell(mut source: Source, said: Option<Format>) -> Result<(Source, Format), Tr
     }
 }
 
+fn is_tree(source: &Source) -> Result<bool, TransferError> {
+    Ok(source.top()?.iter().any(|name| TREE_MARKS.iter().any(|mark| mark.as_bytes() == name)))
+}
+
 /// A platform that was asked for is what the image's own configuration must say.
 fn check_platform(candidate: &Candidate, wanted: &Platform) -> Result<(), TransferError> {
     let what = format!("configuration {}", candidate.id);
@@ -116,19 +111,5 @@ fn check_platform(candidate: &Candidate, wanted: &Platform) -> Result<(), Transf
     match found.fits(wanted) {
         true => Ok(()),
         false => Err(TransferError::Platform { found: found.to_string(), wanted: wanted.to_string() }),
-    }
-}
-
-impl Source {
-    /// Why this is no archive of images, whatever its names are.
-    fn flaw(&mut self) -> Option<crate::image::ImageError> {
-        match self {
-            Self::Archive(archive) => archive.flaw(),
-            Self::Folder(_) | Self::Remote(_) => None,
-        }
-    }
-
-    fn has_top(&self, marks: &[&str]) -> Result<bool, TransferError> {
-        Ok(self.top()?.iter().any(|name| marks.iter().any(|mark| mark.as_bytes() == name)))
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod export;
 mod folder;
 mod formats;
+mod hashing;
 mod import;
 mod layout;
 mod legacy;

@@ -1,4 +1,5 @@
-//! How an archive is packed as a whole, seen from its first bytes whatever its name says, and its plain bytes.
+//! Archives that are packed as a whole: how, seen from their first bytes whatever their names say, their plain
+//! bytes, and the digest of plain bytes that nobody told.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -82,6 +82,14 @@ impl Source {
         }
     }
 
+    /// Why this is no archive of images, whatever its names are; told once.
+    pub(super) fn flaw(&mut self) -> Option<ImageError> {
+        match self {
+            Self::Archive(archive) => archive.flaw(),
+            Self::Folder(_) | Self::Remote(_) => None,
+        }
+    }
+
     /// The one place that knows what kinds of sources there are.
     fn find(&self, name: &str) -> Result<Option<Opened>, TransferError> {
         let Ok(path) = EntryPath::parse(name.as_bytes(), &Limits::default()) else { return Ok(None) };

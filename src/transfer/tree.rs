@@ -7,6 +7,7 @@ use super::TransferError;
 use super::archive::Archive;
 use super::folder;
 use super::formats::Selection;
+use super::hashing::Hashing;
 use super::import::{Candidate, PackedLayer};
 use super::packing;
 use super::source::{Source, Spool, read_error};
@@ -27,17 +28,21 @@ pub(super) fn candidate(
     spool: Spool<'_>,
 ) -> Result<(Source, Vec<Candidate>), TransferError> {
     let failed = |error| read_error("the tree", error);
-    let file = match source {
-        Source::Archive(archive) => archive.into_file(),
+    let (file, diff_id) = match source {
+        Source::Archive(archive) => {
+            let file = archive.into_file();
+            let diff_id = diff_id(&file, limits)?;
+            (file, diff_id)
+        }
         // A registry has images, never a tree.
         Source::Remote(_) => return Err(TransferError::Format),
         Source::Folder(folder) => {
-            let mut writer = BufWriter::with_capacity(256 << 10, spool()?);
+            let mut writer = Hashing::new(BufWriter::with_capacity(256 << 10, spool()?));
             folder::pack(folder, limits, &mut writer)?;
-            writer.into_inner().map_err(|error| failed(error.into_error()))?
+            let (writer, diff_id, _) = writer.finish();
+            (writer.into_inner().map_err(|error| failed(error.into_error()))?, diff_id)
         }
     };
-    let diff_id = diff_id(&file, limits)?;
     let source = Source::Archive(Archive::whole(file).map_err(failed)?);
     let platform = selection.platform.clone().unwrap_or_else(Platform::host);
     let config = change::configuration(&platform, &selection.changes, &diff_id);

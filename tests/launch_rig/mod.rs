@@ -44,13 +44,12 @@ pub struct Outcome {
 
 /// A container whose payload runs.
 pub struct Running {
-    pub process: OwnedFd,
+    process: Option<OwnedFd>,
     pub notifier: Option<OwnedFd>,
     /// The FIFO `/dev/stdout`, and the stream for what comes out of it.
     pub output: Vec<OwnedFd>,
     pub failed: Option<StepError>,
     pub started: Instant,
-    pub prepared: Instant,
     pub executed: Instant,
 }
 
@@ -67,6 +66,8 @@ impl Rig {
             directory: directory.path().join("container"),
             volumes: BTreeMap::new(),
             environment: Vec::new(),
+            hierarchy: "/sys/fs/cgroup".into(),
+            group: None,
             invocation: "0123456789abcdef0123456789abcdef".into(),
             notify: None,
             journal: journal.clone(),
@@ -116,17 +117,15 @@ impl Rig {
         self.finish(running)
     }
 
-    /// A launch whose manager goes away before the scope exists; gives the container's first process.
+    /// A launch whose manager goes away before it has written the run down; gives the container's first process.
     pub fn abandon(&self) -> OwnedFd {
         let mut launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
-        let mut process = None;
-        loop {
-            match next(&launch).unwrap() {
-                (Report::Started { .. }, mut descriptors) => process = descriptors.pop(),
-                (Report::Prepared, _) => break,
-                (report, _) => panic!("{report:?}"),
-            }
-        }
+        launch.send(&Order::Attached).unwrap();
+        let process = match [next(&launch).unwrap(), next(&launch).unwrap()] {
+            [(Report::Ready, _), (Report::Started { .. }, mut descriptors)] => descriptors.pop(),
+            reports => panic!("{reports:?}"),
+        };
+        drop(launch.control);
         launch.process.wait().unwrap();
         process.unwrap()
     }
@@ -137,17 +136,18 @@ impl Rig {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let streams = [null.as_fd(), writer.as_fd(), writer.as_fd()];
-        let joined = converse(self.launcher.join(&join, running.process.as_fd(), streams).unwrap());
+        let joined = converse(self.launcher.join(&join, running.process().as_fd(), streams).unwrap());
         drop(writer);
         let mut output = String::new();
         reader.read_to_string(&mut output).unwrap();
-        let exit = pidfd::wait(&joined.process);
+        let exit = pidfd::wait(joined.process());
         (output, joined.failed.map_or(Ok(exit.unwrap()), Err))
     }
 
     /// Output and end of a container.
     pub fn finish(&self, running: Running) -> Outcome {
-        let exit = pidfd::wait(&running.process).unwrap();
+        // A launch that fails outside has no process.
+        let exit = running.process.as_ref().map_or(Exit::Code(1), |process| pidfd::wait(process).unwrap());
         let written = running.output.first().map(unread).unwrap_or_default();
         drop(running.output);
         let mut text = String::new();
@@ -165,6 +165,12 @@ impl Rig {
         let header = lines.by_ref().take(7).collect();
         let output = lines.map(|line| line + "\n").collect();
         Outcome { failed: running.failed, header, output, second, written, exit }
+    }
+}
+
+impl Running {
+    pub fn process(&self) -> &OwnedFd {
+        self.process.as_ref().unwrap_or_else(|| panic!("{:?}", self.failed))
     }
 }
 
@@ -186,17 +192,18 @@ impl Outcome {
 /// Speaks the manager's part until the payload is executed.
 fn converse(mut launch: Launch) -> Running {
     let (mut process, mut notifier, mut output, mut failed) = (None, None, Vec::new(), None);
-    let (mut started, mut prepared) = (Instant::now(), Instant::now());
+    let mut started = Instant::now();
+    // There is no systemd that would move the launcher.
+    let _ = launch.send(&Order::Attached);
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
+            Report::Ready => {}
             Report::Started { pid } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();
                 started = Instant::now();
-            }
-            Report::Prepared => {
-                launch.send(&Order::Go).unwrap();
-                prepared = Instant::now();
+                // A program that joins a container waits for no order, and may have ended.
+                let _ = launch.send(&Order::Go);
             }
             Report::Output => output = descriptors,
             Report::Notifier => notifier = descriptors.pop(),
@@ -205,8 +212,7 @@ fn converse(mut launch: Launch) -> Running {
     }
     let executed = Instant::now();
     launch.process.wait().unwrap();
-    let process = process.unwrap_or_else(|| panic!("{failed:?}"));
-    Running { process, notifier, output, failed, started, prepared, executed }
+    Running { process, notifier, output, failed, started, executed }
 }
 
 fn next(launch: &Launch) -> Option<(Report, Vec<OwnedFd>)> {

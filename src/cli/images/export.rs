@@ -8,11 +8,12 @@ use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Common;
+use super::{Common, show};
 use crate::cli::candidates::image_names;
+use crate::image::digest::Digest;
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::transfer::export::{Export, Form, Packing};
@@ -74,27 +75,41 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     } else if is_stdout {
         anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
         archive(&export, &args, paths, &mut io::stdout().lock())?;
+    } else if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe or a device is written to: a rename would put a file in its place.
+        let file = File::options().write(true).open(path);
+        archive(&export, &args, paths, &mut file.with_context(|| path.display().to_string())?)?;
     } else {
         let partial = Partial::create(path)?;
-        archive(&export, &args, paths, &mut &partial.file)?;
+        let id = archive(&export, &args, paths, &mut &partial.file)?;
         partial.finish(path)?;
+        show::print(&id.map(|id| format!("{id}\n")).unwrap_or_default())?;
     }
     Ok(0)
 }
 
-fn archive(export: &Export, args: &Args, paths: &Paths, output: &mut dyn Write) -> anyhow::Result<()> {
+/// Writes an archive, and returns the id of the image in it.
+fn archive(
+    export: &Export,
+    args: &Args,
+    paths: &Paths,
+    output: &mut dyn Write,
+) -> anyhow::Result<Option<Digest>> {
     let output = BufWriter::with_capacity(256 << 10, output);
     let packing = match args.compress {
         Compress::None => Packing::None,
         Compress::Gzip => Packing::Gzip,
         Compress::Zstd => Packing::Zstd,
     };
-    match args.format {
-        Format::Dir | Format::Tar => export.to_tar(output)?,
-        Format::OciArchive => export.to_archive(Form::Oci(packing), spool(paths)?, output)?,
-        Format::DockerArchive => export.to_archive(Form::Docker, spool(paths)?, output)?,
-    }
-    Ok(())
+    let form = match args.format {
+        Format::Dir | Format::Tar => {
+            export.to_tar(output)?;
+            return Ok(None);
+        }
+        Format::OciArchive => Form::Oci(packing),
+        Format::DockerArchive => Form::Docker,
+    };
+    Ok(Some(export.to_archive(form, spool(paths)?, output)?))
 }
 
 /// A file without a name.
@@ -130,8 +145,9 @@ impl Partial {
         name.push(target.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));
         let path = target.with_file_name(name);
-        let file = File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self { file, path })
+        // For root only: an image may hold what not everybody is to read.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
     }
 
     fn finish(self, target: &Path) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,6 +56,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         anyhow::bail!("import writes files of foreign owners and must be run as root");
     }
     let input = match args.source.as_os_str().as_encoded_bytes() {
+        b"-" if std::io::stdin().is_terminal() => {
+            anyhow::bail!("standard input is a terminal, no archive comes from it")
+        }
         b"-" => Stdio::inherit(),
         _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
     };

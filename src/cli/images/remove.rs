@@ -29,7 +29,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&args.common.paths(paths))?;
     let roots = roots(paths);
     let mut removed = Vec::new();
-    for image in &args.images {
+    let mut remove = |image: &String| -> anyhow::Result<()> {
         match hindrance(&store, &roots, image)? {
             Some(User::Running(unit)) => anyhow::bail!(
                 "{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\""
@@ -39,7 +39,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
             }
             _ => removed.extend(store.remove(image)?),
         }
-    }
+        Ok(())
+    };
+    let result = args.images.iter().try_for_each(&mut remove);
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string(&removed)?))?,
         Output::Text => {
@@ -47,7 +49,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
             show::print(&lines)?;
         }
     }
-    Ok(0)
+    result.map(|()| 0)
 }
 
 /// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.

@@ -1,7 +1,7 @@
 //! Who uses images: unit files, enabled or not, and containers that run.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::manager::record;
 use crate::paths::Paths;
@@ -9,7 +9,7 @@ use crate::store::{ImageId, Store};
 use crate::unit::load::{self, Loaded};
 use crate::unit::model::{Body, ImageSource};
 use crate::unit::name::UnitName;
-use crate::unit::search::Search;
+use crate::unit::search::{Found, Search};
 use crate::unit::state::{self, FileState};
 
 /// A use of an image.
@@ -52,22 +52,46 @@ impl fmt::Display for User {
 
 /// All uses of images, as the users name them.
 pub(super) fn roots(paths: &Paths) -> Vec<Root> {
-    let mut roots = Vec::new();
-    let templates = Search::new(paths).names(&mut Vec::new()).into_iter().filter(UnitName::is_template);
-    let templates = templates.filter_map(|name| load::load_one(paths, &state::sample(&name)).loaded);
-    for loaded in load::load_all(paths).units.into_values().chain(templates) {
-        let Loaded::Good(unit) = loaded else { continue };
-        let Body::Container(container) = &unit.body else { continue };
-        if let Some(image) = name(&container.image) {
-            let state = state::of(paths, &unit.name);
-            let user = User::File { unit: unit.name.clone(), file: unit.fragment.clone(), state };
-            roots.push(Root { image, user });
-        }
-    }
+    let search = Search::new(paths);
+    let templates = search.names(&mut Vec::new()).into_iter().filter(UnitName::is_template);
+    let templates = templates
+        .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
+    let units = load::load_all(paths).units.into_iter().chain(templates);
+    let mut roots: Vec<Root> =
+        units.filter_map(|(unit, loaded)| of_unit(paths, &search, unit, loaded)).collect();
     for record in record::all(paths).into_iter().filter(|record| !record.facts.image_id.is_empty()) {
         roots.push(Root { image: record.facts.image_id, user: User::Running(record.unit) });
     }
     roots
+}
+
+/// The use by a unit. A file with errors keeps its image, too: as well as it can be read.
+fn of_unit(paths: &Paths, search: &Search, unit: UnitName, loaded: Loaded) -> Option<Root> {
+    let (image, file) = match loaded {
+        Loaded::Good(unit) => match &unit.body {
+            Body::Container(container) => (name(&container.image)?, unit.fragment.clone()),
+            Body::Target => return None,
+        },
+        Loaded::Bad(_) => match search.find(&unit)? {
+            Found::File(file) | Found::Linked { file, .. } => (written(&file)?, Some(file)),
+            _ => return None,
+        },
+        Loaded::Masked => return None,
+    };
+    let state = state::of(paths, &unit);
+    Some(Root { image, user: User::File { unit, file, state } })
+}
+
+/// What the first line `image = "..."` of a file says.
+fn written(file: &Path) -> Option<String> {
+    let text = std::fs::read(file).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let values = text.lines().filter_map(|line| {
+        let value = line.trim_start().strip_prefix("image")?.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        value[1..].split(quote).next().map(str::to_owned)
+    });
+    values.into_iter().next()
 }
 
 fn name(source: &ImageSource) -> Option<String> {

@@ -1,7 +1,8 @@
 //! Takes over what a predecessor left; [`crate::manager::reconcile`] decides what that is.
 
 use super::Manager;
-use super::launch::{LiveRun, Parent, Process, bind_notify};
+use super::launch::bind_notify;
+use super::live::{LiveRun, Parent, Process};
 use super::output::Outlet;
 use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
@@ -85,9 +86,7 @@ impl Manager {
             specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
         let task = self.run_task(specification, live);
-        let ephemeral = record.facts.ephemeral.clone();
-        // A launch that had not got to its payload ends by itself when its manager does.
-        tokio::task::spawn_local(task.follow(server, ephemeral));
+        tokio::task::spawn_local(task.resume(record.facts.clone(), server));
     }
 
     /// Takes sockets over that are still those which the unit names.

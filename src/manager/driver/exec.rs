@@ -1,16 +1,14 @@
 //! Commands inside a running container: `sampanctl exec`.
 
 use super::Manager;
+use super::control::{Control, failure};
 use super::handle::ExecRequest;
-use super::launch::{Control, LiveRun, Parent, Process, failure};
+use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
 use crate::launch::plan::Command;
-use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
-use crate::systemd::manager::Systemd;
-use crate::unit::name::UnitName;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use tokio::sync::oneshot::Sender;
@@ -19,8 +17,6 @@ use tokio::sync::oneshot::Sender;
 struct ExecTask {
     join: Join,
     launcher: Rc<Launcher>,
-    systemd: Systemd,
-    unit: UnitName,
     container: OwnedFd,
     stdio: [OwnedFd; 3],
 }
@@ -54,12 +50,10 @@ impl Manager {
             working_directory: request.directory.map(Into::into),
             environment: request.environment,
         };
-        let join = prepare_join(unit, container, &self.paths, &self.store, &command);
+        let join = prepare_join(unit, container, &self.paths, &self.store, &command, process.pid);
         Ok(ExecTask {
             join: join.map_err(|failure| failure.message)?,
             launcher: self.launcher.clone(),
-            systemd: self.systemd.clone(),
-            unit: name,
             container: process.pidfd.try_clone().map_err(|error| error.to_string())?,
             stdio: request.stdio,
         })
@@ -76,24 +70,13 @@ impl ExecTask {
         let live = LiveRun::new(0);
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
-        match self.begin(&control, pid).await {
+        match control.executed().await {
             Ok(()) => Ok(live.wait().await),
             Err(failure) => {
-                // Ends also a command that waits for its order.
                 live.kill();
                 live.wait().await;
                 Err(failure)
             }
         }
-    }
-
-    async fn begin(&self, control: &Control, pid: u32) -> Result<(), Failure> {
-        let scope = self.unit.scope();
-        let attach = async {
-            self.systemd.attach_process(&scope, pid).await.map_err(|error| failure(error.to_string(), 0))
-        };
-        tokio::try_join!(attach, control.expect(&Report::Prepared))?;
-        control.order(&Order::Go)?;
-        control.executed().await
     }
 }

@@ -1,12 +1,14 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
+use super::control::{Control, failure, io_failure, only, step_failure};
+use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note};
 use crate::launch::protocol::{Order, Report};
-use crate::launch::spawn::{Launch, Launcher};
-use crate::manager::machine::{Event, Exit, Failure, Launched};
+use crate::launch::spawn::{Launcher, is_launcher};
+use crate::manager::machine::{Event, Failure, Launched};
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -17,146 +19,21 @@ use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
 use crate::unit::name::UnitName;
-use rustix::process::Signal;
-use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, oneshot};
 
 /// How long systemd may take to notice that a scope is empty, before it is asked to stop it.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long systemd may take to reap a process that has ended.
-const REAP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the journal may take for what a container wrote last.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A run that has begun and is not over.
-#[derive(Debug)]
-pub(super) struct LiveRun {
-    number: u64,
-    /// The first process of the container, once it exists.
-    pub(super) process: OnceCell<Process>,
-    pub(super) executed: Cell<bool>,
-    /// Ends a launch that has not got to the payload.
-    pub(super) cancel: Notify,
-    /// The signal whose default action was carried out by SIGKILL, see [`super::stop`].
-    pub(super) stood_for: Cell<Option<i32>>,
-    pub(super) stop_signal: Cell<i32>,
-    /// systemd has sent the stop signal already.
-    pub(super) signalled: Cell<bool>,
-    /// Where its programs write by name, once it is known.
-    pub(super) outlet: OnceCell<Rc<Outlet>>,
-}
-
-/// A process that cannot be confused with another.
-#[derive(Debug)]
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pub(super) pidfd: OwnedFd,
-    /// Whether waitid(2) can tell its status.
-    pub(super) parent: Parent,
-}
-
-/// Whose child a container is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parent {
-    /// Ours.
-    Manager,
-    /// An earlier manager's.
-    Predecessor,
-}
-
-impl LiveRun {
-    pub(super) fn new(number: u64) -> Self {
-        Self {
-            number,
-            process: OnceCell::new(),
-            executed: Cell::new(false),
-            cancel: Notify::new(),
-            stood_for: Cell::new(None),
-            stop_signal: Cell::new(libc::SIGTERM),
-            signalled: Cell::new(false),
-            outlet: OnceCell::new(),
-        }
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether an earlier manager launched it.
-    pub(super) fn is_adopted(&self) -> bool {
-        self.process.get().is_some_and(|process| process.parent == Parent::Predecessor)
-    }
-
-    /// Kills the process and with it, where it is the first, all of its pid namespace.
-    pub(super) fn kill(&self) {
-        if let Some(process) = self.process.get() {
-            // It may have ended by itself, which is as good.
-            let _ = pidfd::signal(&process.pidfd, Signal::KILL);
-        }
-    }
-
-    /// Waits for the end of the process and tells how it ended.
-    pub(super) async fn wait(&self) -> Exit {
-        let Some(process) = self.process.get() else { return Exit::Unknown };
-        let ended = until_ended(process.pidfd.as_fd()).await;
-        // With it all others have ended; but once it is reaped, nothing can be sent in its name.
-        if let Some(outlet) = self.outlet.get() {
-            let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
-        }
-        let status = match (ended, process.parent) {
-            (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),
-            (Ok(()), Parent::Predecessor) => status_of_reaped(process.pidfd.as_fd()).await,
-            (Err(_), _) => None,
-        };
-        match (status.map(exit), self.stood_for.get()) {
-            (Some(Exit::Signal(libc::SIGKILL)), Some(signal)) => Exit::Signal(signal),
-            (Some(exit), _) => exit,
-            (None, _) => Exit::Unknown,
-        }
-    }
-}
-
-fn exit(status: pidfd::Exit) -> Exit {
-    match status {
-        pidfd::Exit::Code(code) => Exit::Code(code),
-        pidfd::Exit::Signal(signal) => Exit::Signal(signal),
-        pidfd::Exit::Dumped(signal) => Exit::Core(signal),
-    }
-}
-
-/// The status of a process that is not ours: the kernel tells it once the process has been reaped, which
-/// systemd does at once, and hangs the pidfd up then (Linux 6.15). Older kernels tell nothing.
-async fn status_of_reaped(pidfd: BorrowedFd<'_>) -> Option<pidfd::Exit> {
-    let descriptor = readiness::watch(pidfd).ok()?;
-    let hung_up = async {
-        while let Ok(mut ready) = descriptor.readable().await {
-            if ready.ready().is_read_closed() {
-                return;
-            }
-            ready.clear_ready();
-        }
-    };
-    // Without the hang-up there is no status either.
-    let _ = tokio::time::timeout(REAP_TIMEOUT, hung_up).await;
-    pidfd::exit_of_any(pidfd)
-}
-
-/// Waits until a pidfd tells the end of its process.
-pub(super) async fn until_ended(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let descriptor = readiness::watch(pidfd)?;
-    descriptor.readable().await.map(drop)
-}
+/// Between looks at a process that is about to execute its payload.
+const EXECUTION_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What the task of a run needs.
 pub(super) struct RunTask {
@@ -235,7 +112,7 @@ impl RunTask {
     }
 
     fn facts(&self, facts: RunFacts) {
-        self.note(Note::Facts(self.unit(), self.live.number, Box::new(facts)));
+        self.note(Note::Facts(self.unit(), self.live.number(), Box::new(facts)));
     }
 
     async fn perform(self, means: Means) {
@@ -283,22 +160,24 @@ impl RunTask {
         let sockets: Vec<BorrowedFd<'_>> = means.sockets.iter().map(AsFd::as_fd).collect();
         let launch = means.launcher.spawn(&prepared.plan, &sockets);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        // The scope begins with the launcher's outer process.
+        let pid = launch.process.id();
+        let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
+        let request = self.scope_request(container, &prepared.facts, pid, pidfd);
         let control = Control::new(launch)?;
-        let (pid, pidfd) = control.started().await?;
-        let for_scope = pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.began(pid, pidfd, &mut prepared);
+        let ready = Notify::new();
         let scope = async {
-            let request = self.scope_request(container, &prepared.facts, pid, for_scope);
-            self.systemd.start_scope(&request).await.map_err(|error| failure(error.to_string(), 0))
+            ready.notified().await;
+            self.start_scope(&request).await?;
+            control.order(&Order::Attached);
+            Ok(())
         };
-        let ready = control.expect(&Report::Prepared);
-        tokio::try_join!(scope, ready)?;
-        control.order(&Order::Go)?;
-        self.until_executed(&control).await?;
+        // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
+        tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
         self.live.executed.set(true);
         prepared.facts.executed = true;
         self.facts(prepared.facts);
-        self.tell(Event::Executed { unit: self.unit(), run: self.live.number });
+        self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
         Ok(())
     }
 
@@ -310,15 +189,18 @@ impl RunTask {
         }
     }
 
-    /// The first process exists: from here on a successor of this process can find it.
-    fn began(&self, pid: u32, pidfd: OwnedFd, prepared: &mut Prepared) {
+    /// The first process exists: when this returns, a successor of this process can find it.
+    async fn began(&self, pid: u32, pidfd: OwnedFd, prepared: &mut Prepared) {
         self.store_process(pidfd.as_fd());
         prepared.facts.start_time = pidfd::start_time(pid).unwrap_or_default();
         self.facts(prepared.facts.clone());
         // The run is new, so the cell is empty.
         let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
         let launched = Launched { pid, invocation: prepared.invocation.clone() };
-        self.tell(Event::Started { unit: self.unit(), run: self.live.number, launched });
+        self.tell(Event::Started { unit: self.unit(), run: self.live.number(), launched });
+        let (sender, written) = oneshot::channel();
+        self.note(Note::Written(sender));
+        let _ = written.await;
     }
 
     fn scope_request(
@@ -340,24 +222,80 @@ impl RunTask {
         }
     }
 
-    async fn until_executed(&self, control: &Control) -> Result<(), Failure> {
-        loop {
-            match control.receive().await? {
-                None => return Ok(()),
-                Some((Report::Notifier, descriptors)) => {
-                    for notifier in descriptors {
-                        self.note(Note::Notifier(self.unit(), self.live.number, notifier));
-                    }
+    /// Hears the launcher out.
+    async fn until_executed(
+        &self,
+        control: &Control,
+        prepared: &mut Prepared,
+        ready: &Notify,
+    ) -> Result<(), Failure> {
+        while let Some((report, descriptors)) = control.receive().await? {
+            match report {
+                Report::Ready => ready.notify_one(),
+                Report::Started { pid } => {
+                    self.began(pid, only(descriptors)?, prepared).await;
+                    control.order(&Order::Go);
                 }
-                Some((Report::Output, descriptors)) => {
+                Report::Notifier => {
+                    self.note(Note::Notifier(self.unit(), self.live.number(), only(descriptors)?));
+                }
+                Report::Output => {
                     let outlet =
                         Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
-                    self.note(Note::Output(self.unit(), self.live.number, outlet));
+                    self.note(Note::Output(self.unit(), self.live.number(), outlet));
                 }
-                Some((Report::Failed(error), _)) => return Err(step_failure(&error)),
-                Some((report, _)) => return Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
+                Report::Failed(error) => return Err(step_failure(&error)),
             }
         }
+        match self.live.process.get() {
+            Some(_) => Ok(()),
+            None => Err(failure("sampan-launch: ended without a word".into(), 0)),
+        }
+    }
+
+    /// Goes on with a run that an earlier manager began, and perhaps did not see through.
+    pub(super) async fn resume(self, facts: RunFacts, notify_server: Option<NotifyServer>) {
+        if let Some(process) = self.live.process.get() {
+            tokio::select! {
+                _ = until_ended(process.pidfd.as_fd()) => {}
+                () = self.complete(process, &facts) => {}
+            }
+        }
+        self.follow(notify_server, facts.ephemeral).await;
+    }
+
+    async fn complete(&self, process: &Process, facts: &RunFacts) {
+        if let Err(error) = self.ensure_scope(process, facts).await {
+            tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{}, ending the container", error.message);
+            self.live.kill();
+        }
+        if facts.executed {
+            return;
+        }
+        // Nobody tells a stranger of execve(2); this one is due, or the process ends.
+        while is_launcher(process.pid) {
+            tokio::time::sleep(EXECUTION_INTERVAL).await;
+        }
+        self.live.executed.set(true);
+        self.facts(RunFacts { executed: true, ..facts.clone() });
+        self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
+    }
+
+    /// systemd does not make a scope whose launcher ends with the manager before it was moved.
+    async fn ensure_scope(&self, process: &Process, facts: &RunFacts) -> Result<(), Failure> {
+        let scope = self.unit.name.scope();
+        let Body::Container(container) = &self.unit.body else { return Ok(()) };
+        let known = self.systemd.control_group(&scope).await;
+        if known.map_err(|error| failure(error.to_string(), 0))?.is_some() {
+            return Ok(());
+        }
+        let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
+        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await
+    }
+
+    async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {
+        let started = self.systemd.start_scope(request).await;
+        started.map_err(|error| failure(error.to_string(), 0))
     }
 
     /// Waits for the end of a payload that runs.
@@ -367,13 +305,13 @@ impl RunTask {
             () = self.listen_to(notify_server.as_ref()) => self.live.wait().await,
         };
         self.clean_up(ephemeral).await;
-        self.note(Note::RunOver(self.unit(), self.live.number));
-        self.tell(Event::Ended { unit: self.unit(), run: self.live.number, exit });
+        self.note(Note::RunOver(self.unit(), self.live.number()));
+        self.tell(Event::Ended { unit: self.unit(), run: self.live.number(), exit });
     }
 
     async fn listen_to(&self, server: Option<&NotifyServer>) {
         let Some(server) = server else { return std::future::pending().await };
-        let (unit, run) = (self.unit(), self.live.number);
+        let (unit, run) = (self.unit(), self.live.number());
         while let Ok(mut readable) = server.readiness.readable().await {
             for notification in server.listener.receive().unwrap_or_default() {
                 match notification {
@@ -394,8 +332,8 @@ impl RunTask {
             self.live.wait().await;
         }
         self.clean_up(ephemeral).await;
-        self.note(Note::RunOver(self.unit(), self.live.number));
-        self.tell(Event::LaunchFailed { unit: self.unit(), run: self.live.number, failure });
+        self.note(Note::RunOver(self.unit(), self.live.number()));
+        self.tell(Event::LaunchFailed { unit: self.unit(), run: self.live.number(), failure });
     }
 
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
@@ -409,7 +347,7 @@ impl RunTask {
             tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{error}, continuing");
         }
         if let Some(directory) = ephemeral {
-            super::stop::discard(&directory, self.live.number);
+            super::stop::discard(&directory, self.live.number());
         }
     }
 }
@@ -424,94 +362,4 @@ pub(super) fn bind_notify(paths: &Paths, unit: &UnitName) -> Result<NotifyServer
     let listener = NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), 0))?;
     let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
     Ok(NotifyServer { listener, readiness })
-}
-
-/// The manager's end of the conversation with one launcher.
-pub(super) struct Control {
-    launch: Launch,
-    readiness: AsyncFd<OwnedFd>,
-}
-
-impl Control {
-    pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
-        let reap = pidfd::open(launch.process.id()).map(reap);
-        drop(reap.map(tokio::task::spawn_local));
-        match readiness::watch(&launch.control) {
-            Ok(readiness) => Ok(Self { launch, readiness }),
-            Err(error) => Err(io_failure("sampan-launch", &error)),
-        }
-    }
-
-    async fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>, Failure> {
-        loop {
-            let mut ready =
-                self.readiness.readable().await.map_err(|error| io_failure("sampan-launch", &error))?;
-            match ready.try_io(|_| self.launch.receive()) {
-                Ok(result) => return result.map_err(|error| io_failure("sampan-launch", &error)),
-                Err(_would_block) => {}
-            }
-        }
-    }
-
-    /// The next report, which must be there and tell of no failure.
-    async fn report(&self) -> Result<(Report, Vec<OwnedFd>), Failure> {
-        match self.receive().await? {
-            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
-            Some(report) => Ok(report),
-            None => Err(failure("sampan-launch: ended without a word".into(), 0)),
-        }
-    }
-
-    pub(super) async fn started(&self) -> Result<(u32, OwnedFd), Failure> {
-        match self.report().await? {
-            (Report::Started { pid }, mut descriptors) if descriptors.len() == 1 => {
-                descriptors.pop().map(|pidfd| (pid, pidfd)).ok_or_else(|| failure(String::new(), 0))
-            }
-            (report, _) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
-        }
-    }
-
-    pub(super) async fn expect(&self, expected: &Report) -> Result<(), Failure> {
-        let (report, _) = self.report().await?;
-        if report == *expected {
-            return Ok(());
-        }
-        Err(failure(format!("sampan-launch: unexpected {report:?}"), 0))
-    }
-
-    pub(super) fn order(&self, order: &Order) -> Result<(), Failure> {
-        self.launch.send(order).map_err(|error| io_failure("sampan-launch", &error))
-    }
-
-    /// The payload has been executed when the conversation ends.
-    pub(super) async fn executed(&self) -> Result<(), Failure> {
-        match self.receive().await? {
-            None => Ok(()),
-            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
-            Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
-        }
-    }
-}
-
-/// Collects the launcher's own process when it ends, however the launch goes.
-async fn reap(launcher: OwnedFd) {
-    // Nobody else waits for it, so that neither can fail.
-    let _ = until_ended(launcher.as_fd()).await;
-    let _ = pidfd::wait(&launcher);
-}
-
-/// systemd.exec(5), process exit codes: the payload could not be executed.
-const EXIT_EXEC: i32 = 203;
-
-fn step_failure(error: &crate::launch::protocol::StepError) -> Failure {
-    let exit = (error.step == "execute").then_some(Exit::Code(EXIT_EXEC));
-    Failure { message: error.to_string(), errno: error.errno, exit }
-}
-
-pub(super) fn failure(message: String, errno: i32) -> Failure {
-    Failure { message, errno, exit: None }
-}
-
-fn io_failure(subject: &str, error: &io::Error) -> Failure {
-    failure(format!("{subject}: {error}"), error.raw_os_error().unwrap_or_default())
 }

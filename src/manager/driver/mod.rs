@@ -3,9 +3,11 @@
 
 mod actions;
 mod adopt;
+mod control;
 mod exec;
 mod handle;
 mod launch;
+mod live;
 mod loading;
 mod output;
 mod prepare;
@@ -24,13 +26,14 @@ use super::record::RunFacts;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::sys::seccomp_notify::Received;
 use crate::systemd::manager::Systemd;
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::SystemdEvent;
 use crate::unit::name::UnitName;
 use futures_util::StreamExt;
 use handle::Command;
-use launch::LiveRun;
+use live::LiveRun;
 use output::Outputs;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +42,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What a task of the driver reports.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(super) enum Note {
     Output(UnitName, u64, Outlet),
     /// All of a run is over.
     RunOver(UnitName, u64),
+    /// Wants to know when everything noted before is in the records.
+    Written(oneshot::Sender<()>),
 }
 
 /// The manager: the core and its hands.
@@ -109,6 +114,8 @@ pub struct Parts {
     pub launcher: Launcher,
     /// Where changes are told.
     pub notices: mpsc::UnboundedSender<Notice>,
+    /// The bind(2) that was received last.
+    pub received: Received,
 }
 
 impl Manager {
@@ -123,7 +130,7 @@ impl Manager {
             systemd: parts.systemd,
             service: parts.service,
             launcher: Rc::new(parts.launcher),
-            sockets: Sockets::default(),
+            sockets: Sockets::new(parts.received),
             outputs: Outputs::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -239,6 +246,8 @@ impl Manager {
                 }
             }
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
+            // Records are written at the end of each turn, and each note has its own.
+            Note::Written(reply) => drop(reply.send(())),
         }
     }
 

@@ -1,14 +1,16 @@
 //! What a launch needs to know, gathered from the store and the host: small files only, no byte of an image.
 
 use super::Manager;
-use super::launch::failure;
+use super::control::failure;
 use crate::image::config::ImageConfig;
 use crate::launch::plan::{self, Command, HostFacts};
 use crate::launch::step::{HostTree, IdRange, Join, Plan};
+use crate::manager::accounting;
 use crate::manager::machine::Failure;
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::{FOREIGN_BASE, Store, StoreError};
+use crate::systemd::manager::{DEFAULT_SLICE, slice_group};
 use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, Unit};
 use crate::unit::name::UnitName;
 use crate::unit::signal;
@@ -41,7 +43,11 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Failure> {
     let rootfs = rootfs(container, store)?;
     let invocation = uuid::Uuid::new_v4().simple().to_string();
-    let host = host_facts(unit, container, paths, store, &rootfs, &invocation, notify)?;
+    let mut host = host_facts(unit, container, paths, store, &rootfs)?;
+    host.invocation.clone_from(&invocation);
+    host.notify = notify.map(Path::to_owned);
+    // What an earlier scope has left there is not to be taken for the new one.
+    host.group = Some(scope_group(unit, container, paths)).filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
     let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
     let image_signal = signal::number(&rootfs.config.stop_signal);
@@ -57,16 +63,18 @@ pub(super) fn prepare(
     Ok(Prepared { plan, facts, invocation })
 }
 
-/// Plans a further program in a container that runs.
+/// Plans a further program in a container that runs, beside its first process.
 pub(super) fn prepare_join(
     unit: &Unit,
     container: &Container,
     paths: &Paths,
     store: &Store,
     command: &Command,
+    process: u32,
 ) -> Result<Join, Failure> {
     let rootfs = rootfs(container, store)?;
-    let host = host_facts(unit, container, paths, store, &rootfs, "", None)?;
+    let mut host = host_facts(unit, container, paths, store, &rootfs)?;
+    host.group = accounting::directory(paths, process);
     let join = plan::join(unit, container, &rootfs.config, &host, command);
     join.map_err(|error| failure(error.to_string(), libc::EINVAL))
 }
@@ -77,8 +85,6 @@ fn host_facts(
     paths: &Paths,
     store: &Store,
     rootfs: &Rootfs,
-    invocation: &str,
-    notify: Option<&Path>,
 ) -> Result<HostFacts, Failure> {
     let range = store.id_range(unit.name.as_str()).map_err(|error| store_failure(&error))?;
     Ok(HostFacts {
@@ -87,11 +93,19 @@ fn host_facts(
         directory: directory(store, unit)?,
         volumes: volumes(container, store)?,
         environment: environment(container)?,
-        invocation: invocation.to_owned(),
-        notify: notify.map(Path::to_owned),
+        hierarchy: accounting::mount(paths),
+        group: None,
+        invocation: String::new(),
+        notify: None,
         journal: paths.journal_stream(),
         resolver: Some(paths.resolver()).filter(|path| path.exists()),
     })
+}
+
+/// Where systemd makes the control group of a unit's scope.
+fn scope_group(unit: &Unit, container: &Container, paths: &Paths) -> PathBuf {
+    let slice = container.resources.slice.as_deref().unwrap_or(DEFAULT_SLICE);
+    accounting::mount(paths).join(slice_group(slice)).join(unit.name.scope())
 }
 
 fn store_failure(error: &StoreError) -> Failure {

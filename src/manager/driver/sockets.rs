@@ -7,11 +7,13 @@ use crate::socket::connections;
 use crate::socket::listen::Held;
 use crate::socket::swap::{Answer, Notifier, SwapSocket};
 use crate::sys::readiness;
+use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::model::{Listen, Pass, Socket};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -35,15 +37,25 @@ pub(super) struct Activation {
 }
 
 /// All sockets of all units.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     open: BTreeMap<UnitName, Vec<OpenSocket>>,
     activations: BTreeMap<UnitName, Activation>,
     /// Answers the bind(2) calls of a container.
     notifiers: BTreeMap<UnitName, JoinHandle<()>>,
+    received: Rc<Received>,
 }
 
 impl Sockets {
+    pub(super) fn new(received: Received) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            activations: BTreeMap::new(),
+            notifiers: BTreeMap::new(),
+            received: Rc::new(received),
+        }
+    }
+
     pub(super) fn of(&self, unit: &UnitName) -> &[OpenSocket] {
         self.open.get(unit).map(Vec::as_slice).unwrap_or_default()
     }
@@ -195,7 +207,12 @@ impl Manager {
         self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
         let swapped = self.sockets.of(unit).iter().filter(|open| open.socket.pass == Pass::Swap);
         let sockets: Vec<Swapped> = swapped.filter_map(Swapped::of).collect();
-        let task = tokio::task::spawn_local(answer(Notifier::new(notifier), sockets, unit.clone()));
+        let task = tokio::task::spawn_local(answer(
+            Notifier::new(notifier),
+            self.sockets.received.clone(),
+            sockets,
+            unit.clone(),
+        ));
         if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
             former.abort();
         }
@@ -237,12 +254,15 @@ impl Swapped {
     }
 }
 
-async fn answer(notifier: Notifier, swapped: Vec<Swapped>, unit: UnitName) {
+async fn answer(notifier: Notifier, received: Rc<Received>, swapped: Vec<Swapped>, unit: UnitName) {
     let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
     let Ok(readiness) = readiness::watch(&notifier) else { return };
+    if let Err(error) = notifier.answer_left(&received, &sockets) {
+        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+    }
     loop {
         let Ok(mut ready) = readiness.readable().await else { return };
-        match notifier.answer(&sockets) {
+        match notifier.answer(&received, &sockets) {
             Ok(Answer::Nothing) => ready.clear_ready(),
             Ok(Answer::Closed) => return,
             Ok(answer) => tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}"),

@@ -1,7 +1,7 @@
 //! Ends runs: the stop signal, SIGKILL, and what is left on disk.
 
 use super::Manager;
-use super::launch::{LiveRun, until_ended};
+use super::live::{LiveRun, until_ended};
 use crate::manager::accounting;
 use crate::sys::pidfd;
 use crate::unit::name::UnitName;

@@ -3,14 +3,15 @@
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek as _, Write};
+use std::io::{BufWriter, Seek as _, Write};
 
 use super::{Export, document, write_error};
-use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::digest::Digest;
 use crate::image::entry::EntryPath;
 use crate::image::limits::Limits;
 use crate::image::{ImageError, reference::Reference};
 use crate::transfer::TransferError;
+use crate::transfer::hashing::Hashing;
 use crate::transfer::tarball::{Kind, TarWriter, plain};
 
 /// The form of an archive.
@@ -60,7 +61,7 @@ pub(super) fn write(
     form: Form,
     spool: File,
     output: impl Write,
-) -> Result<(), TransferError> {
+) -> Result<Digest, TransferError> {
     let packing = match form {
         Form::Oci(packing) => packing,
         Form::Docker => Packing::None,
@@ -72,7 +73,8 @@ pub(super) fn write(
         Form::Oci(packing) => oci(&mut archive, packing, &config, layer, export.name.as_ref()),
         Form::Docker => docker(&mut archive, &config, layer, export.name.as_ref()),
     }?;
-    archive.tar.finish().map(drop).map_err(write_error)
+    archive.tar.finish().map_err(write_error)?;
+    Ok(Digest::of(&config))
 }
 
 fn oci<W: Write>(
@@ -143,18 +145,18 @@ fn layer(export: &Export, packing: Packing, spool: File) -> Result<Layer, Transf
             Ok((diff_id, encoder.finish().map_err(write_error)?))
         }
     }?;
-    let Hashing { output, hasher, size } = packed;
+    let (output, digest, size) = packed.finish();
     let mut file = output.into_inner().map_err(|error| write_error(error.into_error()))?;
     file.rewind().map_err(write_error)?;
-    Ok(Layer { file, diff_id, digest: hasher.finish(), size })
+    Ok(Layer { file, diff_id, digest, size })
 }
 
 fn plain_layer<W: Write>(export: &Export, output: W) -> Result<(Digest, W), TransferError> {
     let mut tar = TarWriter::new(Hashing::new(BufWriter::with_capacity(BUFFER, output)));
     export.tree.write(&mut tar)?;
-    let Hashing { output, hasher, .. } = tar.finish().map_err(write_error)?;
+    let (output, diff_id, _) = tar.finish().map_err(write_error)?.finish();
     let output = output.into_inner().map_err(|error| write_error(error.into_error()))?;
-    Ok((hasher.finish(), output))
+    Ok((diff_id, output))
 }
 
 struct ArchiveWriter<W> {
@@ -188,31 +190,5 @@ impl<W: Write> ArchiveWriter<W> {
             metadata.mode = 0o755;
         }
         self.tar.entry(&path, kind, &metadata).map_err(write_error)
-    }
-}
-
-/// Hashes and counts what goes through.
-struct Hashing<W> {
-    output: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W> Hashing<W> {
-    fn new(output: W) -> Self {
-        Self { output, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.output.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
     }
 }

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 
 use super::TransferError;
 use super::tarball::TarWriter;
+use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::store::{ImageId, Store};
 use stored::StoredTree;
@@ -56,11 +57,12 @@ impl Export {
         tar.finish().map(drop).map_err(write_error)
     }
 
-    /// Writes an archive of the image; its layer is made in `spool` first, an empty file.
+    /// Writes an archive of the image, and returns the id that it has there; its layer is made in `spool` first,
+    /// an empty file.
     ///
     /// # Errors
     /// As [`Export::to_tar`].
-    pub fn to_archive(&self, form: Form, spool: File, output: impl Write) -> Result<(), TransferError> {
+    pub fn to_archive(&self, form: Form, spool: File, output: impl Write) -> Result<Digest, TransferError> {
         archive::write(self, form, spool, output)
     }
 }

@@ -1,0 +1,92 @@
+//! The conversation with one launcher, and what its failures are to the core.
+
+use super::live::until_ended;
+use crate::launch::protocol::{Order, Report, StepError};
+use crate::launch::spawn::Launch;
+use crate::manager::machine::{Exit, Failure};
+use crate::sys::{pidfd, readiness};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::io::unix::AsyncFd;
+
+/// The manager's end of the conversation with one launcher.
+pub(super) struct Control {
+    launch: Launch,
+    readiness: AsyncFd<OwnedFd>,
+}
+
+impl Control {
+    pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
+        let reap = pidfd::open(launch.process.id()).map(reap);
+        drop(reap.map(tokio::task::spawn_local));
+        match readiness::watch(&launch.control) {
+            Ok(readiness) => Ok(Self { launch, readiness }),
+            Err(error) => Err(io_failure("sampan-launch", &error)),
+        }
+    }
+
+    /// The next report; `None` at the end.
+    pub(super) async fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>, Failure> {
+        loop {
+            let mut ready =
+                self.readiness.readable().await.map_err(|error| io_failure("sampan-launch", &error))?;
+            match ready.try_io(|_| self.launch.receive()) {
+                Ok(result) => return result.map_err(|error| io_failure("sampan-launch", &error)),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// The first report, which must be of a process.
+    pub(super) async fn started(&self) -> Result<(u32, OwnedFd), Failure> {
+        match self.receive().await? {
+            Some((Report::Started { pid }, descriptors)) => Ok((pid, only(descriptors)?)),
+            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
+            Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
+            None => Err(failure("sampan-launch: ended without a word".into(), 0)),
+        }
+    }
+
+    /// Gives an order. A launcher that is gone says why, or its silence does.
+    pub(super) fn order(&self, order: &Order) {
+        let _ = self.launch.send(order);
+    }
+
+    /// The payload has been executed when the conversation ends.
+    pub(super) async fn executed(&self) -> Result<(), Failure> {
+        match self.receive().await? {
+            None => Ok(()),
+            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
+            Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
+        }
+    }
+}
+
+/// The one descriptor that comes with a report.
+pub(super) fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
+    let mut descriptors = descriptors.into_iter();
+    descriptors.next().ok_or_else(|| failure("sampan-launch: a descriptor is missing".into(), 0))
+}
+
+/// Collects the launcher's own process when it ends, however the launch goes.
+async fn reap(launcher: OwnedFd) {
+    // Nobody else waits for it, so that neither can fail.
+    let _ = until_ended(launcher.as_fd()).await;
+    let _ = pidfd::wait(&launcher);
+}
+
+/// systemd.exec(5), process exit codes: the payload could not be executed.
+const EXIT_EXEC: i32 = 203;
+
+pub(super) fn step_failure(error: &StepError) -> Failure {
+    let exit = (error.step == "execute").then_some(Exit::Code(EXIT_EXEC));
+    Failure { message: error.to_string(), errno: error.errno, exit }
+}
+
+pub(super) fn failure(message: String, errno: i32) -> Failure {
+    Failure { message, errno, exit: None }
+}
+
+pub(super) fn io_failure(subject: &str, error: &io::Error) -> Failure {
+    failure(format!("{subject}: {error}"), error.raw_os_error().unwrap_or_default())
+}

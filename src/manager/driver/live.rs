@@ -1,0 +1,137 @@
+//! A run as the driver knows it: its first process, and how that ended.
+
+use super::output::Outlet;
+use crate::manager::machine::Exit;
+use crate::sys::{pidfd, readiness};
+use rustix::process::Signal;
+use std::cell::{Cell, OnceCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long the journal may take for what a container wrote last.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long systemd may take to reap a process that has ended.
+const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A run that has begun and is not over.
+#[derive(Debug)]
+pub(super) struct LiveRun {
+    number: u64,
+    /// The first process of the container, once it exists.
+    pub(super) process: OnceCell<Process>,
+    pub(super) executed: Cell<bool>,
+    /// Ends a launch that has not got to the payload.
+    pub(super) cancel: Notify,
+    /// The signal whose default action was carried out by SIGKILL, see [`super::stop`].
+    pub(super) stood_for: Cell<Option<i32>>,
+    pub(super) stop_signal: Cell<i32>,
+    /// systemd has sent the stop signal already.
+    pub(super) signalled: Cell<bool>,
+    /// Where its programs write by name, once it is known.
+    pub(super) outlet: OnceCell<Rc<Outlet>>,
+}
+
+/// A process that cannot be confused with another.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) pidfd: OwnedFd,
+    /// Whether waitid(2) can tell its status.
+    pub(super) parent: Parent,
+}
+
+/// Whose child a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// Ours.
+    Manager,
+    /// An earlier manager's.
+    Predecessor,
+}
+
+impl LiveRun {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            process: OnceCell::new(),
+            executed: Cell::new(false),
+            cancel: Notify::new(),
+            stood_for: Cell::new(None),
+            stop_signal: Cell::new(libc::SIGTERM),
+            signalled: Cell::new(false),
+            outlet: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether an earlier manager launched it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.process.get().is_some_and(|process| process.parent == Parent::Predecessor)
+    }
+
+    /// Kills the process and with it, where it is the first, all of its pid namespace.
+    pub(super) fn kill(&self) {
+        if let Some(process) = self.process.get() {
+            // It may have ended by itself, which is as good.
+            let _ = pidfd::signal(&process.pidfd, Signal::KILL);
+        }
+    }
+
+    /// Waits for the end of the process and tells how it ended.
+    pub(super) async fn wait(&self) -> Exit {
+        let Some(process) = self.process.get() else { return Exit::Unknown };
+        let ended = until_ended(process.pidfd.as_fd()).await;
+        // With it all others have ended; but once it is reaped, nothing can be sent in its name.
+        if let Some(outlet) = self.outlet.get() {
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
+        }
+        let status = match (ended, process.parent) {
+            (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),
+            (Ok(()), Parent::Predecessor) => status_of_reaped(process.pidfd.as_fd()).await,
+            (Err(_), _) => None,
+        };
+        match (status.map(exit), self.stood_for.get()) {
+            (Some(Exit::Signal(libc::SIGKILL)), Some(signal)) => Exit::Signal(signal),
+            (Some(exit), _) => exit,
+            (None, _) => Exit::Unknown,
+        }
+    }
+}
+
+fn exit(status: pidfd::Exit) -> Exit {
+    match status {
+        pidfd::Exit::Code(code) => Exit::Code(code),
+        pidfd::Exit::Signal(signal) => Exit::Signal(signal),
+        pidfd::Exit::Dumped(signal) => Exit::Core(signal),
+    }
+}
+
+/// The status of a process that is not ours: the kernel tells it once the process has been reaped, which
+/// systemd does at once, and hangs the pidfd up then (Linux 6.15). Older kernels tell nothing.
+async fn status_of_reaped(pidfd: BorrowedFd<'_>) -> Option<pidfd::Exit> {
+    let descriptor = readiness::watch(pidfd).ok()?;
+    let hung_up = async {
+        while let Ok(mut ready) = descriptor.readable().await {
+            if ready.ready().is_read_closed() {
+                return;
+            }
+            ready.clear_ready();
+        }
+    };
+    // Without the hang-up there is no status either.
+    let _ = tokio::time::timeout(REAP_TIMEOUT, hung_up).await;
+    pidfd::exit_of_any(pidfd)
+}
+
+/// Waits until a pidfd tells the end of its process.
+pub(super) async fn until_ended(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptor = readiness::watch(pidfd)?;
+    descriptor.readable().await.map(drop)
+}
