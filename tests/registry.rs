@@ -381,6 +381,19 @@ fn short_names_mean_what_the_administrator_says() {
     let error = fails(&lab, &["web:1"], &[]);
     let expected = "\"web:1\" may mean docker.io/library/web:1 or quay.io/web:1: write the one that you mean";
     assert!(error.contains(expected), "{error}");
+    let both = format!("short_names = [\"docker.io\", \"{host}/team\"]\n");
+    settings(&lab, "registries.d/more.toml", &both);
+    let (root, store) = (lab.path("root"), lab.store());
+    let command = format!(
+        "{} --root {} pull web:1 --store {}",
+        env!("CARGO_BIN_EXE_sampanctl"),
+        root.display(),
+        store.display()
+    );
+    let asked = format!("echo 2 | script -qefc '{command}' /dev/null");
+    let asked = Command::new("sh").args(["-c", &asked]).output().unwrap();
+    let seen = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.status.success() && seen.contains(&format!("2) {host}/team/web:1")), "{seen}");
     settings(&lab, "registries.d/more.toml", &format!("[alias]\nours = \"{host}/team/web:1\"\n"));
     pulls(&lab, &["ours"], &[]);
 }
