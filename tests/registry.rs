@@ -44,6 +44,8 @@ fn a_pulled_image_is_the_one_that_was_pushed() {
     let pinned = format!("{}/team/web@{digest}", registry.host());
     assert_eq!(pulls(&lab, &[&pinned], &[]), id);
     assert_eq!(lab.json(&["inspect", &pinned])["id"], id);
+    let by_name = format!("localhost:{}/team/web:1", registry.port);
+    assert_eq!(pulls(&lab, &[&by_name], &[]), id, "a host is found by its name");
     lab.assert_sound();
 }
 
@@ -269,6 +271,51 @@ fn credentials_come_from_the_files_of_other_tools() {
     pulls(&lab, &[&name], &[]);
 }
 
+/// A token as docker-registry wants it, signed by openssl(1): RFC 7519 and distribution's "JWT" page.
+fn token(files: &Path, actions: &[&str]) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let certificate = std::fs::read_to_string(files.join("ca.pem")).unwrap();
+    let certificate: String = certificate.lines().filter(|line| !line.starts_with('-')).collect();
+    assert!(STANDARD.decode(&certificate).is_ok());
+    let access = json!([{ "type": "repository", "name": "team/web", "actions": actions }]);
+    let claims = json!({ "iss": "test", "sub": "me", "aud": "registry", "exp": 4_000_000_000_u64, "nbf": 0,
+        "iat": 0, "jti": "1", "access": access });
+    let header = json!({ "typ": "JWT", "alg": "RS256", "x5c": [certificate] });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&claims));
+    let script = format!("printf %s {signed} | openssl dgst -sha256 -sign ca.key");
+    let signature = Command::new("sh").args(["-c", &script]).current_dir(files).output().unwrap().stdout;
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn a_real_registry_takes_the_token_of_its_service() {
+    let lab = Lab::new();
+    let files = certificates(&lab);
+    let reading = token(&files, &["pull"]);
+    let service = Front::start(0, move |_| Reply::json(&json!({ "token": reading }).to_string()));
+    let registry = Registry::start(
+        &lab,
+        &format!(
+            "auth:\n  token:\n    realm: http://{}/token\n    service: registry\n    issuer: test\n    \
+             rootcertbundle: {}/ca.pem\n",
+            service.host(),
+            files.display()
+        ),
+    );
+    let layout = Layout::write(&lab.path("web"), &[gzip(&lower()), gzip(&upper("1"))]).path;
+    registry.push(&layout, "team/web:1", &["--dest-registry-token", &token(&files, &["pull", "push"])]);
+    settings(&lab, "auth.json", &auths(&registry.host(), RIGHT));
+    let id = pulls(&lab, &[&format!("{}/team/web:1", registry.host())], &[]);
+    assert_eq!(id, lab.import(&layout, "imported"));
+    let requests = service.requests();
+    assert_eq!(requests.len(), 1, "one token does for all requests");
+    assert_eq!(requests[0].header("authorization"), Some(format!("Basic {RIGHT}").as_str()));
+    let error = fails(&lab, &[&format!("{}/other/web:1", registry.host())], &[]);
+    assert!(error.contains("do not suffice"), "{error}");
+}
+
 #[test]
 fn a_credential_helper_is_asked() {
     let lab = Lab::new();
@@ -334,6 +381,19 @@ fn short_names_mean_what_the_administrator_says() {
     let error = fails(&lab, &["web:1"], &[]);
     let expected = "\"web:1\" may mean docker.io/library/web:1 or quay.io/web:1: write the one that you mean";
     assert!(error.contains(expected), "{error}");
+    let both = format!("short_names = [\"docker.io\", \"{host}/team\"]\n");
+    settings(&lab, "registries.d/more.toml", &both);
+    let (root, store) = (lab.path("root"), lab.store());
+    let command = format!(
+        "{} --root {} pull web:1 --store {}",
+        env!("CARGO_BIN_EXE_sampanctl"),
+        root.display(),
+        store.display()
+    );
+    let asked = format!("echo 2 | script -qefc '{command}' /dev/null");
+    let asked = Command::new("sh").args(["-c", &asked]).output().unwrap();
+    let seen = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.status.success() && seen.contains(&format!("2) {host}/team/web:1")), "{seen}");
     settings(&lab, "registries.d/more.toml", &format!("[alias]\nours = \"{host}/team/web:1\"\n"));
     pulls(&lab, &["ours"], &[]);
 }

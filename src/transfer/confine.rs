@@ -74,8 +74,11 @@ pub fn confine_fetcher() -> Result<(), ConfineError> {
 fn restrict_fetcher() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let all = AccessFs::from_all(ABI::V5);
     let ruleset = Ruleset::default().handle_access(all)?.handle_access(AccessNet::BindTcp)?.create()?;
+    // Often a link to somewhere below /run, resolv.conf(5) knows not where.
+    let servers = std::fs::canonicalize("/etc/resolv.conf").ok();
+    let paths = RESOLVER.iter().map(Path::new).chain(servers.as_deref());
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    ruleset.add_rules(path_beneath_rules(RESOLVER, read))?.restrict_self()?;
+    ruleset.add_rules(path_beneath_rules(paths, read))?.restrict_self()?;
     Ok(())
 }
 

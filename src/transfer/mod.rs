@@ -1,4 +1,4 @@
-//! Bytes from an archive, a folder or a stream through [`crate::image`] into [`crate::store`].
+//! Bytes from a registry, an archive, a folder or a stream through [`crate::image`] into [`crate::store`].
 //!
 //! Runs in the worker `sampan-import`, which [`confine`]s itself before it reads anything. Outer archives are
 //! indexed and read at offsets, never extracted; every blob goes once through digest, decompression, digest,

@@ -125,4 +125,11 @@ mod tests {
             assert_eq!(parse(header), [], "{header}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_server_says_is_read(header in "(Bearer|Basic|[ -~]{0,8}|[ ,=\"\\\\]|realm){0,12}") {
+            parse(&header);
+        }
+    }
 }

@@ -227,4 +227,17 @@ mod tests {
         assert_eq!(joined("y"), "https://r.example:5000/v2/a/blobs/y");
         assert_eq!(joined("https://s.example/b#c"), "https://s.example/b");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_location_is_it_keeps_to_the_rules(location in "([a-z]{0,4}:|/|//|[@#?.%]|[ -~]{0,6}){0,8}") {
+            let base = "https://registry.example/v2/a/blobs/b".parse().unwrap();
+            let home = Origin::of(&base).unwrap();
+            if let Some(Ok(target)) = join(&base, &location).map(|address| Origin::of(&address))
+                && home.may_lead_to(&target).is_ok()
+            {
+                proptest::prop_assert_eq!(target.scheme, Scheme::Https);
+            }
+        }
+    }
 }

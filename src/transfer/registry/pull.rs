@@ -129,11 +129,11 @@ fn collect(reader: JoinHandle<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
     reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader of its output failed")))
 }
 
-/// The fetcher keeps the environment: credential helpers and proxies are found there.
+/// The fetcher keeps the environment and the directory: credentials, helpers and proxies are found by them.
 fn fetcher(order: &Order, channel: OwnedFd, events: OwnedFd) -> Command {
     let mut command = Command::new(&order.program);
     command.arg("fetch").arg(order.reference.to_string()).arg("--root").arg(&order.root);
-    command.current_dir("/").stdin(channel).stdout(events);
+    command.stdin(channel).stdout(events);
     command
 }
 
