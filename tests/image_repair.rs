@@ -277,7 +277,7 @@ fn an_image_of_a_registry_stays_and_the_repair_says_how_to_heal_it() {
     flip(&patient.object("far:1", "own"));
     let report = patient.repair();
     let told = report["remaining"].to_string();
-    assert!(told.contains("sampanctl pull docker.io/library/far:1"), "{told}");
+    assert!(told.contains("sampanctl pull --verify docker.io/library/far:1"), "{told}");
     patient.lab.succeeds(&["inspect", "far:1"]);
     // A pull goes the way of an import.
     patient.lab.import(&patient.lab.path("far"), "docker.io/library/far:1");

@@ -13,6 +13,7 @@ use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
+use sampan::transfer::registry::Signatures;
 use sampan::transfer::{Format, Naming, Selection, Terms, confine, import, registry};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,9 @@ enum Mode {
         /// The root of the host whose settings count.
         #[arg(long)]
         root: PathBuf,
+        /// Fetches the image's signatures, too.
+        #[arg(long)]
+        signatures: bool,
     },
 }
 
@@ -86,7 +90,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.mode {
         // Its events have told the error already.
-        Some(Mode::Fetch { reference, root }) => return serve(reference, root),
+        Some(Mode::Fetch { reference, root, signatures }) => {
+            let wanted = if *signatures { Signatures::Fetch } else { Signatures::Leave };
+            return serve(reference, root, wanted);
+        }
         None => run(args),
     };
     match result {
@@ -98,10 +105,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(reference: &str, root: &Path) -> ExitCode {
+fn serve(reference: &str, root: &Path, signatures: Signatures) -> ExitCode {
     let channel = std::io::stdin().as_fd().try_clone_to_owned();
     let fetched = channel.map_err(|_| ()).and_then(|channel| {
-        registry::fetch(reference, &Paths::new(root), &channel, std::io::stdout()).map_err(drop)
+        registry::fetch(reference, signatures, &Paths::new(root), &channel, std::io::stdout()).map_err(drop)
     });
     if fetched.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

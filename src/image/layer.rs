@@ -74,7 +74,7 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &dyn Sink) -> Result<Laye
         if holes > limits.holes {
             return Err(ImageError::entry(
                 &header.name,
-                "has larger holes than the files of a layer may have",
+                "makes the holes of the layer larger than the limit \"holes\" of sampan.toml(5)",
             ));
         }
         match target(&header, limits)? {

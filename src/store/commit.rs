@@ -215,7 +215,7 @@ fn record(
         entries: entries.len() as u64,
         size: size_of(entries),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
-        names: names.to_vec(),
+        imported_as: names.to_vec(),
         config: document.config.clone(),
     }
 }

@@ -31,7 +31,7 @@ pub struct ImageRecord {
     pub notices: Vec<String>,
     /// The names that the import gave it, by which a damaged name finds back.
     #[serde(default)]
-    pub names: Vec<Reference>,
+    pub imported_as: Vec<Reference>,
     /// What a launch uses.
     pub config: ImageConfig,
 }

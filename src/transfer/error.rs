@@ -121,7 +121,7 @@ pub enum TransferError {
         layers: usize,
     },
     /// Each layer has fewer entries than it may, all together have more.
-    #[error("the layers have more than {0} entries together")]
+    #[error("the layers have more than {0} entries together, the limit \"entries\" of sampan.toml(5)")]
     Entries(u64),
     /// More layers than an image may have.
     #[error("has {found} layers, {limit} is the limit \"layers\" of sampan.toml(5)")]

@@ -41,6 +41,19 @@ pub struct Terms {
     pub scrutiny: Scrutiny,
 }
 
+impl Terms {
+    /// The same, as arguments of the import worker.
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON.
+    pub fn arguments(&self) -> serde_json::Result<Vec<String>> {
+        let mut arguments = vec!["--limits".to_owned(), serde_json::to_string(&self.limits)?];
+        arguments.extend(["--policy".to_owned(), serde_json::to_string(&self.policy)?]);
+        arguments.extend((self.scrutiny == Scrutiny::Content).then(|| "--verify".to_owned()));
+        Ok(arguments)
+    }
+}
+
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {

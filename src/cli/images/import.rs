@@ -13,7 +13,8 @@ use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::settings::{self, Settings};
-use crate::transfer::{Format, Report};
+use crate::store::Scrutiny;
+use crate::transfer::{Format, Report, Terms};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -74,13 +75,16 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// What the settings of the host ask of an image.
+pub(super) fn terms(paths: &Paths, verify: bool) -> anyhow::Result<Terms> {
+    let scrutiny = if verify { Scrutiny::Content } else { Scrutiny::Status };
+    Ok(Terms { limits: Settings::load(paths)?.import, policy: settings::load_policy(paths)?, scrutiny })
+}
+
 fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report> {
     let program = paths.helper("sampan-import");
     let mut command = Command::new(&program);
-    let settings = Settings::load(paths)?;
-    command.arg("--limits").arg(serde_json::to_string(&settings.import)?);
-    let policy = settings::load_policy(paths)?;
-    command.arg("--policy").arg(serde_json::to_string(&policy)?);
+    command.args(terms(paths, args.verify)?.arguments()?);
     command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
     if let Some(name) = &args.name {
         command.arg("--name").arg(Reference::for_import(name)?.to_string());
@@ -95,9 +99,6 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
         command.arg("--platform").arg(platform);
     }
     command.args(args.change.iter().flat_map(|change| ["--change", change]));
-    if args.verify {
-        command.arg("--verify");
-    }
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
     let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     let mut report = Vec::new();

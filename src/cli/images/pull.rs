@@ -20,6 +20,9 @@ pub struct Args {
     /// Pull the image for this platform, such as linux/arm64, instead of this host's
     #[arg(long, value_name = "PLATFORM", value_parser = platform)]
     platform: Option<Platform>,
+    /// Read what the store has of the image already, and heal it where a disk has changed it
+    #[arg(long)]
+    verify: bool,
     /// Show no progress
     #[arg(long, short)]
     quiet: bool,
@@ -46,6 +49,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         store: std::path::absolute(args.common.paths(paths).store())?,
         reference: reference.clone(),
         platform: args.platform,
+        terms: import::terms(paths, args.verify)?,
     };
     let mut display = Display::new(args.quiet);
     let pull = Pull::start(&order)?;

@@ -103,7 +103,7 @@ impl Repairer<'_> {
             entries: entries.len() as u64,
             size: crate::store::record::size_of(entries),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
-            names: old.map(|old| old.names).unwrap_or_default(),
+            imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
             config: document.config.clone(),
         };
         let path = directory.join("record");

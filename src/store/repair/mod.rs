@@ -134,7 +134,7 @@ impl Repairer<'_> {
     fn imported_as(&self, name: &Reference) -> Result<Vec<ImageId>, StoreError> {
         let mut images = Vec::new();
         for id in self.store.images()? {
-            if self.old_record(&id)?.is_some_and(|record| record.names.contains(name)) {
+            if self.old_record(&id)?.is_some_and(|record| record.imported_as.contains(name)) {
                 images.push(id);
             }
         }
@@ -154,7 +154,9 @@ impl Repairer<'_> {
             let names = self.store.names()?.into_iter();
             let names: Vec<Reference> = names.filter(|(_, of)| *of == id).map(|(name, _)| name).collect();
             if let Some(source) = names.iter().find(|name| !name.name().starts_with("localhost/")) {
-                let what = format!("cannot be made whole: {why}; run \"sampanctl pull {source}\" to heal it");
+                let what = format!(
+                    "cannot be made whole: {why}; run \"sampanctl pull --verify {source}\" to heal it"
+                );
                 unhealed.push(finding(&path, what));
             } else if kept.contains(&id) {
                 let what = "a container runs from it, so it stays: import it again";

@@ -18,6 +18,7 @@ use super::retry::Patience;
 use super::session::Resource;
 use super::settings::Settings;
 use crate::image::digest::Digest;
+use crate::image::origin::signature_tag;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::transfer::confine;
@@ -26,10 +27,21 @@ use crate::transfer::contract::{self, Answer};
 /// Between two reports of one blob's progress.
 const REPORT: Duration = Duration::from_millis(100);
 
+/// Whether signatures of an image are of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signatures {
+    /// The policy asks for them.
+    Fetch,
+    /// Nobody does.
+    Leave,
+}
+
 /// The fetcher at work.
 struct Fetcher<W> {
     places: Places,
     top: Found,
+    /// The manifest of its signatures, where there are any and somebody asks for them.
+    signatures: Option<Found>,
     /// What is known of what is asked for: all else is layers.
     roles: Mutex<HashMap<Digest, Role>>,
     events: Arc<Events<W>>,
@@ -42,12 +54,13 @@ struct Fetcher<W> {
 /// When the name leads nowhere; this is told as an event, too, as is what goes wrong later.
 pub fn fetch<W: Write + Send + 'static>(
     name: &str,
+    signatures: Signatures,
     paths: &Paths,
     channel: &OwnedFd,
     events: W,
 ) -> Result<(), RegistryError> {
     let events = Arc::new(Events::new(events));
-    let result = resolve(name, paths, &events)
+    let result = resolve(name, signatures, paths, &events)
         .and_then(|fetcher| serve(&Arc::new(fetcher), channel).map_err(RegistryError::Worker));
     if let Err(error) = &result {
         events.tell(&Event::Failed { reason: error.to_string() });
@@ -58,6 +71,7 @@ pub fn fetch<W: Write + Send + 'static>(
 /// Reads what must be read from disk, gives up the disk, and asks.
 fn resolve<W: Write>(
     name: &str,
+    signatures: Signatures,
     paths: &Paths,
     events: &Arc<Events<W>>,
 ) -> Result<Fetcher<W>, RegistryError> {
@@ -68,8 +82,24 @@ fn resolve<W: Write>(
     let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
     events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
-    let roles = Mutex::new(top.leads_to().into_iter().collect());
-    Ok(Fetcher { places, top, roles, events: Arc::clone(events) })
+    let signatures = match signatures {
+        Signatures::Fetch => signatures_of(&top.digest, &places)?,
+        Signatures::Leave => None,
+    };
+    let documents = [Some(&top), signatures.as_ref()].into_iter().flatten();
+    let roles = Mutex::new(documents.flat_map(Found::leads_to).collect());
+    Ok(Fetcher { places, top, signatures, roles, events: Arc::clone(events) })
+}
+
+/// cosign keeps the signatures of an image beside it, under a tag that its digest makes.
+fn signatures_of(digest: &Digest, places: &Places) -> Result<Option<Found>, RegistryError> {
+    let resource = Resource::Manifest(signature_tag(digest));
+    let patience = || Patience::new(places.deadlines.attempts);
+    match places.anywhere(|session| patience().run(|_| {}, || document(session, &resource, None))) {
+        Ok(found) => Ok(Some(found)),
+        Err(RegistryError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn serve<W: Write + Send + 'static>(fetcher: &Arc<Fetcher<W>>, channel: &OwnedFd) -> io::Result<()> {
@@ -98,14 +128,24 @@ impl<W: Write> Fetcher<W> {
 
     /// The index of a layout that holds this image.
     fn index(&self) -> serde_json::Value {
-        let Found { media_type, digest, bytes } = &self.top;
-        let manifest = serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() });
-        serde_json::json!({ "schemaVersion": 2, "manifests": [manifest] })
+        let described = |found: &Found| {
+            let Found { media_type, digest, bytes } = found;
+            serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
+        };
+        let mut manifests = vec![described(&self.top)];
+        manifests.extend(self.signatures.as_ref().map(|signatures| {
+            let mut descriptor = described(signatures);
+            let tag = signature_tag(&self.top.digest);
+            descriptor["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": tag });
+            descriptor
+        }));
+        serde_json::json!({ "schemaVersion": 2, "manifests": manifests })
     }
 
     fn blob(&self, digest: Digest, pipe: File) -> Result<(), RegistryError> {
-        if digest == self.top.digest {
-            return hand_over(pipe, &self.top.bytes);
+        let mut documents = [Some(&self.top), self.signatures.as_ref()].into_iter().flatten();
+        if let Some(found) = documents.find(|found| found.digest == digest) {
+            return hand_over(pipe, &found.bytes);
         }
         let role = self.roles().get(&digest).copied();
         if role == Some(Role::Manifest) {

@@ -36,7 +36,7 @@ mod token;
 
 pub use error::RegistryError;
 pub use event::Event;
-pub use fetch::fetch;
+pub use fetch::{Signatures, fetch};
 pub use pull::{Order, Pull, PullError};
 pub use settings::Settings;
 pub use short_name::{Meaning, ShortNameError};

@@ -11,7 +11,7 @@ use super::event::Event;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::transfer::contract;
-use crate::transfer::import::Report;
+use crate::transfer::import::{Report, Terms};
 
 /// What to pull, and where to.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Order {
     pub reference: Reference,
     /// For which platform; this host's, if none is named.
     pub platform: Option<Platform>,
+    /// What is asked of it.
+    pub terms: Terms,
 }
 
 /// Both processes, and what they tell. A caller with an event loop takes the descriptors; others call
@@ -76,7 +78,7 @@ impl Pull {
         let (events, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| failed(error.into()))?;
         let fetcher = fetcher(order, theirs, report).spawn().map_err(failed)?;
-        match worker(order, ours).spawn() {
+        match worker(order, ours).and_then(|mut worker| worker.spawn()) {
             Ok(worker) => Ok(Self { fetcher, worker, events: File::from(events) }),
             Err(error) => {
                 reap(fetcher);
@@ -133,18 +135,22 @@ fn collect(reader: JoinHandle<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
 fn fetcher(order: &Order, channel: OwnedFd, events: OwnedFd) -> Command {
     let mut command = Command::new(&order.program);
     command.arg("fetch").arg(order.reference.to_string()).arg("--root").arg(&order.root);
+    if order.terms.policy.wants_signatures() {
+        command.arg("--signatures");
+    }
     command.stdin(channel).stdout(events);
     command
 }
 
-fn worker(order: &Order, channel: OwnedFd) -> Command {
+fn worker(order: &Order, channel: OwnedFd) -> io::Result<Command> {
     let mut command = Command::new(&order.program);
+    command.args(order.terms.arguments()?);
     command.arg("--store").arg(&order.store).arg("--name").arg(order.reference.to_string());
     if let Some(platform) = &order.platform {
         command.arg("--platform").arg(platform.to_string());
     }
     command.current_dir("/").env_clear().stdin(channel).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    Ok(command)
 }
 
 /// Ends a process that has nothing left to do.
