@@ -101,7 +101,7 @@ ROWS = {
     "limit: zstd -dc": lambda: each("zstd", "zstd -dc <LAYER >/dev/null"),
     "sampan, zstd": lambda: sampan("zstd"),
     "limit: zstd -dc | tar -x": lambda: tar("zstd", "zstd -dc"),
-    "limit: the same and sync": lambda: tar("zstd", "zstd -dc", f"; sync --file-system {DISK}"),
+    "limit: zstd, tar -x, sync": lambda: tar("zstd", "zstd -dc", f"; sync --file-system {DISK}"),
     "podman pull, zstd": lambda: podman("zstd"),
     "sampan, again": lambda: again("gzip"),
     "sampan, second": second,
