@@ -57,14 +57,14 @@ def sampan(image, store=STORE):
     return measure([IMPORTER, "--store", str(store)], DIRECTORY / image)
 
 
-def each(image, command):
+def each(image, command, after=""):
     """A command for each layer; LAYER stands for its path."""
-    return shell("; ".join(command.replace("LAYER", str(path)) for path in blobs(image)))
+    return shell("; ".join(command.replace("LAYER", str(path)) for path in blobs(image)) + after)
 
 
-def tar(image, unpack):
+def tar(image, unpack, after=""):
     (DISK / "tree").mkdir()
-    return each(image, f"{unpack} <LAYER | tar --extract --directory {DISK}/tree --numeric-owner --xattrs")
+    return each(image, f"{unpack} <LAYER | tar --extract --directory {DISK}/tree --numeric-owner --xattrs", after)
 
 
 def podman(image):
@@ -101,6 +101,7 @@ ROWS = {
     "limit: zstd -dc": lambda: each("zstd", "zstd -dc <LAYER >/dev/null"),
     "sampan, zstd": lambda: sampan("zstd"),
     "limit: zstd -dc | tar -x": lambda: tar("zstd", "zstd -dc"),
+    "limit: zstd, tar -x, sync": lambda: tar("zstd", "zstd -dc", f"; sync --file-system {DISK}"),
     "podman pull, zstd": lambda: podman("zstd"),
     "sampan, again": lambda: again("gzip"),
     "sampan, second": second,

@@ -51,37 +51,49 @@ impl Writer<'_> {
     /// When the store cannot be written; readers then see what they saw before.
     pub fn commit(&self, image: NewImage, names: &[Reference]) -> Result<Outcome, StoreError> {
         let begin = Instant::now();
-        let present = self.is_present(&image)?;
-        let NewImage { id, manifest, config, document, layers, entries: mut folded } = image;
-        if present {
-            folded.clear();
+        let id = image.id.clone();
+        if self.is_present(&image)? {
+            // Its layers' indexes may be new, or objects that were healed.
+            self.sync()?;
+            self.place_objects()?;
+            self.place_indexes(&image.layers)?;
+            self.name(&id, names)?;
+            return Ok(Outcome::Present);
         }
-        self.choose_slots(&mut folded)?;
-        let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
-        let record = record(&id, manifest.as_ref(), &document, &layers, &entries, names);
         let new = self.staging.path(id.digest().hex());
-        if !present {
-            fs::create_dir(&new).context("create", &new)?;
-            write_json(&new.join("record"), &record)?;
-            write_file(&new.join("config"), &config)?;
-            if let Some((_, bytes)) = &manifest {
-                write_file(&new.join("manifest"), bytes)?;
-            }
-            index::write(&new.join("index"), &entries)?;
-            self.write_tree(&new.join("rootfs"), &entries)?;
-        }
-        tracing::debug!("{id}: tree of {} entries written after {:?}", entries.len(), begin.elapsed());
+        let layers = self.stage_image(image, names, &new)?;
+        tracing::debug!("{id}: tree written after {:?}", begin.elapsed());
         self.sync()?;
         tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
         self.place_objects()?;
         self.place_indexes(&layers)?;
-        if !present {
-            // No image is in sight before all of its objects are in place.
-            self.sync()?;
-            self.place_image(&id, &new)?;
-        }
+        // No image is in sight before all of its objects are in place.
+        self.sync()?;
+        self.place_image(&id, &new)?;
         self.name(&id, names)?;
-        Ok(if present { Outcome::Present } else { Outcome::Added })
+        Ok(Outcome::Added)
+    }
+
+    /// Makes the directory of an image in staging, whole, and returns its layers.
+    fn stage_image(
+        &self,
+        image: NewImage,
+        names: &[Reference],
+        new: &Path,
+    ) -> Result<Vec<UnpackedLayer>, StoreError> {
+        let NewImage { id, manifest, config, document, layers, entries: mut folded } = image;
+        self.choose_slots(&mut folded)?;
+        let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
+        fs::create_dir(new).context("create", new)?;
+        let record = record(&id, manifest.as_ref(), &document, &layers, &entries, names);
+        write_json(&new.join("record"), &record)?;
+        write_file(&new.join("config"), &config)?;
+        if let Some((_, bytes)) = &manifest {
+            write_file(&new.join("manifest"), bytes)?;
+        }
+        index::write(&new.join("index"), &entries)?;
+        self.write_tree(&new.join("rootfs"), &entries)?;
+        Ok(layers)
     }
 
     /// Gives names to an image that is in the store.
@@ -120,11 +132,11 @@ impl Writer<'_> {
         if !self.store.image_faults(id).is_empty() {
             return Ok(false);
         }
-        let are_whole = |entries: &[TreeEntry]| {
-            let damaged = entries.iter().map(|entry| self.is_whole(entry, entry.slot));
-            damaged.filter(|whole| !matches!(whole, Ok(true))).next().unwrap_or(Ok(true))
+        let all_whole = |entries: &[TreeEntry]| -> Result<bool, StoreError> {
+            entries.iter().try_fold(true, |all, entry| Ok(all && self.is_whole(entry, entry.slot)?))
         };
-        parts::each(entries, are_whole).into_iter().try_fold(true, |all, whole| Ok(all && whole?))
+        let parts: Vec<bool> = parts::each(entries, all_whole).into_iter().collect::<Result<_, _>>()?;
+        Ok(parts.into_iter().all(|whole| whole))
     }
 
     pub(super) fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {

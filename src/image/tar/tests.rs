@@ -109,8 +109,11 @@ fn a_prefix_belongs_to_posix_archives() {
     assert_eq!(names(&long).unwrap()[0].0, "b");
 }
 
-/// The error of an archive, or what it says of its only file: size and parts.
-fn sparse(archive: &[u8]) -> Result<(String, u64, Vec<(u64, u64)>), String> {
+/// Name, size and parts of a sparse file.
+type Sparse = (String, u64, Vec<(u64, u64)>);
+
+/// The error of an archive, or what it says of its only file.
+fn sparse(archive: &[u8]) -> Result<Sparse, String> {
     let mut reader = Reader::new(archive, Limits::default());
     let header = reader.next().map_err(|error| error.to_string())?.unwrap();
     let map = header.sparse.expect("the file is sparse");

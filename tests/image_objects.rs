@@ -1,4 +1,4 @@
-//! Sparse files, as GNU tar writes and reads them, and stores that ignore times.
+//! Objects of the store: sparse files as GNU tar writes and reads them, stores that ignore times, silent damage.
 
 #[path = "support/layout.rs"]
 mod layout;
@@ -101,5 +101,34 @@ fn a_store_may_ignore_times() {
     std::fs::write(one.join("a"), "y").unwrap();
     assert!(lab.sampanctl(&["fsck"]).status.code() == Some(1));
     image("one", b"1700000001.5");
+    lab.assert_sound();
+}
+
+#[test]
+fn damage_that_only_the_content_shows_is_healed_on_demand() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("l"), &[gzip(&Tar::default().file("a", "good").end())]);
+    lab.import(&layout.path, "web");
+    let object = lab.rootfs("web").join("a");
+    let file = std::fs::File::options().write(true).open(&object).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(b"evil", 0).unwrap();
+    file.set_modified(time).unwrap();
+    let arguments = ["import", layout.path.to_str().unwrap(), "--name", "web"];
+    assert_eq!(lab.json(&arguments)["images"][0]["present"], true, "an image that is there is not read");
+    assert_eq!(lab.sampanctl(&["fsck"]).status.code(), Some(1));
+    assert_eq!(lab.json(&[&arguments[..], &["--verify"]].concat())["healed"], 1);
+    assert_eq!(std::fs::read(&object).unwrap(), b"good");
+    lab.assert_sound();
+}
+
+#[test]
+fn layers_that_are_read_at_the_same_time_are_told_apart() {
+    let lab = Lab::new();
+    let good = |number: u32| gzip(&Tar::default().file(&number.to_string(), &"good".repeat(50_000)).end());
+    let mut layers: Vec<layout::Blob> = (0..6).map(good).collect();
+    layers[4] = gzip(&Tar::default().file("../out", "x").end());
+    let error = lab.fails(&["import", Layout::write(&lab.path("l"), &layers).path.to_str().unwrap()]);
+    assert!(error.contains(&layers[4].diff_id) && error.contains("entry \"../out\""), "{error}");
     lab.assert_sound();
 }
