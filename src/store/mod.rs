@@ -22,7 +22,8 @@
 //!
 //! No object is reused unread: an import hashes each one that it finds, and heals it in place when it is damaged.
 //! Nothing here is the only copy of a fact: objects name themselves, the index of an image and its
-//! configuration are beside its tree, and a lost layer index costs no more than unpacking that layer again.
+//! configuration are beside its tree, its record tells the names it was imported under, and a lost layer index
+//! costs no more than unpacking that layer again. [`Store::repair`] restores one from the other.
 #![forbid(unsafe_code)]
 
 mod commit;
