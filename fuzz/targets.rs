@@ -15,7 +15,7 @@ use sampan::store::{parse_index, write_index};
 /// A stream as the only layer of an image, and as the upper of two.
 pub fn layers(bytes: &[u8]) {
     let limits = Limits { entries: 1000, ..Limits::default() };
-    let Ok(layer) = layer::read(bytes, &limits, &mut HashOnly) else { return };
+    let Ok(layer) = layer::read(bytes, &limits, &HashOnly) else { return };
     for entry in &layer.entries {
         check_path(&entry.path, &limits);
         if let Change::HardLink { target } = &entry.change {

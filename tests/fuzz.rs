@@ -89,7 +89,7 @@ fn indexes_of_any_bytes() {
     use sampan::image::layer::{HashOnly, read};
     let mut seeds = Vec::new();
     for archive in archives() {
-        let layer = read(archive.as_slice(), &Default::default(), &mut HashOnly).unwrap();
+        let layer = read(archive.as_slice(), &Default::default(), &HashOnly).unwrap();
         let entries = &layer.entries[..layer.entries.len().min(20)];
         let index = sampan::store::write_index(entries).unwrap();
         let body = index.iter().position(|byte| *byte == b'\n').unwrap() + 1;

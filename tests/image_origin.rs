@@ -10,7 +10,7 @@ use base64::Engine as _;
 use fault_rig::snapshot::snapshot;
 use layout::{Lab, Layout, Tar, digest, gzip, plain};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const NAME: &str = "registry.example.com/web:1";
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// Adds a signature for the image to the layout, as "cosign save" lays it out.
-    fn sign(&self, key: &PathBuf, reference: &str, signed: &str) {
+    fn sign(&self, key: &Path, reference: &str, signed: &str) {
         let payload = json!({ "critical": { "type": "cosign container image signature",
             "identity": { "docker-reference": reference },
             "image": { "docker-manifest-digest": signed } }, "optional": null });
@@ -137,7 +137,7 @@ fn a_signature_by_a_key_of_the_policy_is_enough() {
 
 #[test]
 fn a_signature_of_another_key_image_or_name_is_none() {
-    type Sign = fn(&Host, &PathBuf);
+    type Sign = fn(&Host, &Path);
     let attempts: [(&str, Sign); 3] = [
         ("none is by a key of the policy", |host, _| {
             let stranger = host.key("stranger");

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::names::file_name;
 use super::objects::{self, Key, State};
 use super::record::{ImageRecord, size_of};
 use super::{DIRECTORIES, ImageId, Store, index, list, tree};
@@ -74,10 +75,12 @@ impl Store {
     fn check_layers(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         for name in self.list("layers")? {
             let path = self.path("layers").join(&name);
-            if is_digest(&name) {
-                findings.extend(index::read::<LayerEntry>(&path).err().map(|error| damage(&path, error)));
-            } else {
+            if !is_digest(&name) {
                 findings.push(finding(&path, FOREIGN));
+            } else if let Err(error) = index::read::<LayerEntry>(&path)
+                && is_there(&path)
+            {
+                findings.push(damage(&path, error));
             }
         }
         Ok(())
@@ -109,7 +112,7 @@ impl Store {
             }
             Err(error) => found.push(damage(&index, error)),
         }
-        if directory.exists() {
+        if is_there(&directory) {
             findings.append(&mut found);
         }
     }
@@ -156,12 +159,13 @@ impl Store {
     }
 
     fn check_names(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let whole = self.names()?;
         for name in self.list("refs")? {
-            let reference = Reference::parse(&name.replace('%', "/"));
-            let known = reference.is_ok_and(|reference| whole.iter().any(|(name, _)| *name == reference));
-            let path = self.path("refs").join(name);
-            if !known && path.symlink_metadata().is_ok() {
+            let path = self.path("refs").join(&name);
+            let image = match Reference::parse(&name.replace('%', "/")) {
+                Ok(reference) if file_name(&reference) == name => self.read_name(&reference)?,
+                _ => None,
+            };
+            if image.is_none() && is_there(&path) {
                 findings.push(finding(&path, "leads to no image"));
             }
         }
@@ -190,6 +194,11 @@ fn agree(record: &ImageRecord, document: &ConfigDocument) -> bool {
         && record.created == document.created
         && record.architecture == document.platform.architecture
         && record.layers.iter().map(|layer| &layer.diff_id).eq(&document.diff_ids)
+}
+
+/// Whether a file is still there after it was found wrong.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn is_of(name: &str, known: &[&[&str]]) -> bool {

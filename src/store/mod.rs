@@ -25,7 +25,8 @@
 //! or a crash changes; `Scrutiny::Content` makes it hash these, too. A store that ignores times knows
 //! a written object by its content alone.
 //! Nothing here is the only copy of a fact: objects name themselves, the index of an image and its
-//! configuration are beside its tree, and a lost layer index costs no more than unpacking that layer again.
+//! configuration are beside its tree, its record tells the names it was imported under, and a lost layer index
+//! costs no more than unpacking that layer again. [`Store::repair`] restores one from the other.
 #![forbid(unsafe_code)]
 
 mod commit;

@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// `None` for a name that leads nowhere: its file is missing or damaged, or the image is gone.
-    fn read_name(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
+    pub(super) fn read_name(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
         let path = self.path("refs").join(file_name(reference));
         let text = match fs::read_to_string(&path) {
             Err(error)

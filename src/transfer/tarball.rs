@@ -220,7 +220,7 @@ mod tests {
             writer.entry(&path, Kind::File(body.len() as u64), &metadata).unwrap();
             writer.body(body.len() as u64, &mut body.as_slice()).unwrap();
             let bytes = writer.finish().unwrap();
-            let layer = read(bytes.as_slice(), &limits, &mut HashOnly).unwrap();
+            let layer = read(bytes.as_slice(), &limits, &HashOnly).unwrap();
             prop_assert_eq!(&layer.entries[0].path, &path);
             let crate::image::entry::Change::Put { metadata: found, .. } = &layer.entries[0].change else {
                 panic!("not a file")

@@ -9,14 +9,14 @@ use std::path::Path;
 
 use super::Repairer;
 use crate::image::digest::Digest;
-use crate::image::document;
+use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, Node, TreeEntry};
 use crate::image::fold::fold;
-use crate::image::manifest::{self, Document};
+use crate::image::manifest::{self, Descriptor, Document};
 use crate::store::error::{Context, StoreError};
 use crate::store::fsck::{finding, same};
 use crate::store::objects::Key;
-use crate::store::record::{ImageRecord, LayerRecord};
+use crate::store::record::{ImageRecord, LayerRecord, size_of};
 use crate::store::staging::remove_tree;
 use crate::store::{ImageId, index, tree};
 
@@ -73,22 +73,11 @@ impl Repairer<'_> {
         Ok(())
     }
 
-    /// The manifest tells the digests of the packed layers, if it is there and leads to this configuration.
-    fn restore_record(
-        &mut self,
-        id: &ImageId,
-        document: &document::ConfigDocument,
-    ) -> Result<(), StoreError> {
+    /// The manifest tells the digests of the packed layers.
+    fn restore_record(&mut self, id: &ImageId, document: &ConfigDocument) -> Result<(), StoreError> {
         let Some(entries) = self.entries.get(id) else { return Ok(()) };
-        let directory = self.store.image_directory(id);
         let old = self.old_record(id)?;
-        let bytes = read(&directory.join("manifest"))?;
-        let manifest = bytes.and_then(|bytes| match manifest::parse(&bytes, "", "manifest") {
-            Ok(Document::Manifest(manifest)) if manifest.config.digest == *id.digest() => {
-                Some((Digest::of(&bytes), manifest.layers))
-            }
-            _ => None,
-        });
+        let manifest = self.whole_manifest(id)?;
         let packed = manifest.as_ref().map(|(_, layers)| layers.as_slice()).unwrap_or_default();
         let layer = |(position, diff_id): (usize, &Digest)| LayerRecord {
             digest: packed.get(position).map(|descriptor| descriptor.digest.clone()),
@@ -101,22 +90,39 @@ impl Repairer<'_> {
             architecture: document.platform.architecture.clone(),
             layers: document.diff_ids.iter().enumerate().map(layer).collect(),
             entries: entries.len() as u64,
-            size: crate::store::record::size_of(entries),
+            size: size_of(entries),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
             imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
             config: document.config.clone(),
         };
-        let path = directory.join("record");
+        let path = self.store.image_directory(id).join("record");
         let bytes =
             serde_json::to_vec_pretty(&record).map_err(std::io::Error::from).context("write", &path)?;
         self.replace(&path, &bytes)?;
         self.note(&path, "is made again from the configuration and the manifest");
-        if manifest.is_none() && directory.join("manifest").symlink_metadata().is_ok() {
-            remove_tree(&directory.join("manifest"))?;
-            self.note(
-                &directory.join("manifest"),
-                "was damaged and is removed: the image has no digest until it is imported again",
-            );
+        match manifest {
+            Some(_) => Ok(()),
+            None => self.remove_manifest(id),
+        }
+    }
+
+    /// The manifest with its digest, when it leads to this image's configuration.
+    fn whole_manifest(&self, id: &ImageId) -> Result<Option<(Digest, Vec<Descriptor>)>, StoreError> {
+        let bytes = read(&self.store.image_directory(id).join("manifest"))?;
+        Ok(bytes.and_then(|bytes| match manifest::parse(&bytes, "", "manifest") {
+            Ok(Document::Manifest(manifest)) if manifest.config.digest == *id.digest() => {
+                Some((Digest::of(&bytes), manifest.layers))
+            }
+            _ => None,
+        }))
+    }
+
+    fn remove_manifest(&mut self, id: &ImageId) -> Result<(), StoreError> {
+        let path = self.store.image_directory(id).join("manifest");
+        if path.symlink_metadata().is_ok() {
+            remove_tree(&path)?;
+            let what = "was damaged and is removed: the image has no digest until it is imported again";
+            self.note(&path, what);
         }
         Ok(())
     }
