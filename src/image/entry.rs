@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::digest::ContentHash;
 use super::limits::Limits;
@@ -133,6 +134,20 @@ pub struct Mtime {
     pub nanoseconds: u32,
 }
 
+/// Seconds, with a fraction where there is one.
+impl fmt::Display for Mtime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, nanoseconds } = *self;
+        let (sign, whole, fraction) = match (seconds < 0, nanoseconds) {
+            (_, 0) => return write!(formatter, "{seconds}"),
+            (false, nanoseconds) => ("", seconds.unsigned_abs(), nanoseconds),
+            (true, nanoseconds) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanoseconds),
+        };
+        let text = format!("{sign}{whole}.{fraction:09}");
+        formatter.write_str(text.trim_end_matches('0'))
+    }
+}
+
 /// Extended attributes in the image's own form.
 pub type Attributes = BTreeMap<String, Bytes>;
 
@@ -237,6 +252,15 @@ fn is_zero(slot: &u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_exactly() {
+        for (seconds, nanoseconds, text) in
+            [(5, 0, "5"), (5, 250_000_000, "5.25"), (-2, 750_000_000, "-1.25"), (-1, 500_000_000, "-0.5")]
+        {
+            assert_eq!(Mtime { seconds, nanoseconds }.to_string(), text);
+        }
+    }
 
     fn path(name: &[u8]) -> Result<EntryPath, &'static str> {
         EntryPath::parse(name, &Limits::default())

@@ -149,7 +149,7 @@ fn records(name: &[u8], link: &[u8], size: u64, kind: Kind<'_>, metadata: &Metad
     }
     let Mtime { seconds, nanoseconds } = metadata.mtime;
     if nanoseconds != 0 || !u64::try_from(seconds).is_ok_and(|seconds| seconds <= LONG_MAX) {
-        record(&mut records, "mtime", time(metadata.mtime).as_bytes());
+        record(&mut records, "mtime", metadata.mtime.to_string().as_bytes());
     }
     // A hard link's attributes are those of its first name.
     let attributes = metadata.xattrs.iter().filter(|_| !matches!(kind, Kind::HardLink(_)));
@@ -173,17 +173,6 @@ fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     records.extend_from_slice(format!("{length} {key}=").as_bytes());
     records.extend_from_slice(value);
     records.push(b'\n');
-}
-
-/// Seconds with a fraction where there is one.
-fn time(mtime: Mtime) -> String {
-    let Mtime { seconds, nanoseconds } = mtime;
-    let (sign, whole, fraction) = match (seconds < 0, nanoseconds) {
-        (_, 0) => return seconds.to_string(),
-        (false, nanoseconds) => ("", seconds.unsigned_abs(), nanoseconds),
-        (true, nanoseconds) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanoseconds),
-    };
-    format!("{sign}{whole}.{fraction:09}").trim_end_matches('0').to_owned()
 }
 
 #[cfg(test)]

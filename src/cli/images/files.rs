@@ -90,7 +90,7 @@ fn json_entry(entry: &TreeEntry) -> String {
         kind(&entry.node),
         size(&entry.node),
         or_null(link),
-        show::json_time(*mtime),
+        mtime,
         attributes.join(","),
         or_null(hard_link.as_deref()),
     )

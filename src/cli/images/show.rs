@@ -2,8 +2,6 @@
 
 use std::io::Write as _;
 
-use crate::image::entry::Mtime;
-
 /// Writes lines or a document to standard output. A reader that went away, as of a pipe, is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -61,26 +59,12 @@ pub(super) fn json_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// Seconds, with a fraction where there is one.
-pub(super) fn json_time(mtime: Mtime) -> String {
-    let Mtime { seconds, nanoseconds } = mtime;
-    let (sign, whole, fraction) = match (seconds < 0, nanoseconds) {
-        (_, 0) => return seconds.to_string(),
-        (false, nanoseconds) => ("", seconds.unsigned_abs(), nanoseconds),
-        (true, nanoseconds) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanoseconds),
-    };
-    format!("{sign}{whole}.{fraction:09}").trim_end_matches('0').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn values_are_written_exactly() {
-        let time = |seconds, nanoseconds| json_time(Mtime { seconds, nanoseconds });
-        assert_eq!((time(5, 0), time(5, 250_000_000)), ("5".to_owned(), "5.25".to_owned()));
-        assert_eq!((time(-2, 750_000_000), time(-1, 500_000_000)), ("-1.25".to_owned(), "-0.5".to_owned()));
         assert_eq!(json_bytes(b"a\"\n\xff"), r#""a\"\n\udcff""#);
         assert_eq!((size(10), size(3 << 20)), ("10B".to_owned(), "3.0M".to_owned()));
     }
