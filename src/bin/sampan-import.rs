@@ -15,6 +15,7 @@ use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::transfer::registry::Signatures;
 use sampan::transfer::{Format, Naming, Selection, Terms, confine, import, registry};
+use serde::de::DeserializeOwned;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,23 +51,16 @@ struct Args {
     #[arg(long)]
     trace: bool,
     /// What an image may cost, as the settings of the host have it.
-    #[arg(long, value_parser = limits, default_value = "")]
+    #[arg(long, value_parser = json::<Limits>, default_value = "")]
     limits: Limits,
     /// Which names it may have.
-    #[arg(long, value_parser = policy, default_value = "")]
+    #[arg(long, value_parser = json::<Policy>, default_value = "")]
     policy: Policy,
 }
 
-fn policy(text: &str) -> Result<Policy, serde_json::Error> {
+fn json<T: DeserializeOwned + Default>(text: &str) -> Result<T, serde_json::Error> {
     match text {
-        "" => Ok(Policy::default()),
-        text => serde_json::from_str(text),
-    }
-}
-
-fn limits(text: &str) -> Result<Limits, serde_json::Error> {
-    match text {
-        "" => Ok(Limits::default()),
+        "" => Ok(T::default()),
         text => serde_json::from_str(text),
     }
 }

@@ -29,6 +29,13 @@ impl Algorithm {
             Self::Sha512 => 128,
         }
     }
+
+    /// The digest of some bytes.
+    pub fn digest(self, bytes: &[u8]) -> Digest {
+        let mut hasher = Hasher::new(self);
+        hasher.update(bytes);
+        hasher.finish()
+    }
 }
 
 /// A checked digest: `sha256:` or `sha512:` and lower-case hexadecimal digits of the exact length.
@@ -60,16 +67,12 @@ impl Digest {
 
     /// The sha256 of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        hasher.update(bytes);
-        hasher.finish()
+        Algorithm::Sha256.digest(bytes)
     }
 
     /// Whether this is the digest of some bytes.
     pub fn matches(&self, bytes: &[u8]) -> bool {
-        let mut hasher = Hasher::new(self.algorithm);
-        hasher.update(bytes);
-        hasher.finish() == *self
+        self.algorithm.digest(bytes) == *self
     }
 
     /// The hash function.

@@ -11,6 +11,7 @@ pub mod document;
 pub mod entry;
 pub mod error;
 pub mod fold;
+pub mod hashing;
 pub mod json;
 pub mod layer;
 pub mod limits;

@@ -100,10 +100,9 @@ impl Policy {
         }
     }
 
-    /// Whether some name asks for a signature: only then they need to be looked for.
-    pub fn wants_signatures(&self) -> bool {
-        let signed = |rule: &Rule| matches!(rule, Rule::Signed(_));
-        signed(&self.default) || self.prefixes.values().any(signed)
+    /// Whether a name asks for a signature: only then they need to be looked for.
+    pub fn wants_signature(&self, name: &Reference) -> bool {
+        matches!(self.rule(name), (_, Rule::Signed(_)))
     }
 
     fn rule(&self, name: &Reference) -> (&str, &Rule) {

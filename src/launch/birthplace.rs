@@ -42,11 +42,24 @@ pub fn wait<'a>(watch: Option<Watch<'a>>, control: &OwnedFd) -> io::Result<Birth
 }
 
 fn attached<'a>(control: &OwnedFd) -> io::Result<Birthplace<'a>> {
+    match next_order(control)? {
+        Order::Attached => Ok(Birthplace::Here),
+        _ => Err(Errno::PROTO.into()),
+    }
+}
+
+/// Waits for the manager.
+pub fn next_order(control: &OwnedFd) -> io::Result<Order> {
     match channel::receive(control)? {
-        Some((Order::Attached, _)) => Ok(Birthplace::Here),
-        Some(_) => Err(Errno::PROTO.into()),
+        Some((order, _)) => Ok(order),
         None => Err(Errno::CONNRESET.into()),
     }
+}
+
+/// Opens a control group to be born in.
+pub fn open(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, directory, flags, Mode::empty())?)
 }
 
 /// Why a wait is over.
@@ -87,8 +100,7 @@ impl<'a> Watch<'a> {
 
     /// The group, once it is there.
     fn appeared(&self) -> Option<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(CWD, &self.group.directory, flags, Mode::empty()).ok()
+        open(&self.group.directory).ok()
     }
 
     /// Looks at the files from now on.

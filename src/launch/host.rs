@@ -9,6 +9,7 @@ use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
 use crate::sys::mount::{self, Change, Depth, Propagation};
 use rustix::fs::{CWD, FileType, fstat};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen, open_tree,
@@ -40,15 +41,23 @@ pub fn perform(steps: &[HostStep], maps: &mut Maps) -> Result<Made, StepError> {
 /// A view of the control group that a directory is. Mounting the hierarchy anew would show the same, but the
 /// kernel lets nobody do that while systemd moves a process.
 pub fn control_group(directory: &OwnedFd) -> Result<OwnedFd, StepError> {
+    read_only(directory).during("mount", "cgroup")
+}
+
+/// A read-only copy of the mount at a place, of files that nobody executes.
+pub fn read_only(place: impl AsFd) -> io::Result<OwnedFd> {
+    let tree = clone_of(place)?;
+    let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
+    // One of the host may be shared.
+    mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
+    Ok(tree)
+}
+
+/// A copy of the mount at a place.
+pub fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let view = || {
-        let tree = open_tree(directory, "", flags)?;
-        let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
-        mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
-        Ok::<_, io::Error>(tree)
-    };
-    view().during("mount", "cgroup")
+    open_tree(place, "", flags)
 }
 
 fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step str, OwnedFd), StepError> {

@@ -7,14 +7,10 @@ use super::host::{self, Handover, Made};
 use super::protocol::StepError;
 use super::step::{Filesystem, Links, Step, TextFile};
 use super::target;
-use crate::sys::mount::{self, Change};
 use crate::sys::namespace::raise_loopback;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount, open_tree,
-    unmount,
-};
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -109,12 +105,6 @@ fn place(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     move_mount(tree, "", target, "", flags)
 }
 
-fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(place, "", flags)
-}
-
 fn link(path: &Path, to: &Path) -> Result<(), Errno> {
     let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
     symlinkat(to, parent, path.file_name().unwrap_or_default())
@@ -146,17 +136,14 @@ fn write(file: &TextFile) -> io::Result<()> {
 
 fn protect(path: &Path) -> io::Result<()> {
     let Some(place_of) = present(path)? else { return Ok(()) };
-    let tree = clone_of(&place_of)?;
-    let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
-    mount::change(&tree, &Change { set, ..Change::default() })?;
-    Ok(place(&tree, &place_of)?)
+    Ok(place(host::read_only(&place_of)?, &place_of)?)
 }
 
 fn mask(path: &Path) -> io::Result<()> {
     let Some(place_of) = present(path)? else { return Ok(()) };
     let tree = match FileType::from_raw_mode(fstat(&place_of)?.st_mode) {
         FileType::Directory => host::make(&super::standard::nothing())?,
-        _ => clone_of(target::find(Path::new("/dev/null"), Links::Refuse)?)?,
+        _ => host::clone_of(target::find(Path::new("/dev/null"), Links::Refuse)?)?,
     };
     Ok(place(&tree, &place_of)?)
 }

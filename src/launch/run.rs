@@ -1,6 +1,6 @@
 //! The launcher itself: what `sampan-launch` does from its first to its last instruction.
 
-use super::birthplace::{self, Birthplace, Watch, Woken};
+use super::birthplace::{self, Birthplace, Watch, Woken, next_order};
 use super::channel;
 use super::execute::{self, OUT_OF_THE_WAY, Passed};
 use super::failure::During;
@@ -12,7 +12,6 @@ use super::step::{Join, Plan, ScopeGroup, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::process::control_group;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -128,20 +127,21 @@ fn outer_process(
 /// a scope whose only process ends before would not come to be.
 fn accompany(birthplace: &Birthplace<'_>, control: &OwnedFd, inside: &OwnedFd) -> io::Result<()> {
     let Birthplace::Ahead(directory, watch) = birthplace else {
-        return match order(control)? {
-            Order::Go => go(inside),
-            _ => Err(Errno::PROTO.into()),
-        };
+        if next_order(control)? != Order::Go {
+            return Err(Errno::PROTO.into());
+        }
+        go(inside);
+        return Ok(());
     };
     watch.watch_limits()?;
     let (mut consented, mut attached, mut gone) = (false, false, false);
     while !(gone && attached) {
         // Limits that were not seen are as good as they will be, once systemd has done all.
         if !gone && consented && (attached || watch.is_limited(directory)) {
-            go(inside)?;
+            go(inside);
             gone = true;
         } else if watch.or_order(control)? == Woken::Order {
-            match order(control)? {
+            match next_order(control)? {
                 Order::Go => consented = true,
                 Order::Attached => attached = true,
                 Order::Begin => return Err(Errno::PROTO.into()),
@@ -151,17 +151,9 @@ fn accompany(birthplace: &Birthplace<'_>, control: &OwnedFd, inside: &OwnedFd) -
     Ok(())
 }
 
-fn order(control: &OwnedFd) -> io::Result<Order> {
-    match channel::receive(control)? {
-        Some((order, _)) => Ok(order),
-        None => Err(Errno::CONNRESET.into()),
-    }
-}
-
 /// A container that could not get this far has told why.
-fn go(inside: &OwnedFd) -> io::Result<()> {
+fn go(inside: &OwnedFd) {
     let _ = channel::send(inside, &Handover::Go, &[]);
-    Ok(())
 }
 
 /// The copy must not go on as its original: it ends here.
@@ -219,8 +211,7 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
 }
 
 fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, directory, flags, Mode::empty()).map_err(io::Error::from).during_path("open", directory)
+    birthplace::open(directory).during_path("open", directory)
 }
 
 fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Result<(), StepError> {

@@ -12,7 +12,8 @@ use std::path::Path;
 use crate::image::limits::Limits;
 use crate::paths::Paths;
 use crate::unit::decode;
-use crate::unit::diagnostic::{Diagnostic, Severity, Style};
+use crate::unit::diagnostic::{Diagnostic, Style};
+use crate::unit::report::Report;
 use crate::unit::source::Source;
 use crate::unit::tree::Node;
 use crate::unit::value::{Bytes, Text};
@@ -63,10 +64,12 @@ impl Settings {
     /// When the file cannot be read or says something that is not valid.
     pub fn load(paths: &Paths) -> Result<Self, SettingsError> {
         let Some(tree) = read(&paths.settings())? else { return Ok(Self::default()) };
-        let mut reader = Reader { faults: Vec::new(), tree: tree.clone() };
-        let file: File = decode::read(&mut tree.clone(), &mut reader.faults);
+        let (mut faults, mut readable) = (Vec::new(), tree.clone());
+        let file: File = decode::read(&mut readable, &mut faults);
+        let mut reader = Reader(Report::new(&tree, &readable));
         let settings = Self { import: reader.limits(file.import) };
-        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError(reader.faults)) }
+        faults.extend(reader.0.finish());
+        if faults.is_empty() { Ok(settings) } else { Err(SettingsError(faults)) }
     }
 }
 
@@ -80,12 +83,9 @@ fn read(path: &Path) -> Result<Option<Node>, SettingsError> {
 }
 
 /// Checks values that the types let pass.
-struct Reader {
-    faults: Vec<Diagnostic>,
-    tree: Node,
-}
+struct Reader<'t>(Report<'t>);
 
-impl Reader {
+impl Reader<'_> {
     fn limits(&mut self, table: ImportTable) -> Limits {
         let defaults = Limits::default();
         let size = |size: Option<Text<Bytes>>| size.map(|Text(Bytes(bytes))| bytes);
@@ -114,14 +114,11 @@ impl Reader {
     /// A value from 1 to `most`.
     fn within(&mut self, key: &str, value: Option<u64>, most: u64, default: u64) -> u64 {
         let Some(value) = value else { return default };
-        if !(1..=most).contains(&value)
-            && let Some(entry) = self.tree.find(&["import", key])
-        {
+        if !(1..=most).contains(&value) {
             let most = if most == u64::MAX { "infinity".to_owned() } else { most.to_string() };
-            let message = format!("{value} is out of range");
-            let help = format!("\"{key}\" is from 1 to {most}");
-            let fault = entry.node.mark.diagnostic(Severity::Error, message).with_help(Some(help));
-            self.faults.push(fault);
+            let (message, help) =
+                (format!("{value} is out of range"), format!("\"{key}\" is from 1 to {most}"));
+            self.0.error(&["import", key], message, help);
         }
         value
     }

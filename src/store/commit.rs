@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::{Context, StoreError};
-use super::record::{ImageRecord, LayerRecord, size_of};
+use super::record::{ImageRecord, LayerRecord};
 use super::rootfs::{self, Objects};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
@@ -86,7 +86,8 @@ impl Writer<'_> {
         let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
         fs::create_dir(new).context("create", new)?;
         let record = record(&id, manifest.as_ref(), &document, &layers, &entries, names);
-        write_json(&new.join("record"), &record)?;
+        let path = new.join("record");
+        write_file(&path, &record.to_bytes().context("write", &path)?)?;
         write_file(&new.join("config"), &config)?;
         if let Some((_, bytes)) = &manifest {
             write_file(&new.join("manifest"), bytes)?;
@@ -219,22 +220,12 @@ fn record(
     let layer =
         |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
     ImageRecord {
-        id: id.digest().clone(),
         digest: manifest.map(|(digest, _)| digest.clone()),
-        created: document.created.clone(),
-        architecture: document.platform.architecture.clone(),
         layers: layers.iter().map(layer).collect(),
-        entries: entries.len() as u64,
-        size: size_of(entries),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
         imported_as: names.to_vec(),
-        config: document.config.clone(),
+        ..ImageRecord::of(id, document, entries)
     }
-}
-
-fn write_json(path: &Path, record: &ImageRecord) -> Result<(), StoreError> {
-    let bytes = serde_json::to_vec_pretty(record).map_err(std::io::Error::from).context("write", path)?;
-    write_file(path, &bytes)
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {

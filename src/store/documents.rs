@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::error::{Context, StoreError};
 use super::{ImageId, Store};
-use crate::image::digest::{Digest, Hasher};
+use crate::image::digest::Digest;
 
 impl Store {
     /// The configuration of an image.
@@ -31,7 +31,7 @@ impl Store {
     /// The manifest or configuration with this digest, if an image has it undamaged: what is here needs not be
     /// fetched.
     pub fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let whole = |bytes: &Vec<u8>| is_of(bytes, digest);
+        let whole = |bytes: &Vec<u8>| digest.matches(bytes);
         let id = ImageId::new(digest.clone()).ok();
         if let Some(config) = id.and_then(|id| self.config(&id).ok()).filter(whole) {
             return Some(config);
@@ -41,10 +41,4 @@ impl Store {
             |id: &ImageId| self.record(id).is_ok_and(|record| record.digest.as_ref() == Some(digest));
         images.filter(has_it).find_map(|id| self.manifest(&id).ok()?.filter(whole))
     }
-}
-
-fn is_of(bytes: &[u8], digest: &Digest) -> bool {
-    let mut hasher = Hasher::new(digest.algorithm());
-    hasher.update(bytes);
-    hasher.finish() == *digest
 }

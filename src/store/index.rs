@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, Cursor, Read as _, Seek, Seek
 use std::path::Path;
 
 use super::error::{Context, StoreError};
-use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::digest::{Algorithm, Digest};
+use crate::image::hashing::Hashing;
 
 const MAGIC: &str = "sampan-index-1 ";
 /// Longer lines are none of ours: a path, a link's target and attributes all have limits.
@@ -36,17 +37,17 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, String> {
 }
 
 fn write_to<T: Serialize>(file: impl Write + Seek, entries: &[T]) -> io::Result<()> {
-    let hasher = Hasher::new(Algorithm::Sha256);
-    let mut output = Hashing { output: BufWriter::with_capacity(64 << 10, file), hasher };
+    let mut output = BufWriter::with_capacity(64 << 10, file);
     // Its place is taken now, its hash is known at the end.
-    output.output.write_all(first_line(&Digest::of(b"")).as_bytes())?;
+    output.write_all(first_line(&Digest::of(b"")).as_bytes())?;
+    let mut output = Hashing::new(Algorithm::Sha256, output);
     for entry in entries {
         serde_json::to_writer(&mut output, entry)?;
         output.write_all(b"\n")?;
     }
-    let Hashing { mut output, hasher } = output;
+    let (mut output, digest, _) = output.finish();
     output.seek(SeekFrom::Start(0))?;
-    output.write_all(first_line(&hasher.finish()).as_bytes())?;
+    output.write_all(first_line(&digest).as_bytes())?;
     output.flush()
 }
 
@@ -86,9 +87,10 @@ fn parse<T: DeserializeOwned>(input: &mut (impl BufRead + Seek)) -> io::Result<R
 fn check(input: &mut (impl BufRead + Seek)) -> io::Result<Result<(), String>> {
     let mut first = Vec::new();
     input.take(LINE_MAX).read_until(b'\n', &mut first)?;
-    let mut rest = Hashing { output: io::sink(), hasher: Hasher::new(Algorithm::Sha256) };
+    let mut rest = Hashing::new(Algorithm::Sha256, io::sink());
     io::copy(input, &mut rest)?;
-    if first != first_line(&rest.hasher.finish()).as_bytes() {
+    let (_, digest, _) = rest.finish();
+    if first != first_line(&digest).as_bytes() {
         return Ok(Err("its content is not what its first line says".to_owned()));
     }
     input.seek(SeekFrom::Start(first.len() as u64))?;
@@ -97,24 +99,6 @@ fn check(input: &mut (impl BufRead + Seek)) -> io::Result<Result<(), String>> {
 
 fn first_line(digest: &Digest) -> String {
     format!("{MAGIC}{digest}\n")
-}
-
-/// Hashes what is written through it.
-struct Hashing<W> {
-    output: W,
-    hasher: Hasher,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.output.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
 }
 
 #[cfg(test)]

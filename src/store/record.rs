@@ -1,12 +1,14 @@
 //! The record of an image: what readers need without parsing anything that a stranger wrote.
 
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::{ImageId, Store};
 use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
+use crate::image::document::ConfigDocument;
 use crate::image::entry::{Node, TreeEntry};
 use crate::image::reference::Reference;
 
@@ -43,6 +45,29 @@ pub struct LayerRecord {
     pub digest: Option<Digest>,
     /// The digest of the plain layer.
     pub diff_id: Digest,
+}
+
+impl ImageRecord {
+    /// What the configuration and the tree tell; the rest comes from elsewhere.
+    pub(super) fn of(id: &ImageId, document: &ConfigDocument, entries: &[TreeEntry]) -> Self {
+        Self {
+            id: id.digest().clone(),
+            digest: None,
+            created: document.created.clone(),
+            architecture: document.platform.architecture.clone(),
+            layers: Vec::new(),
+            entries: entries.len() as u64,
+            size: size_of(entries),
+            notices: Vec::new(),
+            imported_as: Vec::new(),
+            config: document.config.clone(),
+        }
+    }
+
+    /// The bytes of the file.
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
+    }
 }
 
 impl Store {

@@ -66,9 +66,7 @@ pub(super) fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Resu
 
 /// Compares bytes with the digest that promises them.
 pub(super) fn check(bytes: &[u8], expected: &Digest, what: String) -> Result<(), TransferError> {
-    let mut hasher = crate::image::digest::Hasher::new(expected.algorithm());
-    hasher.update(bytes);
-    let found = hasher.finish();
+    let found = expected.algorithm().digest(bytes);
     if found == *expected {
         return Ok(());
     }

@@ -13,7 +13,6 @@ mod error;
 pub mod export;
 mod folder;
 mod formats;
-mod hashing;
 mod import;
 mod lanes;
 mod layout;

@@ -23,7 +23,8 @@ pub(super) fn check(
     names: &[Reference],
     digests: &[Digest],
 ) -> Result<(), TransferError> {
-    let signatures = if policy.wants_signatures() { find(source, digests)? } else { Vec::new() };
+    let wanted = names.iter().any(|name| policy.wants_signature(name));
+    let signatures = if wanted { find(source, digests)? } else { Vec::new() };
     for name in names {
         policy.check(name, digests, &signatures)?;
     }

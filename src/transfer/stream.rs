@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::TransferError;
 use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::hashing::Hashing;
 use crate::image::layer::{self, Layer, Sink};
 use crate::image::limits::Limits;
 use crate::image::manifest::Compression;
@@ -68,16 +69,17 @@ fn unpack(
     algorithm: Algorithm,
     sender: &SyncSender<io::Result<Vec<u8>>>,
 ) -> io::Result<Digest> {
-    let mut bytes = Hashing { bytes, hasher: Hasher::new(algorithm) };
+    let mut bytes = Hashing::new(algorithm, bytes);
     if let Err(error) = send_plain(&mut bytes, sender) {
         // Nobody listens when the layer was refused already.
         let _ = sender.send(Err(error));
     }
     io::copy(&mut bytes, &mut io::sink())?;
-    Ok(bytes.hasher.finish())
+    let (_, digest, _) = bytes.finish();
+    Ok(digest)
 }
 
-fn send_plain(bytes: &mut Hashing, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
+fn send_plain(bytes: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut plain = decoder(Box::new(bytes))?;
     loop {
         let mut chunk = vec![0; CHUNK];
@@ -107,19 +109,6 @@ pub(super) fn decoder<'a>(bytes: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read 
             Box::new(decoder)
         }
     })
-}
-
-struct Hashing {
-    bytes: Box<dyn Read + Send>,
-    hasher: Hasher,
-}
-
-impl Read for Hashing {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.bytes.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
 }
 
 /// The plain bytes on this side of the queue.

@@ -7,12 +7,12 @@ use super::TransferError;
 use super::archive::Archive;
 use super::folder;
 use super::formats::Selection;
-use super::hashing::Hashing;
 use super::import::{Candidate, PackedLayer};
 use super::packing;
 use super::source::{Source, Spool, read_error};
 use crate::image::change;
-use crate::image::digest::Digest;
+use crate::image::digest::{Algorithm, Digest};
+use crate::image::hashing::Hashing;
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 
@@ -37,7 +37,7 @@ pub(super) fn candidate(
         // A registry has images, never a tree.
         Source::Remote(_) => return Err(TransferError::Format),
         Source::Folder(folder) => {
-            let mut writer = Hashing::new(BufWriter::with_capacity(256 << 10, spool()?));
+            let mut writer = Hashing::new(Algorithm::Sha256, BufWriter::with_capacity(256 << 10, spool()?));
             folder::pack(folder, limits, &mut writer)?;
             let (writer, diff_id, _) = writer.finish();
             (writer.into_inner().map_err(|error| failed(error.into_error()))?, diff_id)

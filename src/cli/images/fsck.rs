@@ -38,7 +38,8 @@ fn report(findings: &[Finding], output: Output) -> anyhow::Result<u8> {
 }
 
 fn repair(store: &Store, common: &Common, paths: &Paths) -> anyhow::Result<u8> {
-    let running: BTreeSet<_> = roots::running(paths).filter_map(|id| store.resolve(&id).ok()).collect();
+    let running: BTreeSet<_> =
+        roots::running(paths).filter_map(|root| store.resolve(&root.image).ok()).collect();
     let Repair { repaired, remaining } = store.repair(&running)?;
     match common.output {
         Output::Json => {

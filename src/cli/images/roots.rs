@@ -59,15 +59,14 @@ pub(super) fn roots(paths: &Paths) -> Vec<Root> {
     let units = load::load_all(paths).units.into_iter().chain(templates);
     let mut roots: Vec<Root> =
         units.filter_map(|(unit, loaded)| of_unit(paths, &search, unit, loaded)).collect();
-    for record in record::all(paths).into_iter().filter(|record| !record.facts.image_id.is_empty()) {
-        roots.push(Root { image: record.facts.image_id, user: User::Running(record.unit) });
-    }
+    roots.extend(running(paths));
     roots
 }
 
-/// The ids of the images from which containers run.
-pub(super) fn running(paths: &Paths) -> impl Iterator<Item = String> {
-    record::all(paths).into_iter().map(|record| record.facts.image_id).filter(|id| !id.is_empty())
+/// The uses by containers that run.
+pub(super) fn running(paths: &Paths) -> impl Iterator<Item = Root> {
+    let records = record::all(paths).into_iter().filter(|record| !record.facts.image_id.is_empty());
+    records.map(|record| Root { image: record.facts.image_id, user: User::Running(record.unit) })
 }
 
 /// The use by a unit. A file with errors keeps its image, too: as well as it can be read.

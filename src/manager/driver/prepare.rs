@@ -47,7 +47,7 @@ pub(super) fn prepare(
     host.invocation.clone_from(&invocation);
     host.notify = notify.map(Path::to_owned);
     // What an earlier scope has left there is not to be taken for the new one.
-    host.group = Some(scope_group(unit, container, paths)).filter(|directory| !directory.exists());
+    host.group = Some(scope_group(unit, container, &host.hierarchy)).filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
     let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
     let image_signal = signal::number(&rootfs.config.stop_signal);
@@ -103,9 +103,9 @@ fn host_facts(
 }
 
 /// Where systemd makes the control group of a unit's scope.
-fn scope_group(unit: &Unit, container: &Container, paths: &Paths) -> PathBuf {
+fn scope_group(unit: &Unit, container: &Container, hierarchy: &Path) -> PathBuf {
     let slice = container.resources.slice.as_deref().unwrap_or(DEFAULT_SLICE);
-    accounting::mount(paths).join(slice_group(slice)).join(unit.name.scope())
+    hierarchy.join(slice_group(slice)).join(unit.name.scope())
 }
 
 fn store_failure(error: &StoreError) -> Failure {

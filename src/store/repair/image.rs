@@ -16,7 +16,7 @@ use crate::image::manifest::{self, Descriptor, Document};
 use crate::store::error::{Context, StoreError};
 use crate::store::fsck::{finding, same};
 use crate::store::objects::Key;
-use crate::store::record::{ImageRecord, LayerRecord, size_of};
+use crate::store::record::{ImageRecord, LayerRecord};
 use crate::store::staging::remove_tree;
 use crate::store::{ImageId, index, tree};
 
@@ -84,21 +84,14 @@ impl Repairer<'_> {
             diff_id: diff_id.clone(),
         };
         let record = ImageRecord {
-            id: id.digest().clone(),
             digest: manifest.as_ref().map(|(digest, _)| digest.clone()),
-            created: document.created.clone(),
-            architecture: document.platform.architecture.clone(),
             layers: document.diff_ids.iter().enumerate().map(layer).collect(),
-            entries: entries.len() as u64,
-            size: size_of(entries),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
             imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
-            config: document.config.clone(),
+            ..ImageRecord::of(id, document, entries)
         };
         let path = self.store.image_directory(id).join("record");
-        let bytes =
-            serde_json::to_vec_pretty(&record).map_err(std::io::Error::from).context("write", &path)?;
-        self.replace(&path, &bytes)?;
+        self.replace(&path, &record.to_bytes().context("write", &path)?)?;
         self.note(&path, "is made again from the configuration and the manifest");
         match manifest {
             Some(_) => Ok(()),

@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{BufWriter, Seek as _, Write};
 
 use super::{Export, document, write_error};
-use crate::image::digest::Digest;
+use crate::image::digest::{Algorithm, Digest};
 use crate::image::entry::EntryPath;
+use crate::image::hashing::Hashing;
 use crate::image::limits::Limits;
 use crate::image::{ImageError, reference::Reference};
 use crate::transfer::TransferError;
-use crate::transfer::hashing::Hashing;
 use crate::transfer::tarball::{Kind, TarWriter, plain};
 
 /// The form of an archive.
@@ -131,7 +131,7 @@ fn blob(digest: &Digest) -> String {
 
 /// Makes the layer: plain digest, packing and packed digest in one pass.
 fn layer(export: &Export, packing: Packing, spool: File) -> Result<Layer, TransferError> {
-    let packed = Hashing::new(BufWriter::with_capacity(BUFFER, spool));
+    let packed = Hashing::new(Algorithm::Sha256, BufWriter::with_capacity(BUFFER, spool));
     let (diff_id, packed) = match packing {
         Packing::None => plain_layer(export, packed),
         Packing::Gzip => {
@@ -152,7 +152,7 @@ fn layer(export: &Export, packing: Packing, spool: File) -> Result<Layer, Transf
 }
 
 fn plain_layer<W: Write>(export: &Export, output: W) -> Result<(Digest, W), TransferError> {
-    let mut tar = TarWriter::new(Hashing::new(BufWriter::with_capacity(BUFFER, output)));
+    let mut tar = TarWriter::new(Hashing::new(Algorithm::Sha256, BufWriter::with_capacity(BUFFER, output)));
     export.tree.write(&mut tar)?;
     let (output, diff_id, _) = tar.finish().map_err(write_error)?.finish();
     let output = output.into_inner().map_err(|error| write_error(error.into_error()))?;

@@ -5,7 +5,7 @@ use ureq::http::{HeaderMap, HeaderName, header};
 
 use super::error::{Failure, RegistryError};
 use super::session::{Resource, Session, text};
-use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::digest::Digest;
 use crate::image::json;
 use crate::image::manifest::{self, Document, is_document};
 
@@ -66,20 +66,14 @@ pub(super) fn document(
         return Err(session.protocol("sends a manifest that is larger than 4 MiB").into());
     }
     for promise in [expected, promised.as_ref()].into_iter().flatten() {
-        let found = digest(&bytes, promise.algorithm());
+        let found = promise.algorithm().digest(&bytes);
         if found != *promise {
             let reason = format!("sends a manifest whose digest is {found} instead of {promise}");
             return Err(session.protocol(&reason).into());
         }
     }
-    let digest = expected.cloned().unwrap_or_else(|| digest(&bytes, Algorithm::Sha256));
+    let digest = expected.cloned().unwrap_or_else(|| Digest::of(&bytes));
     Ok(Found { media_type, digest, bytes })
-}
-
-fn digest(bytes: &[u8], algorithm: Algorithm) -> Digest {
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(bytes);
-    hasher.finish()
 }
 
 /// `Content-Type` without its parameters.

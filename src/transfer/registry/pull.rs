@@ -135,7 +135,7 @@ fn collect(reader: JoinHandle<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
 fn fetcher(order: &Order, channel: OwnedFd, events: OwnedFd) -> Command {
     let mut command = Command::new(&order.program);
     command.arg("fetch").arg(order.reference.to_string()).arg("--root").arg(&order.root);
-    if order.terms.policy.wants_signatures() {
+    if order.terms.policy.wants_signature(&order.reference) {
         command.arg("--signatures");
     }
     command.stdin(channel).stdout(events);
