@@ -34,6 +34,7 @@ mod content;
 mod documents;
 mod error;
 mod flush;
+mod folding;
 mod fsck;
 mod gc;
 mod ids;
@@ -42,6 +43,7 @@ mod inode;
 mod names;
 mod objects;
 mod parts;
+mod present;
 mod record;
 mod repair;
 mod rootfs;
@@ -63,16 +65,17 @@ use error::Context;
 
 pub use commit::{NewImage, Outcome};
 pub use error::StoreError;
+pub use folding::FoldedImage;
 pub use fsck::Finding;
 pub use gc::Collected;
 pub use ids::IdRange;
-pub use index::{from_bytes as parse_index, to_bytes as write_index};
+pub use index::{Index, from_bytes as parse_index, to_bytes as write_index};
 pub use inode::FOREIGN_BASE;
 pub use objects::Sharing;
 pub use record::{ImageRecord, LayerRecord};
 pub use repair::Repair;
 pub use usage::{Unused, Usage};
-pub use writer::{Origin, Scrutiny, UnpackedLayer, Writer};
+pub use writer::{LayerWriter, Origin, Scrutiny, UnpackedLayer, Writer};
 
 const FORMAT: &str = "sampan-store 1";
 /// The line after it in a store that shares files whatever their times are.
@@ -228,7 +231,15 @@ impl Store {
     /// # Errors
     /// When the image is not in the store, or its index is damaged.
     pub fn entries(&self, id: &ImageId) -> Result<Vec<TreeEntry>, StoreError> {
-        index::read(&self.image_directory(id).join("index"))
+        self.index(id)?.records().collect()
+    }
+
+    /// The same, read one by one.
+    ///
+    /// # Errors
+    /// As [`Store::entries`].
+    pub fn index(&self, id: &ImageId) -> Result<Index<TreeEntry>, StoreError> {
+        Index::open(&self.image_directory(id).join("index"))
     }
 
     /// The ids of all images, sorted.

@@ -8,6 +8,7 @@
 mod archive;
 pub mod confine;
 mod contract;
+mod decoder;
 mod docker;
 mod error;
 pub mod export;
