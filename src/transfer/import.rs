@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::chunked::Tables;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
@@ -93,6 +94,8 @@ pub(super) struct Candidate {
 pub(super) struct PackedLayer {
     pub(super) path: String,
     pub(super) promised: Option<(u64, Digest)>,
+    /// Where its table of contents is, of a layer that may be had in parts.
+    pub(super) tables: Option<Tables>,
 }
 
 /// Brings the images of a file, a folder, a stream or the channel to a registry's fetcher into the store.
@@ -226,9 +229,8 @@ fn unpack(
 ) -> Result<UnpackedLayer, TransferError> {
     let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
     let what = format!("layer {}", digest.as_ref().unwrap_or(diff_id));
-    let layer = source.patiently(|| {
-        let (bytes, size) = source.stream(&packed.path, &what)?;
-        let (what, promised, diff_id) = (what.clone(), packed.promised.clone(), diff_id.clone());
+    let layer = source.read(packed, &what, limits, |(bytes, size), promised| {
+        let (what, diff_id) = (what.clone(), diff_id.clone());
         read_layer(Blob { what, bytes, size, promised, diff_id }, limits, writer)
     })?;
     writer.stage_layer(diff_id, &layer.entries)?;

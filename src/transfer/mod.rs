@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod chunked;
 pub mod confine;
 mod contract;
 mod docker;
@@ -20,6 +21,7 @@ mod legacy;
 mod packing;
 pub mod registry;
 mod remote;
+mod request;
 mod signatures;
 mod source;
 mod stream;
