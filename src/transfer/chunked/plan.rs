@@ -150,7 +150,7 @@ mod tests {
 
     fn plan(entries: &[(u64, u64, u64)], blob: u64) -> Result<(usize, Parts), String> {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::create(&Paths::below(directory.path())).unwrap();
+        let store = Store::create(&Paths::new(directory.path())).unwrap();
         let hash = ContentHash::of(b"x");
         let entries: Vec<_> = entries
             .iter()
