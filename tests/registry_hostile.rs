@@ -308,6 +308,37 @@ fn a_token_service_gives_tokens_to_read_one_repository() {
 }
 
 #[test]
+fn a_token_that_expires_during_a_pull_is_replaced() {
+    let lab = Lab::new();
+    let (registry, layer) = filled(&lab);
+    let port = registry.port;
+    let issued = Arc::new(AtomicUsize::new(0));
+    let newest = Arc::clone(&issued);
+    let service = Front::start(0, move |_| {
+        let number = newest.fetch_add(1, Ordering::SeqCst);
+        Reply::json(&json!({ "token": format!("number-{number}"), "expires_in": 60 }).to_string())
+    });
+    let realm = format!("http://{}/token", service.host());
+    let cut = AtomicUsize::new(0);
+    let front = Front::start(port, move |request| {
+        // A token is good until the layer has been cut off; the rest of it needs another one.
+        let good = format!("Bearer number-{}", cut.load(Ordering::SeqCst));
+        let mut plain = request.clone();
+        match plain.headers.remove("authorization") {
+            Some(token) if token == good && request.path.contains(&layer) => {
+                cut.fetch_add(1, Ordering::SeqCst);
+                broken_off(port, &plain, 2_000_000)
+            }
+            Some(token) if token == good => broken_off(port, &plain, usize::MAX),
+            _ => Reply::challenge(format!("Bearer realm=\"{realm}\",service=\"s\"")),
+        }
+    });
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    assert_eq!(issued.load(Ordering::SeqCst), 2);
+    lab.assert_sound();
+}
+
+#[test]
 fn an_identity_token_goes_in_a_form() {
     let lab = Lab::new();
     let (registry, _) = filled(&lab);
@@ -471,6 +502,28 @@ fn a_proxy_is_asked_for_what_is_not_on_this_machine() {
     let local = format!("{}/team/web:1", registry.host());
     pulls(&lab, &[&local], &[("HTTP_PROXY", address.as_str()), ("HTTPS_PROXY", address.as_str())]);
     assert_eq!(proxy.requests().len(), asked);
+}
+
+#[test]
+fn a_proxy_gets_its_own_credentials_and_not_those_of_the_registry() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    settings(&lab, "registries.toml", "[registry.\"registry.example\"]\nplain_http = true\n");
+    credentials(&lab, "registry.example");
+    let proxy = Front::start(port, move |request| match request.header("proxy-authorization") {
+        // "user" and "p@ss".
+        Some("Basic dXNlcjpwQHNz") => Reply::Raw(Box::new(move |stream| tunnel(stream, port))),
+        _ => Reply::status(407),
+    });
+    let name = "registry.example/team/web:1";
+    let with = format!("http://user:p%40ss@{}", proxy.host());
+    pulls(&lab, &[name], &[("ALL_PROXY", with.as_str())]);
+    assert!(proxy.requests().iter().all(|request| request.header("authorization").is_none()));
+    let without = format!("http://{}", proxy.host());
+    let error = fails(&lab, &["registry.example/team/web:2"], &[("ALL_PROXY", without.as_str())]);
+    assert!(error.contains("cannot talk to http://registry.example") && error.contains("407"), "{error}");
 }
 
 /// Joins a connection with a port of this machine, until both have said all.

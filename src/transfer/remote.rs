@@ -9,7 +9,7 @@ use super::contract::{self, Answer};
 use super::import::PackedLayer;
 use super::request::Request;
 use super::source::{Opened, Source, read_error};
-use super::{TransferError, chunked};
+use super::{TransferError, chunked, signatures};
 use crate::image::digest::Digest;
 use crate::image::limits::Limits;
 use crate::image::manifest::{self, Document};
@@ -96,7 +96,8 @@ impl Source {
         let (Self::Remote(_), Some(expected)) = (self, name.digest()) else { return Ok(()) };
         let index = self.document("index.json", "index.json")?;
         let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else { return Ok(()) };
-        match descriptors.into_iter().map(|descriptor| descriptor.digest).find(|digest| digest != expected) {
+        let images = descriptors.into_iter().filter(|descriptor| !signatures::is_signature(descriptor));
+        match images.map(|image| image.digest).find(|digest| digest != expected) {
             Some(found) => Err(TransferError::Pinned { expected: expected.clone(), found }),
             None => Ok(()),
         }

@@ -72,6 +72,23 @@ impl Drop for Registry {
     }
 }
 
+/// A certificate authority and certificates of this machine by openssl(1), which knows nothing of our TLS.
+pub fn certificates(lab: &Lab) -> std::path::PathBuf {
+    let directory = lab.path("certificates");
+    std::fs::create_dir(&directory).unwrap();
+    let script = "
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2
+        for name in server client; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
+            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > extensions
+            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
+                -extfile extensions -out $name.pem
+        done";
+    let output = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    directory
+}
+
 /// The port on which the process with this configuration listens: it is known to the kernel alone.
 fn listening(config: &Path) -> Option<u16> {
     let needle = config.as_os_str().as_encoded_bytes().to_vec();

@@ -88,7 +88,8 @@ fn resolve<W: Write>(
 ) -> Result<Fetcher<W>, RegistryError> {
     let reference = Reference::parse(name)?;
     let settings = Settings::load(paths).map_err(RegistryError::Settings)?;
-    let endpoints = endpoints(&reference, &settings, &Keyring::from_environment(paths))?;
+    let endpoints =
+        endpoints(&reference, &settings, &Keyring::from_environment(paths, settings.deadlines.helper))?;
     confine::confine_fetcher()?;
     let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
