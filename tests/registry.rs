@@ -6,7 +6,7 @@ mod layout;
 mod registry;
 
 use layout::{Blob, Documents, Lab, Layout, Tar, gzip, zstd};
-use registry::{Front, Registry, Reply, certificates, fails, pull, pulls, settings};
+use registry::{Front, Registry, Reply, certificates, fails, pull, pulls, settings, tunnel};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -344,6 +344,24 @@ fn a_helper_that_hangs_does_not_hang_the_pull() {
         assert!(error.contains("docker-credential-slow has not answered within 1 s;"), "{error}");
         assert!(error.contains("auth.json") && error.contains("helper_timeout"), "{error}");
     }
+}
+
+#[test]
+fn a_registry_may_have_an_address_of_ipv6() {
+    let lab = Lab::new();
+    let (registry, layout) = filled(&lab);
+    let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let (address, port) = (listener.local_addr().unwrap(), registry.port);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || tunnel(stream, port));
+        }
+    });
+    let name = format!("{address}/team/web:1");
+    assert_eq!(pulls(&lab, &[&name], &[]), lab.import(&layout, "imported"));
+    settings(&lab, "registries.toml", &format!("[registry.\"{address}\"]\nplain_http = false\n"));
+    let error = fails(&lab, &[&name], &[]);
+    assert!(error.contains(&format!("https://{address} does not speak TLS")), "{error}");
 }
 
 #[test]

@@ -201,9 +201,28 @@ impl Reply {
         Self::Answer(401, vec![("WWW-Authenticate", challenge.into())], Vec::new())
     }
 
+    /// As a proxy answers that lets us through.
+    pub fn tunnel(port: u16) -> Self {
+        Self::Raw(Box::new(move |stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            tunnel(stream.try_clone().unwrap(), port);
+        }))
+    }
+
     pub fn json(body: &str) -> Self {
         Self::Answer(200, vec![("Content-Type", "application/json".to_owned())], body.as_bytes().to_vec())
     }
+}
+
+/// Joins a connection with a port of this machine, until both have said all.
+pub fn tunnel(mut stream: TcpStream, port: u16) {
+    let mut behind = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut from, mut to) = (stream.try_clone().unwrap(), behind.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut behind, &mut stream);
 }
 
 /// A server on loopback that is not what it seems.

@@ -108,7 +108,8 @@ impl<'a> Plan<'a> {
         }
         let requests = self.ranges.len() as u64 * REQUEST;
         let parts = Parts::new(self.ranges).ok_or("its contents overlap")?;
-        match parts.size() + requests + tables <= self.blob / 4 * 3 {
+        let cost = parts.size().saturating_add(requests + tables);
+        match cost <= self.blob / 4 * 3 {
             true => Ok((self.contents, parts)),
             false => Err("too little of it is known"),
         }

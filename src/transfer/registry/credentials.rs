@@ -89,14 +89,14 @@ impl Keyring {
     pub(super) fn find(&self, place: &str) -> Result<Option<Credentials>, CredentialError> {
         for path in &self.files {
             let Some(file) = read(path)? else { continue };
-            if let Some(credentials) = self.from_file(&file, path, place)? {
+            if let Some(credentials) = self.look_into(&file, path, place)? {
                 return Ok(Some(credentials));
             }
         }
         Ok(None)
     }
 
-    fn from_file(
+    fn look_into(
         &self,
         file: &AuthFile,
         path: &Path,
