@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::chunked::Tables;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
@@ -91,6 +92,8 @@ pub(super) struct Candidate {
 pub(super) struct PackedLayer {
     pub(super) path: String,
     pub(super) promised: Option<(u64, Digest)>,
+    /// Where its table of contents is, of a layer that may be had in parts.
+    pub(super) tables: Option<Tables>,
 }
 
 impl PackedLayer {
@@ -223,10 +226,8 @@ fn unpack(
     limits: &Limits,
 ) -> Result<UnpackedLayer, TransferError> {
     let what = format!("layer {}", packed.digest().unwrap_or(diff_id));
-    source.patiently(|| {
-        let (bytes, size) = source.stream(&packed.path, &what)?;
-        let (what, promised) = (what.clone(), packed.promised.clone());
-        let blob = Blob { what, bytes, size, promised, diff_id: diff_id.clone() };
+    source.read(packed, &what, limits, |(bytes, size), promised| {
+        let blob = Blob { what: what.clone(), bytes, size, promised, diff_id: diff_id.clone() };
         let mut sink = writer.layer(diff_id)?;
         let layer = read_layer(blob, limits, &mut sink)?;
         Ok(sink.finish(packed.digest().cloned(), diff_id.clone(), layer)?)

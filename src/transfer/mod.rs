@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod chunked;
 pub mod confine;
 mod contract;
 mod decoder;
@@ -21,6 +22,7 @@ mod legacy;
 mod packing;
 pub mod registry;
 mod remote;
+mod request;
 mod signatures;
 mod source;
 mod stream;

@@ -78,7 +78,10 @@ impl Bars {
             Event::Started { blob, size } => {
                 let bar = ProgressBar::new(*size).with_style(style(BAR).progress_chars("=> "));
                 let bar = self.all.insert_before(&self.status, bar.with_prefix(blob.short().to_owned()));
-                self.layers.insert(blob.clone(), bar);
+                // A layer that could not be put together of parts begins anew.
+                if let Some(old) = self.layers.insert(blob.clone(), bar) {
+                    self.all.remove(&old);
+                }
             }
             Event::Progress { blob, done } => {
                 if let Some(bar) = self.layers.get(blob) {

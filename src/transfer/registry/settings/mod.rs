@@ -30,6 +30,8 @@ pub(super) struct Deadlines {
     pub(super) connect: Duration,
     /// For the next bytes of an answer.
     pub(super) stall: Duration,
+    /// For a credential helper to answer: it may ask a person.
+    pub(super) helper: Duration,
     /// Attempts in a row that bring nothing.
     pub(super) attempts: u32,
 }
@@ -61,7 +63,12 @@ pub(super) struct ClientFiles {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), stall: Duration::from_secs(30), attempts: 5 }
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            helper: Duration::from_secs(60),
+            attempts: 5,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ struct Written {
 struct WrittenTransfer {
     connect_timeout: Option<Text<TimeSpan>>,
     stall_timeout: Option<Text<TimeSpan>>,
+    helper_timeout: Option<Text<TimeSpan>>,
     attempts: Option<u32>,
 }
 
@@ -114,11 +115,12 @@ fn deadlines(written: &WrittenTransfer, report: &mut Report<'_>) -> Deadlines {
     };
     let connect = span("connect_timeout", &written.connect_timeout, defaults.connect);
     let stall = span("stall_timeout", &written.stall_timeout, defaults.stall);
+    let helper = span("helper_timeout", &written.helper_timeout, defaults.helper);
     let attempts = written.attempts.unwrap_or(defaults.attempts);
     if !(1..=ATTEMPTS_MAX).contains(&attempts) {
         report.error(&["transfer", "attempts"], "this is not a number from 1 to 100", "");
     }
-    Deadlines { connect, stall, attempts }
+    Deadlines { connect, stall, helper, attempts }
 }
 
 fn registry(name: &str, written: WrittenRegistry, report: &mut Report<'_>) -> RegistrySettings {
