@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
-use super::{Selection, Source, TransferError, formats, lanes, signatures};
+use super::{Selection, Source, Step, TransferError, Watch, formats, lanes, signatures};
 use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::entry::LayerEntry;
@@ -106,11 +106,12 @@ pub fn import(
     selection: &Selection,
     naming: &Naming,
     terms: &Terms,
+    watch: Watch,
 ) -> Result<Report, TransferError> {
     let writer = Writer::new(store, terms.scrutiny)?;
     let source = match contract::is_channel(input.as_fd()) {
-        true => Source::Remote(Remote::new(input, store)),
-        false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?))?,
+        true => Source::remote(Remote::new(input, store), watch),
+        false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?), watch)?,
     };
     if let Naming::Name(name) = naming {
         source.check_pin(name)?;
@@ -173,6 +174,7 @@ fn import_one(
     let begin = Instant::now();
     let (layers, entries) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
     tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
+    source.watch.tell(&Step::Committing { entries: entries.len() as u64 });
     let notices = notices(&layers, &document.platform);
     let image = NewImage { id: image, manifest, config, document, layers, entries };
     let present = writer.commit(image, &names)? == Outcome::Present;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::TransferError;
 use super::contract::{self, Answer};
-use super::source::{Opened, Source, read_error};
+use super::source::{Holder, Opened, Source, read_error};
 use crate::image::digest::Digest;
 use crate::image::manifest::{self, Document};
 use crate::image::reference::Reference;
@@ -57,15 +57,15 @@ impl Source {
         &self,
         mut read: impl FnMut() -> Result<T, TransferError>,
     ) -> Result<T, TransferError> {
-        match (self, read()) {
-            (Self::Remote(_), Err(TransferError::Digest { .. })) => read(),
+        match (&self.holder, read()) {
+            (Holder::Remote(_), Err(TransferError::Digest { .. })) => read(),
             (_, result) => result,
         }
     }
 
     /// Makes sure that a registry leads to what a name pins. The fetcher is not believed in this, either.
     pub(super) fn check_pin(&self, name: &Reference) -> Result<(), TransferError> {
-        let (Self::Remote(_), Some(expected)) = (self, name.digest()) else { return Ok(()) };
+        let (Holder::Remote(_), Some(expected)) = (&self.holder, name.digest()) else { return Ok(()) };
         let index = self.document("index.json", "index.json")?;
         let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else { return Ok(()) };
         match descriptors.into_iter().map(|descriptor| descriptor.digest).find(|digest| digest != expected) {
