@@ -1,0 +1,91 @@
+//! What images cost: bytes of files that they share, and that would go with them.
+
+mod kept;
+mod trees;
+
+use rustix::fs::FileType;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::error::{Context, StoreError};
+use super::{ImageId, Store, list};
+
+/// Bytes of the files of one image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// All, each file counted once.
+    pub size: u64,
+    /// Of files that other images have, too.
+    pub shared: u64,
+    /// Of files that no other image has: what its removal and a collection free.
+    pub own: u64,
+}
+
+/// What no image needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Unused {
+    /// Indexes of layers.
+    pub layers: u64,
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of those objects.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// What each image costs. One whose tree cannot be read is left out: fsck tells why.
+    ///
+    /// It is a function of the images that there are, so it is computed once for each set of them.
+    ///
+    /// # Errors
+    /// When the images cannot be listed.
+    pub fn usages(&self) -> Result<BTreeMap<ImageId, Usage>, StoreError> {
+        let stamps = kept::stamps(self)?;
+        if let Some(usages) = kept::read(self, &stamps) {
+            return Ok(usages);
+        }
+        let ids: Vec<ImageId> = stamps.keys().cloned().collect();
+        let usages = trees::compare(self, &ids);
+        // What changed meanwhile may be in it or not.
+        if usages.len() == ids.len() && kept::stamps(self)? == stamps {
+            kept::write(self, &stamps, &usages);
+        }
+        Ok(usages)
+    }
+
+    /// What an image costs; `None` when its tree cannot be read.
+    ///
+    /// # Errors
+    /// As [`Store::usages`].
+    pub fn usage(&self, id: &ImageId) -> Result<Option<Usage>, StoreError> {
+        Ok(self.usages()?.remove(id))
+    }
+
+    /// What none of the images `kept` needs. Files that only images to be removed have are not among it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn unused(&self, kept: &BTreeSet<ImageId>) -> Result<Unused, StoreError> {
+        let records = kept.iter().filter_map(|id| self.record(id).ok());
+        let used: BTreeSet<String> =
+            records.flat_map(|record| record.layers).map(|layer| layer.diff_id.hex().to_owned()).collect();
+        let layers = self.list("layers")?.iter().filter(|name| !used.contains(*name)).count() as u64;
+        let mut unused = Unused { layers, ..Unused::default() };
+        for shard in self.list("objects")? {
+            let directory = self.path("objects").join(shard);
+            for name in list(&directory)? {
+                count_object(&directory.join(name), &mut unused)?;
+            }
+        }
+        Ok(unused)
+    }
+}
+
+fn count_object(path: &Path, unused: &mut Unused) -> Result<(), StoreError> {
+    let stat = rustix::fs::lstat(path).context("read", path)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1 {
+        unused.objects += 1;
+        unused.bytes += u64::try_from(stat.st_size).unwrap_or_default();
+    }
+    Ok(())
+}
