@@ -1,6 +1,6 @@
 //! What images cost: bytes of files that they share, and that would go with them.
 
-mod kept;
+mod files;
 mod trees;
 
 use rustix::fs::FileType;
@@ -11,7 +11,7 @@ use super::error::{Context, StoreError};
 use super::{ImageId, Store, list};
 
 /// Bytes of the files of one image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
     /// All, each file counted once.
     pub size: u64,
@@ -35,21 +35,12 @@ pub struct Unused {
 impl Store {
     /// What each image costs. One whose tree cannot be read is left out: fsck tells why.
     ///
-    /// It is a function of the images that there are, so it is computed once for each set of them.
-    ///
     /// # Errors
     /// When the images cannot be listed.
     pub fn usages(&self) -> Result<BTreeMap<ImageId, Usage>, StoreError> {
-        let stamps = kept::stamps(self)?;
-        if let Some(usages) = kept::read(self, &stamps) {
-            return Ok(usages);
-        }
-        let ids: Vec<ImageId> = stamps.keys().cloned().collect();
+        let ids = self.images()?;
         let usages = trees::compare(self, &ids);
-        // What changed meanwhile may be in it or not.
-        if usages.len() == ids.len() && kept::stamps(self)? == stamps {
-            kept::write(self, &stamps, &usages);
-        }
+        files::forget_others(self, &ids);
         Ok(usages)
     }
 
