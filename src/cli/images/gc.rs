@@ -63,13 +63,17 @@ struct Explanation {
 }
 
 fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> {
-    let (names, usages) = (store.names()?, store.usages()?);
+    let (names, lost, usages) = (store.names()?, store.lost_names()?, store.usages()?);
     let roots = roots::resolved(roots, store);
     let mut kept = BTreeSet::new();
     let mut images = Vec::new();
     for id in store.images()? {
         let named = names.iter().filter(|(_, other)| *other == id);
         let mut reasons: Vec<String> = named.map(|(name, _)| format!("its name is {name}")).collect();
+        let lost = lost.iter().filter(|(_, other)| *other == id);
+        reasons.extend(
+            lost.map(|(name, _)| format!("its name {name} is lost, which \"fsck --repair\" restores")),
+        );
         reasons.extend(roots.iter().filter(|(_, of)| *of == id).map(|(root, _)| root.user.to_string()));
         // A tree that cannot be read is for fsck to tell.
         let own = usages.get(&id).map(|usage| usage.own).unwrap_or_default();
