@@ -206,6 +206,21 @@ const RESTORED: &[Damage] = &[
         flip(&path);
         path
     }),
+    ("a name's file, missing", |it| {
+        let path = it.lab.store().join("refs/localhost%one:latest");
+        fs::remove_file(&path).unwrap();
+        path
+    }),
+    ("all names, with their directory", |it| {
+        let path = it.lab.store().join("refs");
+        fs::remove_dir_all(&path).unwrap();
+        path
+    }),
+    ("all objects, with their directory", |it| {
+        let path = it.lab.store().join("objects");
+        fs::remove_dir_all(&path).unwrap();
+        path
+    }),
     ("a name's file", |it| {
         let path = it.lab.store().join("refs/localhost%one:latest");
         fs::write(&path, "\0\0\0").unwrap();
@@ -346,4 +361,34 @@ fn a_byte_flipped_in_each_object_is_found() {
         flip_in_silence();
         patient.lab.assert_sound();
     }
+}
+
+#[test]
+fn names_that_were_taken_away_on_purpose_stay_away() {
+    let patient = Patient::new();
+    let lab = &patient.lab;
+    let (one, two) =
+        (lab.json(&["inspect", "one"])["id"].clone(), lab.json(&["inspect", "two"])["id"].clone());
+    let refs = lab.store().join("refs");
+    lab.succeeds(&["tag", "one", "kept", "moved"]);
+    lab.succeeds(&["remove", "one"]);
+    lab.succeeds(&["tag", "two", "moved"]);
+    lab.assert_sound();
+    fs::remove_dir_all(&refs).unwrap();
+    assert!(patient.findings().contains(refs.to_str().unwrap()));
+    assert_eq!(lab.sampanctl(&["gc"]).status.code(), Some(1), "no collection without knowing the names");
+    fs::create_dir(&refs).unwrap();
+    assert_eq!(lab.json(&["gc"])["images"], 0, "what lost its name is not garbage");
+    let explained = lab.succeeds(&["gc", "--explain"]);
+    assert!(explained.contains("its name localhost/kept:latest is lost"), "{explained}");
+    assert_eq!(patient.repair()["remaining"], serde_json::json!([]));
+    lab.assert_sound();
+    assert_eq!(lab.json(&["inspect", "kept"])["id"], one, "a tag comes back, too");
+    assert_eq!(lab.json(&["inspect", "moved"])["id"], two, "to the image that had it last");
+    assert!(lab.fails(&["inspect", "one"]).contains("no image"), "what was removed does not");
+    lab.succeeds(&["remove", "kept"]);
+    lab.succeeds(&["remove", two.as_str().unwrap()]);
+    lab.assert_sound();
+    assert_eq!(patient.repair()["repaired"], serde_json::json!([]));
+    assert_eq!(lab.json(&["images"]).as_array().unwrap().len(), 1);
 }

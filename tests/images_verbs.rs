@@ -60,6 +60,39 @@ fn images_tell_what_they_share_and_what_is_their_own() {
 }
 
 #[test]
+fn what_is_kept_of_sizes_never_lies() {
+    let lab = Lab::new();
+    let own = |id: &str| find(&lab.json(&["images"]), id)["own"].as_u64().unwrap();
+    let one = image(&lab, "a", "2024-01-01T00:00:00Z");
+    let kept = lab.store().join("usage").join(&one["sha256:".len()..]);
+    assert_eq!(own(&one), BASE + 100);
+    let first = std::fs::read(&kept).unwrap();
+    assert_eq!(own(&one), BASE + 100);
+    let two = image(&lab, "b", "2025-01-01T00:00:00Z");
+    assert_eq!(own(&one), 100, "another image shares the base now");
+    for position in 0..first.len() {
+        let mut changed = first.clone();
+        changed[position] ^= 1;
+        std::fs::write(&kept, changed).unwrap();
+        assert_eq!(own(&one), 100, "byte {position}");
+    }
+    assert_eq!(std::fs::read(&kept).unwrap(), first, "it is made again");
+    std::fs::copy(kept.with_file_name(&two["sha256:".len()..]), &kept).unwrap();
+    assert_eq!(own(&one), 100, "that was of another tree");
+    lab.succeeds(&["remove", "b"]);
+    assert_eq!(own(&one), BASE + 100, "and no other has it any more");
+    assert_eq!(std::fs::read_dir(lab.store().join("usage")).unwrap().count(), 1);
+    std::fs::remove_file(lab.rootfs("a").join("own/a")).unwrap();
+    lab.succeeds(&["fsck", "--repair"]);
+    assert_eq!(own(&one), BASE + 100);
+    std::fs::remove_dir_all(lab.rootfs("a")).unwrap();
+    assert_eq!(own(&one), 0, "a tree that cannot be read has no size");
+    lab.import(&lab.path("a"), "a");
+    assert_eq!(own(&one), BASE + 100);
+    lab.assert_sound();
+}
+
+#[test]
 fn inspect_explains_how_an_image_runs() {
     let lab = Lab::new();
     let layout = Layout::write_with(&lab.path("l"), &[base()], &mut |documents| {

@@ -2,7 +2,8 @@
 //! brings a registry to such a worker.
 //!
 //! Both are started by other programs of Sampan, which open the source. The worker writes a report to standard
-//! output, or one line to standard error and exits with 1. The fetcher writes a line for each event.
+//! output, after a line for each step where these are asked for, or one line to standard error and exits with 1. The
+//! fetcher writes a line for each event.
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
@@ -14,8 +15,9 @@ use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::transfer::registry::Signatures;
-use sampan::transfer::{Format, Naming, Selection, Terms, confine, import, registry};
+use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, import, registry};
 use serde::de::DeserializeOwned;
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +49,9 @@ struct Args {
     /// Reads what the store has of the images, and heals it.
     #[arg(long)]
     verify: bool,
+    /// Writes a line to standard output for each step.
+    #[arg(long)]
+    steps: bool,
     /// Writes to standard error how long each phase takes.
     #[arg(long)]
     trace: bool,
@@ -126,7 +131,16 @@ fn run(args: Args) -> anyhow::Result<()> {
     confine::confine(store.root(), input.as_fd())?;
     let scrutiny = if args.verify { Scrutiny::Content } else { Scrutiny::Status };
     let terms = Terms { limits: args.limits, policy: args.policy, scrutiny };
-    let report = import(&store, input, &selection, &naming, &terms)?;
+    let watch = if args.steps { Watch::new(tell) } else { Watch::default() };
+    let report = import(&store, input, &selection, &naming, &terms, watch)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
+}
+
+/// A reader that went away misses nothing but this.
+fn tell(step: &Step) {
+    if let Ok(mut line) = serde_json::to_vec(step) {
+        line.push(b'\n');
+        let _ = std::io::stdout().lock().write_all(&line);
+    }
 }

@@ -62,7 +62,7 @@ impl Writer<'_> {
             return Ok(Outcome::Present);
         }
         let new = self.staging.path(id.digest().hex());
-        let layers = self.stage_image(image, names, &new)?;
+        let layers = self.stage_image(image, &new)?;
         tracing::debug!("{id}: tree written after {:?}", begin.elapsed());
         self.sync()?;
         tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
@@ -76,16 +76,11 @@ impl Writer<'_> {
     }
 
     /// Makes the directory of an image in staging, whole, and returns its layers.
-    fn stage_image(
-        &self,
-        image: NewImage,
-        names: &[Reference],
-        new: &Path,
-    ) -> Result<Vec<UnpackedLayer>, StoreError> {
+    fn stage_image(&self, image: NewImage, new: &Path) -> Result<Vec<UnpackedLayer>, StoreError> {
         let NewImage { id, manifest, config, document, layers, tree } = image;
         fs::create_dir(new).context("create", new)?;
         let index = self.choose_slots(&tree, &new.join("index"))?;
-        let record = record(&id, manifest.as_ref(), &document, &layers, &tree, names);
+        let record = record(&id, manifest.as_ref(), &document, &layers, &tree);
         let path = new.join("record");
         write_file(&path, &record.to_bytes().context("write", &path)?)?;
         write_file(&new.join("config"), &config)?;
@@ -178,7 +173,6 @@ fn record(
     document: &ConfigDocument,
     layers: &[UnpackedLayer],
     tree: &FoldedImage,
-    names: &[Reference],
 ) -> ImageRecord {
     let layer =
         |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
@@ -186,7 +180,6 @@ fn record(
         digest: manifest.map(|(digest, _)| digest.clone()),
         layers: layers.iter().map(layer).collect(),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
-        imported_as: names.to_vec(),
         ..ImageRecord::of(id, document, tree.entries, tree.size)
     }
 }

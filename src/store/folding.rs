@@ -25,6 +25,11 @@ pub struct FoldedImage {
 }
 
 impl FoldedImage {
+    /// How many entries it has.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
     /// Positions of layers taken from their index of which an object in use is missing or damaged: reading
     /// them again heals it.
     pub fn unsound_layers(&self) -> &BTreeSet<usize> {

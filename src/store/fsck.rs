@@ -17,7 +17,7 @@ use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::reference::Reference;
 
 /// Files beside the store's directories.
-const FILES: [&str; 6] = ["format", "format.new", "lock", "ids", "ids.lock", "ids.new"];
+const FILES: [&str; 7] = ["format", "format.new", "lock", "ids", "ids.lock", "ids.new", "usage"];
 /// What the directory of an image holds.
 const PARTS: [&str; 5] = ["rootfs", "record", "manifest", "config", "index"];
 const FOREIGN: &str = "is foreign to the store: look at it, and remove it by hand";
@@ -38,7 +38,9 @@ impl Store {
     /// When the store's own directories cannot be read.
     pub fn fsck(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
-        self.check_root(&mut findings)?;
+        if !self.check_root(&mut findings)? {
+            return Ok(findings);
+        }
         self.check_objects(&mut findings)?;
         self.check_layers(&mut findings)?;
         self.check_images(&mut findings)?;
@@ -46,11 +48,21 @@ impl Store {
         Ok(findings)
     }
 
-    fn check_root(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    /// Whether the store has all of its directories, without which nothing else can be said.
+    fn check_root(&self, findings: &mut Vec<Finding>) -> Result<bool, StoreError> {
         for name in list(&self.root)?.iter().filter(|name| !is_of(name, &[&DIRECTORIES, &FILES])) {
             findings.push(finding(&self.path(name), FOREIGN));
         }
-        Ok(())
+        let missing = self.missing_directories();
+        findings.extend(
+            missing.iter().map(|path| finding(path, "is missing: repair the store before it is used")),
+        );
+        Ok(missing.is_empty())
+    }
+
+    /// The store's own directories that are not there.
+    pub(super) fn missing_directories(&self) -> Vec<PathBuf> {
+        DIRECTORIES.iter().map(|name| self.path(name)).filter(|path| !path.is_dir()).collect()
     }
 
     fn check_objects(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
@@ -169,6 +181,10 @@ impl Store {
             if image.is_none() && is_there(&path) {
                 findings.push(finding(&path, "leads to no image"));
             }
+        }
+        for (reference, id) in self.lost_names()? {
+            let path = self.path("refs").join(file_name(&reference));
+            findings.push(finding(&path, format!("is missing: {id} has this name")));
         }
         Ok(())
     }

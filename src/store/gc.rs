@@ -40,33 +40,37 @@ impl Store {
         };
         let files: Vec<String> = self.list("refs")?;
         let asked: Vec<String> = candidates(text).iter().map(file_name).collect();
-        let mut removed = Vec::new();
-        if let Some(name) = asked.iter().find(|name| files.contains(name)) {
-            removed.push(self.remove_name(name)?);
-        } else if let Some(id) = &id {
-            for (reference, _) in self.names()?.iter().filter(|(_, other)| other == id) {
-                removed.push(self.remove_name(&file_name(reference))?);
-            }
-        } else {
-            return Err(StoreError::NoImage(crate::image::text::printable(text.as_bytes())));
+        let of_image = self.names()?.into_iter().filter(|(_, other)| Some(other) == id.as_ref());
+        let all: Vec<String> = of_image.map(|(name, _)| file_name(&name)).collect();
+        let going = match (asked.into_iter().find(|name| files.contains(name)), &id) {
+            (Some(name), _) => vec![name],
+            (None, Some(_)) => all.clone(),
+            (None, None) => return Err(StoreError::NoImage(crate::image::text::printable(text.as_bytes()))),
+        };
+        let staging = Staging::new(self, &lock)?;
+        let image_goes = all.iter().all(|name| going.contains(name));
+        let forgotten = id.as_ref().map_or(Ok(()), |id| self.forget_names(id, &going, &staging));
+        if !image_goes {
+            // The record of an image that goes anyway may be on a disk that has no room for another.
+            forgotten?;
         }
-        if let Some(id) = id
-            && !self.names()?.iter().any(|(_, other)| *other == id)
-        {
-            self.remove_image(&id, &Staging::new(self, &lock)?)?;
+        let mut removed = going.iter().map(|name| self.remove_name(name)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(id) = id.filter(|_| image_goes) {
+            self.remove_image(&id, &staging)?;
             removed.push(id.to_string());
         }
         Ok(removed)
     }
 
-    /// Removes images without a name that none of `roots` (ids or names, as units write them) means, then layer
-    /// indexes that no image uses and objects that no image links.
+    /// Removes images that never had a name or lost it to another, and that none of `roots` (ids or names, as units
+    /// write them) means, then layer indexes that no image uses and objects that no image links.
     ///
     /// # Errors
     /// When the store cannot be read or a file cannot be removed.
     pub fn gc(&self, roots: &[String]) -> Result<Collected, StoreError> {
         let lock = self.lock()?;
         let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
+        kept.extend(self.lost_names()?.into_iter().map(|(_, id)| id));
         kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
         let staging = Staging::new(self, &lock)?;

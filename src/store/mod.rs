@@ -10,6 +10,7 @@
 //! staging/BOOT-ID-…/       work in progress; whoever takes the lock discards what is there
 //! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes
 //! ids                      allocated id ranges
+//! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```
 //!
 //! Readers take no lock: a name leads to an image that is whole. Writers go by one protocol: data into

@@ -5,7 +5,7 @@ use std::fs;
 use super::error::{Context, StoreError};
 use super::ids::replace;
 use super::staging::Staging;
-use super::{ImageId, Store};
+use super::{ImageId, ImageRecord, Store};
 use crate::image::digest::{Digest, is_lower_hex};
 use crate::image::reference::{Reference, candidates};
 
@@ -45,6 +45,21 @@ impl Store {
         Ok(names)
     }
 
+    /// Names that records say and that have no file: damage took them, nobody removed them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn lost_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
+        let mut lost = Vec::new();
+        for id in self.images()? {
+            let names = self.record(&id).map(|record| record.imported_as).unwrap_or_default();
+            let is_lost =
+                |name: &Reference| self.path("refs").join(file_name(name)).symlink_metadata().is_err();
+            lost.extend(names.into_iter().filter(is_lost).map(|name| (name, id.clone())));
+        }
+        Ok(lost)
+    }
+
     /// The name that a text means, rather than an id.
     ///
     /// # Errors
@@ -69,16 +84,57 @@ impl Store {
         Ok(id)
     }
 
-    /// Gives an image a name, which another image may have had.
+    /// Gives an image a name, which another image may have had. Records say no name that is not there at any instant:
+    /// it goes from a record first and comes to one last. So a name that only a record says was lost, not removed.
     pub(super) fn set_name(
         &self,
         reference: &Reference,
         id: &ImageId,
         staging: &Staging,
     ) -> Result<(), StoreError> {
+        if let Some(other) = self.read_name(reference)?.filter(|other| other != id) {
+            self.change_record(&other, staging, |record| {
+                record.imported_as.retain(|name| name != reference)
+            })?;
+        }
         let path = self.path("refs").join(file_name(reference));
         replace(&path, &staging.path("name"), format!("{id}\n").as_bytes())?;
-        self.sync_directory(&self.path("refs"))
+        self.sync_directory(&self.path("refs"))?;
+        self.change_record(id, staging, |record| {
+            if !record.imported_as.contains(reference) {
+                record.imported_as.push(reference.clone());
+            }
+        })
+    }
+
+    /// Takes names out of the record of an image, before they go.
+    pub(super) fn forget_names(
+        &self,
+        id: &ImageId,
+        files: &[String],
+        staging: &Staging,
+    ) -> Result<(), StoreError> {
+        let is_kept = |name: &Reference| !files.contains(&file_name(name));
+        self.change_record(id, staging, |record| record.imported_as.retain(is_kept))
+    }
+
+    /// A record that cannot be read says no name.
+    fn change_record(
+        &self,
+        id: &ImageId,
+        staging: &Staging,
+        change: impl FnOnce(&mut ImageRecord),
+    ) -> Result<(), StoreError> {
+        let Ok(old) = self.record(id) else { return Ok(()) };
+        let mut new = old.clone();
+        change(&mut new);
+        if new == old {
+            return Ok(());
+        }
+        let directory = self.image_directory(id);
+        let path = directory.join("record");
+        replace(&path, &staging.path("record"), &new.to_bytes().context("write", &path)?)?;
+        self.sync_directory(&directory)
     }
 
     /// The image of exactly this name. A name that pins a digest fits the image of that manifest only.

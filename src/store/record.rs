@@ -31,7 +31,7 @@ pub struct ImageRecord {
     pub size: u64,
     /// What was left out of it, a sentence each.
     pub notices: Vec<String>,
-    /// The names that the import gave it, by which a damaged name finds back.
+    /// Names that it has, by which one that is damaged or lost finds back (see `names`).
     #[serde(default)]
     pub imported_as: Vec<Reference>,
     /// What a launch uses.

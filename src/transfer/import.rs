@@ -9,7 +9,7 @@ use super::chunked::Tables;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
-use super::{Selection, Source, TransferError, formats, lanes, signatures};
+use super::{Selection, Source, Step, TransferError, Watch, formats, lanes, signatures};
 use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::limits::Limits;
@@ -113,11 +113,12 @@ pub fn import(
     selection: &Selection,
     naming: &Naming,
     terms: &Terms,
+    watch: Watch,
 ) -> Result<Report, TransferError> {
     let writer = Writer::new(store, terms.scrutiny)?;
     let source = match contract::is_channel(input.as_fd()) {
-        true => Source::Remote(Remote::new(input, store)),
-        false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?))?,
+        true => Source::remote(Remote::new(input, store), watch),
+        false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?), watch)?,
     };
     if let Naming::Name(name) = naming {
         source.check_pin(name)?;
@@ -180,6 +181,7 @@ fn import_one(
     let begin = Instant::now();
     let (layers, tree) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
     tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
+    source.watch.tell(&Step::Committing { entries: tree.entries() });
     let notices = notices(&layers, &document.platform);
     let image = NewImage { id: image, manifest, config, document, layers, tree };
     let present = writer.commit(image, &names)? == Outcome::Present;

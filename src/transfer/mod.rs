@@ -28,8 +28,10 @@ mod source;
 mod stream;
 mod tarball;
 mod tree;
+mod watch;
 
 pub use error::TransferError;
 pub use formats::{Format, Selection};
 pub use import::{Imported, Naming, Report, Terms, import, import_from};
 pub use source::Source;
+pub use watch::{Step, Watch};

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::TransferError;
 use super::decoder::decoder;
 use super::source::{Spool, read_error};
-
+use super::watch::{Watch, Watched};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::limits::Limits;
 use crate::image::manifest::Compression;
@@ -29,14 +29,19 @@ const XZ_MEMORY: u32 = 96 << 10;
 const CHUNK: usize = 128 << 10;
 
 /// The archive as a plain file that can be read at offsets: itself, or what it unpacks to.
-pub(super) fn plain(mut file: File, limits: &Limits, spool: Spool<'_>) -> Result<File, TransferError> {
+pub(super) fn plain(
+    mut file: File,
+    limits: &Limits,
+    spool: Spool<'_>,
+    watch: &Watch,
+) -> Result<File, TransferError> {
     let mut magic = [0; 6];
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     if is_file && file.read_exact_at(&mut magic, 0).is_ok() && is_plain(&magic) {
         file.rewind().map_err(|error| read_error("archive", error))?;
         return Ok(file);
     }
-    spooled(file, spool()?, limits).map_err(|error| read_error("archive", error))
+    spooled(file, spool()?, limits, watch).map_err(|error| read_error("archive", error))
 }
 
 /// The digest of the plain bytes of a layer of which nobody says it.
@@ -76,7 +81,9 @@ fn sniff(magic: &[u8]) -> Packing {
     }
 }
 
-fn spooled(input: File, mut spool: File, limits: &Limits) -> io::Result<File> {
+fn spooled(input: File, mut spool: File, limits: &Limits, watch: &Watch) -> io::Result<File> {
+    let size = input.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+    let input = watch.stream("the archive", size, input);
     let packed = Rc::new(Cell::new(0));
     let mut plain = unpacked(Counted { input, count: Rc::clone(&packed) }, limits.window)?;
     let mut copied: u64 = 0;
@@ -112,7 +119,7 @@ fn unpacked(input: Counted, window: u64) -> io::Result<Box<dyn Read>> {
 
 /// Counts what was read of a packed archive.
 struct Counted {
-    input: File,
+    input: Watched<File>,
     count: Rc<Cell<u64>>,
 }
 

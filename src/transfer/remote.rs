@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use super::contract::{self, Answer};
 use super::import::PackedLayer;
 use super::request::Request;
-use super::source::{Opened, Source, read_error};
+use super::source::{Holder, Opened, Source, read_error};
 use super::{TransferError, chunked, signatures};
 use crate::image::digest::Digest;
 use crate::image::limits::Limits;
@@ -76,7 +76,8 @@ impl Source {
         limits: &Limits,
         mut read: impl FnMut(Opened, Option<(u64, Digest)>) -> Result<T, TransferError>,
     ) -> Result<T, TransferError> {
-        if let (Self::Remote(remote), Some(tables), Some((size, _))) = (self, &layer.tables, &layer.promised)
+        if let (Holder::Remote(remote), Some(tables), Some((size, _))) =
+            (&self.holder, &layer.tables, &layer.promised)
             && let Some(plain) = chunked::open(remote, &layer.path, *size, tables, limits)
         {
             match read(plain, None) {
@@ -85,15 +86,15 @@ impl Source {
             }
         }
         let mut whole = || read(self.stream(&layer.path, what)?, layer.promised.clone());
-        match (self, whole()) {
-            (Self::Remote(_), Err(TransferError::Digest { .. })) => whole(),
+        match (&self.holder, whole()) {
+            (Holder::Remote(_), Err(TransferError::Digest { .. })) => whole(),
             (_, result) => result,
         }
     }
 
     /// Makes sure that a registry leads to what a name pins. The fetcher is not believed in this, either.
     pub(super) fn check_pin(&self, name: &Reference) -> Result<(), TransferError> {
-        let (Self::Remote(_), Some(expected)) = (self, name.digest()) else { return Ok(()) };
+        let (Holder::Remote(_), Some(expected)) = (&self.holder, name.digest()) else { return Ok(()) };
         let index = self.document("index.json", "index.json")?;
         let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else { return Ok(()) };
         let images = descriptors.into_iter().filter(|descriptor| !signatures::is_signature(descriptor));

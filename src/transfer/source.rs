@@ -10,20 +10,26 @@ use super::TransferError;
 use super::archive::Archive;
 use super::packing;
 use super::remote::Remote;
+use super::watch::Watch;
 use crate::image::entry::EntryPath;
 use crate::image::limits::Limits;
 use crate::image::{ImageError, json};
 
-/// An opened source of images.
+/// An opened source of images, and who hears of it being read.
 #[derive(Debug)]
-pub enum Source {
+pub struct Source {
+    pub(super) holder: Holder,
+    pub(super) watch: Watch,
+}
+
+/// What holds the files of a source.
+#[derive(Debug)]
+pub(super) enum Holder {
     /// A folder, by its descriptor.
     Folder(OwnedFd),
     /// An archive whose files lie at known offsets.
-    #[allow(private_interfaces, reason = "only this room looks inside")]
     Archive(Archive),
     /// A registry, through the fetcher.
-    #[allow(private_interfaces, reason = "only this room looks inside")]
     Remote(Remote),
 }
 
@@ -38,15 +44,31 @@ impl Source {
     ///
     /// # Errors
     /// When it cannot be read, or is no archive.
-    pub(super) fn open(input: OwnedFd, limits: &Limits, spool: Spool<'_>) -> Result<Self, TransferError> {
+    pub(super) fn open(
+        input: OwnedFd,
+        limits: &Limits,
+        spool: Spool<'_>,
+        watch: Watch,
+    ) -> Result<Self, TransferError> {
         let stat = rustix::fs::fstat(&input).map_err(|error| read_error("the source", error.into()))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(Self::Folder(input)),
+        let holder = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Holder::Folder(input),
             _ => {
-                let file = packing::plain(File::from(input), limits, spool)?;
-                Ok(Self::Archive(Archive::read(file, limits)?))
+                let file = packing::plain(File::from(input), limits, spool, &watch)?;
+                Holder::Archive(Archive::read(file, limits)?)
             }
-        }
+        };
+        Ok(Self { holder, watch })
+    }
+
+    /// A registry, whose fetcher tells of its part.
+    pub(super) fn remote(remote: Remote, watch: Watch) -> Self {
+        Self { holder: Holder::Remote(remote), watch }
+    }
+
+    /// The same source in another form.
+    pub(super) fn whole(archive: Archive, watch: Watch) -> Self {
+        Self { holder: Holder::Archive(archive), watch }
     }
 
     /// Whether there is a file of this name.
@@ -54,8 +76,16 @@ impl Source {
         matches!(self.find(name), Ok(Some(_)))
     }
 
-    /// A file's content as a stream, and its size. `what` is what needs it, for the error.
+    /// A file's content as a stream of which is told, and its size. `what` is what it is, for that and for the error.
     pub(super) fn stream(&self, name: &str, what: &str) -> Result<Opened, TransferError> {
+        let (bytes, size) = self.file(name, what)?;
+        match &self.holder {
+            Holder::Remote(_) => Ok((bytes, size)),
+            _ => Ok((Box::new(self.watch.stream(what, Some(size), bytes)), size)),
+        }
+    }
+
+    fn file(&self, name: &str, what: &str) -> Result<Opened, TransferError> {
         self.find(name)?.ok_or_else(|| TransferError::Missing {
             what: what.to_owned(),
             name: crate::image::text::printable(name.as_bytes()),
@@ -64,7 +94,7 @@ impl Source {
 
     /// The whole content of a small document.
     pub(super) fn document(&self, name: &str, what: &str) -> Result<Vec<u8>, TransferError> {
-        let (mut stream, size) = self.stream(name, what)?;
+        let (mut stream, size) = self.file(name, what)?;
         if size > json::SIZE_MAX {
             return Err(ImageError::document(what, "is larger than 4 MiB").into());
         }
@@ -75,28 +105,28 @@ impl Source {
 
     /// The names at the top, files and directories.
     pub(super) fn top(&self) -> Result<BTreeSet<Vec<u8>>, TransferError> {
-        match self {
-            Self::Archive(archive) => Ok(archive.top().clone()),
-            Self::Folder(folder) => top_of(folder).map_err(|error| read_error("the folder", error)),
-            Self::Remote(_) => Ok(BTreeSet::new()),
+        match &self.holder {
+            Holder::Archive(archive) => Ok(archive.top().clone()),
+            Holder::Folder(folder) => top_of(folder).map_err(|error| read_error("the folder", error)),
+            Holder::Remote(_) => Ok(BTreeSet::new()),
         }
     }
 
     /// Why this is no archive of images, whatever its names are; told once.
     pub(super) fn flaw(&mut self) -> Option<ImageError> {
-        match self {
-            Self::Archive(archive) => archive.flaw(),
-            Self::Folder(_) | Self::Remote(_) => None,
+        match &mut self.holder {
+            Holder::Archive(archive) => archive.flaw(),
+            Holder::Folder(_) | Holder::Remote(_) => None,
         }
     }
 
     /// The one place that knows what kinds of sources there are.
     fn find(&self, name: &str) -> Result<Option<Opened>, TransferError> {
         let Ok(path) = EntryPath::parse(name.as_bytes(), &Limits::default()) else { return Ok(None) };
-        match self {
-            Self::Folder(folder) => in_folder(folder, &path),
-            Self::Archive(archive) => archive.open(&path),
-            Self::Remote(remote) => return remote.open(name),
+        match &self.holder {
+            Holder::Folder(folder) => in_folder(folder, &path),
+            Holder::Archive(archive) => archive.open(&path),
+            Holder::Remote(remote) => return remote.open(name),
         }
         .map_err(|error| read_error(name, error))
     }

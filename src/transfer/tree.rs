@@ -9,7 +9,8 @@ use super::folder;
 use super::formats::Selection;
 use super::import::{Candidate, PackedLayer};
 use super::packing;
-use super::source::{Source, Spool, read_error};
+use super::source::{Holder, Source, Spool, read_error};
+use super::watch::Watch;
 use crate::image::change;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::hashing::Hashing;
@@ -28,22 +29,25 @@ pub(super) fn candidate(
     spool: Spool<'_>,
 ) -> Result<(Source, Vec<Candidate>), TransferError> {
     let failed = |error| read_error("the tree", error);
-    let (file, diff_id) = match source {
-        Source::Archive(archive) => {
+    let Source { holder, watch } = source;
+    let (file, diff_id) = match holder {
+        Holder::Archive(archive) => {
             let file = archive.into_file();
-            let diff_id = diff_id(&file, limits)?;
+            let diff_id = diff_id(&file, limits, &watch)?;
             (file, diff_id)
         }
         // A registry has images, never a tree.
-        Source::Remote(_) => return Err(TransferError::Format),
-        Source::Folder(folder) => {
+        Holder::Remote(_) => return Err(TransferError::Format),
+        Holder::Folder(folder) => {
             let mut writer = Hashing::new(Algorithm::Sha256, BufWriter::with_capacity(256 << 10, spool()?));
-            folder::pack(folder, limits, &mut writer)?;
+            let mut packed = watch.stream("the folder", None, &mut writer);
+            folder::pack(folder, limits, &mut packed)?;
+            packed.end();
             let (writer, diff_id, _) = writer.finish();
             (writer.into_inner().map_err(|error| failed(error.into_error()))?, diff_id)
         }
     };
-    let source = Source::Archive(Archive::whole(file).map_err(failed)?);
+    let source = Source::whole(Archive::whole(file).map_err(failed)?, watch);
     let platform = selection.platform.clone().unwrap_or_else(Platform::host);
     let config = change::configuration(&platform, &selection.changes, &diff_id);
     let config = config.map_err(|error| failed(error.into()))?;
@@ -54,8 +58,8 @@ pub(super) fn candidate(
     Ok((source, vec![candidate]))
 }
 
-fn diff_id(file: &File, limits: &Limits) -> Result<Digest, TransferError> {
+fn diff_id(file: &File, limits: &Limits, watch: &Watch) -> Result<Digest, TransferError> {
     let whole = file.try_clone().and_then(Archive::whole).map_err(|error| read_error("the tree", error))?;
-    let (bytes, size) = Source::Archive(whole).stream(WHOLE, "the tree")?;
+    let (bytes, size) = Source::whole(whole, watch.clone()).stream(WHOLE, "the tree")?;
     packing::diff_id(bytes, size, limits, "the tree")
 }

@@ -49,13 +49,17 @@ impl Lab {
         serde_json::from_str(&self.succeeds(&arguments)).unwrap()
     }
 
-    /// The error of a command that must fail, on one line.
+    /// The error of a command that must fail, on one line; how far it came is told before.
     pub fn fails(&self, arguments: &[&str]) -> String {
         let output = self.sampanctl(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?} did not fail");
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(error.lines().count(), 1, "{error}");
-        error
+        let told = String::from_utf8(output.stderr).unwrap();
+        let is_progress = |line: &&str| {
+            ["Reading ", "Read ", "Writing ", "Wrote "].iter().any(|word| line.starts_with(word))
+        };
+        let error: Vec<&str> = told.lines().skip_while(is_progress).collect();
+        assert_eq!(error.len(), 1, "{told}");
+        format!("{}\n", error[0])
     }
 
     /// Imports a folder or an archive under a name; returns the image's id.

@@ -10,12 +10,15 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::image::digest::Digest;
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::transfer::Watch;
 use crate::transfer::export::{Export, Form, Packing};
 
 /// Arguments of `export`.
@@ -33,6 +36,8 @@ pub struct Args {
     /// How the layer of an OCI archive is packed
     #[arg(long, value_enum, default_value_t = Compress::Gzip)]
     compress: Compress,
+    #[command(flatten)]
+    progress: ProgressArgs,
     /// The image store [default: /var/lib/sampan]
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -60,6 +65,9 @@ enum Compress {
     Zstd,
 }
 
+const WORDS: Words =
+    Words { doing: "Writing", done: "Wrote", before: "Reading the index", after: "Finishing" };
+
 /// Exports an image.
 ///
 /// # Errors
@@ -67,25 +75,42 @@ enum Compress {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = Store::open(&Common::at(args.store.as_deref(), paths))?;
     let id = store.resolve(&args.image)?;
-    let export = Export::open(&store, &id, store.name(&args.image)?)?;
+    let display = Arc::new(Mutex::new(Display::new(&args.progress, WORDS)));
+    let shown = Arc::clone(&display);
+    let watch = Watch::new(move |step| locked(&shown).step(step));
+    let export = Export::open(&store, &id, store.name(&args.image)?, watch)?;
+    let written = write(&export, &args, paths);
+    locked(&display).finish();
+    // What is in a file has an id that people may want; a stream's reader gets nothing but the stream.
+    show::print(&written?.map(|id| format!("{id}\n")).unwrap_or_default())?;
+    Ok(0)
+}
+
+fn locked(display: &Mutex<Display>) -> MutexGuard<'_, Display> {
+    // A picture that was half drawn is drawn again.
+    display.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes an export to where it belongs; returns the id of the image in a file.
+fn write(export: &Export, args: &Args, paths: &Paths) -> anyhow::Result<Option<Digest>> {
     let (path, is_stdout) = (&args.output, args.output.as_os_str() == "-");
     if args.format == Format::Dir {
         anyhow::ensure!(!is_stdout, "a directory cannot be written to standard output; use --format=tar");
         export.to_directory(empty_directory(path).with_context(|| path.display().to_string())?)?;
     } else if is_stdout {
         anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
-        archive(&export, &args, paths, &mut io::stdout().lock())?;
+        archive(export, args, paths, &mut io::stdout().lock())?;
     } else if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         // A pipe or a device is written to: a rename would put a file in its place.
         let file = File::options().write(true).open(path);
-        archive(&export, &args, paths, &mut file.with_context(|| path.display().to_string())?)?;
+        archive(export, args, paths, &mut file.with_context(|| path.display().to_string())?)?;
     } else {
         let partial = Partial::create(path)?;
-        let id = archive(&export, &args, paths, &mut &partial.file)?;
+        let id = archive(export, args, paths, &mut &partial.file)?;
         partial.finish(path)?;
-        show::print(&id.map(|id| format!("{id}\n")).unwrap_or_default())?;
+        return Ok(id);
     }
-    Ok(0)
+    Ok(None)
 }
 
 /// Writes an archive, and returns the id of the image in it.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::roots::{self, Root, roots};
 use super::{Common, Output, show};
 use crate::paths::Paths;
-use crate::store::{Collected, ImageId, Store, Unused};
+use crate::store::{Collected, Store, Unused};
 
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
@@ -63,14 +63,21 @@ struct Explanation {
 }
 
 fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> {
-    let names = store.names()?;
+    let (names, lost, usages) = (store.names()?, store.lost_names()?, store.usages()?);
+    let roots = roots::resolved(roots, store);
     let mut kept = BTreeSet::new();
     let mut images = Vec::new();
     for id in store.images()? {
         let named = names.iter().filter(|(_, other)| *other == id);
         let mut reasons: Vec<String> = named.map(|(name, _)| format!("its name is {name}")).collect();
-        reasons.extend(roots::of_image(roots, store, &id).map(|root| root.user.to_string()));
-        images.push(explained(store, &id, reasons));
+        let lost = lost.iter().filter(|(_, other)| *other == id);
+        reasons.extend(
+            lost.map(|(name, _)| format!("its name {name} is lost, which \"fsck --repair\" restores")),
+        );
+        reasons.extend(roots.iter().filter(|(_, of)| *of == id).map(|(root, _)| root.user.to_string()));
+        // A tree that cannot be read is for fsck to tell.
+        let own = usages.get(&id).map(|usage| usage.own).unwrap_or_default();
+        images.push(Explained { id: id.to_string(), reasons, own });
         if images.last().is_some_and(|image| !image.reasons.is_empty()) {
             kept.insert(id);
         }
@@ -81,12 +88,6 @@ fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> 
         Output::Text => show::print(&text(&explanation))?,
     }
     Ok(0)
-}
-
-fn explained(store: &Store, id: &ImageId, reasons: Vec<String>) -> Explained {
-    // A tree that cannot be read is for fsck to tell.
-    let own = store.usage(id).map(|usage| usage.own).unwrap_or_default();
-    Explained { id: id.to_string(), reasons, own }
 }
 
 fn text(explanation: &Explanation) -> String {

@@ -2,10 +2,11 @@
 
 use anyhow::Context as _;
 use std::fs::File;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
+use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, Output, show};
 use crate::image::ImageError;
 use crate::image::change::Change;
@@ -14,7 +15,7 @@ use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::settings::{self, Settings};
 use crate::store::Scrutiny;
-use crate::transfer::{Format, Report, Terms};
+use crate::transfer::{Format, Report, Step, Terms};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,20 @@ pub struct Args {
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
+    progress: ProgressArgs,
+    #[command(flatten)]
     common: Common,
+}
+
+const WORDS: Words =
+    Words { doing: "Reading", done: "Read", before: "Waiting for the store", after: "Writing the image" };
+
+/// A line of the worker's output.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Step(Step),
+    Report(Report),
 }
 
 fn platform(text: &str) -> Result<String, ImageError> {
@@ -100,11 +114,11 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
     }
     command.args(args.change.iter().flat_map(|change| ["--change", change]));
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
+    let mut display = Display::new(&args.progress, WORDS);
+    command.args(display.is_shown().then_some("--steps"));
     let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-    let mut report = Vec::new();
-    if let Some(mut output) = worker.stdout.take() {
-        output.read_to_end(&mut report)?;
-    }
+    let report = worker.stdout.take().map(|output| watch(output, &mut display));
+    display.finish();
     let output = worker.wait_with_output()?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +127,20 @@ fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report
             reason => anyhow::bail!("{reason}"),
         }
     }
-    serde_json::from_slice(&report).context("the import worker's report cannot be read")
+    report.transpose()?.flatten().context("the import worker ended without a report")
+}
+
+/// Shows the worker's steps, and returns the report that follows them.
+fn watch(output: ChildStdout, display: &mut Display) -> anyhow::Result<Option<Report>> {
+    let mut report = None;
+    for line in BufReader::new(output).lines() {
+        let line = serde_json::from_str(&line?).context("what the import worker says cannot be read")?;
+        match line {
+            Line::Step(step) => display.step(&step),
+            Line::Report(told) => report = Some(told),
+        }
+    }
+    Ok(report)
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

@@ -55,7 +55,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         rootfs: std::path::absolute(store.rootfs(&id))?,
         used_by: roots::of_image(&roots, &store, &id).map(|root| root.user.to_string()).collect(),
         record: store.record(&id)?,
-        usage: store.usage(&id).ok(),
+        usage: store.usage(&id)?,
         documents: documents(&store, &id),
     };
     match args.common.output {

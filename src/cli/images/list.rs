@@ -57,6 +57,7 @@ fn print(args: &Args, images: &[Listed]) -> anyhow::Result<u8> {
 /// All images, the latest first. One whose record is damaged is listed with what is known: fsck says more.
 fn list(store: &Store) -> anyhow::Result<Vec<Listed>> {
     let names = store.names()?;
+    let usages = store.usages()?;
     let listed = |id: &ImageId| {
         let record = store.record(id).ok();
         Listed {
@@ -64,7 +65,7 @@ fn list(store: &Store) -> anyhow::Result<Vec<Listed>> {
             names: names.iter().filter(|(_, other)| other == id).map(|(name, _)| name.to_string()).collect(),
             digest: record.as_ref().and_then(|record| record.digest.as_ref()).map(ToString::to_string),
             created: record.as_ref().map(|record| record.created.clone()).unwrap_or_default(),
-            usage: store.usage(id).unwrap_or_default(),
+            usage: usages.get(id).copied().unwrap_or_default(),
         }
     };
     let mut images: Vec<Listed> = store.images()?.iter().map(listed).collect();

@@ -2,13 +2,13 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use super::progress::Display;
+use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, Output, import, show};
 use crate::image::ImageError;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::transfer::registry::{Meaning, Order, Pull, Settings};
+use crate::transfer::registry::{Event, Meaning, Order, Pull, Settings};
 use crate::unit::diagnostic::Style;
 
 /// Arguments of `pull`.
@@ -23,12 +23,14 @@ pub struct Args {
     /// Read what the store has of the image already, and heal it where a disk has changed it
     #[arg(long)]
     verify: bool,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
     #[command(flatten)]
     common: Common,
 }
+
+const WORDS: Words =
+    Words { doing: "Fetching", done: "Fetched", before: "Resolving", after: "Writing the image" };
 
 fn platform(text: &str) -> Result<Platform, ImageError> {
     Platform::parse(text)
@@ -51,16 +53,28 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         platform: args.platform,
         terms: import::terms(paths, args.verify)?,
     };
-    let mut display = Display::new(args.quiet);
+    let mut display = Display::new(&args.progress, WORDS);
     let pull = Pull::start(&order)?;
-    let report = pull.wait(|event| display.show(event));
-    display.end();
+    let report = pull.wait(|event| show_event(&mut display, event));
+    display.finish();
     let report = report.map_err(|error| anyhow::anyhow!("{reference}: {error}"))?;
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
         Output::Text => import::print(&report)?,
     }
     Ok(0)
+}
+
+fn show_event(display: &mut Display, event: &Event) {
+    match event {
+        Event::Resolved { server, digest } => display.say(&format!("Pulling {digest} from {server}")),
+        Event::Started { blob, size } => display.begin(blob.short(), Some(*size)),
+        Event::Progress { blob, done } => display.advance(blob.short(), *done),
+        Event::Finished { blob } => display.end(blob.short()),
+        Event::Retrying { reason } => display.say(&format!("Trying again: {reason}")),
+        // The error itself follows.
+        Event::Failed { .. } => {}
+    }
 }
 
 fn reference(name: &str, paths: &Paths) -> anyhow::Result<Reference> {

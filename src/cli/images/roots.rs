@@ -106,11 +106,12 @@ fn name(source: &ImageSource) -> Option<String> {
     }
 }
 
+/// The uses that mean an image of the store now, with that image.
+pub(super) fn resolved<'a>(roots: &'a [Root], store: &Store) -> Vec<(&'a Root, ImageId)> {
+    roots.iter().filter_map(|root| Some((root, store.resolve(&root.image).ok()?))).collect()
+}
+
 /// The uses that mean this image now.
-pub(super) fn of_image<'a, 'b>(
-    roots: &'a [Root],
-    store: &'b Store,
-    id: &'b ImageId,
-) -> impl Iterator<Item = &'a Root> + use<'a, 'b> {
-    roots.iter().filter(move |root| store.resolve(&root.image).is_ok_and(|other| other == *id))
+pub(super) fn of_image<'a>(roots: &'a [Root], store: &Store, id: &ImageId) -> impl Iterator<Item = &'a Root> {
+    resolved(roots, store).into_iter().filter(|(_, of)| *of == *id).map(|(root, _)| root)
 }

@@ -11,9 +11,11 @@ mod image;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
+use super::error::{Context, StoreError};
 use super::fsck::{Finding, finding, is_digest, read_whole};
 use super::ids::replace;
 use super::names::file_name;
@@ -50,13 +52,17 @@ impl Store {
     /// # Errors
     /// When the store cannot be read or written. What was repaired until then stays repaired.
     pub fn repair(&self, kept: &BTreeSet<ImageId>) -> Result<Repair, StoreError> {
+        let missing = self.missing_directories();
+        for path in &missing {
+            DirBuilder::new().mode(0o700).create(path).context("create", path)?;
+        }
         let mut repairer = Repairer {
             store: self,
             writer: Writer::new(self, Scrutiny::Content)?,
             entries: BTreeMap::new(),
             lost: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            done: Vec::new(),
+            done: missing.iter().map(|path| finding(path, "was missing and is made again")).collect(),
         };
         repairer.layers()?;
         repairer.images()?;
@@ -111,7 +117,7 @@ impl Repairer<'_> {
         self.store.sync_directory(path.parent().unwrap_or(path))
     }
 
-    /// A name whose file is damaged gets the image that was imported under it, when there is one only.
+    /// A name whose file is damaged or missing gets the image whose record says it.
     fn names(&mut self) -> Result<(), StoreError> {
         let whole: Vec<String> = self.store.names()?.iter().map(|(name, _)| file_name(name)).collect();
         for file in self.store.list("refs")?.into_iter().filter(|file| !whole.contains(file)) {
@@ -120,13 +126,18 @@ impl Repairer<'_> {
             match self.imported_as(&reference)?.as_slice() {
                 [id] => {
                     self.replace(&path, format!("{id}\n").as_bytes())?;
-                    self.note(&path, format!("leads to {id} again, which was imported under this name"));
+                    self.note(&path, format!("leads to {id} again, whose record says this name"));
                 }
                 _ => {
                     remove_tree(&path)?;
                     self.note(&path, "led to no image and is removed: import or tag the image again");
                 }
             }
+        }
+        for (reference, id) in self.store.lost_names()? {
+            let path = self.store.path("refs").join(file_name(&reference));
+            self.replace(&path, format!("{id}\n").as_bytes())?;
+            self.note(&path, format!("was missing and leads to {id} again, whose record says this name"));
         }
         Ok(())
     }

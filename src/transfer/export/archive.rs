@@ -13,6 +13,7 @@ use crate::image::limits::Limits;
 use crate::image::{ImageError, reference::Reference};
 use crate::transfer::TransferError;
 use crate::transfer::tarball::{Kind, TarWriter, plain};
+use crate::transfer::watch::Watch;
 
 /// The form of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(super) fn write(
     };
     let layer = layer(export, packing, spool)?;
     let config = document::config(&export.config, &layer.diff_id)?;
-    let mut archive = ArchiveWriter { tar: TarWriter::new(output) };
+    let mut archive = ArchiveWriter { tar: TarWriter::new(output), watch: &export.watch };
     match form {
         Form::Oci(packing) => oci(&mut archive, packing, &config, layer, export.name.as_ref()),
         Form::Docker => docker(&mut archive, &config, layer, export.name.as_ref()),
@@ -78,7 +79,7 @@ pub(super) fn write(
 }
 
 fn oci<W: Write>(
-    archive: &mut ArchiveWriter<W>,
+    archive: &mut ArchiveWriter<'_, W>,
     packing: Packing,
     config: &[u8],
     layer: Layer,
@@ -111,7 +112,7 @@ fn oci<W: Write>(
 }
 
 fn docker<W: Write>(
-    archive: &mut ArchiveWriter<W>,
+    archive: &mut ArchiveWriter<'_, W>,
     config: &[u8],
     layer: Layer,
     name: Option<&Reference>,
@@ -153,17 +154,18 @@ fn layer(export: &Export, packing: Packing, spool: File) -> Result<Layer, Transf
 
 fn plain_layer<W: Write>(export: &Export, output: W) -> Result<(Digest, W), TransferError> {
     let mut tar = TarWriter::new(Hashing::new(Algorithm::Sha256, BufWriter::with_capacity(BUFFER, output)));
-    export.tree.write(&mut tar)?;
+    export.write(&mut tar)?;
     let (output, diff_id, _) = tar.finish().map_err(write_error)?.finish();
     let output = output.into_inner().map_err(|error| write_error(error.into_error()))?;
     Ok((diff_id, output))
 }
 
-struct ArchiveWriter<W> {
+struct ArchiveWriter<'a, W> {
     tar: TarWriter<W>,
+    watch: &'a Watch,
 }
 
-impl<W: Write> ArchiveWriter<W> {
+impl<W: Write> ArchiveWriter<'_, W> {
     fn document(&mut self, name: &str, value: &Value) -> Result<(), TransferError> {
         self.file(name, value.to_string().as_bytes())
     }
@@ -173,9 +175,12 @@ impl<W: Write> ArchiveWriter<W> {
         self.tar.body(bytes.len() as u64, &mut &*bytes).map_err(write_error)
     }
 
-    fn layer(&mut self, name: &str, mut layer: Layer) -> Result<(), TransferError> {
+    fn layer(&mut self, name: &str, layer: Layer) -> Result<(), TransferError> {
         self.begin(name, Kind::File(layer.size))?;
-        self.tar.body(layer.size, &mut layer.file).map_err(write_error)
+        let mut packed = self.watch.stream("the archive", Some(layer.size), layer.file);
+        self.tar.body(layer.size, &mut packed).map_err(write_error)?;
+        packed.end();
+        Ok(())
     }
 
     fn directory(&mut self, name: &str) -> Result<(), TransferError> {

@@ -10,13 +10,14 @@ use super::stored::{Content, StoredTree};
 use crate::image::entry::{EntryPath, Metadata, Node, TreeEntry};
 use crate::image::text::printable;
 use crate::transfer::TransferError;
+use crate::transfer::watch::Progress;
 
 const CHUNK: usize = 64 << 10;
 
 /// Writes the tree below an empty directory, each name by its directory's descriptor.
-pub(super) fn write(tree: &StoredTree, root: OwnedFd) -> Result<(), TransferError> {
+pub(super) fn write(tree: &StoredTree, root: OwnedFd, progress: &Progress) -> Result<(), TransferError> {
     for entry in &tree.entries {
-        at(&entry.path, place(tree, &root, entry))??;
+        at(&entry.path, place(tree, &root, entry, progress))??;
     }
     // Directories last: every name that is made in one changes its time, and one may be read-only.
     for entry in tree.entries.iter().rev().filter(|entry| entry.node == Node::Directory) {
@@ -27,7 +28,12 @@ pub(super) fn write(tree: &StoredTree, root: OwnedFd) -> Result<(), TransferErro
 }
 
 /// The inner error is that of the store, the outer one of the directory.
-fn place(tree: &StoredTree, root: &OwnedFd, entry: &TreeEntry) -> io::Result<Result<(), TransferError>> {
+fn place(
+    tree: &StoredTree,
+    root: &OwnedFd,
+    entry: &TreeEntry,
+    progress: &Progress,
+) -> io::Result<Result<(), TransferError>> {
     let TreeEntry { path, node, metadata, hard_link, .. } = entry;
     let Some((parent, name)) = path.split() else { return Ok(Ok(())) };
     let directory = open(root, &parent)?;
@@ -39,7 +45,7 @@ fn place(tree: &StoredTree, root: &OwnedFd, entry: &TreeEntry) -> io::Result<Res
         (Node::File { sha256, .. }, _) => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::openat(&directory, name, flags, Mode::RUSR)?);
-            let mut content = match tree.content(path) {
+            let mut content = match tree.content(path, progress) {
                 Ok(content) => content,
                 Err(error) => return Ok(Err(error)),
             };
@@ -70,7 +76,7 @@ fn open(root: &OwnedFd, path: &EntryPath) -> io::Result<OwnedFd> {
 }
 
 /// Copies a file; where the store's has holes, zeros become holes.
-fn copy(content: &mut Content, target: &mut File) -> io::Result<()> {
+fn copy(content: &mut Content<'_>, target: &mut File) -> io::Result<()> {
     let metadata = content.file.metadata()?;
     let has_holes = metadata.blocks() * 512 < metadata.len();
     let mut buffer = vec![0; CHUNK];

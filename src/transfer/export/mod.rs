@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 
 use super::TransferError;
 use super::tarball::TarWriter;
+use super::watch::{Progress, Watch};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::store::{ImageId, Store};
@@ -28,15 +29,24 @@ pub struct Export {
     tree: StoredTree,
     config: Vec<u8>,
     name: Option<Reference>,
+    /// Bytes of its files.
+    size: Option<u64>,
+    watch: Watch,
 }
 
 impl Export {
-    /// Opens an image; `name` is what an archive says it is called.
+    /// Opens an image; `name` is what an archive says it is called, `watch` hears of what is written.
     ///
     /// # Errors
     /// When it is not in the store, or not whole.
-    pub fn open(store: &Store, id: &ImageId, name: Option<Reference>) -> Result<Self, TransferError> {
-        Ok(Self { tree: StoredTree::open(store, id)?, config: store.config(id)?, name })
+    pub fn open(
+        store: &Store,
+        id: &ImageId,
+        name: Option<Reference>,
+        watch: Watch,
+    ) -> Result<Self, TransferError> {
+        let size = store.record(id).ok().map(|record| record.size);
+        Ok(Self { tree: StoredTree::open(store, id)?, config: store.config(id)?, name, size, watch })
     }
 
     /// Writes the tree into an empty directory, with the image's own ids and attributes.
@@ -44,7 +54,10 @@ impl Export {
     /// # Errors
     /// When a file of the store is damaged, or the directory cannot be written.
     pub fn to_directory(&self, directory: OwnedFd) -> Result<(), TransferError> {
-        directory::write(&self.tree, directory)
+        let progress = self.begin();
+        directory::write(&self.tree, directory, &progress)?;
+        progress.end();
+        Ok(())
     }
 
     /// Writes the tree as a tar stream.
@@ -53,7 +66,7 @@ impl Export {
     /// When a file of the store is damaged, or the stream cannot be written.
     pub fn to_tar(&self, output: impl Write) -> Result<(), TransferError> {
         let mut tar = TarWriter::new(output);
-        self.tree.write(&mut tar)?;
+        self.write(&mut tar)?;
         tar.finish().map(drop).map_err(write_error)
     }
 
@@ -64,6 +77,17 @@ impl Export {
     /// As [`Export::to_tar`].
     pub fn to_archive(&self, form: Form, spool: File, output: impl Write) -> Result<Digest, TransferError> {
         archive::write(self, form, spool, output)
+    }
+
+    fn write<W: Write>(&self, tar: &mut TarWriter<W>) -> Result<(), TransferError> {
+        let progress = self.begin();
+        self.tree.write(tar, &progress)?;
+        progress.end();
+        Ok(())
+    }
+
+    fn begin(&self) -> Progress {
+        self.watch.begin("the files", self.size)
     }
 }
 

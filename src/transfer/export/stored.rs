@@ -11,6 +11,7 @@ use crate::image::text::printable;
 use crate::store::{ImageId, Store};
 use crate::transfer::TransferError;
 use crate::transfer::tarball::{Kind, TarWriter};
+use crate::transfer::watch::Progress;
 
 /// A tree that can be read.
 #[derive(Debug)]
@@ -31,17 +32,26 @@ impl StoredTree {
         Ok(Self { root, entries })
     }
 
-    /// A file's content, which is not complete before [`Content::check`] says so.
-    pub(super) fn content(&self, path: &EntryPath) -> Result<Content, TransferError> {
+    /// A file's content, which is not complete before [`Content::check`] says so; `progress` hears of its bytes.
+    pub(super) fn content<'a>(
+        &self,
+        path: &EntryPath,
+        progress: &'a Progress,
+    ) -> Result<Content<'a>, TransferError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let file = rustix::fs::openat2(&self.root, path.as_bytes(), flags, Mode::empty(), resolve);
         let file = file.map_err(|error| damaged(path, error.into()))?;
-        Ok(Content { path: path.clone(), file: File::from(file), hasher: ContentHasher::default() })
+        let (path, hasher) = (path.clone(), ContentHasher::default());
+        Ok(Content { path, file: File::from(file), hasher, progress })
     }
 
     /// Writes all entries.
-    pub(super) fn write<W: Write>(&self, tar: &mut TarWriter<W>) -> Result<(), TransferError> {
+    pub(super) fn write<W: Write>(
+        &self,
+        tar: &mut TarWriter<W>,
+        progress: &Progress,
+    ) -> Result<(), TransferError> {
         for entry in &self.entries {
             let TreeEntry { path, node, metadata, hard_link, .. } = entry;
             let kind = match (node, hard_link) {
@@ -55,7 +65,7 @@ impl StoredTree {
             };
             tar.entry(path, kind, metadata).map_err(super::write_error)?;
             if let (Kind::File(size @ 1..), Node::File { sha256, .. }) = (kind, node) {
-                let mut content = self.content(path)?;
+                let mut content = self.content(path, progress)?;
                 tar.body(size, &mut content).map_err(super::write_error)?;
                 content.check(sha256)?;
             }
@@ -66,13 +76,14 @@ impl StoredTree {
 
 /// The content of a file of the store.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct Content<'a> {
     path: EntryPath,
     pub(super) file: File,
     hasher: ContentHasher,
+    progress: &'a Progress,
 }
 
-impl Content {
+impl Content<'_> {
     /// Whether all that was read is what the index says.
     pub(super) fn check(self, expected: &ContentHash) -> Result<(), TransferError> {
         if self.hasher.finish() == *expected {
@@ -82,10 +93,11 @@ impl Content {
     }
 }
 
-impl Read for Content {
+impl Read for Content<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
         self.hasher.update(&buffer[..count]);
+        self.progress.advance(count);
         Ok(count)
     }
 }

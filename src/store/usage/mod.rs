@@ -1,10 +1,10 @@
 //! What images cost: bytes of files that they share, and that would go with them.
-//!
-//! The trees themselves tell: a file's object has one link in `objects/` and one for each name in an image.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use std::collections::{BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
+mod files;
+mod trees;
+
+use rustix::fs::FileType;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::{Context, StoreError};
@@ -32,33 +32,24 @@ pub struct Unused {
     pub bytes: u64,
 }
 
-/// An inode as one tree links it.
-struct Linked {
-    names: u64,
-    links: u64,
-    size: u64,
-}
-
 impl Store {
-    /// What an image costs.
+    /// What each image costs. One whose tree cannot be read is left out: fsck tells why.
     ///
     /// # Errors
-    /// When its tree cannot be read.
-    pub fn usage(&self, id: &ImageId) -> Result<Usage, StoreError> {
-        let rootfs = self.rootfs(id);
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&rootfs, flags, Mode::empty()).context("open", &rootfs)?;
-        let mut inodes = HashMap::new();
-        count(root, &mut inodes).context("read", &rootfs)?;
-        let mut usage = Usage::default();
-        for inode in inodes.values() {
-            usage.size += inode.size;
-            match inode.links > inode.names + 1 {
-                true => usage.shared += inode.size,
-                false => usage.own += inode.size,
-            }
-        }
-        Ok(usage)
+    /// When the images cannot be listed.
+    pub fn usages(&self) -> Result<BTreeMap<ImageId, Usage>, StoreError> {
+        let ids = self.images()?;
+        let usages = trees::compare(self, &ids);
+        files::forget_others(self, &ids);
+        Ok(usages)
+    }
+
+    /// What an image costs; `None` when its tree cannot be read.
+    ///
+    /// # Errors
+    /// As [`Store::usages`].
+    pub fn usage(&self, id: &ImageId) -> Result<Option<Usage>, StoreError> {
+        Ok(self.usages()?.remove(id))
     }
 
     /// What none of the images `kept` needs. Files that only images to be removed have are not among it.
@@ -86,27 +77,6 @@ fn count_object(path: &Path, unused: &mut Unused) -> Result<(), StoreError> {
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1 {
         unused.objects += 1;
         unused.bytes += u64::try_from(stat.st_size).unwrap_or_default();
-    }
-    Ok(())
-}
-
-fn count(directory: OwnedFd, inodes: &mut HashMap<u64, Linked>) -> Result<(), rustix::io::Errno> {
-    for entry in Dir::read_from(&directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        match entry.file_type() {
-            FileType::Directory if name != c"." && name != c".." => {
-                let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                count(rustix::fs::openat(&directory, name, flags, Mode::empty())?, inodes)?;
-            }
-            FileType::RegularFile => {
-                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                let size = u64::try_from(stat.st_size).unwrap_or_default();
-                let linked = Linked { names: 0, links: stat.st_nlink, size };
-                inodes.entry(stat.st_ino).or_insert(linked).names += 1;
-            }
-            _ => {}
-        }
     }
     Ok(())
 }
