@@ -9,6 +9,7 @@ mod archive;
 pub mod confine;
 mod contract;
 mod docker;
+pub mod errand;
 mod error;
 pub mod export;
 mod folder;

@@ -15,7 +15,6 @@ use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::image::digest::Digest;
 use crate::paths::Paths;
-use crate::store::Store;
 use crate::transfer::export::{Export, Form, Packing};
 
 /// Arguments of `export`.
@@ -65,7 +64,7 @@ enum Compress {
 /// # Errors
 /// When there is none of this name, a file of it is damaged, or the output cannot be written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = Store::open(&Common::at(args.store.as_deref(), paths))?;
+    let store = super::open_store(&Common::at(args.store.as_deref(), paths))?;
     let id = store.resolve(&args.image)?;
     let export = Export::open(&store, &id, store.name(&args.image)?)?;
     let (path, is_stdout) = (&args.output, args.output.as_os_str() == "-");
