@@ -202,7 +202,7 @@ impl World {
     /// The image is there, has to be pulled, and may not be had.
     fn seek_image(&mut self, unit: UnitName, run: u64, choice: u8) {
         assert!(self.seeking.insert(unit.clone(), run).is_none(), "{unit} seeks two images at once");
-        if choice % 3 > 0 {
+        if !choice.is_multiple_of(3) {
             self.pending.push_back(Event::Pulling { unit: unit.clone(), run });
         }
         let failure = Failure { message: "no such image".into(), errno: 0, exit: None };

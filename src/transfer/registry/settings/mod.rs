@@ -14,7 +14,7 @@ use crate::unit::source::Source;
 use crate::unit::tree::Node;
 
 /// What is known of registries before one is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What short names mean.
     pub names: ShortNames,
@@ -61,12 +61,6 @@ pub(super) struct ClientFiles {
 impl Default for Deadlines {
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), stall: Duration::from_secs(30), attempts: 5 }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { names: ShortNames::default(), deadlines: Deadlines::default(), registries: BTreeMap::new() }
     }
 }
 
