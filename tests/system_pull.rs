@@ -334,3 +334,74 @@ fn a_short_name_means_what_it_means_to_a_pull() {
     host.succeed(&["sampanctl", "start", "site"]);
     assert_eq!(version(host, "site"), "two");
 }
+
+/// The members of the signals of transfers, up to one of these, in their order, each once.
+fn members(signals: &mut support::events::Events, last: &str) -> Vec<String> {
+    let mut members: Vec<String> = Vec::new();
+    while members.last().is_none_or(|member| member != last) {
+        let line = signals.next().expect("a signal");
+        let signal: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if signal["interface"] == "org.sampan1.Transfer" {
+            members.push(signal["member"].as_str().unwrap().to_owned());
+        }
+    }
+    members.dedup();
+    members
+}
+
+#[test]
+fn signals_tell_how_a_pull_goes_on() {
+    let harbour = Harbour::new();
+    let host = &harbour.host;
+    harbour.unit("web", &harbour.name("team/web:1"), "");
+    harbour.unit("gone", &harbour.name("team/web:9"), "");
+    let mut signals = host.signals();
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert_eq!(members(&mut signals, "Finished"), ["Began", "Resolved", "Progress", "Finished"]);
+    host.fail(1, &["sampanctl", "start", "gone"]);
+    assert_eq!(members(&mut signals, "Failed"), ["Began", "Failed"]);
+    harbour.tide.set(State::Ebb);
+    harbour.push("team/web:1", "two");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host.succeed(&["sampanctl", "remove", "--force", &harbour.name("team/web:1")]);
+    host.succeed(&["sampanctl", "gc"]);
+    host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+    harbour.wait_for_bytes("web");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert_eq!(members(&mut signals, "Canceled"), ["Began", "Resolved", "Progress", "Canceled"]);
+    let left = host.succeed(&["busctl", "tree", "--list", "org.sampan1"]);
+    assert!(!left.contains("/transfer/"), "{left}");
+}
+
+#[test]
+fn no_more_than_three_pulls_run_at_once() {
+    let harbour = Harbour::new();
+    let host = &harbour.host;
+    for number in 1..=5 {
+        harbour.push(&format!("team/site:{number}"), &number.to_string());
+        harbour.unit(&format!("site{number}"), &harbour.name(&format!("team/site:{number}")), "");
+    }
+    let wants = "[unit]\nwants = [\"site1.container\", \"site2.container\", \"site3.container\", \"site4.container\", \"site5.container\"]\n";
+    host.unit("all.target", wants);
+    harbour.tide.set(State::Ebb);
+    let start = begin(host, &["sampanctl", "start", "all.target"]);
+    host.wait_until("pulls", |host| {
+        let list = host.succeed(&[
+            "busctl",
+            "call",
+            "org.sampan1",
+            "/org/sampan1",
+            "org.sampan1.Manager",
+            "ListTransfers",
+        ]);
+        list.matches("\"running\"").count() == 3 && list.matches("\"waiting\"").count() == 2
+    });
+    harbour.tide.set(State::Flow);
+    assert_eq!(end(start).0, Some(0));
+    for number in 1..=5 {
+        let unit = format!("site{number}");
+        host.wait_property(&unit, "SubState", "running");
+        assert_eq!(version(host, &unit), number.to_string());
+    }
+    harbour.assert_store_is_sound();
+}

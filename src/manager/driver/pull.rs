@@ -119,7 +119,10 @@ impl Manager {
                 tracing::warn!("{name}: {reason}; what the store has is taken");
                 Ok(Need::Nothing)
             }
-            Err(reason) => Err(failure(format!("pull: {reason}"), libc::ENOENT)),
+            Err(reason) if found => Err(failure(format!("pull: {reason}"), libc::ENOENT)),
+            Err(reason) => {
+                Err(failure(format!("image: {name} is not in the store, nor pulled: {reason}"), libc::ENOENT))
+            }
         }
     }
 
