@@ -405,3 +405,19 @@ fn no_more_than_three_pulls_run_at_once() {
     }
     harbour.assert_store_is_sound();
 }
+
+#[test]
+fn a_unit_that_comes_to_name_another_image_gets_that_one() {
+    let harbour = Harbour::new();
+    let host = &harbour.host;
+    harbour.push("team/web:2", "two");
+    harbour.unit("web", &harbour.name("team/web:1"), "");
+    harbour.tide.set(State::Ebb);
+    let start = begin(host, &["sampanctl", "start", "web"]);
+    harbour.wait_for_bytes("web");
+    harbour.unit("web", &harbour.name("team/web:2"), "");
+    harbour.tide.set(State::Flow);
+    let (status, shown) = end(start);
+    assert_eq!(status, Some(0), "{shown}");
+    assert_eq!(version(host, "web"), "two");
+}

@@ -339,6 +339,7 @@ impl RunTask {
 
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
+        self.live.over.set(true);
         let scope = self.unit.name.scope();
         let removed = tokio::time::timeout(REMOVAL_TIMEOUT, self.systemd.wait_removed(&scope)).await;
         // A scope without a process that systemd has not noticed, or one that still has others.

@@ -271,7 +271,8 @@ impl Manager {
     }
 
     fn run_in(&self, scope: &str) -> Option<(UnitName, Rc<LiveRun>)> {
-        let run = self.runs.iter().find(|(unit, _)| unit.scope() == scope);
+        // A stop of what is left of a run that is over is our own wish, and no stop of the unit.
+        let run = self.runs.iter().find(|(unit, live)| unit.scope() == scope && !live.over.get());
         run.map(|(unit, live)| (unit.clone(), live.clone()))
     }
 

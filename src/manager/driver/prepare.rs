@@ -123,7 +123,7 @@ fn rootfs(unit: &Unit, container: &Container, paths: &Paths, store: &Store) -> R
         ImageSource::Id(id) => id,
         ImageSource::Directory(path) => return plain_directory(path),
     };
-    let id = naming(store, paths).resolve(reference);
+    let id = naming(store, paths, reference).resolve(reference);
     let image = id.and_then(|id| store.image(&id)).map_err(|error| missing(unit, container, &error))?;
     let tree = HostTree { path: image.rootfs, id_base: FOREIGN_BASE };
     Ok(Rootfs { id: image.id.to_string(), tree, config: image.config })

@@ -16,6 +16,7 @@ use crate::unit::model::{Container, ImageSource, PullPolicy, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Pulls that run at once. Layers of one come in parallel already.
@@ -54,6 +55,15 @@ pub enum TransferNotice {
     Canceled,
 }
 
+/// Whose wish a start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Somebody waits for a job.
+    Somebody,
+    /// A restart by the policy, or a connection: it may come again and again.
+    Nobody,
+}
+
 /// What is to be done about an image.
 enum Need {
     /// It is there.
@@ -62,9 +72,12 @@ enum Need {
     Pull(Reference),
 }
 
-/// The store, with names read as the host's settings say now. While those are wrong, short names are Docker Hub's
-/// where something of that name is there; nothing is pulled.
-pub(super) fn naming(store: &Store, paths: &Paths) -> Store {
+/// The store as it reads a name: a short one by the host's settings of now. While those are wrong it is one of
+/// Docker Hub, if such a one is there; nothing is pulled.
+pub(super) fn naming(store: &Store, paths: &Paths, name: &str) -> Store {
+    if Reference::parse(name).is_ok() {
+        return store.clone();
+    }
     let names = Settings::load(paths).map(|settings| settings.names).unwrap_or_default();
     store.clone().with_short_names(names)
 }
@@ -89,18 +102,18 @@ impl Manager {
 
     pub(super) fn seek_image(&mut self, unit: &UnitName, run: u64) {
         let Some(managed) = self.machine.unit(unit) else { return };
-        let asked = managed.job.is_some();
+        let wish = if managed.job.is_some() { Wish::Somebody } else { Wish::Nobody };
         let Some(container) = managed.container() else { return };
         let ImageSource::Reference(name) = &container.image else { return };
         match self.need(name, container.pull) {
             Ok(Need::Nothing) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Ok(()) }),
-            Ok(Need::Pull(image)) => self.pull(&image, Waiting { unit: unit.clone(), run }, asked),
+            Ok(Need::Pull(image)) => self.pull(&image, Waiting { unit: unit.clone(), run }, wish),
             Err(failure) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Err(failure) }),
         }
     }
 
     fn need(&self, name: &str, policy: PullPolicy) -> Result<Need, Failure> {
-        let store = naming(&self.store, &self.paths);
+        let store = naming(&self.store, &self.paths, name);
         let found = match store.resolve(name) {
             Ok(_) => true,
             Err(StoreError::NoImage(_)) => false,
@@ -142,25 +155,24 @@ impl Manager {
         }
     }
 
-    fn pull(&mut self, image: &Reference, waiting: Waiting, asked: bool) {
+    fn pull(&mut self, image: &Reference, waiting: Waiting, wish: Wish) {
         tracing::info!(SAMPAN_UNIT = %waiting.unit, "{}: Pulling {image}.", waiting.unit);
         self.later(Event::Pulling { unit: waiting.unit.clone(), run: waiting.run });
         match self.pulls.transfers.join(image, waiting) {
-            Joined::New(id) => self.begin_pull(id, image, asked),
-            Joined::Shared(id) if asked => {
+            Joined::New(id) => self.begin_pull(id, image, wish),
+            Joined::Shared(id) if wish == Wish::Somebody => {
                 self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
             }
             Joined::Shared(_) => {}
         }
     }
 
-    fn begin_pull(&mut self, id: u32, image: &Reference, asked: bool) {
-        let now = super::now().boottime;
-        let pause = self.pulls.transfers.pause(image, now);
+    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
+        let pause = match wish {
+            Wish::Somebody => Duration::ZERO,
+            Wish::Nobody => self.pulls.transfers.pause(image, super::now().boottime),
+        };
         let signals = Rc::new(Signals::default());
-        if asked {
-            signals.hurry.notify_one();
-        }
         self.pulls.signals.insert(id, signals.clone());
         self.tell(Notice::Transfer(id, TransferNotice::New(image.clone())));
         let errand = Errand {
@@ -214,8 +226,23 @@ impl Manager {
         }
         self.pulls.transfers.succeeded(image);
         self.tell(Notice::Transfer(id, TransferNotice::Finished(pulled.image)));
-        for Waiting { unit, run } in waiting {
-            self.event(Event::ImageReady { unit, run, result: Ok(()) });
+        for waiting in waiting {
+            self.go_on(image, waiting);
+        }
+    }
+
+    /// Launches what waited for an image, unless its unit has come to name another one meanwhile.
+    fn go_on(&mut self, pulled: &Reference, waiting: Waiting) {
+        let container = self.machine.unit(&waiting.unit).and_then(|managed| managed.container());
+        let need = match container.map(|container| &container.image) {
+            Some(ImageSource::Reference(name)) => self.need(name, PullPolicy::Missing),
+            _ => Ok(Need::Nothing),
+        };
+        let Waiting { unit, run } = waiting.clone();
+        match need {
+            Ok(Need::Pull(image)) if image != *pulled => self.pull(&image, waiting, Wish::Somebody),
+            Ok(_) => self.event(Event::ImageReady { unit, run, result: Ok(()) }),
+            Err(failure) => self.event(Event::ImageReady { unit, run, result: Err(failure) }),
         }
     }
 
@@ -240,6 +267,6 @@ impl Manager {
             return false;
         };
         let ImageSource::Reference(name) = &container.image else { return false };
-        container.pull == PullPolicy::Newer && naming(&self.store, &self.paths).resolve(name).is_ok()
+        container.pull == PullPolicy::Newer && naming(&self.store, &self.paths, name).resolve(name).is_ok()
     }
 }
