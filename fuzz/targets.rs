@@ -9,7 +9,8 @@ use sampan::image::fold::fold;
 use sampan::image::layer;
 use sampan::image::limits::Limits;
 use sampan::image::manifest::{self, Document, Platform};
-use sampan::image::reference::{self, Reference};
+use sampan::image::reference::Reference;
+use sampan::image::short_name::ShortNames;
 use sampan::store::{parse_index, write_index};
 
 /// A stream as the only layer of an image, and as the upper of two.
@@ -56,7 +57,7 @@ pub fn documents(bytes: &[u8]) {
 pub fn references(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let readings = [Reference::parse(text), Reference::for_import(text), Reference::from_docker(text)];
-    for found in readings.into_iter().flatten().chain(reference::candidates(text)) {
+    for found in readings.into_iter().flatten().chain(ShortNames::default().candidates(text)) {
         let written = found.to_string();
         assert_eq!(Reference::parse(&written).unwrap(), found, "{written}");
         // It becomes a file's name by turning slashes into percent signs.

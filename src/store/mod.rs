@@ -62,6 +62,7 @@ use std::path::{Path, PathBuf};
 use crate::image::config::ImageConfig;
 use crate::image::digest::{Algorithm, ContentHash, Digest};
 use crate::image::entry::{Metadata, TreeEntry};
+use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use error::Context;
 
@@ -90,6 +91,7 @@ const DIRECTORIES: [&str; 7] = ["objects", "layers", "images", "refs", "staging"
 pub struct Store {
     root: PathBuf,
     sharing: Sharing,
+    short_names: ShortNames,
 }
 
 /// The digest of an image's configuration, by which the image is known.
@@ -141,7 +143,7 @@ impl Store {
         let format = root.join("format");
         let found = fs::read_to_string(&format).context("open the image store's", &format)?;
         match sharing(&found) {
-            Some(sharing) => Ok(Self { root, sharing }),
+            Some(sharing) => Ok(Self { root, sharing, short_names: ShortNames::default() }),
             None => {
                 let found = found.trim_end().escape_debug().to_string();
                 Err(StoreError::Format { path: root, found, known: FORMAT })
@@ -203,6 +205,13 @@ impl Store {
             Sharing::AnyTime => format!("{FORMAT}\n{IGNORE_MTIME}\n"),
         };
         ids::replace(&root.join("format"), &root.join("format.new"), format.as_bytes())
+    }
+
+    /// The same store; texts are read as names by these rules.
+    #[must_use]
+    pub fn with_short_names(mut self, short_names: ShortNames) -> Self {
+        self.short_names = short_names;
+        self
     }
 
     /// Which files of this store are shared.

@@ -11,6 +11,7 @@ pub mod confine;
 mod contract;
 mod decoder;
 mod docker;
+pub mod errand;
 mod error;
 pub mod export;
 mod folder;

@@ -17,7 +17,6 @@ use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::image::digest::Digest;
 use crate::paths::Paths;
-use crate::store::Store;
 use crate::transfer::Watch;
 use crate::transfer::export::{Export, Form, Packing};
 
@@ -73,7 +72,7 @@ const WORDS: Words =
 /// # Errors
 /// When there is none of this name, a file of it is damaged, or the output cannot be written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = Store::open(&Common::at(args.store.as_deref(), paths))?;
+    let store = super::open_store(&Common::at(args.store.as_deref(), paths))?;
     let id = store.resolve(&args.image)?;
     let display = Arc::new(Mutex::new(Display::new(&args.progress, WORDS)));
     let shown = Arc::clone(&display);

@@ -23,7 +23,7 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be read or written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = Store::open(&args.common.paths(paths))?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let roots = roots(paths);
     if args.explain {
         return explain(&store, &roots, args.common.output);

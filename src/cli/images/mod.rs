@@ -19,8 +19,11 @@ mod tag;
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
+use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::transfer::registry::Settings;
+use crate::unit::diagnostic::Style;
 
 /// What can be done with images.
 #[derive(Debug, Subcommand)]
@@ -106,6 +109,26 @@ impl Common {
 
     /// The store; `None` where none was made yet, which is the same as an empty one.
     fn open(&self, paths: &Paths) -> anyhow::Result<Option<Store>> {
-        Ok(Store::find(&self.paths(paths))?)
+        Ok(Store::find(&self.paths(paths))?.map(|store| store.with_short_names(short_names(paths))))
+    }
+}
+
+/// The store of these directories, which reads names by the rules of this host.
+fn open_store(paths: &Paths) -> anyhow::Result<Store> {
+    Ok(Store::open(paths)?.with_short_names(short_names(paths)))
+}
+
+/// What short names mean on this host. Verbs over the store work while the settings are wrong, too.
+fn short_names(paths: &Paths) -> ShortNames {
+    match Settings::load(paths) {
+        Ok(settings) => settings.names,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(|fault| fault.render(Style::Plain)).collect();
+            eprintln!(
+                "Warning: short names mean docker.io alone, until this is right:\n{}",
+                faults.join("\n")
+            );
+            ShortNames::default()
+        }
     }
 }

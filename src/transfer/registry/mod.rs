@@ -31,13 +31,12 @@ mod retry;
 mod secret;
 mod session;
 mod settings;
-mod short_name;
 mod tls;
 mod token;
 
+pub use crate::image::short_name::{Meaning, ShortNameError};
 pub use error::RegistryError;
 pub use event::Event;
 pub use fetch::{Signatures, fetch};
 pub use pull::{Order, Pull, PullError};
 pub use settings::Settings;
-pub use short_name::{Meaning, ShortNameError};

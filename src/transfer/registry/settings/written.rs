@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{ClientFiles, Deadlines, RegistrySettings, Settings, Transport};
 use crate::image::reference::Reference;
+use crate::image::short_name::ShortNames;
 use crate::unit::decode;
 use crate::unit::diagnostic::Diagnostic;
 use crate::unit::report::Report;
@@ -55,12 +56,14 @@ pub(super) fn read(tree: &Node) -> Result<Settings, Vec<Diagnostic>> {
     let mut report = Report::new(tree, &read);
     let defaults = Settings::default();
     let settings = Settings {
-        short_names: prefixes(
-            written.short_names.unwrap_or(defaults.short_names),
-            &["short_names"],
-            &mut report,
-        ),
-        aliases: aliases(written.alias, &mut report),
+        names: ShortNames {
+            prefixes: prefixes(
+                written.short_names.unwrap_or(defaults.names.prefixes),
+                &["short_names"],
+                &mut report,
+            ),
+            aliases: aliases(written.alias, &mut report),
+        },
         deadlines: deadlines(&written.transfer, &mut report),
         registries: written
             .registry
