@@ -4,7 +4,7 @@ use std::fs;
 
 use super::error::{Context, StoreError};
 use super::ids::replace;
-use super::staging::Staging;
+use super::staging::{Purpose, Staging};
 use super::{ImageId, ImageRecord, Store};
 use crate::image::digest::{Digest, is_lower_hex};
 use crate::image::reference::Reference;
@@ -79,9 +79,10 @@ impl Store {
     /// # Errors
     /// When there is no such image, or the name cannot be written.
     pub fn tag(&self, image: &str, name: &Reference) -> Result<ImageId, StoreError> {
-        let lock = self.lock()?;
+        let _lock = self.lock(Purpose::Add)?;
+        let _names = self.lock_names()?;
         let id = self.resolve(image)?;
-        self.set_name(name, &id, &Staging::new(self, &lock)?)?;
+        self.set_name(name, &id, &Staging::new(self)?)?;
         Ok(id)
     }
 
