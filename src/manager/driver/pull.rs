@@ -119,7 +119,7 @@ impl Manager {
             Err(StoreError::NoImage(_)) => false,
             Err(error) => return Err(failure(format!("image: {error}"), libc::ENOENT)),
         };
-        if found && matches!(policy, PullPolicy::Missing | PullPolicy::Never) {
+        if policy == PullPolicy::Never || found && policy == PullPolicy::Missing {
             return Ok(Need::Nothing);
         }
         match self.source(name, &store) {
@@ -234,8 +234,9 @@ impl Manager {
     /// Launches what waited for an image, unless its unit has come to name another one meanwhile.
     fn go_on(&mut self, pulled: &Reference, waiting: Waiting) {
         let container = self.machine.unit(&waiting.unit).and_then(|managed| managed.container());
-        let need = match container.map(|container| &container.image) {
-            Some(ImageSource::Reference(name)) => self.need(name, PullPolicy::Missing),
+        let need = match container.map(|container| (&container.image, container.pull)) {
+            Some((ImageSource::Reference(name), PullPolicy::Never)) => self.need(name, PullPolicy::Never),
+            Some((ImageSource::Reference(name), _)) => self.need(name, PullPolicy::Missing),
             _ => Ok(Need::Nothing),
         };
         let Waiting { unit, run } = waiting.clone();
