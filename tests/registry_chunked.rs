@@ -17,6 +17,7 @@ use registry::{Front, Registry, Reply, Request, ask, fails, pulls, split};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
+use zstd_chunked::MetadataReferences;
 
 /// Bytes that do not pack.
 fn noise(seed: usize, length: usize) -> Vec<u8> {
@@ -102,6 +103,31 @@ fn fetched(front: &Front, layer: &str) -> (u64, usize) {
     });
     let whole = of_layer.iter().filter(|request| request.header("range").is_none()).count();
     (bytes.sum(), whole)
+}
+
+/// The layers of these tests are in the form, as another reader of it sees them.
+#[test]
+fn another_reader_puts_the_same_archive_together() {
+    let layer = Chunked::pack(&archive(2));
+    let blob = &layer.blob.bytes;
+    let frames = |references: MetadataReferences| {
+        [references.manifest.range, references.tarsplit.range]
+            .map(|range| blob[range.start as usize..range.end as usize].to_vec())
+    };
+    let notes = |name: &str| match &layer.annotations[name] {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    let found = frames(MetadataReferences::from_footer(&blob[blob.len() - 72..]).unwrap());
+    assert_eq!(found, frames(MetadataReferences::from_oci(notes).unwrap()));
+    let mut plain = Vec::new();
+    zstd_chunked::Stream::new_from_frames(&found[0], &found[1])
+        .unwrap()
+        .write_to(&mut plain, |content| {
+            Ok(unpack(&blob[content.range.start as usize..content.range.end as usize]))
+        })
+        .unwrap();
+    assert!(plain == archive(2));
 }
 
 #[test]
