@@ -20,7 +20,8 @@ pub struct Seen {
 
 pub type Snapshot = BTreeMap<PathBuf, Seen>;
 
-/// Everything below a store but its lock; nothing when there is no store.
+/// Everything below a store but its locks, and what it computes again when it is missing; nothing when there is no
+/// store.
 pub fn snapshot(store: &Path) -> Snapshot {
     let mut found = Snapshot::new();
     let mut directories = vec![store.to_owned()];
@@ -32,7 +33,7 @@ pub fn snapshot(store: &Path) -> Snapshot {
             if metadata.is_dir() {
                 directories.push(path.clone());
             }
-            if name != Path::new("lock") {
+            if !["lock", "names.lock", "usage"].iter().any(|own| name.starts_with(own)) {
                 found.insert(name.clone(), seen(&path, &name, &metadata));
             }
         }
