@@ -36,7 +36,7 @@ pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &mut dyn Sink) -> Re
         return Err(TransferError::Size { what, expected: *expected, found: size });
     }
     let (sender, receiver) = sync_channel(QUEUE);
-    let algorithm = promised.as_ref().map_or(Algorithm::Sha256, |(_, digest)| digest.algorithm());
+    let algorithm = promised.as_ref().map(|(_, digest)| digest.algorithm());
     let plain_max = (size.saturating_mul(limits.ratio)).max(limits.ratio_free);
     let mut stream = PlainStream::new(receiver, diff_id.algorithm(), plain_max);
     let (layer, blob_digest) = std::thread::scope(|scope| {
@@ -49,8 +49,10 @@ pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &mut dyn Sink) -> Re
         Ok(result) => result.map_err(|source| TransferError::Read { what: what.clone(), source })?,
         Err(_) => return Err(TransferError::Read { what, source: io::Error::other("decompression failed") }),
     };
-    if let Some((_, expected)) = promised.filter(|(_, expected)| *expected != blob_digest) {
-        return Err(TransferError::Digest { what, expected, found: blob_digest });
+    if let (Some((_, expected)), Some(found)) = (promised, blob_digest)
+        && expected != found
+    {
+        return Err(TransferError::Digest { what, expected, found });
     }
     let layer = layer.map_err(|source| TransferError::Layer { layer: diff_id.clone(), source })?;
     let found = stream.hasher.finish();
@@ -61,24 +63,33 @@ pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &mut dyn Sink) -> Re
     Ok(layer)
 }
 
-/// Sends the plain bytes, and returns the digest of the packed ones: of all of them, whatever the rest was.
+/// Sends the plain bytes, and returns the digest of the packed ones if one is promised: of all of them, whatever the
+/// rest was.
 fn unpack(
     bytes: Box<dyn Read + Send>,
-    algorithm: Algorithm,
+    algorithm: Option<Algorithm>,
     window: u64,
     sender: &SyncSender<io::Result<Vec<u8>>>,
-) -> io::Result<Digest> {
+) -> io::Result<Option<Digest>> {
+    let Some(algorithm) = algorithm else {
+        send_plain(bytes, window, sender);
+        return Ok(None);
+    };
     let mut bytes = Hashing::new(algorithm, bytes);
-    if let Err(error) = send_plain(&mut bytes, window, sender) {
-        // Nobody listens when the layer was refused already.
-        let _ = sender.send(Err(error));
-    }
+    send_plain(&mut bytes, window, sender);
     io::copy(&mut bytes, &mut io::sink())?;
     let (_, digest, _) = bytes.finish();
-    Ok(digest)
+    Ok(Some(digest))
 }
 
-fn send_plain(bytes: impl Read, window: u64, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
+/// Sends all plain bytes, or why there are no more. Nobody listens when the layer was refused already.
+fn send_plain(bytes: impl Read, window: u64, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    if let Err(error) = send_chunks(bytes, window, sender) {
+        let _ = sender.send(Err(error));
+    }
+}
+
+fn send_chunks(bytes: impl Read, window: u64, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut plain = decoder(Box::new(bytes), window)?;
     loop {
         let mut chunk = vec![0; CHUNK];
