@@ -7,7 +7,6 @@ use crate::cli::candidates::image_names;
 use crate::image::diff::{self, Aspect, Change, Difference, Privilege, Times};
 use crate::image::text::printable;
 use crate::paths::Paths;
-use crate::store::Store;
 
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When one is not there, or its index is damaged.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = Store::open(&args.common.paths(paths))?;
+    let store = args.common.existing(paths)?;
     let entries = |image: &str| store.entries(&store.resolve(image)?);
     let times = if args.ignore_mtime { Times::Ignored } else { Times::Compared };
     let differences = diff::diff(&entries(&args.old)?, &entries(&args.new)?, times);

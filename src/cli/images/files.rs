@@ -10,7 +10,6 @@ use crate::image::entry::{EntryPath, Metadata, Node, TreeEntry};
 use crate::image::limits::Limits;
 use crate::image::text::printable;
 use crate::paths::Paths;
-use crate::store::Store;
 
 /// Arguments of `files`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When the image or the path is not there.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = Store::open(&args.common.paths(paths))?;
+    let store = args.common.existing(paths)?;
     let path = EntryPath::parse(args.path.trim_start_matches('/').as_bytes(), &Limits::default())
         .map_err(|reason| anyhow::anyhow!("\"{}\": {reason}", args.path.escape_debug()))?;
     let mut entries = store.entries(&store.resolve(&args.image)?)?;

@@ -91,6 +91,14 @@ pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
     }
 }
 
+/// The store, where there must be one.
+fn existing(paths: &Paths) -> anyhow::Result<Store> {
+    let path = paths.store().display();
+    Store::find(paths)?.ok_or_else(|| {
+        anyhow::anyhow!("there is no image store at {path} yet: the first import or pull makes it")
+    })
+}
+
 impl Common {
     fn paths(&self, paths: &Paths) -> Paths {
         Self::at(self.store.as_deref(), paths)
@@ -102,6 +110,11 @@ impl Common {
             Some(store) => paths.clone().with_store(store),
             None => paths.clone(),
         }
+    }
+
+    /// The store, where there must be one.
+    fn existing(&self, paths: &Paths) -> anyhow::Result<Store> {
+        existing(&self.paths(paths))
     }
 
     /// The store; `None` where none was made yet, which is the same as an empty one.

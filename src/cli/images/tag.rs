@@ -6,7 +6,6 @@ use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::store::Store;
 
 /// Arguments of `tag`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +27,7 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let names: Vec<Reference> =
         args.names.iter().map(|name| Reference::for_import(name)).collect::<Result<_, _>>()?;
-    let store = Store::open(&args.common.paths(paths))?;
+    let store = args.common.existing(paths)?;
     let id = store.resolve(&args.image)?;
     for name in &names {
         store.tag(&id.to_string(), name)?;
