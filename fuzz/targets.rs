@@ -6,33 +6,35 @@ use sampan::image::digest::Digest;
 use sampan::image::document;
 use sampan::image::entry::{Change, EntryPath, LayerEntry, TreeEntry};
 use sampan::image::fold::fold;
-use sampan::image::layer::{self, HashOnly};
+use sampan::image::layer;
 use sampan::image::limits::Limits;
 use sampan::image::manifest::{self, Document, Platform};
-use sampan::image::reference::{self, Reference};
+use sampan::image::reference::Reference;
+use sampan::image::short_name::ShortNames;
 use sampan::store::{parse_index, write_index};
 
 /// A stream as the only layer of an image, and as the upper of two.
 pub fn layers(bytes: &[u8]) {
     let limits = Limits { entries: 1000, ..Limits::default() };
-    let Ok(layer) = layer::read(bytes, &limits, &HashOnly) else { return };
-    for entry in &layer.entries {
+    let Ok(entries) = layer::entries_of(bytes, &limits) else { return };
+    for entry in &entries {
         check_path(&entry.path, &limits);
         if let Change::HardLink { target } = &entry.change {
             check_path(target, &limits);
         }
     }
     let (lower, upper) = (Digest::of(b"lower"), Digest::of(b"upper"));
-    let halves = layer.entries.split_at(layer.entries.len() / 2);
-    let (one, two) = (vec![(&lower, layer.entries.as_slice())], vec![(&lower, halves.0), (&upper, halves.1)]);
+    let halves = entries.split_at(entries.len() / 2);
+    let (one, two) = (vec![(&lower, entries.as_slice())], vec![(&lower, halves.0), (&upper, halves.1)]);
     for layers in [one, two] {
-        let layers = layers.into_iter().map(|(digest, entries)| (digest.clone(), entries.to_vec()));
-        let Ok(tree) = fold(layers) else { continue };
-        let entries: Vec<TreeEntry> = tree.into_entries().into_iter().map(|folded| folded.entry).collect();
+        let layers: Vec<_> =
+            layers.into_iter().map(|(digest, entries)| (digest.clone(), entries.to_vec())).collect();
+        let Ok(tree) = fold(&layers, &limits) else { continue };
+        let entries: Vec<TreeEntry> = tree.into_iter().map(|folded| folded.entry).collect();
         check_tree(&entries);
         round_trip(&entries);
     }
-    round_trip(&layer.entries);
+    round_trip(&entries);
 }
 
 /// Manifests, indexes and configurations.
@@ -55,7 +57,7 @@ pub fn documents(bytes: &[u8]) {
 pub fn references(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let readings = [Reference::parse(text), Reference::for_import(text), Reference::from_docker(text)];
-    for found in readings.into_iter().flatten().chain(reference::candidates(text)) {
+    for found in readings.into_iter().flatten().chain(ShortNames::default().candidates(text)) {
         let written = found.to_string();
         assert_eq!(Reference::parse(&written).unwrap(), found, "{written}");
         // It becomes a file's name by turning slashes into percent signs.
@@ -68,10 +70,10 @@ pub fn references(bytes: &[u8]) {
     }
 }
 
-/// Lines of an index below a first line that fits them, and the bytes as they are.
+/// Records of an index below a first line that fits them, and the bytes as they are.
 pub fn indexes(bytes: &[u8]) {
     let _ = parse_index::<LayerEntry>(bytes);
-    let first = format!("sampan-index-1 {}\n", Digest::of(bytes));
+    let first = format!("sampan-index-2 {}\n", Digest::of(bytes));
     let whole = [first.as_bytes(), bytes].concat();
     if let Ok(entries) = parse_index::<TreeEntry>(&whole) {
         entries.iter().for_each(|entry| check_path(&entry.path, &Limits::of_the_kernel()));

@@ -127,6 +127,11 @@ impl Paths {
         self.root.join("etc/group")
     }
 
+    /// How likely this process is killed for memory, proc(5).
+    pub fn oom_score(&self) -> PathBuf {
+        self.root.join("proc/self/oom_score_adj")
+    }
+
     /// Where the unified control group hierarchy is mounted.
     pub fn control_groups(&self) -> PathBuf {
         self.root.join("sys/fs/cgroup")

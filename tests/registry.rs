@@ -6,7 +6,7 @@ mod layout;
 mod registry;
 
 use layout::{Blob, Documents, Lab, Layout, Tar, gzip, zstd};
-use registry::{Front, Registry, Reply, fails, pull, pulls, settings};
+use registry::{Front, Registry, Reply, certificates, fails, pull, pulls, settings, tunnel};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -153,23 +153,6 @@ fn the_platform_is_chosen_from_an_index() {
     let error = fails(&lab, &[&name, "--platform", "linux/s390x"], &[]);
     assert!(error.contains("no image for linux/s390x, only for linux/amd64, linux/arm64"), "{error}");
     lab.assert_sound();
-}
-
-/// A certificate authority and a certificate of `127.0.0.1` by openssl(1), which knows nothing of our TLS.
-fn certificates(lab: &Lab) -> PathBuf {
-    let directory = lab.path("certificates");
-    std::fs::create_dir(&directory).unwrap();
-    let script = "
-        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2
-        for name in server client; do
-            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
-            printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth\\n' > extensions
-            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
-                -extfile extensions -out $name.pem
-        done";
-    let output = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    directory
 }
 
 #[test]
@@ -342,6 +325,43 @@ fn a_credential_helper_is_asked() {
     assert!(error.contains("cannot run docker-credential-none"), "{error}");
     settings(&lab, "auth.json", &json!({ "credHelpers": { "other.example": "test" } }).to_string());
     assert!(fails(&lab, &[&name], &environment).contains("wants credentials"));
+}
+
+#[test]
+fn a_helper_that_hangs_does_not_hang_the_pull() {
+    let lab = Lab::new();
+    let programs = lab.path("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    settings(&lab, "registries.toml", "[transfer]\nhelper_timeout = \"1s\"\n");
+    settings(&lab, "auth.json", &json!({ "credsStore": "slow" }).to_string());
+    // One that says nothing, one whose child holds its output, and one that answers and stays.
+    for script in ["exec sleep 1000", "sleep 20 & exit 0", "echo '{}'; exec sleep 1000 >&-"] {
+        let helper = programs.join("docker-credential-slow");
+        std::fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let error = fails(&lab, &["127.0.0.1:9/web:1"], &[("PATH", &path)]);
+        assert!(error.contains("docker-credential-slow has not answered within 1 s;"), "{error}");
+        assert!(error.contains("auth.json") && error.contains("helper_timeout"), "{error}");
+    }
+}
+
+#[test]
+fn a_registry_may_have_an_address_of_ipv6() {
+    let lab = Lab::new();
+    let (registry, layout) = filled(&lab);
+    let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let (address, port) = (listener.local_addr().unwrap(), registry.port);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || tunnel(stream, port));
+        }
+    });
+    let name = format!("{address}/team/web:1");
+    assert_eq!(pulls(&lab, &[&name], &[]), lab.import(&layout, "imported"));
+    settings(&lab, "registries.toml", &format!("[registry.\"{address}\"]\nplain_http = false\n"));
+    let error = fails(&lab, &[&name], &[]);
+    assert!(error.contains(&format!("https://{address} does not speak TLS")), "{error}");
 }
 
 #[test]

@@ -308,6 +308,37 @@ fn a_token_service_gives_tokens_to_read_one_repository() {
 }
 
 #[test]
+fn a_token_that_expires_during_a_pull_is_replaced() {
+    let lab = Lab::new();
+    let (registry, layer) = filled(&lab);
+    let port = registry.port;
+    let issued = Arc::new(AtomicUsize::new(0));
+    let newest = Arc::clone(&issued);
+    let service = Front::start(0, move |_| {
+        let number = newest.fetch_add(1, Ordering::SeqCst);
+        Reply::json(&json!({ "token": format!("number-{number}"), "expires_in": 60 }).to_string())
+    });
+    let realm = format!("http://{}/token", service.host());
+    let cut = AtomicUsize::new(0);
+    let front = Front::start(port, move |request| {
+        // A token is good until the layer has been cut off; the rest of it needs another one.
+        let good = format!("Bearer number-{}", cut.load(Ordering::SeqCst));
+        let mut plain = request.clone();
+        match plain.headers.remove("authorization") {
+            Some(token) if token == good && request.path.contains(&layer) => {
+                cut.fetch_add(1, Ordering::SeqCst);
+                broken_off(port, &plain, 2_000_000)
+            }
+            Some(token) if token == good => broken_off(port, &plain, usize::MAX),
+            _ => Reply::challenge(format!("Bearer realm=\"{realm}\",service=\"s\"")),
+        }
+    });
+    pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+    assert_eq!(issued.load(Ordering::SeqCst), 2);
+    lab.assert_sound();
+}
+
+#[test]
 fn an_identity_token_goes_in_a_form() {
     let lab = Lab::new();
     let (registry, _) = filled(&lab);
@@ -433,6 +464,33 @@ fn a_pinned_digest_is_what_comes_or_nothing() {
 }
 
 #[test]
+fn a_digest_of_another_algorithm_pins_as_well() {
+    use sha2::Digest as _;
+    let lab = Lab::new();
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    let front = Front::start(port, move |request| {
+        let mut tagged = request.clone();
+        tagged.path = match request.is_manifest() {
+            true => "/v2/team/web/manifests/1".to_owned(),
+            false => request.path.clone(),
+        };
+        broken_off(port, &tagged, usize::MAX)
+    });
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let address = format!("http://{}/v2/team/web/manifests/1", registry.host());
+    let manifest =
+        ureq::get(&address).header("accept", kind).call().unwrap().body_mut().read_to_vec().unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let pin =
+        |bytes: &[u8]| format!("{}/team/web@sha512:{}", front.host(), hex(&sha2::Sha512::digest(bytes)));
+    pulls(&lab, &[&pin(&manifest)], &[]);
+    let error = fails(&lab, &[&pin(b"another")], &[]);
+    assert!(error.contains("a manifest whose digest is sha512:"), "{error}");
+    lab.assert_sound();
+}
+
+#[test]
 fn a_manifest_without_end_is_refused() {
     let lab = Lab::new();
     hasty(&lab);
@@ -458,7 +516,7 @@ fn a_proxy_is_asked_for_what_is_not_on_this_machine() {
     settings(&lab, "registries.toml", "[registry.\"registry.example\"]\nplain_http = true\n");
     let proxy = Front::start(port, move |request| {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("CONNECT", "registry.example:80"));
-        Reply::Raw(Box::new(move |stream| tunnel(stream, port)))
+        Reply::tunnel(port)
     });
     let address = format!("http://{}", proxy.host());
     let environment = [("HTTP_PROXY", address.as_str()), ("NO_PROXY", "other.example")];
@@ -473,16 +531,26 @@ fn a_proxy_is_asked_for_what_is_not_on_this_machine() {
     assert_eq!(proxy.requests().len(), asked);
 }
 
-/// Joins a connection with a port of this machine, until both have said all.
-fn tunnel(stream: &mut std::net::TcpStream, port: u16) {
-    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-    let mut behind = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let (mut from, mut to) = (stream.try_clone().unwrap(), behind.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Write);
+#[test]
+fn a_proxy_gets_its_own_credentials_and_not_those_of_the_registry() {
+    let lab = Lab::new();
+    hasty(&lab);
+    let (registry, _) = filled(&lab);
+    let port = registry.port;
+    settings(&lab, "registries.toml", "[registry.\"registry.example\"]\nplain_http = true\n");
+    credentials(&lab, "registry.example");
+    let proxy = Front::start(port, move |request| match request.header("proxy-authorization") {
+        // "user" and "p@ss".
+        Some("Basic dXNlcjpwQHNz") => Reply::tunnel(port),
+        _ => Reply::status(407),
     });
-    let _ = std::io::copy(&mut behind, stream);
+    let name = "registry.example/team/web:1";
+    let with = format!("http://user:p%40ss@{}", proxy.host());
+    pulls(&lab, &[name], &[("ALL_PROXY", with.as_str())]);
+    assert!(proxy.requests().iter().all(|request| request.header("authorization").is_none()));
+    let without = format!("http://{}", proxy.host());
+    let error = fails(&lab, &["registry.example/team/web:2"], &[("ALL_PROXY", without.as_str())]);
+    assert!(error.contains("cannot talk to http://registry.example") && error.contains("407"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use futures_util::StreamExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan::systemd::SystemdError;
-use sampan::systemd::manager::{CONTROLLER, DEFAULT_SLICE, ScopeRequest, Systemd};
+use sampan::systemd::manager::{CONTROLLER, DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use sampan::systemd::signals::{Events, SystemdEvent};
 use sampan::unit::model::Resources;
 use std::future::Future;
@@ -64,6 +64,7 @@ fn request(name: &str, payload: &Payload) -> ScopeRequest {
         slice: DEFAULT_SLICE.to_owned(),
         pid: payload.pid(),
         pidfd: pidfd_open(Pid::from_child(&payload.0), PidfdFlags::empty()).unwrap(),
+        keeper: Keeper::Manager,
         resources: Resources { tasks_max: Some(77), ..Resources::default() },
         stop_timeout: Some(PATIENCE),
         stop_signal: 15,

@@ -1,9 +1,9 @@
-//! The import worker: one transfer from its standard input into the store, confined; and the fetcher, which
-//! brings a registry to such a worker.
+//! The import worker: one transfer from its standard input into the store, confined; the fetcher, which brings a
+//! registry to such a worker; and the process that runs both for the manager.
 //!
-//! Both are started by other programs of Sampan, which open the source. The worker writes a report to standard
+//! All are started by other programs of Sampan, which open the source. The worker writes a report to standard
 //! output, after a line for each step where these are asked for, or one line to standard error and exits with 1. The
-//! fetcher writes a line for each event.
+//! others write a line for each event.
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
@@ -15,7 +15,7 @@ use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::transfer::registry::Signatures;
-use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, import, registry};
+use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, errand, import, registry};
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -83,11 +83,28 @@ enum Mode {
         #[arg(long)]
         signatures: bool,
     },
+    /// Pulls an image for the manager, which speaks to it over standard input and output.
+    Pull {
+        /// A full name.
+        #[arg(value_parser = Reference::parse)]
+        reference: Reference,
+        /// The root of the host whose settings count.
+        #[arg(long)]
+        root: PathBuf,
+        /// The image store.
+        #[arg(long)]
+        store: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.mode {
+        // The last of its words has told how it went.
+        Some(Mode::Pull { reference, root, store }) => {
+            errand::perform(reference.clone(), &Paths::new(root).with_store(store));
+            return ExitCode::SUCCESS;
+        }
         // Its events have told the error already.
         Some(Mode::Fetch { reference, root, signatures }) => {
             let wanted = if *signatures { Signatures::Fetch } else { Signatures::Leave };
@@ -113,6 +130,8 @@ fn serve(reference: &str, root: &Path, signatures: Signatures) -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
+    // Whoever wanted the image is gone with the process that started this one.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     if args.trace {
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
     }

@@ -1,8 +1,9 @@
 //! The object `/org/sampan1`: interface `org.sampan1.Manager`. The bus policy lets root alone in.
 
 use super::error::BusError;
+use super::transfer;
 use super::unit::UnitObject;
-use super::wire::{JobRow, SocketRow, UnitRow, job_path, unit_path};
+use super::wire::{JobRow, SocketRow, TransferRow, UnitRow, job_path, unit_path};
 use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
 use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
 use crate::unit::name::UnitName;
@@ -154,6 +155,10 @@ impl ManagerObject {
             manager.machine().jobs().values().map(row).collect()
         })
         .await
+    }
+
+    async fn list_transfers(&self) -> Result<Vec<TransferRow>, BusError> {
+        self.with(|manager| manager.transfers().all().map(transfer::row).collect()).await
     }
 
     async fn exec(

@@ -1,6 +1,6 @@
 //! Clients' view of our interfaces; `sampanctl` uses it.
 
-use super::wire::{JobRow, SocketRow, UnitRow};
+use super::wire::{JobRow, SocketRow, TransferRow, UnitRow};
 use zbus::{Fd, OwnedObjectPath};
 
 /// The manager.
@@ -34,6 +34,8 @@ pub trait Manager {
     fn list_sockets(&self) -> zbus::Result<Vec<SocketRow>>;
     /// All jobs.
     fn list_jobs(&self) -> zbus::Result<Vec<JobRow>>;
+    /// All pulls of images for units.
+    fn list_transfers(&self) -> zbus::Result<Vec<TransferRow>>;
     /// Runs a command in a running container with the three descriptors as its standard input, output and
     /// error, and answers when it has ended: the `CLD_*` code and the status, waitid(2). `user` and
     /// `directory` are empty for the container's own.

@@ -1,9 +1,10 @@
 //! Puts the manager on the bus and tells clients what changes.
 
 use super::manager::ManagerObject;
+use super::transfer::{self, TransferObject};
 use super::unit::{INTERFACE, UnitObject, dictionary};
-use super::wire::{BUS_NAME, MANAGER_PATH, job_path, unit_path};
-use crate::manager::driver::{ManagerHandle, Notice};
+use super::wire::{BUS_NAME, MANAGER_PATH, job_path, transfer_path, unit_path};
+use crate::manager::driver::{ManagerHandle, Notice, TransferNotice};
 use crate::manager::view::Property;
 use crate::systemd::manager::Systemd;
 use crate::unit::name::UnitName;
@@ -62,12 +63,30 @@ impl Publisher {
                 ManagerObject::job_removed(&emitter, id.0, job_path(id.0), unit.to_string(), result).await
             }
             Notice::Changed(unit, properties) => self.changed(unit, properties).await,
+            Notice::Transfer(id, notice) => self.transfer(id, notice).await,
             Notice::Removed(unit) => {
                 self.units.remove(&unit);
                 let server = self.connection.object_server();
                 server.remove::<UnitObject, _>(unit_path(unit.as_str())).await.map(drop)
             }
         }
+    }
+
+    /// The object is there before its first signal and after its last.
+    async fn transfer(&self, id: u32, notice: TransferNotice) -> zbus::Result<()> {
+        let (path, server) = (transfer_path(id), self.connection.object_server());
+        if let TransferNotice::New(_) = &notice {
+            server.at(&path, TransferObject::new(id, self.manager.clone())).await?;
+        }
+        let is_last = matches!(
+            notice,
+            TransferNotice::Finished(_) | TransferNotice::Failed(_) | TransferNotice::Canceled
+        );
+        transfer::tell(&SignalEmitter::new(&self.connection, &path)?, notice).await?;
+        if is_last {
+            server.remove::<TransferObject, _>(&path).await?;
+        }
+        Ok(())
     }
 
     async fn changed(&mut self, unit: UnitName, properties: Vec<Property>) -> zbus::Result<()> {

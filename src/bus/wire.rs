@@ -66,6 +66,25 @@ pub struct JobRow {
     pub path: OwnedObjectPath,
 }
 
+/// One row of `ListTransfers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct TransferRow {
+    /// The pull's number.
+    pub id: u32,
+    /// The image's full name.
+    pub image: String,
+    /// `waiting` or `running`.
+    pub state: String,
+    /// Bytes that have come.
+    pub bytes_done: u64,
+    /// Bytes of all layers that are known of.
+    pub bytes_total: u64,
+    /// The units that wait for it.
+    pub units: Vec<String>,
+    /// Its object.
+    pub path: OwnedObjectPath,
+}
+
 /// The object path of a unit: every byte but letters and digits as `_xx`, as `sd_bus_path_encode(3)`.
 pub fn unit_path(name: &str) -> OwnedObjectPath {
     let mut path = format!("{MANAGER_PATH}/unit/");
@@ -77,6 +96,11 @@ pub fn unit_path(name: &str) -> OwnedObjectPath {
         }
     }
     OwnedObjectPath::try_from(path).unwrap_or_default()
+}
+
+/// The object path of a pull.
+pub fn transfer_path(id: u32) -> OwnedObjectPath {
+    OwnedObjectPath::try_from(format!("{MANAGER_PATH}/transfer/{id}")).unwrap_or_default()
 }
 
 /// The object path of a job.

@@ -38,6 +38,11 @@ impl Client {
         Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
     }
 
+    /// The connection, for signals of any object.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The properties of a unit, which is loaded for it; `None` when it does not exist.
     ///
     /// # Errors

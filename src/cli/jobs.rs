@@ -4,6 +4,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::complain;
 use super::text::escaped;
+use super::transfers::Transfers;
 use super::unit_properties::UnitProperties;
 use crate::bus::proxy::{JobRemoved, JobRemovedStream};
 use futures_util::StreamExt;
@@ -16,6 +17,8 @@ pub struct JobWatch {
     removed: JobRemovedStream,
     owner: OwnerChangedStream<'static>,
     waiting: HashMap<OwnedObjectPath, String>,
+    /// What is pulled meanwhile.
+    transfers: Transfers,
     /// Results of jobs, ours or not, that nobody has asked for yet.
     ended: HashMap<OwnedObjectPath, String>,
 }
@@ -45,7 +48,8 @@ impl JobWatch {
         let failed = |error| CliError::of_call("watch jobs", error);
         let removed = client.manager.receive_job_removed().await.map_err(failed)?;
         let owner = client.manager.inner().receive_owner_changed().await.map_err(failed)?;
-        Ok(Self { removed, owner, waiting: HashMap::new(), ended: HashMap::new() })
+        let transfers = Transfers::new(client).await?;
+        Ok(Self { removed, owner, transfers, waiting: HashMap::new(), ended: HashMap::new() })
     }
 
     /// Adds a job of a unit to those waited for.
@@ -60,6 +64,7 @@ impl JobWatch {
             tokio::select! {
                 answer = &mut call => return answer,
                 Some(signal) = self.removed.next() => self.note(&signal),
+                () = self.transfers.next() => {}
             }
         }
     }
@@ -79,6 +84,7 @@ impl JobWatch {
             }
             tokio::select! {
                 signal = self.removed.next() => self.note(&signal.ok_or_else(left)?),
+                () = self.transfers.next() => {}
                 owner = self.owner.next() => {
                     if !matches!(owner, Some(Some(_))) {
                         return Err(left());

@@ -30,6 +30,7 @@ mod select;
 mod show;
 mod status;
 pub mod text;
+mod transfers;
 mod unit_files;
 pub mod unit_properties;
 pub mod units;

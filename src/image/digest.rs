@@ -148,7 +148,6 @@ impl Hasher {
 
 /// The sha256 of a regular file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
@@ -195,16 +194,10 @@ impl fmt::Display for ContentHash {
     }
 }
 
-impl From<ContentHash> for String {
-    fn from(hash: ContentHash) -> Self {
-        hex(&hash.0)
-    }
-}
-
-impl TryFrom<String> for ContentHash {
+impl TryFrom<&str> for ContentHash {
     type Error = ImageError;
 
-    fn try_from(text: String) -> Result<Self, ImageError> {
+    fn try_from(text: &str) -> Result<Self, ImageError> {
         let digest = Digest::parse(&format!("sha256:{text}"))?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digest.hex.as_bytes().chunks(2)) {
@@ -250,7 +243,7 @@ mod tests {
         );
         assert_eq!(Digest::parse(&digest.to_string()).unwrap(), digest);
         let hash = ContentHash::of(b"");
-        assert_eq!(ContentHash::try_from(hash.to_string()).unwrap(), hash);
+        assert_eq!(ContentHash::try_from(hash.to_string().as_str()).unwrap(), hash);
     }
 
     #[test]

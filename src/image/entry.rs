@@ -1,36 +1,37 @@
 //! Entries of layers and of trees, in the image's own terms: what a container sees.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::digest::ContentHash;
 use super::limits::Limits;
-use super::text::{printable, unprintable};
 
-/// Bytes that may be no UTF-8, written in records as printable text.
+/// Bytes that may be no UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
 pub struct Bytes(pub Vec<u8>);
 
-impl From<Bytes> for String {
-    fn from(bytes: Bytes) -> Self {
-        printable(&bytes.0)
-    }
-}
-
-impl TryFrom<String> for Bytes {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        unprintable(&text).map(Self).ok_or("an escape is not \\xNN")
-    }
-}
-
 /// A path in an image: relative to its root, of plain names only; the root itself is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Paths are ordered as a walk through the tree meets them: a directory, all that is in it, its next neighbour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Bytes", into = "Bytes")]
 pub struct EntryPath(Vec<u8>);
+
+impl Ord for EntryPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // No name holds a NUL: it stands for the slash, which comes before all else.
+        let below = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+        self.0.iter().map(below).cmp(other.0.iter().map(below))
+    }
+}
+
+impl PartialOrd for EntryPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl EntryPath {
     /// Reads a name as archives write them: `./` in front, doubled and closing slashes mean nothing.
@@ -163,7 +164,6 @@ pub struct Metadata {
     /// Time of last modification.
     pub mtime: Mtime,
     /// Extended attributes.
-    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub xattrs: Attributes,
 }
 
@@ -176,7 +176,6 @@ impl Metadata {
 
 /// What an inode of a tree is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Node {
     /// A directory.
     Directory,
@@ -198,7 +197,6 @@ pub enum Node {
 
 /// What an entry of a layer does to the tree below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Puts an inode at the path.
     Put {
@@ -237,16 +235,21 @@ pub struct TreeEntry {
     /// Its metadata.
     pub metadata: Metadata,
     /// The first path of the inode when it has several in this image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard_link: Option<EntryPath>,
     /// Which of the store's equal objects this image uses; 0 for what is no object.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub slot: u32,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(slot: &u32) -> bool {
-    *slot == 0
+impl TreeEntry {
+    /// Bytes of a regular file; those of an inode with several names belong to the first.
+    pub fn size_of_inode(&self) -> u64 {
+        match self.node {
+            Node::File { size, .. } if self.hard_link.as_ref().is_none_or(|first| *first == self.path) => {
+                size
+            }
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -260,6 +263,14 @@ mod tests {
         {
             assert_eq!(Mtime { seconds, nanoseconds }.to_string(), text);
         }
+    }
+
+    #[test]
+    fn paths_are_ordered_as_a_walk_meets_them() {
+        let sorted = [b"".as_slice(), b"a", b"a/b", b"a/b/c", b"a/b-", b"a-b", b"a.b/c", b"ab"];
+        let mut paths: Vec<_> = sorted.iter().rev().map(|name| path(name).unwrap()).collect();
+        paths.sort();
+        assert!(paths.iter().map(EntryPath::as_bytes).eq(sorted));
     }
 
     fn path(name: &[u8]) -> Result<EntryPath, &'static str> {

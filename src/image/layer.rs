@@ -10,24 +10,29 @@ use super::limits::Limits;
 use super::tar::{Header, Input, Reader, Type};
 use super::xattr;
 
-/// Takes the contents of regular files, from several layers at a time.
-pub trait Sink: Sync {
+/// Why a sink does not take something.
+pub type SinkError = Box<dyn Error + Send + Sync>;
+
+/// Takes what a layer holds, as it comes.
+pub trait Sink {
     /// Takes one file's content and returns its hash.
     ///
     /// # Errors
     /// When the content cannot be read or kept.
-    fn file(
-        &self,
-        metadata: &Metadata,
-        content: Body<'_>,
-    ) -> Result<ContentHash, Box<dyn Error + Send + Sync>>;
+    fn file(&mut self, metadata: &Metadata, content: Body<'_>) -> Result<ContentHash, SinkError>;
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    fn entry(&mut self, entry: LayerEntry) -> Result<(), SinkError>;
 }
 
-/// What a layer holds.
+/// What was seen of a layer, other than its entries.
 #[derive(Debug, Default)]
 pub struct Layer {
-    /// Its entries, in their order.
-    pub entries: Vec<LayerEntry>,
+    /// How many entries it has.
+    pub entries: u64,
     /// What was left out, one sentence each.
     pub notices: Vec<String>,
 }
@@ -52,42 +57,32 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 ///
 /// # Errors
 /// When the stream is broken, an entry breaks a rule, or the sink fails.
-pub fn read<R: Input>(input: R, limits: &Limits, sink: &dyn Sink) -> Result<Layer, ImageError> {
-    let mut reader = Reader::new(input, limits.clone());
-    let mut layer = Layer::default();
+pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, ImageError> {
+    let mut reading =
+        Reading { reader: Reader::new(input, limits.clone()), limits, sink, layer: Layer::default() };
     let (mut count, mut holes) = (0, 0u64);
-    while let Some(header) = reader.next()? {
+    while let Some(header) = reading.reader.next()? {
         count += 1;
-        if count > limits.entries {
-            return Err(ImageError::entry(
-                &header.name,
-                "is one more than the limit \"entries\" of sampan.toml(5)",
-            ));
-        }
-        if reader.offset().saturating_add(header.size) > limits.layer_bytes {
-            return Err(ImageError::entry(
-                &header.name,
-                "makes the layer larger than the limit \"layer_size\" of sampan.toml(5)",
-            ));
-        }
         holes = holes.saturating_add(header.holes());
-        if holes > limits.holes {
-            return Err(ImageError::entry(
-                &header.name,
-                "makes the holes of the layer larger than the limit \"holes\" of sampan.toml(5)",
-            ));
-        }
-        match target(&header, limits)? {
-            Target::Plain(path) => put(path, header, limits, &mut reader, sink, &mut layer)?,
-            Target::Whiteout(path) => layer.entries.push(LayerEntry { path, change: Change::Whiteout }),
-            Target::Opaque(path) => layer.entries.push(LayerEntry { path, change: Change::Opaque }),
-            Target::Ignored => layer.notice(&header.name, "is a note of AUFS, ignoring"),
-        }
+        reading.check_budgets(&header, count, holes)?;
+        let (path, change) = match target(&header, limits)? {
+            Target::Plain(path) => {
+                reading.put(path, header)?;
+                continue;
+            }
+            Target::Whiteout(path) => (path, Change::Whiteout),
+            Target::Opaque(path) => (path, Change::Opaque),
+            Target::Ignored => {
+                reading.layer.notice(&header.name, "is a note of AUFS, ignoring");
+                continue;
+            }
+        };
+        reading.push(&header.name, path, change)?;
     }
-    let offset = reader.offset();
-    let rest = std::io::copy(&mut reader.into_inner(), &mut std::io::sink());
+    let offset = reading.reader.offset();
+    let rest = std::io::copy(&mut reading.reader.into_inner(), &mut std::io::sink());
     rest.map_err(|source| ImageError::Read { offset, source })?;
-    Ok(layer)
+    Ok(reading.layer)
 }
 
 impl Layer {
@@ -123,43 +118,65 @@ fn target(header: &Header, limits: &Limits) -> Result<Target, ImageError> {
     }
 }
 
-fn put<R: Input>(
-    path: EntryPath,
-    header: Header,
-    limits: &Limits,
-    reader: &mut Reader<R>,
-    sink: &dyn Sink,
-    layer: &mut Layer,
-) -> Result<(), ImageError> {
-    let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs, sparse } = header;
-    let mut metadata = Metadata { mode, uid, gid, mtime, xattrs };
-    for notice in xattr::keep_allowed(kind, &mut metadata) {
-        layer.notice(&name, &format!("has {notice}"));
+/// A layer that is being read.
+struct Reading<'a, R> {
+    reader: Reader<R>,
+    limits: &'a Limits,
+    sink: &'a mut dyn Sink,
+    layer: Layer,
+}
+
+impl<R: Input> Reading<'_, R> {
+    fn check_budgets(&self, header: &Header, count: u64, holes: u64) -> Result<(), ImageError> {
+        let reason = if count > self.limits.entries {
+            "is one more than the limit \"entries\" of sampan.toml(5)"
+        } else if self.reader.offset().saturating_add(header.size) > self.limits.layer_bytes {
+            "makes the layer larger than the limit \"layer_size\" of sampan.toml(5)"
+        } else if holes > self.limits.holes {
+            "makes the holes of the layer larger than the limit \"holes\" of sampan.toml(5)"
+        } else {
+            return Ok(());
+        };
+        Err(ImageError::entry(&header.name, reason))
     }
-    let node = match kind {
-        Type::Directory => Node::Directory,
-        Type::Fifo => Node::Fifo,
-        Type::Symlink => Node::Symlink { target: symlink_target(&name, link, limits)? },
-        Type::Device => {
-            layer.notice(&name, "is a device node, ignoring");
-            return Ok(());
+
+    fn put(&mut self, path: EntryPath, header: Header) -> Result<(), ImageError> {
+        let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs, sparse } = header;
+        let mut metadata = Metadata { mode, uid, gid, mtime, xattrs };
+        for notice in xattr::keep_allowed(kind, &mut metadata) {
+            self.layer.notice(&name, &format!("has {notice}"));
         }
-        Type::HardLink => {
-            let target = EntryPath::parse(&link, limits).map_err(|reason| {
-                ImageError::entry(&name, format!("its hard link's target is refused: {reason}"))
-            })?;
-            layer.entries.push(LayerEntry { path, change: Change::HardLink { target } });
-            return Ok(());
-        }
-        Type::File => {
-            let sha256 = sink
-                .file(&metadata, Body::new(reader, size, sparse.as_ref()))
-                .map_err(|source| ImageError::Sink { entry: super::text::printable(&name), source })?;
-            Node::File { size, sha256 }
-        }
-    };
-    layer.entries.push(LayerEntry { path, change: Change::Put { node, metadata } });
-    Ok(())
+        let node = match kind {
+            Type::Directory => Node::Directory,
+            Type::Fifo => Node::Fifo,
+            Type::Symlink => Node::Symlink { target: symlink_target(&name, link, self.limits)? },
+            Type::Device => {
+                self.layer.notice(&name, "is a device node, ignoring");
+                return Ok(());
+            }
+            Type::HardLink => {
+                let target = EntryPath::parse(&link, self.limits).map_err(|reason| {
+                    ImageError::entry(&name, format!("its hard link's target is refused: {reason}"))
+                })?;
+                return self.push(&name, path, Change::HardLink { target });
+            }
+            Type::File => {
+                let content = Body::new(&mut self.reader, size, sparse.as_ref());
+                let sha256 = self.sink.file(&metadata, content).map_err(|source| refused(&name, source))?;
+                Node::File { size, sha256 }
+            }
+        };
+        self.push(&name, path, Change::Put { node, metadata })
+    }
+
+    fn push(&mut self, name: &[u8], path: EntryPath, change: Change) -> Result<(), ImageError> {
+        self.layer.entries += 1;
+        self.sink.entry(LayerEntry { path, change }).map_err(|source| refused(name, source))
+    }
+}
+
+fn refused(name: &[u8], source: SinkError) -> ImageError {
+    ImageError::Sink { entry: super::text::printable(name), source }
 }
 
 fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes, ImageError> {
@@ -175,16 +192,15 @@ fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes
     Ok(Bytes(target))
 }
 
-/// A sink that only hashes: for tests and for fuzzing.
+/// A sink that hashes and keeps the entries in memory: for tests and for fuzzing.
 #[derive(Debug, Default)]
-pub struct HashOnly;
+pub struct HashOnly {
+    /// The entries, in their order.
+    pub entries: Vec<LayerEntry>,
+}
 
 impl Sink for HashOnly {
-    fn file(
-        &self,
-        _metadata: &Metadata,
-        mut content: Body<'_>,
-    ) -> Result<ContentHash, Box<dyn Error + Send + Sync>> {
+    fn file(&mut self, _metadata: &Metadata, mut content: Body<'_>) -> Result<ContentHash, SinkError> {
         let mut hasher = ContentHasher::default();
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -195,4 +211,19 @@ impl Sink for HashOnly {
             }
         }
     }
+
+    fn entry(&mut self, entry: LayerEntry) -> Result<(), SinkError> {
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The entries of a layer that is in memory: for tests and for fuzzing.
+///
+/// # Errors
+/// As [`read`].
+pub fn entries_of<R: Input>(input: R, limits: &Limits) -> Result<Vec<LayerEntry>, ImageError> {
+    let mut sink = HashOnly::default();
+    read(input, limits, &mut sink)?;
+    Ok(sink.entries)
 }

@@ -9,6 +9,8 @@ pub struct Limits {
     pub entries: u64,
     /// Layers of one image.
     pub layers: usize,
+    /// Bytes of the names in all directories of the image's tree, which are kept in memory while layers fold.
+    pub names: u64,
     /// Plain bytes of one layer.
     pub layer_bytes: u64,
     /// Bytes of holes in the sparse files of one layer: they cost no space, but are hashed as zeros.
@@ -27,6 +29,8 @@ pub struct Limits {
     pub ratio: u64,
     /// Plain bytes that no ratio is asked of.
     pub ratio_free: u64,
+    /// Bytes of the window that a zstd stream asks its reader to keep in memory.
+    pub window: u64,
 }
 
 impl Default for Limits {
@@ -34,6 +38,7 @@ impl Default for Limits {
         Self {
             entries: 1_000_000,
             layers: 1_000,
+            names: 24 << 20,
             layer_bytes: 256 << 30,
             holes: 64 << 30,
             extension: 1 << 20,
@@ -43,6 +48,7 @@ impl Default for Limits {
             attribute: Self::KERNEL_ATTRIBUTE,
             ratio: 200,
             ratio_free: 256 << 20,
+            window: 32 << 20,
         }
     }
 }
@@ -57,6 +63,6 @@ impl Limits {
 
     /// What the kernel itself allows: for what an import has accepted already, whatever its limits were then.
     pub fn of_the_kernel() -> Self {
-        Self { depth: usize::MAX, ..Self::default() }
+        Self { depth: usize::MAX, names: u64::MAX, ..Self::default() }
     }
 }

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod manifest;
 pub mod origin;
 pub mod reference;
+pub mod short_name;
 pub mod tar;
 pub mod text;
 pub mod xattr;

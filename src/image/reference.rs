@@ -1,7 +1,7 @@
 //! Names of images: `docker.io/library/wordpress:6`, `localhost/web:latest`.
 //!
 //! The grammar is that of the distribution project. What a short name means depends on who asks: see
-//! [`Reference::for_import`] and [`candidates`].
+//! [`Reference::for_import`] and [`super::short_name`].
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -36,11 +36,16 @@ impl Reference {
     /// # Errors
     /// When the text does not follow the grammar, or is a digest, which is no name to give.
     pub fn for_import(text: &str) -> Result<Self, ImageError> {
-        let reference = Self::with_domain(text, Some("localhost"))?;
+        let reference = Self::of_this_host(text)?;
         match reference.digest {
             Some(_) => Err(refuse(text, "a name to give ends in a tag, not in a digest")),
             None => Ok(reference),
         }
+    }
+
+    /// Reads a name that may be one of this host: without a domain it is below `localhost/`.
+    pub(super) fn of_this_host(text: &str) -> Result<Self, ImageError> {
+        Self::with_domain(text, Some("localhost"))
     }
 
     /// Reads a name as Docker means it: without a domain it is Docker Hub's.
@@ -94,21 +99,6 @@ impl Reference {
             (tag, _) => tag.map(str::to_owned),
         };
         Ok(Self { name, tag, digest })
-    }
-}
-
-/// What a name on the command line or in a unit may mean, the likeliest first. `sha256:` begins an id, whatever
-/// an archive claims to be called.
-pub fn candidates(text: &str) -> Vec<Reference> {
-    if text.starts_with("sha256:") {
-        return Vec::new();
-    }
-    match Reference::parse(text) {
-        Ok(reference) => vec![reference],
-        Err(_) => {
-            let readings = [Reference::with_domain(text, Some("localhost")), Reference::from_docker(text)];
-            readings.into_iter().flatten().collect()
-        }
     }
 }
 
@@ -211,13 +201,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names_mean_this_host_first() {
+    fn who_gives_a_name_means_this_host() {
         assert_eq!(Reference::for_import("web").unwrap().to_string(), "localhost/web:latest");
         assert_eq!(Reference::from_docker("web:6").unwrap().to_string(), "docker.io/library/web:6");
-        let names: Vec<_> = candidates("web").iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["localhost/web:latest", "docker.io/library/web:latest"]);
-        assert!(candidates(&Digest::of(b"").to_string()).is_empty());
-        assert_eq!(candidates("docker.io/a/b:1")[0].to_string(), "docker.io/a/b:1");
         assert_eq!(Reference::for_import("127.0.0.1:5000/a").unwrap().name(), "127.0.0.1:5000/a");
         assert_eq!(Reference::for_import("[::1]:5000/a:2").unwrap().to_string(), "[::1]:5000/a:2");
         assert_eq!(Reference::for_import("docker.io/nginx").unwrap().name(), "docker.io/library/nginx");

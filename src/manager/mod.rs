@@ -3,6 +3,7 @@
 //! * [`machine`] decides: states of units, jobs, transactions, restarts. No clock, no I/O, no bus.
 //! * [`driver`] acts: it carries the core's actions out and turns what happens into events.
 //! * [`record`] keeps what a successor of this process needs, [`reconcile`] brings it back.
+//! * [`transfer`] knows the pulls that run, and who waits for them.
 //! * [`view`] is what the bus shows of a unit.
 #![forbid(unsafe_code)]
 
@@ -11,4 +12,5 @@ pub mod driver;
 pub mod machine;
 pub mod reconcile;
 pub mod record;
+pub mod transfer;
 pub mod view;

@@ -3,9 +3,12 @@
 use super::accounting::Usage;
 use super::driver::Manager;
 use super::machine::{Managed, Stamp, Stamps};
+use super::transfer::Transfer;
 use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
-use crate::unit::model::{Body, Container, Dependencies, ImageSource, Listen, Pass, RestartPolicy, Unit};
+use crate::unit::model::{
+    Body, Container, Dependencies, ImageSource, Listen, Pass, PullPolicy, RestartPolicy, Unit,
+};
 use crate::unit::name::UnitName;
 use std::collections::BTreeSet;
 
@@ -162,10 +165,23 @@ fn container(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Prope
         ("Command", Value::List(facts.map(|facts| facts.command.clone()).unwrap_or_default())),
         ("UserNamespace", text(facts.map_or("", |facts| facts.user_namespace.as_str()))),
     ];
+    list.extend(transfer(manager.transfers().of(name)));
     if let Some(Body::Container(container)) = managed.unit().map(|unit| &unit.body) {
         list.extend(configuration(container));
     }
     list
+}
+
+/// The pull that a unit waits for. Its signals tell how it goes on, not those of the unit.
+fn transfer(transfer: Option<&Transfer>) -> Vec<Property> {
+    let bytes = transfer.map(Transfer::bytes).unwrap_or_default();
+    vec![
+        ("Transfer", Value::Unsigned(transfer.map_or(0, |transfer| transfer.id))),
+        ("TransferImage", text(transfer.map(|transfer| transfer.image.to_string()).unwrap_or_default())),
+        ("TransferError", text(transfer.map_or("", |transfer| transfer.trouble.as_str()))),
+        ("TransferBytesDone", Value::Large(bytes.done)),
+        ("TransferBytesTotal", Value::Large(bytes.total)),
+    ]
 }
 
 fn configuration(container: &Container) -> Vec<Property> {
@@ -173,6 +189,7 @@ fn configuration(container: &Container) -> Vec<Property> {
     let resources = &container.resources;
     vec![
         ("Image", text(image(&container.image))),
+        ("Pull", text(pull(container.pull))),
         ("Restart", text(restart(container.restart))),
         ("Slice", text(resources.slice.as_deref().unwrap_or(DEFAULT_SLICE))),
         ("MemoryMax", limit(resources.memory_max)),
@@ -211,6 +228,15 @@ fn image(source: &ImageSource) -> String {
         ImageSource::Reference(reference) => reference.clone(),
         ImageSource::Id(id) => format!("store:{id}"),
         ImageSource::Directory(path) => format!("dir:{}", path.display()),
+    }
+}
+
+fn pull(policy: PullPolicy) -> &'static str {
+    match policy {
+        PullPolicy::Missing => "missing",
+        PullPolicy::Always => "always",
+        PullPolicy::Never => "never",
+        PullPolicy::Newer => "newer",
     }
 }
 

@@ -46,6 +46,7 @@ struct File {
 struct ImportTable {
     entries: Option<u64>,
     layers: Option<u64>,
+    names: Option<Text<Bytes>>,
     layer_size: Option<Text<Bytes>>,
     holes: Option<Text<Bytes>>,
     extension: Option<Text<Bytes>>,
@@ -55,6 +56,7 @@ struct ImportTable {
     attribute: Option<Text<Bytes>>,
     ratio: Option<u64>,
     ratio_free: Option<Text<Bytes>>,
+    window: Option<Text<Bytes>>,
 }
 
 impl Settings {
@@ -94,6 +96,7 @@ impl Reader<'_> {
         Limits {
             entries: self.within("entries", table.entries, u64::MAX, defaults.entries),
             layers: self.count("layers", table.layers, u64::MAX, defaults.layers),
+            names: self.within("names", size(table.names), u32::MAX.into(), defaults.names),
             layer_bytes: self.within("layer_size", size(table.layer_size), u64::MAX, defaults.layer_bytes),
             holes: self.within("holes", size(table.holes), u64::MAX, defaults.holes),
             extension: self.within("extension", size(table.extension), 1 << 30, defaults.extension),
@@ -103,6 +106,7 @@ impl Reader<'_> {
             attribute: self.count("attribute", size(table.attribute), attribute, defaults.attribute),
             ratio: self.within("ratio", table.ratio, u64::MAX, defaults.ratio),
             ratio_free: self.within("ratio_free", size(table.ratio_free), u64::MAX, defaults.ratio_free),
+            window: self.within("window", size(table.window), 1 << 31, defaults.window),
         }
     }
 
@@ -168,11 +172,13 @@ mod tests {
         let numbers = [("entries", entries), ("ratio", ratio)];
         let counts = [("layers", layers), ("path", path), ("name", name), ("depth", depth)];
         let sizes = [
+            ("names", "24M"),
             ("layer_size", "256G"),
             ("holes", "64G"),
             ("extension", "1M"),
             ("attribute", "64K"),
             ("ratio_free", "256M"),
+            ("window", "32M"),
         ];
         let numbers = numbers.map(|(key, value)| (key, value.to_string()));
         let counts = counts.map(|(key, value)| (key, value.to_string()));

@@ -3,19 +3,20 @@
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::error::{Context, StoreError};
+use super::folding::FoldedImage;
+use super::index::Index;
 use super::record::{ImageRecord, LayerRecord};
 use super::rootfs::{self, Objects};
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
-use super::{ImageId, index, parts};
+use super::{ImageId, list};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
-use crate::image::entry::{LayerEntry, TreeEntry};
-use crate::image::fold::FoldedEntry;
+use crate::image::entry::TreeEntry;
 use crate::image::reference::Reference;
 
 /// An image to commit.
@@ -32,7 +33,7 @@ pub struct NewImage {
     /// Its layers, the lowest first.
     pub layers: Vec<UnpackedLayer>,
     /// The fold of them.
-    pub entries: Vec<FoldedEntry>,
+    pub tree: FoldedImage,
 }
 
 /// What a commit did.
@@ -76,19 +77,18 @@ impl Writer<'_> {
 
     /// Makes the directory of an image in staging, whole, and returns its layers.
     fn stage_image(&self, image: NewImage, new: &Path) -> Result<Vec<UnpackedLayer>, StoreError> {
-        let NewImage { id, manifest, config, document, layers, entries: mut folded } = image;
-        self.choose_slots(&mut folded)?;
-        let entries: Vec<TreeEntry> = folded.into_iter().map(|folded| folded.entry).collect();
+        let NewImage { id, manifest, config, document, layers, tree } = image;
         fs::create_dir(new).context("create", new)?;
-        let record = record(&id, manifest.as_ref(), &document, &layers, &entries);
+        let index = self.choose_slots(&tree, &new.join("index"))?;
+        let record = record(&id, manifest.as_ref(), &document, &layers, &tree);
         let path = new.join("record");
         write_file(&path, &record.to_bytes().context("write", &path)?)?;
         write_file(&new.join("config"), &config)?;
         if let Some((_, bytes)) = &manifest {
             write_file(&new.join("manifest"), bytes)?;
         }
-        index::write(&new.join("index"), &entries)?;
-        self.write_tree(&new.join("rootfs"), &entries)?;
+        self.write_tree(&new.join("rootfs"), &index)?;
+        self.forget();
         Ok(layers)
     }
 
@@ -100,82 +100,45 @@ impl Writer<'_> {
         names.iter().try_for_each(|name| self.store.set_name(name, id, &self.staging))
     }
 
-    /// Whether an image of these layers is in the store, whole, as are the indexes of its layers.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn has(&self, id: &ImageId, layers: &[Digest]) -> Result<bool, StoreError> {
-        let known = |layer: &Digest| index::is_intact(&self.store.layer_index(layer));
-        if !self.store.image_directory(id).exists() || !layers.iter().all(known) {
-            return Ok(false);
-        }
-        let Ok(entries) = self.store.entries(id) else { return Ok(false) };
-        self.is_sound(id, &entries)
-    }
-
     /// Whether the tree of the image is in the store, as it should be and with its objects whole.
     fn is_present(&self, image: &NewImage) -> Result<bool, StoreError> {
-        let Ok(old) = self.store.entries(&image.id) else { return Ok(false) };
-        let same = old.len() == image.entries.len()
-            && old
-                .iter()
-                .zip(&image.entries)
-                .all(|(old, new)| TreeEntry { slot: new.entry.slot, ..old.clone() } == new.entry);
-        Ok(same && self.is_sound(&image.id, &old)?)
-    }
-
-    fn is_sound(&self, id: &ImageId, entries: &[TreeEntry]) -> Result<bool, StoreError> {
-        if !self.store.image_faults(id).is_empty() {
-            return Ok(false);
+        let Ok(old) = self.store.index(&image.id) else { return Ok(false) };
+        let mut entries = old.records();
+        for folded in image.tree.index.records() {
+            let new = folded?.entry;
+            let old = entries.next().transpose()?.map(|entry| TreeEntry { slot: 0, ..entry });
+            if old != Some(new) {
+                return Ok(false);
+            }
         }
-        let all_whole = |entries: &[TreeEntry]| -> Result<bool, StoreError> {
-            entries.iter().try_fold(true, |all, entry| Ok(all && self.is_whole(entry, entry.slot)?))
-        };
-        let parts: Vec<bool> = parts::each(entries, all_whole).into_iter().collect::<Result<_, _>>()?;
-        Ok(parts.into_iter().all(|whole| whole))
+        Ok(entries.next().is_none() && self.is_sound(&image.id, &old)?)
     }
 
-    pub(super) fn write_tree(&self, rootfs: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
+    pub(super) fn write_tree(&self, rootfs: &Path, entries: &Index<TreeEntry>) -> Result<(), StoreError> {
         let path = self.store.path("objects");
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let placed = rustix::fs::open(&path, flags, Mode::empty()).context("open", &path)?;
-        let staged = self.staged();
-        let objects = Objects { store: self.store, placed, new: &self.new_objects, staged: &staged };
+        let objects = Objects { store: self.store, placed, new: &self.new_objects };
         rootfs::write(&objects, rootfs, entries)
     }
 
-    /// A directory of objects is placed as it is where the store has none of that name.
+    /// Gives the objects in staging their places. A directory of them is placed as it is where the store has none
+    /// of that name.
     pub(super) fn place_objects(&self) -> Result<(), StoreError> {
-        let placed = self.store.path("objects");
-        let mut whole = None;
-        for (key, slot) in self.take_staged() {
-            let shard = key.shard();
-            if whole.as_ref() == Some(&shard) {
-                continue;
-            }
-            let (from, to) = (self.staging.path("objects").join(&shard), placed.join(&shard));
+        let (staged, placed) = (self.staging.path("objects"), self.store.path("objects"));
+        for shard in list(&staged)? {
+            let (from, to) = (staged.join(&shard), placed.join(&shard));
             match rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
-                Ok(()) => whole = Some(shard),
+                Ok(()) => {}
                 Err(Errno::EXIST) => {
-                    let to = self.store.object(&key, slot);
-                    fs::rename(self.staged_path(&key, slot), &to).context("make", &to)?;
+                    for name in list(&from)? {
+                        fs::rename(from.join(&name), to.join(&name)).context("make", &to.join(name))?;
+                    }
                 }
                 Err(error) => return Err(error).context("make", &to),
             }
         }
         Ok(())
-    }
-
-    /// Writes the index of a layer that was read, so that its entries need not be kept.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn stage_layer(&self, diff_id: &Digest, entries: &[LayerEntry]) -> Result<(), StoreError> {
-        index::write(&self.staged_index(diff_id), entries)
-    }
-
-    fn staged_index(&self, diff_id: &Digest) -> PathBuf {
-        self.staging.path(&format!("layer-{}", diff_id.hex()))
     }
 
     fn place_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
@@ -209,7 +172,7 @@ fn record(
     manifest: Option<&(Digest, Vec<u8>)>,
     document: &ConfigDocument,
     layers: &[UnpackedLayer],
-    entries: &[TreeEntry],
+    tree: &FoldedImage,
 ) -> ImageRecord {
     let layer =
         |layer: &UnpackedLayer| LayerRecord { digest: layer.digest.clone(), diff_id: layer.diff_id.clone() };
@@ -217,7 +180,7 @@ fn record(
         digest: manifest.map(|(digest, _)| digest.clone()),
         layers: layers.iter().map(layer).collect(),
         notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
-        ..ImageRecord::of(id, document, entries)
+        ..ImageRecord::of(id, document, tree.entries, tree.size)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::image::ImageError;
+use crate::image::fold::FoldError;
 
 /// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The layers of an image do not fit.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
     /// A name or a document is refused.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -3,13 +3,14 @@
 //!
 //! It takes no lock. What a writer takes away while it looks is no finding.
 
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::names::file_name;
 use super::objects::{self, Key, State};
 use super::record::{ImageRecord, size_of};
-use super::{DIRECTORIES, ImageId, Store, index, list, tree};
+use super::{DIRECTORIES, ImageId, Index, Store, list, tree};
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, TreeEntry};
@@ -77,7 +78,7 @@ impl Store {
                     None => findings.push(finding(&path, FOREIGN)),
                     Some(Ok(State::Damaged(reason))) => findings.push(finding(&path, reason)),
                     Some(Err(error)) => findings.push(damage(&path, error)),
-                    Some(Ok(State::Intact | State::Missing)) => {}
+                    Some(Ok(State::Intact { .. } | State::Missing)) => {}
                 }
             }
         }
@@ -89,7 +90,7 @@ impl Store {
             let path = self.path("layers").join(&name);
             if !is_digest(&name) {
                 findings.push(finding(&path, FOREIGN));
-            } else if let Err(error) = index::read::<LayerEntry>(&path)
+            } else if let Err(error) = read_whole::<LayerEntry>(&path)
                 && is_there(&path)
             {
                 findings.push(damage(&path, error));
@@ -117,7 +118,7 @@ impl Store {
         let foreign = names.iter().filter(|name| !is_of(name, &[&PARTS]));
         found.extend(foreign.map(|name| finding(&directory.join(name), FOREIGN)));
         let index = directory.join("index");
-        match index::read::<TreeEntry>(&index) {
+        match read_whole::<TreeEntry>(&index) {
             Ok(entries) => {
                 found.extend(self.index_fault(id, &entries).map(|what| finding(&index, what)));
                 found.extend(tree::compare(self, &directory.join("rootfs"), &entries));
@@ -194,6 +195,11 @@ impl Store {
         self.check_image(id, &mut findings);
         findings
     }
+}
+
+/// All records of an index file.
+pub(super) fn read_whole<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreError> {
+    Index::open(path)?.records().collect()
 }
 
 /// Whether two trees have the same entries; which of equal objects they use may differ.

@@ -10,7 +10,6 @@ use super::names::file_name;
 use super::staging::{Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
-use crate::image::reference::candidates;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         let files: Vec<String> = self.list("refs")?;
-        let asked: Vec<String> = candidates(text).iter().map(file_name).collect();
+        let asked: Vec<String> = self.short_names.candidates(text).iter().map(file_name).collect();
         let of_image = self.names()?.into_iter().filter(|(_, other)| Some(other) == id.as_ref());
         let all: Vec<String> = of_image.map(|(name, _)| file_name(&name)).collect();
         let going = match (asked.into_iter().find(|name| files.contains(name)), &id) {

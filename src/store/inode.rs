@@ -76,6 +76,18 @@ pub(super) fn of_stat(stat: &Stat) -> Metadata {
     }
 }
 
+/// Whether what stat(2) tells of a file is as it should be: whoever wrote to it since has changed its time, and a
+/// torn file is short.
+pub(super) fn looks_intact(stat: &Stat, size: u64, metadata: &Metadata) -> bool {
+    u64::try_from(stat.st_size) == Ok(size) && has_status(stat, metadata)
+}
+
+/// Whether stat(2) tells this mode, owner and time.
+pub(super) fn has_status(stat: &Stat, metadata: &Metadata) -> bool {
+    let Metadata { mode, uid, gid, mtime, xattrs: _ } = of_stat(stat);
+    (mode, uid, gid, mtime) == (metadata.mode, metadata.uid, metadata.gid, metadata.mtime)
+}
+
 /// The type of a found inode.
 pub(super) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)

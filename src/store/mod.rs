@@ -35,14 +35,17 @@ mod content;
 mod documents;
 mod error;
 mod flush;
+mod folding;
 mod fsck;
 mod gc;
 mod ids;
 mod index;
 mod inode;
+mod lookup;
 mod names;
 mod objects;
 mod parts;
+mod present;
 mod record;
 mod repair;
 mod rootfs;
@@ -59,21 +62,24 @@ use std::path::{Path, PathBuf};
 use crate::image::config::ImageConfig;
 use crate::image::digest::{Algorithm, ContentHash, Digest};
 use crate::image::entry::{Metadata, TreeEntry};
+use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use error::Context;
 
 pub use commit::{NewImage, Outcome};
 pub use error::StoreError;
+pub use folding::FoldedImage;
 pub use fsck::Finding;
 pub use gc::Collected;
 pub use ids::IdRange;
-pub use index::{from_bytes as parse_index, to_bytes as write_index};
+pub use index::{Index, from_bytes as parse_index, to_bytes as write_index};
 pub use inode::FOREIGN_BASE;
+pub use lookup::KnownFile;
 pub use objects::Sharing;
 pub use record::{ImageRecord, LayerRecord};
 pub use repair::Repair;
 pub use usage::{Unused, Usage};
-pub use writer::{Origin, Scrutiny, UnpackedLayer, Writer};
+pub use writer::{LayerWriter, Origin, Scrutiny, UnpackedLayer, Writer};
 
 const FORMAT: &str = "sampan-store 1";
 /// The line after it in a store that shares files whatever their times are.
@@ -85,6 +91,7 @@ const DIRECTORIES: [&str; 7] = ["objects", "layers", "images", "refs", "staging"
 pub struct Store {
     root: PathBuf,
     sharing: Sharing,
+    short_names: ShortNames,
 }
 
 /// The digest of an image's configuration, by which the image is known.
@@ -136,7 +143,7 @@ impl Store {
         let format = root.join("format");
         let found = fs::read_to_string(&format).context("open the image store's", &format)?;
         match sharing(&found) {
-            Some(sharing) => Ok(Self { root, sharing }),
+            Some(sharing) => Ok(Self { root, sharing, short_names: ShortNames::default() }),
             None => {
                 let found = found.trim_end().escape_debug().to_string();
                 Err(StoreError::Format { path: root, found, known: FORMAT })
@@ -200,6 +207,13 @@ impl Store {
         ids::replace(&root.join("format"), &root.join("format.new"), format.as_bytes())
     }
 
+    /// The same store; texts are read as names by these rules.
+    #[must_use]
+    pub fn with_short_names(mut self, short_names: ShortNames) -> Self {
+        self.short_names = short_names;
+        self
+    }
+
     /// Which files of this store are shared.
     pub fn sharing(&self) -> Sharing {
         self.sharing
@@ -229,7 +243,15 @@ impl Store {
     /// # Errors
     /// When the image is not in the store, or its index is damaged.
     pub fn entries(&self, id: &ImageId) -> Result<Vec<TreeEntry>, StoreError> {
-        index::read(&self.image_directory(id).join("index"))
+        self.index(id)?.records().collect()
+    }
+
+    /// The same, read one by one.
+    ///
+    /// # Errors
+    /// As [`Store::entries`].
+    pub fn index(&self, id: &ImageId) -> Result<Index<TreeEntry>, StoreError> {
+        Index::open(&self.image_directory(id).join("index"))
     }
 
     /// The ids of all images, sorted.

@@ -7,20 +7,21 @@ use super::ids::replace;
 use super::staging::{Lock, Staging};
 use super::{ImageId, ImageRecord, Store};
 use crate::image::digest::{Digest, is_lower_hex};
-use crate::image::reference::{Reference, candidates};
+use crate::image::reference::Reference;
 
 /// Fewest digits that may stand for an id.
 const DIGITS_MIN: usize = 4;
 
 impl Store {
     /// The image that a text means: an id, the first digits of one, a full name, or a short name, which is first
-    /// looked for below `localhost/` and then below `docker.io/library/`.
+    /// looked for below `localhost/` and then as [`ShortNames::candidates`](crate::image::short_name::ShortNames)
+    /// says.
     ///
     /// # Errors
     /// When there is no such image, or several.
     pub fn resolve(&self, text: &str) -> Result<ImageId, StoreError> {
         let text = text.strip_prefix("store:").unwrap_or(text);
-        for reference in candidates(text) {
+        for reference in self.short_names.candidates(text) {
             if let Some(id) = self.named(&reference)? {
                 return Ok(id);
             }
@@ -68,7 +69,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn name(&self, text: &str) -> Result<Option<Reference>, StoreError> {
-        for reference in candidates(text) {
+        for reference in self.short_names.candidates(text) {
             if reference.digest().is_none() && self.read_name(&reference)?.is_some() {
                 return Ok(Some(reference));
             }

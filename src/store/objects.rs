@@ -57,6 +57,12 @@ impl Key {
         Self(hasher.finalize().into())
     }
 
+    /// Its first 64 bits.
+    pub(super) fn beginning(&self) -> [u32; 2] {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+    }
+
     /// The directory of the objects whose keys begin as this one does.
     pub(super) fn shard(&self) -> String {
         hex(&self.0[..1])
@@ -81,7 +87,7 @@ impl Key {
             Some((rest, slot)) => (rest, slot.parse().ok().filter(|slot| *slot > 0)?),
             None => (name, 0),
         };
-        let hash = ContentHash::try_from(format!("{shard}{rest}")).ok()?;
+        let hash = ContentHash::try_from(format!("{shard}{rest}").as_str()).ok()?;
         let key = Self(*hash.bytes());
         (key.path(slot) == Path::new(shard).join(name)).then_some((key, slot))
     }
@@ -91,7 +97,10 @@ impl Key {
 #[derive(Debug)]
 pub(super) enum State {
     Missing,
-    Intact,
+    Intact {
+        /// Names of its inode.
+        links: u64,
+    },
     Damaged(String),
 }
 
@@ -111,19 +120,17 @@ pub(super) fn examine(path: &Path, key: &Key) -> Result<State, StoreError> {
     // A store that shares whatever the time has objects of its own form only, and either form is exact.
     let of = |sharing| Key::new(&content, &found.metadata, sharing);
     if of(Sharing::Exact) == *key || of(Sharing::AnyTime) == *key {
-        return Ok(State::Intact);
+        return Ok(State::Intact { links: found.stat.st_nlink });
     }
     Ok(State::Damaged("its content or metadata is not what its name says".to_owned()))
 }
 
-/// Whether what stat(2) tells of an object is as it should be: whoever wrote to it since has changed its time,
-/// and a torn file is short.
-pub(super) fn looks_intact(path: &Path, size: u64, metadata: &Metadata) -> bool {
-    let Ok(stat) = rustix::fs::lstat(path) else { return false };
-    let found = Metadata { xattrs: metadata.xattrs.clone(), ..inode::of_stat(&stat) };
-    inode::file_type(&stat) == FileType::RegularFile
-        && u64::try_from(stat.st_size) == Ok(size)
-        && found == *metadata
+/// How many names an object has, if what stat(2) tells of it is as it should be.
+pub(super) fn links_if_intact(path: &Path, size: u64, metadata: &Metadata) -> Option<u64> {
+    let stat = rustix::fs::lstat(path).ok()?;
+    let intact =
+        inode::file_type(&stat) == FileType::RegularFile && inode::looks_intact(&stat, size, metadata);
+    intact.then_some(stat.st_nlink)
 }
 
 /// The hash of a file's content from where it stands.

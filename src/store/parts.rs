@@ -2,13 +2,22 @@
 
 use std::num::NonZero;
 
-/// Does `work` on parts of `items` at the same time, as many as there are processors, and returns the results in
-/// order. A part is a run of neighbours, so that threads rarely meet in a directory.
-pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let length = items.len().div_ceil(threads).max(1);
+/// How many parts to make: as many as there are processors.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Parts of a list that is in memory.
+pub(super) fn of<T>(items: &[T]) -> Vec<&[T]> {
+    items.chunks(items.len().div_ceil(threads()).max(1)).collect()
+}
+
+/// Does `work` on all parts at the same time, and returns the results in order. A part should be a run of
+/// neighbours, so that threads rarely meet in a directory.
+pub(super) fn each<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let work = &work;
     std::thread::scope(|scope| {
-        let parts: Vec<_> = items.chunks(length).map(|part| scope.spawn(|| work(part))).collect();
+        let parts: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || work(part))).collect();
         let join = |part: std::thread::ScopedJoinHandle<'_, R>| match part.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),

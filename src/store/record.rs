@@ -9,7 +9,7 @@ use super::{ImageId, Store};
 use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
-use crate::image::entry::{Node, TreeEntry};
+use crate::image::entry::TreeEntry;
 use crate::image::reference::Reference;
 
 /// What is known of an image; the file `record` beside its tree.
@@ -49,15 +49,15 @@ pub struct LayerRecord {
 
 impl ImageRecord {
     /// What the configuration and the tree tell; the rest comes from elsewhere.
-    pub(super) fn of(id: &ImageId, document: &ConfigDocument, entries: &[TreeEntry]) -> Self {
+    pub(super) fn of(id: &ImageId, document: &ConfigDocument, entries: u64, size: u64) -> Self {
         Self {
             id: id.digest().clone(),
             digest: None,
             created: document.created.clone(),
             architecture: document.platform.architecture.clone(),
             layers: Vec::new(),
-            entries: entries.len() as u64,
-            size: size_of(entries),
+            entries,
+            size,
             notices: Vec::new(),
             imported_as: Vec::new(),
             config: document.config.clone(),
@@ -86,11 +86,7 @@ impl Store {
 
 /// Bytes of the regular files of a tree, each inode once.
 pub(super) fn size_of(entries: &[TreeEntry]) -> u64 {
-    let size = |entry: &TreeEntry| match entry.node {
-        Node::File { size, .. } if entry.hard_link.as_ref().is_none_or(|first| *first == entry.path) => size,
-        _ => 0,
-    };
-    entries.iter().map(size).sum()
+    entries.iter().map(TreeEntry::size_of_inode).sum()
 }
 
 fn read(path: &Path) -> Result<ImageRecord, StoreError> {

@@ -2,15 +2,15 @@
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Store;
 use super::error::{Context, StoreError};
-use super::objects::Key;
+use super::index::Index;
 use super::{inode, parts};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
@@ -20,9 +20,8 @@ pub(super) struct Objects<'a> {
     pub(super) store: &'a Store,
     /// The directory `objects`.
     pub(super) placed: OwnedFd,
-    /// The directory of those in staging, and which they are.
+    /// The directory of those in staging.
     pub(super) new: &'a OwnedFd,
-    pub(super) staged: &'a BTreeSet<(Key, u32)>,
 }
 
 /// A tree that is written: each name by its directory's descriptor, opened beneath the root without links.
@@ -31,29 +30,36 @@ struct Rootfs<'a> {
     objects: &'a Objects<'a>,
     path: &'a Path,
     root: OwnedFd,
+    /// Where the last object was: its neighbours most likely come from the same layer.
+    was_new: AtomicBool,
 }
 
 /// Makes the directory `path` and in it the tree of `entries`, which are sorted by path.
-pub(super) fn write(objects: &Objects<'_>, path: &Path, entries: &[TreeEntry]) -> Result<(), StoreError> {
+pub(super) fn write(
+    objects: &Objects<'_>,
+    path: &Path,
+    entries: &Index<TreeEntry>,
+) -> Result<(), StoreError> {
     rustix::fs::mkdir(path, Mode::RWXU).context("create", path)?;
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let root = rustix::fs::open(path, flags, Mode::empty()).context("open", path)?;
-    let rootfs = Rootfs { objects, path, root };
-    let is_directory = |entry: &&TreeEntry| entry.node == Node::Directory;
-    rootfs.each(entries.iter().filter(is_directory), |parent, name, _| {
-        rustix::fs::mkdirat(parent, name, Mode::RWXU)
+    let rootfs = Rootfs { objects, path, root, was_new: AtomicBool::new(true) };
+    rootfs.each(entries, is_directory, |parent, name, _| rustix::fs::mkdirat(parent, name, Mode::RWXU))?;
+    let is_leaf = |entry: &TreeEntry| !is_directory(entry) && !is_late(entry);
+    all_parts(entries, |part| {
+        rootfs.each(part, is_leaf, |parent, name, entry| rootfs.place(parent, name, entry))
     })?;
-    all_parts(entries, |entries| {
-        let leaves = entries.iter().filter(|entry| entry.node != Node::Directory && !is_late(entry));
-        rootfs.each(leaves, |parent, name, entry| rootfs.place(parent, name, entry))
-    })?;
-    rootfs.each(entries.iter().filter(|entry| is_late(entry)), |parent, name, entry| {
+    rootfs.each(entries, is_late, |parent, name, entry| {
         let first = entry.hard_link.as_ref().map_or(b"".as_slice(), |first| first.as_bytes());
         rustix::fs::linkat(&rootfs.root, first, parent, name, AtFlags::empty())
     })?;
     // Times of directories last: every name that is made in one changes it.
-    all_parts(entries, |entries| {
-        entries.iter().filter(is_directory).try_for_each(|entry| {
+    all_parts(entries, |part| {
+        part.records().try_for_each(|entry| {
+            let entry = entry?;
+            if !is_directory(&entry) {
+                return Ok(());
+            }
             let directory = rootfs.open(&entry.path)?;
             rootfs.at(&entry.path, inode::apply(directory.as_fd(), &entry.metadata))
         })
@@ -61,10 +67,14 @@ pub(super) fn write(objects: &Objects<'_>, path: &Path, entries: &[TreeEntry]) -
 }
 
 fn all_parts(
-    entries: &[TreeEntry],
-    work: impl Fn(&[TreeEntry]) -> Result<(), StoreError> + Sync,
+    entries: &Index<TreeEntry>,
+    work: impl Fn(&Index<TreeEntry>) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {
-    parts::each(entries, work).into_iter().collect()
+    parts::each(entries.parts(parts::threads())?, |part| work(&part)).into_iter().collect()
+}
+
+fn is_directory(entry: &TreeEntry) -> bool {
+    entry.node == Node::Directory
 }
 
 /// Whether an entry is a link to another name in the tree, which must be there before.
@@ -74,33 +84,43 @@ fn is_late(entry: &TreeEntry) -> bool {
 }
 
 impl Rootfs<'_> {
-    /// Calls `make` for each entry with its directory, which stays open for the next.
-    fn each<'e>(
+    /// Calls `make` for each entry of a kind with its directory, which stays open for the next.
+    fn each(
         &self,
-        entries: impl Iterator<Item = &'e TreeEntry>,
+        entries: &Index<TreeEntry>,
+        is_of_kind: impl Fn(&TreeEntry) -> bool,
         make: impl Fn(&OwnedFd, &[u8], &TreeEntry) -> Result<(), Errno>,
     ) -> Result<(), StoreError> {
         let mut last: Option<(EntryPath, OwnedFd)> = None;
-        for entry in entries {
-            let Some((parent, name)) = entry.path.split() else { continue };
+        for entry in entries.records() {
+            let entry = entry?;
+            let Some((parent, name)) = entry.path.split().filter(|_| is_of_kind(&entry)) else { continue };
             let directory = match last {
                 Some((path, directory)) if path == parent => directory,
                 _ => self.open(&parent)?,
             };
-            self.at(&entry.path, make(&directory, name, entry))?;
+            self.at(&entry.path, make(&directory, name, &entry))?;
             last = Some((parent, directory));
         }
         Ok(())
     }
 
     fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno> {
-        let Node::File { size: 1.., sha256 } = &entry.node else { return make(parent, name, entry) };
-        let key = self.objects.store.key(sha256, &entry.metadata);
-        let from = match self.objects.staged.contains(&(key, entry.slot)) {
-            true => self.objects.new,
-            false => &self.objects.placed,
+        let Some(key) = self.objects.store.key_of(entry) else { return make(parent, name, entry) };
+        let object = key.path(entry.slot);
+        let link = |from: &OwnedFd| rustix::fs::linkat(from, &object, parent, name, AtFlags::empty());
+        let was_new = self.was_new.load(Ordering::Relaxed);
+        let (first, other) = match was_new {
+            true => (self.objects.new, &self.objects.placed),
+            false => (&self.objects.placed, self.objects.new),
         };
-        rustix::fs::linkat(from, key.path(entry.slot), parent, name, AtFlags::empty())
+        match link(first) {
+            Err(Errno::NOENT) => {
+                self.was_new.store(!was_new, Ordering::Relaxed);
+                link(other)
+            }
+            result => result,
+        }
     }
 
     fn open(&self, path: &EntryPath) -> Result<OwnedFd, StoreError> {

@@ -15,7 +15,7 @@ use crate::image::entry::{EntryPath, Node, TreeEntry};
 /// entries are sorted by path.
 pub(super) fn compare(store: &Store, rootfs: &Path, entries: &[TreeEntry]) -> Vec<Finding> {
     let comparison = Comparison { store, rootfs, entries };
-    parts::each(entries, |part| comparison.findings(part)).concat()
+    parts::each(parts::of(entries), |part| comparison.findings(part)).concat()
 }
 
 struct Comparison<'a> {

@@ -1,26 +1,25 @@
-//! The one writer of the store: takes contents of files as layers are read, and knows what is whole.
+//! The one writer of the store: takes layers as they are read, and knows what is whole.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::{BTreeSet, HashSet};
-use std::error::Error;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::Store;
 use super::content::Content;
 use super::error::{Context, StoreError};
 use super::flush::Flusher;
-use super::objects::{self, Key, Sharing, State};
+use super::index::{Index, IndexWriter};
+use super::objects::{self, Key, LINKS_MAX, Sharing, State};
 use super::staging::{Lock, Staging};
-use super::{Store, index};
 use crate::image::body::Body;
 use crate::image::digest::{ContentHash, Digest};
 use crate::image::entry::{LayerEntry, Metadata, Node, TreeEntry};
-use crate::image::fold::FoldedEntry;
-use crate::image::layer::Sink;
+use crate::image::layer::{Layer, Sink, SinkError};
 
 /// Holds the store's lock and a staging directory until dropped. Layers may be read in several threads.
 #[derive(Debug)]
@@ -42,11 +41,14 @@ pub struct Writer<'a> {
 /// What a writer knows of objects.
 #[derive(Debug, Default)]
 struct Books {
-    /// Those that it has made, or found whole in the store.
+    /// Those that it has made, or found whole in the store: a part of them, to save looking again.
     known: HashSet<Key>,
-    /// Those in staging, which have no place in the store yet.
-    staged: BTreeSet<(Key, u32)>,
+    /// Those that have about as many names as an inode can.
+    crowded: HashSet<Key>,
 }
+
+/// Most keys that are kept in mind, some 10 MB.
+const KNOWN_MAX: usize = 100_000;
 
 /// How closely a writer looks at objects that a layer of an earlier import needs. Those that are in a layer that
 /// it reads are always read, too.
@@ -66,15 +68,17 @@ pub struct UnpackedLayer {
     pub digest: Option<Digest>,
     /// The digest of the plain layer.
     pub diff_id: Digest,
-    /// Its entries, until they are folded.
-    pub entries: Vec<LayerEntry>,
+    /// Its entries.
+    pub index: Index<LayerEntry>,
+    /// How many they are.
+    pub entries: u64,
     /// What was left out of it.
     pub notices: Vec<String>,
-    /// Where the entries come from.
+    /// Who read it.
     pub origin: Origin,
 }
 
-/// Where a layer's entries come from.
+/// Who read a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// This import read the layer.
@@ -113,29 +117,30 @@ impl<'a> Writer<'a> {
             .context("make a file in", &path)
     }
 
-    /// The entries of a layer that was read before; `None` when it must be read (again).
-    pub fn known_layer(&self, diff_id: &Digest) -> Option<Vec<LayerEntry>> {
-        index::read(&self.store.layer_index(diff_id)).ok()
+    /// A layer that was read before; `None` when it must be read (again). `digest` is that of its packed blob.
+    pub fn known_layer(&self, diff_id: &Digest, digest: Option<&Digest>) -> Option<UnpackedLayer> {
+        let index = Index::open(&self.store.layer_index(diff_id)).ok()?;
+        let entries = index.count().ok()?;
+        let (digest, diff_id) = (digest.cloned(), diff_id.clone());
+        Some(UnpackedLayer { digest, diff_id, index, entries, notices: Vec::new(), origin: Origin::Index })
     }
 
-    /// Positions of layers taken from their index of which an object in use is missing or damaged: reading
-    /// them again heals it.
+    /// Begins to take a layer.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn unsound_layers(
-        &self,
-        entries: &[FoldedEntry],
-        layers: &[UnpackedLayer],
-    ) -> Result<BTreeSet<usize>, StoreError> {
-        let mut unsound = BTreeSet::new();
-        for folded in entries {
-            let from_index = layers.get(folded.layer).is_some_and(|layer| layer.origin == Origin::Index);
-            if from_index && !self.is_whole(&folded.entry, 0)? {
-                unsound.insert(folded.layer);
-            }
-        }
-        Ok(unsound)
+    /// When the store cannot be written.
+    pub fn layer(&self, diff_id: &Digest) -> Result<LayerWriter<'_>, StoreError> {
+        let path = self.staged_index(diff_id);
+        let index = IndexWriter::create(&path)?;
+        Ok(LayerWriter { writer: self, path, index })
+    }
+
+    pub(super) fn staged_index(&self, diff_id: &Digest) -> PathBuf {
+        self.staging.path(&format!("layer-{}", diff_id.hex()))
+    }
+
+    pub(super) fn scrutiny(&self) -> Scrutiny {
+        self.scrutiny
     }
 
     /// How many damaged objects this writer has made whole.
@@ -152,35 +157,41 @@ impl<'a> Writer<'a> {
         content: &Content,
         metadata: &Metadata,
     ) -> Result<bool, StoreError> {
-        if !self.claim(key, slot) {
+        // Threads ask, and one of them does it.
+        if slot == 0 && !self.claim(key) || self.is_staged(key, slot) {
             return Ok(false);
         }
         let path = self.store.object(key, slot);
         match objects::examine(&path, key)? {
-            State::Intact => Ok(false),
+            State::Intact { links } => {
+                self.count_links(key, links);
+                Ok(false)
+            }
             State::Damaged(_) if path.is_file() && !path.is_symlink() => {
                 objects::heal(&path, content, metadata)?;
                 self.healed.fetch_add(1, Ordering::Relaxed);
                 Ok(false)
             }
-            State::Missing | State::Damaged(_) => {
-                self.stage(key, slot, content, metadata)?;
-                self.books().staged.insert((*key, slot));
-                Ok(true)
-            }
+            State::Missing | State::Damaged(_) => self.stage(key, slot, content, metadata),
         }
     }
 
-    /// Whether an object is one that this writer has yet to look after. Threads ask, and one of them does it.
-    fn claim(&self, key: &Key, slot: u32) -> bool {
+    /// Whether an object is one that this writer has yet to look after.
+    fn claim(&self, key: &Key) -> bool {
         let mut books = self.books();
-        match slot {
-            0 => books.known.insert(*key),
-            slot => !books.staged.contains(&(*key, slot)),
+        if books.known.len() >= KNOWN_MAX {
+            books.known.clear();
         }
+        books.known.insert(*key)
     }
 
-    fn stage(&self, key: &Key, slot: u32, content: &Content, metadata: &Metadata) -> Result<(), StoreError> {
+    fn stage(
+        &self,
+        key: &Key,
+        slot: u32,
+        content: &Content,
+        metadata: &Metadata,
+    ) -> Result<bool, StoreError> {
         let name = key.path(slot);
         let create = || objects::create(self.new_objects.as_fd(), &name, content, metadata);
         let created = create().or_else(|error| match error {
@@ -190,7 +201,11 @@ impl<'a> Writer<'a> {
             }
             error => Err(error),
         });
-        created.context("make", &self.staged_path(key, slot))
+        match created {
+            // Another thread was first.
+            Err(Errno::EXIST) => Ok(false),
+            created => created.context("make", &self.staged_path(key, slot)).map(|()| true),
+        }
     }
 
     fn make_shard(&self, key: &Key) -> Result<(), Errno> {
@@ -201,16 +216,25 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether an object is in staging, and so has no place in the store yet.
     pub(super) fn is_staged(&self, key: &Key, slot: u32) -> bool {
-        self.books().staged.contains(&(*key, slot))
+        rustix::fs::statat(&self.new_objects, key.path(slot), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
-    pub(super) fn take_staged(&self) -> BTreeSet<(Key, u32)> {
-        std::mem::take(&mut self.books().staged)
+    /// Whether an object that this writer has seen could not take another name.
+    pub(super) fn is_crowded(&self, key: &Key) -> bool {
+        self.books().crowded.contains(key)
     }
 
-    pub(super) fn staged(&self) -> BTreeSet<(Key, u32)> {
-        self.books().staged.clone()
+    fn count_links(&self, key: &Key, links: u64) {
+        if links + 1 > LINKS_MAX {
+            self.books().crowded.insert(*key);
+        }
+    }
+
+    /// What was found out may not hold for the next image: this one has given objects new names.
+    pub(super) fn forget(&self) {
+        *self.books() = Books::default();
     }
 
     pub(super) fn staged_path(&self, key: &Key, slot: u32) -> PathBuf {
@@ -225,14 +249,18 @@ impl<'a> Writer<'a> {
             return Ok(true);
         }
         let path = self.store.object(&key, slot);
-        let whole = match (self.scrutiny, self.store.sharing) {
-            (Scrutiny::Status, Sharing::Exact) => objects::looks_intact(&path, *size, &entry.metadata),
-            _ => matches!(objects::examine(&path, &key)?, State::Intact),
+        let links = match (self.scrutiny, self.store.sharing) {
+            (Scrutiny::Status, Sharing::Exact) => objects::links_if_intact(&path, *size, &entry.metadata),
+            _ => match objects::examine(&path, &key)? {
+                State::Intact { links } => Some(links),
+                State::Missing | State::Damaged(_) => None,
+            },
         };
-        if whole && slot == 0 {
-            self.books().known.insert(key);
+        if let Some(links) = links.filter(|_| slot == 0) {
+            self.count_links(&key, links);
+            self.claim(&key);
         }
-        Ok(whole)
+        Ok(links.is_some())
     }
 
     /// Writes everything of the store's file system to its disk.
@@ -247,20 +275,47 @@ impl<'a> Writer<'a> {
     }
 }
 
-impl Sink for Writer<'_> {
-    fn file(
-        &self,
-        metadata: &Metadata,
-        content: Body<'_>,
-    ) -> Result<ContentHash, Box<dyn Error + Send + Sync>> {
+/// A layer on its way into the store.
+#[derive(Debug)]
+pub struct LayerWriter<'a> {
+    writer: &'a Writer<'a>,
+    path: PathBuf,
+    index: IndexWriter<File>,
+}
+
+impl LayerWriter<'_> {
+    /// Completes the index of the layer, which was read whole. `digest` is that of the packed blob.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(
+        self,
+        digest: Option<Digest>,
+        diff_id: Digest,
+        layer: Layer,
+    ) -> Result<UnpackedLayer, StoreError> {
+        let index = self.index.into_index(&self.path)?;
+        let Layer { entries, notices } = layer;
+        Ok(UnpackedLayer { digest, diff_id, index, entries, notices, origin: Origin::Stream })
+    }
+}
+
+impl Sink for LayerWriter<'_> {
+    fn file(&mut self, metadata: &Metadata, content: Body<'_>) -> Result<ContentHash, SinkError> {
         if super::inode::to_disk(metadata.uid).is_none() || super::inode::to_disk(metadata.gid).is_none() {
             return Err("its owner or group is an id that the store cannot shift".into());
         }
+        let writer = self.writer;
         let size = content.size();
-        let (content, hash) = Content::receive(content, || self.spool())?;
-        if size > 0 && self.ensure(&self.store.key(&hash, metadata), 0, &content, metadata)? {
-            self.flusher.wrote(size);
+        let (content, hash) = Content::receive(content, || writer.spool())?;
+        if size > 0 && writer.ensure(&writer.store.key(&hash, metadata), 0, &content, metadata)? {
+            writer.flusher.wrote(size);
         }
         Ok(hash)
+    }
+
+    fn entry(&mut self, entry: LayerEntry) -> Result<(), SinkError> {
+        self.index.push(&entry).context("write", &self.path)?;
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
-pub use super::properties::{DEFAULT_SLICE, ScopeRequest, slice_group};
+pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
 /// Longest wait for systemd, whatever it is asked for.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -38,10 +38,21 @@ pub struct ScopeRequest {
     pub pidfd: OwnedFd,
     /// Limits.
     pub resources: Resources,
+    /// Who ends it.
+    pub keeper: Keeper,
     /// Between systemd's stop request and its SIGKILL; `None`: infinity.
     pub stop_timeout: Option<Duration>,
     /// What systemd sends in place of the stop request when the manager is away.
     pub stop_signal: i32,
+}
+
+/// Who ends a scope that is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// This program, which systemd asks to, and which governs the control groups below it.
+    Manager,
+    /// systemd, by signals to all processes.
+    Systemd,
 }
 
 /// How systemd is told about a process.
@@ -80,10 +91,8 @@ pub(super) fn of_scope<'a>(
         process,
         ("Description", request.description.as_str().into()),
         ("Slice", request.slice.as_str().into()),
-        ("Controller", controller.into()),
         // At shutdown it stops before its controller, without which systemd would wait for the time-out.
         ("After", vec![CONTROLLER_SERVICE].into()),
-        ("Delegate", true.into()),
         ("CollectMode", "inactive-or-failed".into()),
         ("TimeoutStopUSec", stop_timeout.into()),
         ("KillSignal", request.stop_signal.into()),
@@ -93,6 +102,9 @@ pub(super) fn of_scope<'a>(
         ("IOAccounting", true.into()),
         ("TasksAccounting", true.into()),
     ];
+    if request.keeper == Keeper::Manager {
+        properties.extend([("Controller", controller.into()), ("Delegate", true.into())]);
+    }
     properties.extend(of_resources(&request.resources));
     properties
 }

@@ -1,7 +1,7 @@
 //! What the import worker and the fetcher say to each other.
 //!
 //! The worker, which has no network, sees a registry as an OCI image layout whose files come on request. A
-//! request is one message on a socket pair: the file's name, and with it the writing end of a pipe
+//! request is one message on a socket pair ([`super::request`]), and with it the writing end of a pipe
 //! (`SCM_RIGHTS`, unix(7)). The answer comes through that pipe: a line, and after "found" the bytes. Requests
 //! know nothing of each other, so that any number of threads may ask and read at once.
 
@@ -15,8 +15,8 @@ use std::io::{self, BufRead, IoSlice, IoSliceMut, Read as _, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Longest name of a file.
-const NAME_MAX: usize = 512;
+use super::request::{MESSAGE_MAX, Request};
+
 /// Longest first line of an answer.
 const LINE_MAX: u64 = 64;
 /// Bytes that a pipe holds, if the system allows it, pipe(7): enough to ride out a pause of either side.
@@ -27,7 +27,7 @@ const PIPE_SIZE: usize = 1 << 20;
 pub(super) enum Answer {
     /// This many bytes follow.
     Found(u64),
-    /// There is no such file.
+    /// There is no such file, or it is not to be had in parts.
     Missing,
     /// The file could not be had; the fetcher tells why where people see it.
     Failed,
@@ -47,7 +47,7 @@ pub(super) fn is_channel(descriptor: BorrowedFd<'_>) -> bool {
 }
 
 /// Asks for a file. The answer is read from what is returned.
-pub(super) fn ask(channel: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+pub(super) fn ask(channel: BorrowedFd<'_>, request: &Request) -> io::Result<File> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // Not above what pipe-max-size and pipe-user-pages-soft allow; a smaller pipe only pauses more often.
     let _ = fcntl_setpipe_size(&reader, PIPE_SIZE);
@@ -55,24 +55,26 @@ pub(super) fn ask(channel: BorrowedFd<'_>, name: &str) -> io::Result<File> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(channel, &[IoSlice::new(name.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    let message = request.to_string();
+    sendmsg(channel, &[IoSlice::new(message.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
     Ok(File::from(reader))
 }
 
-/// The next request: a name and where its answer goes. `None` when the worker has gone.
-pub(super) fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<(String, File)>> {
-    let mut name = [0; NAME_MAX];
+/// The next request and where its answer goes. `None` when the worker has gone.
+pub(super) fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<(Request, File)>> {
+    let mut message = vec![0; MESSAGE_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received =
-        recvmsg(channel, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        recvmsg(channel, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    match (received.bytes, descriptor, std::str::from_utf8(&name[..received.bytes])) {
+    let request = std::str::from_utf8(&message[..received.bytes]).ok().and_then(Request::parse);
+    match (received.bytes, descriptor, request) {
         (0, None, _) => Ok(None),
-        (1.., Some(descriptor), Ok(name)) => Ok(Some((name.to_owned(), File::from(descriptor)))),
+        (1.., Some(descriptor), Some(request)) => Ok(Some((request, File::from(descriptor)))),
         _ => Err(io::Error::other("the worker breaks the protocol")),
     }
 }
@@ -109,11 +111,12 @@ mod tests {
     fn requests_and_answers_come_across() {
         let (worker, fetcher) = channel().unwrap();
         assert!(is_channel(worker.as_fd()));
-        let mut first = BufReader::new(ask(worker.as_fd(), "index.json").unwrap());
-        let mut second = BufReader::new(ask(worker.as_fd(), "none").unwrap());
-        let mut third = BufReader::new(ask(worker.as_fd(), "late").unwrap());
-        let (name, mut pipe) = receive(fetcher.as_fd()).unwrap().unwrap();
-        assert_eq!(name, "index.json");
+        let ask = |name: &str| ask(worker.as_fd(), &Request::whole(name));
+        let mut first = BufReader::new(ask("index.json").unwrap());
+        let mut second = BufReader::new(ask("none").unwrap());
+        let mut third = BufReader::new(ask("late").unwrap());
+        let (request, mut pipe) = receive(fetcher.as_fd()).unwrap().unwrap();
+        assert_eq!(request, Request::whole("index.json"));
         Answer::Found(2).write(&mut pipe).unwrap();
         pipe.write_all(b"{}").unwrap();
         drop(pipe);
@@ -129,7 +132,7 @@ mod tests {
             Answer::Failed,
             "a fetcher that ends fails what was asked"
         );
-        assert!(ask(worker.as_fd(), "more").is_err());
+        assert!(ask("more").is_err());
     }
 
     #[test]

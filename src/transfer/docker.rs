@@ -35,7 +35,8 @@ fn candidate(source: &Source, saved: Saved) -> Result<Candidate, TransferError> 
     }
     let names = saved.repo_tags.unwrap_or_default();
     let names = names.iter().map(|name| Reference::from_docker(name)).collect::<Result<_, _>>()?;
-    let layers = saved.layers.into_iter().map(|path| PackedLayer { path, promised: None }).collect();
+    let layers =
+        saved.layers.into_iter().map(|path| PackedLayer { path, promised: None, tables: None }).collect();
     let id = Digest::of(&config);
     Ok(Candidate { id, manifest: None, digests: Vec::new(), config, layers, names })
 }

@@ -4,7 +4,6 @@ use std::io;
 
 use crate::image::ImageError;
 use crate::image::digest::Digest;
-use crate::image::fold::FoldError;
 use crate::image::origin::OriginError;
 use crate::store::StoreError;
 
@@ -109,9 +108,6 @@ pub enum TransferError {
         /// Its entry and the rule.
         source: ImageError,
     },
-    /// Layers do not fit each other.
-    #[error(transparent)]
-    Fold(#[from] FoldError),
     /// The configuration and the manifest disagree.
     #[error("the configuration lists {diff_ids} layers, the manifest {layers}")]
     LayerCount {

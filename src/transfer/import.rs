@@ -5,19 +5,18 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::chunked::Tables;
 use super::contract;
 use super::remote::Remote;
 use super::stream::{Blob, read_layer};
 use super::{Selection, Source, Step, TransferError, Watch, formats, lanes, signatures};
 use crate::image::digest::Digest;
 use crate::image::document;
-use crate::image::entry::LayerEntry;
-use crate::image::fold::{FoldedEntry, fold};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 use crate::image::origin::Policy;
 use crate::image::reference::Reference;
-use crate::store::{ImageId, NewImage, Origin, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
+use crate::store::{FoldedImage, ImageId, NewImage, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
 
 /// Which names the images get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +92,14 @@ pub(super) struct Candidate {
 pub(super) struct PackedLayer {
     pub(super) path: String,
     pub(super) promised: Option<(u64, Digest)>,
+    /// Where its table of contents is, of a layer that may be had in parts.
+    pub(super) tables: Option<Tables>,
+}
+
+impl PackedLayer {
+    fn digest(&self) -> Option<&Digest> {
+        self.promised.as_ref().map(|(_, digest)| digest)
+    }
 }
 
 /// Brings the images of a file, a folder, a stream or the channel to a registry's fetcher into the store.
@@ -172,11 +179,11 @@ fn import_one(
         return Ok(Imported { id, names, present: true, notices });
     }
     let begin = Instant::now();
-    let (layers, entries) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
+    let (layers, tree) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
     tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
-    source.watch.tell(&Step::Committing { entries: entries.len() as u64 });
+    source.watch.tell(&Step::Committing { entries: tree.entries() });
     let notices = notices(&layers, &document.platform);
-    let image = NewImage { id: image, manifest, config, document, layers, entries };
+    let image = NewImage { id: image, manifest, config, document, layers, tree };
     let present = writer.commit(image, &names)? == Outcome::Present;
     tracing::debug!("{id}: committed after {:?}", begin.elapsed());
     Ok(Imported { id, names, present, notices })
@@ -189,34 +196,28 @@ fn read_layers(
     packed: &[PackedLayer],
     diff_ids: &[Digest],
     limits: &Limits,
-) -> Result<(Vec<UnpackedLayer>, Vec<FoldedEntry>), TransferError> {
+) -> Result<(Vec<UnpackedLayer>, FoldedImage), TransferError> {
     let layers: Vec<(&PackedLayer, &Digest)> = packed.iter().zip(diff_ids).collect();
     let used = AtomicU64::new(0);
     let mut unpacked = lanes::each(&layers, |(packed, diff_id)| {
         // Lanes do not know of each other's entries until they are done.
         let left = limits.entries.saturating_sub(used.load(Ordering::Relaxed));
-        let layer = match writer.known_layer(diff_id) {
-            Some(entries) => known(packed, diff_id, entries),
+        let layer = match writer.known_layer(diff_id, packed.digest()) {
+            Some(known) => known,
             None => unpack(writer, source, packed, diff_id, &Limits { entries: left, ..limits.clone() })?,
         };
-        used.fetch_add(layer.entries.len() as u64, Ordering::Relaxed);
+        used.fetch_add(layer.entries, Ordering::Relaxed);
         Ok::<_, TransferError>(layer)
     })?;
     if used.into_inner() > limits.entries {
         return Err(TransferError::Entries(limits.entries));
     }
-    let taken = unpacked.iter_mut().map(|layer| (layer.diff_id.clone(), std::mem::take(&mut layer.entries)));
-    let entries = fold(taken)?.into_entries();
-    for position in writer.unsound_layers(&entries, &unpacked)? {
-        let (packed, diff_id) = layers[position];
-        unpacked[position] = unpack(writer, source, packed, diff_id, limits)?;
+    let tree = writer.fold(&unpacked, limits)?;
+    for position in tree.unsound_layers() {
+        let (packed, diff_id) = layers[*position];
+        unpacked[*position] = unpack(writer, source, packed, diff_id, limits)?;
     }
-    Ok((unpacked, entries))
-}
-
-fn known(packed: &PackedLayer, diff_id: &Digest, entries: Vec<LayerEntry>) -> UnpackedLayer {
-    let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
-    UnpackedLayer { digest, diff_id: diff_id.clone(), entries, notices: Vec::new(), origin: Origin::Index }
+    Ok((unpacked, tree))
 }
 
 fn unpack(
@@ -226,16 +227,13 @@ fn unpack(
     diff_id: &Digest,
     limits: &Limits,
 ) -> Result<UnpackedLayer, TransferError> {
-    let digest = packed.promised.as_ref().map(|(_, digest)| digest.clone());
-    let what = format!("layer {}", digest.as_ref().unwrap_or(diff_id));
-    let layer = source.patiently(|| {
-        let (bytes, size) = source.stream(&packed.path, &what)?;
-        let (what, promised, diff_id) = (what.clone(), packed.promised.clone(), diff_id.clone());
-        read_layer(Blob { what, bytes, size, promised, diff_id }, limits, writer)
-    })?;
-    writer.stage_layer(diff_id, &layer.entries)?;
-    let (diff_id, origin) = (diff_id.clone(), Origin::Stream);
-    Ok(UnpackedLayer { digest, diff_id, entries: layer.entries, notices: layer.notices, origin })
+    let what = format!("layer {}", packed.digest().unwrap_or(diff_id));
+    source.read(packed, &what, limits, |(bytes, size), promised| {
+        let blob = Blob { what: what.clone(), bytes, size, promised, diff_id: diff_id.clone() };
+        let mut sink = writer.layer(diff_id)?;
+        let layer = read_layer(blob, limits, &mut sink)?;
+        Ok(sink.finish(packed.digest().cloned(), diff_id.clone(), layer)?)
+    })
 }
 
 fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! OCI image layouts: from `index.json` to the images for this host.
 
+use super::chunked::Tables;
 use super::source::Source;
 use super::{TransferError, import::Candidate, import::PackedLayer, signatures};
 use crate::image::digest::Digest;
@@ -114,7 +115,8 @@ fn candidate(
             if is_foreign(&layer) && !source.has(&path) {
                 return Err(foreign(layer));
             }
-            Ok(PackedLayer { path, promised: Some((layer.size, layer.digest)) })
+            let tables = Tables::of(&layer);
+            Ok(PackedLayer { path, promised: Some((layer.size, layer.digest)), tables })
         })
         .collect::<Result<_, TransferError>>()?;
     let digests = vec![digest.clone()];

@@ -104,7 +104,7 @@ fn candidate(
         diff_ids.push(known[id].clone());
     }
     let config = config(top.unwrap_or_default(), &diff_ids);
-    let packed = |id: &String| PackedLayer { path: format!("{id}/layer.tar"), promised: None };
+    let packed = |id: &String| PackedLayer { path: format!("{id}/layer.tar"), promised: None, tables: None };
     let layers = chain.iter().map(packed).collect();
     Ok(Candidate { id: Digest::of(&config), manifest: None, digests: Vec::new(), config, layers, names })
 }

@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod chunked;
 pub mod confine;
 mod contract;
+mod decoder;
 mod docker;
+pub mod errand;
 mod error;
 pub mod export;
 mod folder;
@@ -20,6 +23,7 @@ mod legacy;
 mod packing;
 pub mod registry;
 mod remote;
+mod request;
 mod signatures;
 mod source;
 mod stream;

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
 use super::TransferError;
+use super::decoder::decoder;
 use super::source::{Spool, read_error};
-use super::stream::decoder;
 use super::watch::{Watch, Watched};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::limits::Limits;
@@ -54,7 +54,7 @@ pub(super) fn diff_id(
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let most = limits.ratio_free.max(size.saturating_mul(limits.ratio));
     let hash = || {
-        let mut plain = decoder(bytes)?.take(most);
+        let mut plain = decoder(bytes, limits.window)?.take(most);
         let mut buffer = vec![0; CHUNK];
         loop {
             match plain.read(&mut buffer)? {
@@ -85,7 +85,7 @@ fn spooled(input: File, mut spool: File, limits: &Limits, watch: &Watch) -> io::
     let size = input.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let input = watch.stream("the archive", size, input);
     let packed = Rc::new(Cell::new(0));
-    let mut plain = unpacked(Counted { input, count: Rc::clone(&packed) })?;
+    let mut plain = unpacked(Counted { input, count: Rc::clone(&packed) }, limits.window)?;
     let mut copied: u64 = 0;
     loop {
         match io::copy(&mut plain.by_ref().take(CHUNK as u64), &mut spool)? {
@@ -103,7 +103,7 @@ fn spooled(input: File, mut spool: File, limits: &Limits, watch: &Watch) -> io::
     Ok(spool)
 }
 
-fn unpacked(input: Counted) -> io::Result<Box<dyn Read>> {
+fn unpacked(input: Counted, window: u64) -> io::Result<Box<dyn Read>> {
     let mut input = BufReader::with_capacity(CHUNK, input);
     let mut head = Vec::new();
     // A pipe gives what it has: the magic may come in pieces.
@@ -111,7 +111,7 @@ fn unpacked(input: Counted) -> io::Result<Box<dyn Read>> {
     let packing = sniff(&head);
     let input = io::Cursor::new(head).chain(input);
     Ok(match packing {
-        Packing::AsLayers => decoder(Box::new(input))?,
+        Packing::AsLayers => decoder(Box::new(input), window)?,
         Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
     })

@@ -5,10 +5,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use super::TransferError;
 use super::contract::{self, Answer};
+use super::import::PackedLayer;
+use super::request::Request;
 use super::source::{Holder, Opened, Source, read_error};
+use super::{TransferError, chunked, signatures};
 use crate::image::digest::Digest;
+use crate::image::limits::Limits;
 use crate::image::manifest::{self, Document};
 use crate::image::reference::Reference;
 use crate::store::Store;
@@ -33,14 +36,25 @@ impl Remote {
             let size = bytes.len() as u64;
             return Ok(Some((Box::new(Cursor::new(bytes)), size)));
         }
-        let nothing = || TransferError::Fetcher(name.to_owned());
-        let pipe = contract::ask(self.channel.as_fd(), name).map_err(|_| nothing())?;
+        self.ask(&Request::whole(name))
+    }
+
+    /// What a request asks for as a stream, and its size; `None` when it is not to be had.
+    pub(super) fn ask(&self, request: &Request) -> Result<Option<Opened>, TransferError> {
+        let Request { name, .. } = request;
+        let nothing = || TransferError::Fetcher(name.clone());
+        let pipe = contract::ask(self.channel.as_fd(), request).map_err(|_| nothing())?;
         let mut pipe = BufReader::with_capacity(BUFFER, pipe);
         match Answer::read(&mut pipe).map_err(|error| read_error(name, error))? {
             Answer::Found(size) => Ok(Some((Box::new(Promised { pipe, rest: size }), size))),
             Answer::Missing => Ok(None),
             Answer::Failed => Err(nothing()),
         }
+    }
+
+    /// The store whose files need not be fetched.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A manifest or a configuration that the store has.
@@ -51,14 +65,29 @@ impl Remote {
 }
 
 impl Source {
-    /// Calls `read`, and once more when the bytes of a registry were not those of their digest: a transfer that
-    /// broke off may have gone on with others.
-    pub(super) fn patiently<T>(
+    /// Calls `read` with a layer's bytes and what is promised of them. Of a registry's layer that may be had in
+    /// parts these are put together first, in plain: no promise is about that, and if it fails, the whole layer
+    /// decides. That is read once more when its bytes were not those of their digest: a transfer that broke off
+    /// may have gone on with others.
+    pub(super) fn read<T>(
         &self,
-        mut read: impl FnMut() -> Result<T, TransferError>,
+        layer: &PackedLayer,
+        what: &str,
+        limits: &Limits,
+        mut read: impl FnMut(Opened, Option<(u64, Digest)>) -> Result<T, TransferError>,
     ) -> Result<T, TransferError> {
-        match (&self.holder, read()) {
-            (Holder::Remote(_), Err(TransferError::Digest { .. })) => read(),
+        if let (Holder::Remote(remote), Some(tables), Some((size, _))) =
+            (&self.holder, &layer.tables, &layer.promised)
+            && let Some(plain) = chunked::open(remote, &layer.path, *size, tables, limits)
+        {
+            match read(plain, None) {
+                Ok(layer) => return Ok(layer),
+                Err(reason) => tracing::debug!("reading {what} whole: {reason}"),
+            }
+        }
+        let mut whole = || read(self.stream(&layer.path, what)?, layer.promised.clone());
+        match (&self.holder, whole()) {
+            (Holder::Remote(_), Err(TransferError::Digest { .. })) => whole(),
             (_, result) => result,
         }
     }
@@ -68,7 +97,8 @@ impl Source {
         let (Holder::Remote(_), Some(expected)) = (&self.holder, name.digest()) else { return Ok(()) };
         let index = self.document("index.json", "index.json")?;
         let Document::Index(descriptors) = manifest::parse(&index, "", "index.json")? else { return Ok(()) };
-        match descriptors.into_iter().map(|descriptor| descriptor.digest).find(|digest| digest != expected) {
+        let images = descriptors.into_iter().filter(|descriptor| !signatures::is_signature(descriptor));
+        match images.map(|image| image.digest).find(|digest| digest != expected) {
             Some(found) => Err(TransferError::Pinned { expected: expected.clone(), found }),
             None => Ok(()),
         }

@@ -1,14 +1,14 @@
 //! One pass over a layer's blob: digest and decompression in a thread of their own, the plain digest here.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::TransferError;
+use super::decoder::decoder;
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::hashing::Hashing;
 use crate::image::layer::{self, Layer, Sink};
 use crate::image::limits::Limits;
-use crate::image::manifest::Compression;
 use crate::image::tar::Input;
 
 /// A layer's blob, with all that is promised about it.
@@ -25,14 +25,12 @@ pub(super) struct Blob {
 const CHUNK: usize = 128 << 10;
 /// Chunks that wait between the two threads.
 const QUEUE: usize = 16;
-/// Largest window of zstd, as its own command line takes without being asked.
-const WINDOW_LOG_MAX: u32 = 27;
 
 /// Reads a layer and checks every promise about it. A wrong digest explains any other error, so it is told first.
 ///
 /// # Errors
 /// When a promise is broken, the layer is refused, or `sink` fails.
-pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &dyn Sink) -> Result<Layer, TransferError> {
+pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, TransferError> {
     let Blob { what, bytes, size, promised, diff_id } = blob;
     if let Some((expected, _)) = promised.as_ref().filter(|(expected, _)| *expected != size) {
         return Err(TransferError::Size { what, expected: *expected, found: size });
@@ -42,7 +40,7 @@ pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &dyn Sink) -> Result
     let plain_max = (size.saturating_mul(limits.ratio)).max(limits.ratio_free);
     let mut stream = PlainStream::new(receiver, diff_id.algorithm(), plain_max);
     let (layer, blob_digest) = std::thread::scope(|scope| {
-        let unpacker = scope.spawn(move || unpack(bytes, algorithm, &sender));
+        let unpacker = scope.spawn(move || unpack(bytes, algorithm, limits.window, &sender));
         let layer = layer::read(&mut stream, limits, sink);
         stream.receiver = None;
         (layer, unpacker.join())
@@ -67,10 +65,11 @@ pub(super) fn read_layer(blob: Blob, limits: &Limits, sink: &dyn Sink) -> Result
 fn unpack(
     bytes: Box<dyn Read + Send>,
     algorithm: Algorithm,
+    window: u64,
     sender: &SyncSender<io::Result<Vec<u8>>>,
 ) -> io::Result<Digest> {
     let mut bytes = Hashing::new(algorithm, bytes);
-    if let Err(error) = send_plain(&mut bytes, sender) {
+    if let Err(error) = send_plain(&mut bytes, window, sender) {
         // Nobody listens when the layer was refused already.
         let _ = sender.send(Err(error));
     }
@@ -79,8 +78,8 @@ fn unpack(
     Ok(digest)
 }
 
-fn send_plain(bytes: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
-    let mut plain = decoder(Box::new(bytes))?;
+fn send_plain(bytes: impl Read, window: u64, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
+    let mut plain = decoder(Box::new(bytes), window)?;
     loop {
         let mut chunk = vec![0; CHUNK];
         let mut filled = 0;
@@ -95,20 +94,6 @@ fn send_plain(bytes: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> io:
             return Ok(());
         }
     }
-}
-
-/// The plain bytes of a stream that is packed as its first bytes say.
-pub(super) fn decoder<'a>(bytes: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
-    let mut bytes = BufReader::with_capacity(CHUNK, bytes);
-    Ok(match Compression::sniff(bytes.fill_buf()?) {
-        Compression::None => Box::new(bytes),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
-            decoder.window_log_max(WINDOW_LOG_MAX)?;
-            Box::new(decoder)
-        }
-    })
 }
 
 /// The plain bytes on this side of the queue.

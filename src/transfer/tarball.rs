@@ -179,7 +179,7 @@ fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
 mod tests {
     use super::*;
     use crate::image::entry::Bytes;
-    use crate::image::layer::{HashOnly, read};
+    use crate::image::layer::entries_of;
     use crate::image::limits::Limits;
     use proptest::prelude::*;
 
@@ -209,9 +209,9 @@ mod tests {
             writer.entry(&path, Kind::File(body.len() as u64), &metadata).unwrap();
             writer.body(body.len() as u64, &mut body.as_slice()).unwrap();
             let bytes = writer.finish().unwrap();
-            let layer = read(bytes.as_slice(), &limits, &HashOnly).unwrap();
-            prop_assert_eq!(&layer.entries[0].path, &path);
-            let crate::image::entry::Change::Put { metadata: found, .. } = &layer.entries[0].change else {
+            let entries = entries_of(bytes.as_slice(), &limits).unwrap();
+            prop_assert_eq!(&entries[0].path, &path);
+            let crate::image::entry::Change::Put { metadata: found, .. } = &entries[0].change else {
                 panic!("not a file")
             };
             prop_assert_eq!(found, &metadata);

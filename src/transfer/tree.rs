@@ -51,7 +51,7 @@ pub(super) fn candidate(
     let platform = selection.platform.clone().unwrap_or_else(Platform::host);
     let config = change::configuration(&platform, &selection.changes, &diff_id);
     let config = config.map_err(|error| failed(error.into()))?;
-    let layers = vec![PackedLayer { path: WHOLE.to_owned(), promised: None }];
+    let layers = vec![PackedLayer { path: WHOLE.to_owned(), promised: None, tables: None }];
     let id = Digest::of(&config);
     let (digests, names) = (Vec::new(), Vec::new());
     let candidate = Candidate { id, manifest: None, digests, config, layers, names };

@@ -43,7 +43,6 @@ pub const LATER: &[Later] = &[
     warn(&["unit", "on_success"], &["[]"]),
     refuse(&["unit", "condition"], &[], "the unit would start whether it holds or not: leave it out"),
     refuse(&["unit", "assert"], &[], "the unit would start whether it holds or not: leave it out"),
-    warn(&["container", "pull"], &["never"]),
     warn(&["container", "ready"], &["exec"]),
     refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
     warn(&["container", "restart_steps"], &["0"]),

@@ -98,6 +98,8 @@ pub struct Container {
     pub working_directory: Option<PathBuf>,
     /// Replaces the image's stop signal; a signal number.
     pub stop_signal: Option<i32>,
+    /// When a start pulls the image.
+    pub pull: PullPolicy,
     /// Added to the image's environment.
     pub environment: BTreeMap<String, String>,
     /// Files of `NAME=value` lines, read at each start, before `environment`.
@@ -172,6 +174,21 @@ pub enum ServiceType {
     Notify,
     /// Started once the payload has exited with success.
     Oneshot,
+}
+
+/// `container.pull`: what a start does about the image before it launches it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullPolicy {
+    /// Pulls it when the store does not have it.
+    #[default]
+    Missing,
+    /// Asks the registry, and fails when that gives nothing.
+    Always,
+    /// Fails when the store does not have it.
+    Never,
+    /// Asks the registry, and takes what the store has when that gives nothing.
+    Newer,
 }
 
 /// `container.root`.

@@ -303,6 +303,7 @@ pub fn container() -> Container {
         user: None,
         working_directory: None,
         stop_signal: None,
+        pull: PullPolicy::Missing,
         environment: BTreeMap::new(),
         environment_file: vec![],
         kind: ServiceType::Exec,

@@ -125,20 +125,25 @@ impl Host {
         self.succeed(&["sampanctl", "import", &format!("/srv/{file}"), "--name", reference]);
     }
 
+    /// Does something in the host's network; threads and programs that it starts stay there.
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.init())).expect("the host runs");
+        // The namespace is one of the thread, and a thread that ends cannot leave it changed.
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                let namespace = std::os::fd::AsFd::as_fd(&namespace);
+                move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).expect("root may");
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Connects from inside the host's network.
     pub fn connect(&self, address: &str) -> std::io::Result<TcpStream> {
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.init()))?;
         let address: SocketAddr = address.parse().expect("an address");
-        // The namespace is one of the thread, and a thread that ends cannot leave it changed.
-        let connecting = std::thread::spawn(move || {
-            use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-            move_into_link_name_space(
-                std::os::fd::AsFd::as_fd(&namespace),
-                Some(LinkNameSpaceType::Network),
-            )?;
-            TcpStream::connect_timeout(&address, Duration::from_secs(30))
-        });
-        connecting.join().expect("the connecting thread ends")
+        self.in_network(|| TcpStream::connect_timeout(&address, Duration::from_secs(30)))
     }
 
     /// The answer to `GET /` over a new connection.

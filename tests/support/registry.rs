@@ -72,6 +72,23 @@ impl Drop for Registry {
     }
 }
 
+/// A certificate authority and certificates of this machine by openssl(1), which knows nothing of our TLS.
+pub fn certificates(lab: &Lab) -> std::path::PathBuf {
+    let directory = lab.path("certificates");
+    std::fs::create_dir(&directory).unwrap();
+    let script = "
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2
+        for name in server client; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
+            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > extensions
+            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
+                -extfile extensions -out $name.pem
+        done";
+    let output = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    directory
+}
+
 /// The port on which the process with this configuration listens: it is known to the kernel alone.
 fn listening(config: &Path) -> Option<u16> {
     let needle = config.as_os_str().as_encoded_bytes().to_vec();
@@ -184,9 +201,28 @@ impl Reply {
         Self::Answer(401, vec![("WWW-Authenticate", challenge.into())], Vec::new())
     }
 
+    /// As a proxy answers that lets us through.
+    pub fn tunnel(port: u16) -> Self {
+        Self::Raw(Box::new(move |stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            tunnel(stream.try_clone().unwrap(), port);
+        }))
+    }
+
     pub fn json(body: &str) -> Self {
         Self::Answer(200, vec![("Content-Type", "application/json".to_owned())], body.as_bytes().to_vec())
     }
+}
+
+/// Joins a connection with a port of this machine, until both have said all.
+pub fn tunnel(mut stream: TcpStream, port: u16) {
+    let mut behind = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut from, mut to) = (stream.try_clone().unwrap(), behind.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut behind, &mut stream);
 }
 
 /// A server on loopback that is not what it seems.

@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When one is not there, or its index is damaged.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = args.common.existing(paths)?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let entries = |image: &str| store.entries(&store.resolve(image)?);
     let times = if args.ignore_mtime { Times::Ignored } else { Times::Compared };
     let differences = diff::diff(&entries(&args.old)?, &entries(&args.new)?, times);

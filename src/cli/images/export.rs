@@ -75,7 +75,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     if args.compress.is_some() && args.format != Format::OciArchive {
         anyhow::bail!("--compress is for --format=oci-archive: pack the output of another form by a pipe");
     }
-    let store = super::existing(&Common::at(args.store.as_deref(), paths))?;
+    let store = super::open_store(&Common::at(args.store.as_deref(), paths))?;
     let id = store.resolve(&args.image)?;
     let display = Arc::new(Mutex::new(Display::new(&args.progress, WORDS)));
     let shown = Arc::clone(&display);

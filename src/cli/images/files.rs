@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When the image or the path is not there.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = args.common.existing(paths)?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let path = EntryPath::parse(args.path.trim_start_matches('/').as_bytes(), &Limits::default())
         .map_err(|reason| anyhow::anyhow!("\"{}\": {reason}", args.path.escape_debug()))?;
     let mut entries = store.entries(&store.resolve(&args.image)?)?;

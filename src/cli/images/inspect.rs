@@ -46,7 +46,7 @@ struct Documents {
 /// # Errors
 /// When there is none of this name.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = args.common.existing(paths)?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let id = store.resolve(&args.image)?;
     let names = store.names()?;
     let roots = roots(paths);

@@ -19,8 +19,11 @@ mod tag;
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
+use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::transfer::registry::Settings;
+use crate::unit::diagnostic::Style;
 
 /// What can be done with images.
 #[derive(Debug, Subcommand)]
@@ -91,14 +94,6 @@ pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
     }
 }
 
-/// The store, where there must be one.
-fn existing(paths: &Paths) -> anyhow::Result<Store> {
-    let path = paths.store().display();
-    Store::find(paths)?.ok_or_else(|| {
-        anyhow::anyhow!("there is no image store at {path} yet: the first import or pull makes it")
-    })
-}
-
 impl Common {
     fn paths(&self, paths: &Paths) -> Paths {
         Self::at(self.store.as_deref(), paths)
@@ -112,13 +107,33 @@ impl Common {
         }
     }
 
-    /// The store, where there must be one.
-    fn existing(&self, paths: &Paths) -> anyhow::Result<Store> {
-        existing(&self.paths(paths))
-    }
-
     /// The store; `None` where none was made yet, which is the same as an empty one.
     fn open(&self, paths: &Paths) -> anyhow::Result<Option<Store>> {
-        Ok(Store::find(&self.paths(paths))?)
+        Ok(Store::find(&self.paths(paths))?.map(|store| store.with_short_names(short_names(paths))))
+    }
+}
+
+/// The store of these directories, where there must be one, which reads names by the rules of this host.
+fn open_store(paths: &Paths) -> anyhow::Result<Store> {
+    let path = paths.store().display();
+    let store = Store::find(paths)?;
+    let store = store.ok_or_else(|| {
+        anyhow::anyhow!("there is no image store at {path} yet: the first import or pull makes it")
+    })?;
+    Ok(store.with_short_names(short_names(paths)))
+}
+
+/// What short names mean on this host. Verbs over the store work while the settings are wrong, too.
+fn short_names(paths: &Paths) -> ShortNames {
+    match Settings::load(paths) {
+        Ok(settings) => settings.names,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(|fault| fault.render(Style::Plain)).collect();
+            eprintln!(
+                "Warning: short names mean docker.io alone, until this is right:\n{}",
+                faults.join("\n")
+            );
+            ShortNames::default()
+        }
     }
 }

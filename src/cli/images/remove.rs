@@ -26,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// When one is not there, is in use, or cannot be removed; those before it are gone.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = args.common.existing(paths)?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let roots = roots(paths);
     let mut removed = Vec::new();
     let mut remove = |image: &String| -> anyhow::Result<()> {

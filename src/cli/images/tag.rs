@@ -27,7 +27,7 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let names: Vec<Reference> =
         args.names.iter().map(|name| Reference::for_import(name)).collect::<Result<_, _>>()?;
-    let store = args.common.existing(paths)?;
+    let store = super::open_store(&args.common.paths(paths))?;
     let id = store.resolve(&args.image)?;
     for name in &names {
         store.tag(&id.to_string(), name)?;

@@ -30,10 +30,12 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.lines("Docs", &unit.documentation);
     page.lines("Sockets", &unit.sockets);
     page.line("Image", &image(unit));
+    page.line("Pull", &pull(unit));
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
     page.lines("Error", &present(&unit.launch_error));
+    page.lines("Error", &present(&unit.transfer_error));
     if unit.active_state != ActiveState::Inactive && unit.active_state != ActiveState::Failed {
         page.line("Tasks", &tasks(unit));
         page.line("Memory", &memory(unit));
@@ -170,6 +172,19 @@ fn image(unit: &UnitProperties) -> String {
     match short.is_empty() {
         true => escaped(&unit.image).into_owned(),
         false => format!("{} ({})", escaped(&unit.image), escaped(&short)),
+    }
+}
+
+/// How far the pull of the image is, while it goes on.
+fn pull(unit: &UnitProperties) -> String {
+    let (image, total) = (escaped(&unit.transfer_image), unit.transfer_bytes_total);
+    match (image.as_ref(), total) {
+        ("", _) => String::new(),
+        (image, 0) => image.to_owned(),
+        (image, total) => {
+            let done = quantity::bytes(unit.transfer_bytes_done);
+            format!("{image} ({done} of {})", quantity::bytes(total))
+        }
     }
 }
 
@@ -357,6 +372,31 @@ mod tests {
            Main PID: 12 (code=exited, status=1/FAILURE)
            Restarts: 5
               Error: execute: /bin/nope: No such file or directory
+        ");
+    }
+
+    #[test]
+    fn a_unit_whose_image_is_pulled() {
+        let pulling = UnitProperties {
+            active_state: ActiveState::Activating,
+            sub_state: "pull".to_owned(),
+            inactive_exit: NOW - 3_000_000,
+            image: "web".to_owned(),
+            transfer_image: "docker.io/library/web:latest".to_owned(),
+            transfer_bytes_done: 12 << 20,
+            transfer_bytes_total: 60 << 20,
+            documentation: Vec::new(),
+            job: 7,
+            job_type: "start".to_owned(),
+            ..web()
+        };
+        insta::assert_snapshot!(unit(&pulling, &Surroundings { processes: Vec::new(), ..around() }), @r"
+        ● web.container - Web\nserver
+             Loaded: loaded (/etc/sampan/units/web.container.toml; enabled)
+             Active: activating (pull) since Sat 2026-11-21 05:11:22 UTC; 3s ago
+                Job: 7 (start)
+              Image: web
+               Pull: docker.io/library/web:latest (12.0M of 60.0M)
         ");
     }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::image::digest::ContentHash;
-use crate::image::entry::Bytes;
-use crate::image::limits::Limits;
+use crate::image::entry::{Bytes, EntryPath};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn path(text: &str) -> EntryPath {
     EntryPath::parse(text.as_bytes(), &Limits::default()).unwrap()
@@ -36,7 +36,8 @@ fn change(text: &str, change: Change) -> LayerEntry {
 
 fn folded(layers: &[Vec<LayerEntry>]) -> Result<Vec<FoldedEntry>, FoldError> {
     let digest = Digest::of(b"layer");
-    fold(layers.iter().map(|entries| (digest.clone(), entries.clone()))).map(Tree::into_entries)
+    let layers: Vec<_> = layers.iter().map(|entries| (digest.clone(), entries.clone())).collect();
+    fold(&layers, &Limits::default())
 }
 
 fn names(layers: &[Vec<LayerEntry>]) -> Vec<String> {
@@ -69,7 +70,19 @@ fn an_upper_layer_breaks_a_hard_link() {
     let entries = folded(&[lower, vec![file("a", "2")]]).unwrap();
     let groups: Vec<_> = entries.iter().map(|e| e.entry.hard_link.clone()).collect();
     assert_eq!(groups, [None, None, Some(path("b")), Some(path("b"))]);
-    assert_eq!(entries[2].layer, 0);
+    assert_eq!(
+        entries.iter().map(|e| (e.layer, e.names)).collect::<Vec<_>>(),
+        [(0, 1), (1, 1), (0, 2), (0, 2)]
+    );
+}
+
+#[test]
+fn names_are_bounded() {
+    let layers = [(Digest::of(b""), vec![file("a/bcd", "1"), file("a/efg", "1")])];
+    let limits = |names| Limits { names, ..Limits::default() };
+    assert_eq!(fold(&layers, &limits(100)).unwrap().len(), 4);
+    let error = fold(&layers, &limits(10)).unwrap_err().to_string();
+    assert!(error.contains("\"a/efg\"") && error.contains("limit \"names\""), "{error}");
 }
 
 #[test]

@@ -12,6 +12,8 @@ impl Manager {
                 Action::CloseSockets(unit) => self.close_sockets(&unit),
                 Action::WatchSockets(unit) => self.watch_sockets(&unit),
                 Action::UnwatchSockets(unit) => self.sockets.unwatch(&unit),
+                Action::SeekImage { unit, run } => self.seek_image(&unit, run),
+                Action::LeaveImage { unit, run } => self.leave_image(&unit, run),
                 Action::Launch { unit, run } => self.launch(&unit, run),
                 Action::Terminate { unit, run } => self.terminate(&unit, run),
                 Action::Kill { unit, run } => self.kill(&unit, run),
@@ -50,15 +52,15 @@ impl Manager {
 fn log(unit: &UnitName, managed: &Managed) {
     let description = managed.unit().map_or(unit.as_str(), |unit| unit.description.as_str());
     let result = managed.result.as_str();
+    let why = managed.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
     match managed.phase {
         Phase::Failed => {
-            let why = managed.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Failed with result '{result}'. {why}");
         }
         Phase::Running => tracing::debug!(SAMPAN_UNIT = %unit, "Started {unit} - {description}."),
         Phase::Listening => tracing::debug!(SAMPAN_UNIT = %unit, "Listening on {unit} - {description}."),
         Phase::AutoRestart => {
-            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'.");
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'. {why}");
         }
         Phase::Dead => tracing::debug!(SAMPAN_UNIT = %unit, "Stopped {unit} - {description}."),
         _ => {}

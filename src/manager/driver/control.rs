@@ -68,8 +68,8 @@ pub(super) fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
     descriptors.next().ok_or_else(|| failure("sampan-launch: a descriptor is missing".into(), 0))
 }
 
-/// Collects the launcher's own process when it ends, however the launch goes.
-async fn reap(launcher: OwnedFd) {
+/// Collects a process of ours when it ends, however that goes.
+pub(super) async fn reap(launcher: OwnedFd) {
     // Nobody else waits for it, so that neither can fail.
     let _ = until_ended(launcher.as_fd()).await;
     let _ = pidfd::wait(&launcher);

@@ -1,6 +1,6 @@
 //! How the bus reaches the manager: commands in, notices out, so that no lock is ever held.
 
-use super::Manager;
+use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, JobId, JobKind, JobResult, Request, RequestError};
 use crate::manager::view::{self, Property};
 use crate::unit::name::UnitName;
@@ -18,6 +18,8 @@ pub enum Notice {
     Changed(UnitName, Vec<Property>),
     /// A unit is no longer in memory.
     Removed(UnitName),
+    /// A pull, by its number, has something to tell.
+    Transfer(u32, TransferNotice),
 }
 
 /// A command to be run inside a container.

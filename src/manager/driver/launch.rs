@@ -14,7 +14,7 @@ use crate::paths::Paths;
 use crate::store::Store;
 use crate::sys::{pidfd, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::systemd::manager::{DEFAULT_SLICE, ScopeRequest, Systemd};
+use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
@@ -217,6 +217,7 @@ impl RunTask {
             pid,
             pidfd,
             resources: container.resources.clone(),
+            keeper: Keeper::Manager,
             stop_timeout: container.stop_timeout,
             stop_signal: facts.stop_signal,
         }
@@ -338,6 +339,7 @@ impl RunTask {
 
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
+        self.live.over.set(true);
         let scope = self.unit.name.scope();
         let removed = tokio::time::timeout(REMOVAL_TIMEOUT, self.systemd.wait_removed(&scope)).await;
         // A scope without a process that systemd has not noticed, or one that still has others.

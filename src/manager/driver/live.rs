@@ -29,6 +29,8 @@ pub(super) struct LiveRun {
     /// The signal whose default action was carried out by SIGKILL, see [`super::stop`].
     pub(super) stood_for: Cell<Option<i32>>,
     pub(super) stop_signal: Cell<i32>,
+    /// It has ended, and only its scope is still there.
+    pub(super) over: Cell<bool>,
     /// systemd has sent the stop signal already.
     pub(super) signalled: Cell<bool>,
     /// Where its programs write by name, once it is known.
@@ -62,6 +64,7 @@ impl LiveRun {
             cancel: Notify::new(),
             stood_for: Cell::new(None),
             stop_signal: Cell::new(libc::SIGTERM),
+            over: Cell::new(false),
             signalled: Cell::new(false),
             outlet: OnceCell::new(),
         }

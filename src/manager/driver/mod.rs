@@ -4,6 +4,7 @@
 mod actions;
 mod adopt;
 mod control;
+mod errand;
 mod exec;
 mod handle;
 mod launch;
@@ -11,6 +12,7 @@ mod live;
 mod loading;
 mod output;
 mod prepare;
+mod pull;
 mod sockets;
 mod stop;
 mod timer;
@@ -18,6 +20,7 @@ mod timer;
 pub use adopt::Adoption;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use output::Outlet;
+pub use pull::TransferNotice;
 pub use sockets::SocketLine;
 pub use stop::Whom;
 
@@ -31,10 +34,12 @@ use crate::systemd::manager::Systemd;
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::SystemdEvent;
 use crate::unit::name::UnitName;
+use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use live::LiveRun;
 use output::Outputs;
+use pull::Pulls;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -46,7 +51,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What a task of the driver reports.
 #[derive(Debug)]
-pub(super) enum Note {
+enum Note {
     /// For the core.
     Event(Event),
     /// The facts of a run are known, or have changed.
@@ -55,6 +60,8 @@ pub(super) enum Note {
     Notifier(UnitName, u64, OwnedFd),
     /// Where the programs of a container write by name.
     Output(UnitName, u64, Outlet),
+    /// A pull, by its number, has something to tell.
+    Transfer(u32, Told),
     /// All of a run is over.
     RunOver(UnitName, u64),
     /// Wants to know when everything noted before is in the records.
@@ -72,6 +79,7 @@ pub struct Manager {
     launcher: Rc<Launcher>,
     sockets: Sockets,
     outputs: Outputs,
+    pulls: Pulls,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -132,6 +140,7 @@ impl Manager {
             launcher: Rc::new(parts.launcher),
             sockets: Sockets::new(parts.received),
             outputs: Outputs::default(),
+            pulls: Pulls::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -245,6 +254,7 @@ impl Manager {
                     self.forward_output(&unit, outlet);
                 }
             }
+            Note::Transfer(id, told) => self.take_transfer(id, told),
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
@@ -261,7 +271,8 @@ impl Manager {
     }
 
     fn run_in(&self, scope: &str) -> Option<(UnitName, Rc<LiveRun>)> {
-        let run = self.runs.iter().find(|(unit, _)| unit.scope() == scope);
+        // A stop of what is left of a run that is over is our own wish, and no stop of the unit.
+        let run = self.runs.iter().find(|(unit, live)| unit.scope() == scope && !live.over.get());
         run.map(|(unit, live)| (unit.clone(), live.clone()))
     }
 

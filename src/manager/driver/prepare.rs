@@ -2,6 +2,7 @@
 
 use super::Manager;
 use super::control::failure;
+use super::pull::{missing, naming};
 use crate::image::config::ImageConfig;
 use crate::launch::plan::{self, Command, HostFacts};
 use crate::launch::step::{HostTree, IdRange, Join, Plan};
@@ -41,7 +42,7 @@ pub(super) fn prepare(
     store: &Store,
     notify: Option<&Path>,
 ) -> Result<Prepared, Failure> {
-    let rootfs = rootfs(container, store)?;
+    let rootfs = rootfs(unit, container, paths, store)?;
     let invocation = uuid::Uuid::new_v4().simple().to_string();
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
     host.invocation.clone_from(&invocation);
@@ -72,7 +73,7 @@ pub(super) fn prepare_join(
     command: &Command,
     process: u32,
 ) -> Result<Join, Failure> {
-    let rootfs = rootfs(container, store)?;
+    let rootfs = rootfs(unit, container, paths, store)?;
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
     host.group = accounting::directory(paths, process);
     let join = plan::join(unit, container, &rootfs.config, &host, command);
@@ -116,14 +117,14 @@ fn io_failure(path: &Path, error: &io::Error) -> Failure {
     failure(format!("{}: {error}", path.display()), error.raw_os_error().unwrap_or_default())
 }
 
-fn rootfs(container: &Container, store: &Store) -> Result<Rootfs, Failure> {
+fn rootfs(unit: &Unit, container: &Container, paths: &Paths, store: &Store) -> Result<Rootfs, Failure> {
     let reference = match &container.image {
         ImageSource::Reference(reference) => reference,
         ImageSource::Id(id) => id,
         ImageSource::Directory(path) => return plain_directory(path),
     };
-    let image = store.resolve(reference).and_then(|id| store.image(&id));
-    let image = image.map_err(|error| failure(format!("image: {error}"), libc::ENOENT))?;
+    let id = naming(store, paths, reference).resolve(reference);
+    let image = id.and_then(|id| store.image(&id)).map_err(|error| missing(unit, container, &error))?;
     let tree = HostTree { path: image.rootfs, id_base: FOREIGN_BASE };
     Ok(Rootfs { id: image.id.to_string(), tree, config: image.config })
 }

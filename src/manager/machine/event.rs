@@ -101,6 +101,22 @@ pub enum Event {
         /// The socket's name.
         socket: String,
     },
+    /// The image that a run seeks has to be pulled.
+    Pulling {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// [`Action::SeekImage`] is done: the run can be launched, or why it cannot.
+    ImageReady {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// What went wrong.
+        result: Result<(), Failure>,
+    },
     /// The first process of a run exists.
     Started {
         /// The unit.
@@ -195,6 +211,21 @@ pub enum Action {
     WatchSockets(UnitName),
     /// Leave connections to the payload.
     UnwatchSockets(UnitName),
+    /// See to it that the image of a unit is in the store, as its `pull` says; answer with
+    /// [`Event::ImageReady`], and with [`Event::Pulling`] before where that takes a while.
+    SeekImage {
+        /// The unit.
+        unit: UnitName,
+        /// The run that the answers name.
+        run: u64,
+    },
+    /// Nobody waits for the image of a run any more.
+    LeaveImage {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
     /// Launch the container; answer with [`Event::Started`] and so on.
     Launch {
         /// The unit.

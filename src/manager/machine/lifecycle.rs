@@ -5,7 +5,7 @@ use super::event::{Action, Launched, Left};
 use super::job::{JobKind, JobResult};
 use super::restart::{TRIGGER_LIMIT, exceeds_limit, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
-use super::unit::{Intent, Run, SocketState};
+use super::unit::{ImageState, Intent, Run, SocketState};
 use crate::unit::model::{Container, ServiceType};
 use crate::unit::name::UnitName;
 use std::time::Duration;
@@ -113,10 +113,10 @@ impl Machine {
         if listened {
             self.actions.push(Action::UnwatchSockets(name.clone()));
         }
-        self.actions.push(Action::Launch { unit: name.clone(), run });
+        self.launch_with_image(name, run);
     }
 
-    fn set_deadline(&mut self, name: &UnitName, timeout: Option<Duration>) {
+    pub(super) fn set_deadline(&mut self, name: &UnitName, timeout: Option<Duration>) {
         let now = self.now.boottime;
         if let Some(managed) = self.units.get_mut(name) {
             managed.deadline = timeout.map(|timeout| now.saturating_add(timeout));
@@ -192,7 +192,12 @@ impl Machine {
         }
     }
 
-    fn end_run(&mut self, name: &UnitName, run: u64, exit: Option<Exit>) -> Option<&mut super::Managed> {
+    pub(super) fn end_run(
+        &mut self,
+        name: &UnitName,
+        run: u64,
+        exit: Option<Exit>,
+    ) -> Option<&mut super::Managed> {
         let now = self.now;
         let managed = self.units.get_mut(name)?;
         let ended = managed.run.as_mut().filter(|own| own.number == run && own.ended.is_none())?;
@@ -213,7 +218,7 @@ impl Machine {
     }
 
     /// Decides what follows an end.
-    fn after_end(&mut self, name: &UnitName, result: UnitResult) {
+    pub(super) fn after_end(&mut self, name: &UnitName, result: UnitResult) {
         let job = self.job_of(name).map(|job| (job.id, job.kind));
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.result = result;
@@ -281,6 +286,10 @@ impl Machine {
     /// Sends the stop signal; `intent` is what follows the end.
     pub(super) fn begin_stop(&mut self, name: &UnitName, intent: Intent) {
         let Some(managed) = self.units.get_mut(name) else { return };
+        if managed.image == ImageState::Sought {
+            self.leave_image(name, intent);
+            return;
+        }
         let Some(run) = managed.run.as_ref().map(|run| run.number) else { return };
         managed.intent = intent;
         let timeout = managed.container().and_then(|container: &Container| container.stop_timeout);
@@ -291,7 +300,7 @@ impl Machine {
 
     pub(super) fn stop_requested(&mut self, name: &UnitName) {
         let phase = self.units.get(name).map(|managed| managed.phase);
-        if matches!(phase, Some(Phase::Start | Phase::Running)) {
+        if matches!(phase, Some(Phase::Pull | Phase::Start | Phase::Running)) {
             self.begin_stop(name, Intent::Down);
         }
     }

@@ -7,6 +7,7 @@
 //! One function alone writes a unit's phase: `Machine::set_phase`.
 
 mod event;
+mod image;
 mod job;
 mod lifecycle;
 mod restart;
@@ -84,6 +85,8 @@ impl Machine {
             Event::LoadedOne(name, loaded) => self.insert_unit(name, loaded),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
+            Event::Pulling { unit, run } => self.pulling(&unit, run),
+            Event::ImageReady { unit, run, result } => self.image_ready(&unit, run, result),
             Event::Started { unit, run, launched } => self.started(&unit, run, launched),
             Event::Executed { unit, run } => self.executed(&unit, run),
             Event::Ready { unit, run } => self.ready(&unit, run),

@@ -32,7 +32,7 @@ impl Machine {
         match managed.phase {
             Phase::Listening if !managed.starts_on_socket() => self.begin_start(&job.unit),
             Phase::Running | Phase::Active | Phase::Listening => self.finish_job(job.id, JobResult::Done),
-            Phase::Start | Phase::StartPre => {}
+            Phase::StartPre | Phase::Pull | Phase::Start => {}
             Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
             Phase::Dead | Phase::Failed | Phase::AutoRestart => {
                 managed.restarts = 0;
@@ -50,7 +50,7 @@ impl Machine {
                 self.set_phase(&job.unit, Phase::Dead);
                 self.finish_job(job.id, JobResult::Done);
             }
-            Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Down),
+            Phase::Pull | Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Down),
             Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Down,
         }
     }
@@ -58,7 +58,7 @@ impl Machine {
     fn run_restart(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
-            Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Again),
+            Phase::Pull | Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Again),
             Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
             Phase::Dead | Phase::Failed => self.restart_becomes_start(job.id),
             Phase::Listening | Phase::StartPre | Phase::AutoRestart | Phase::Active => {

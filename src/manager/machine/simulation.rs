@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::unit::model::{
-    Body, Container, Dependencies, ImageSource, Install, Listen, NetworkMode, Pass, Resources, RestartPolicy,
-    RootMode, Security, ServiceType, Socket, StartLimit, StartOn, Unit, UserNamespace,
+    Body, Container, Dependencies, ImageSource, Install, Listen, NetworkMode, Pass, PullPolicy, Resources,
+    RestartPolicy, RootMode, Security, ServiceType, Socket, StartLimit, StartOn, Unit, UserNamespace,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeSet, VecDeque};
@@ -20,6 +20,7 @@ pub(super) fn container() -> Container {
         image: ImageSource::Reference("x".into()),
         entrypoint: None,
         command: None,
+        pull: PullPolicy::Never,
         user: None,
         working_directory: None,
         stop_signal: None,
@@ -84,6 +85,9 @@ fn arbitrary_units() -> impl Strategy<Value = Vec<Arc<Unit>>> {
             let mut own = container();
             own.restart = policies[policy];
             own.kind = kinds[kind];
+            if targets[0] % 2 == 0 {
+                own.pull = PullPolicy::Missing;
+            }
             if socket {
                 own = on_socket(own);
             }
@@ -113,6 +117,7 @@ struct World {
     machine: Machine,
     now: Duration,
     pending: VecDeque<Event>,
+    seeking: BTreeMap<UnitName, u64>,
     alive: BTreeMap<UnitName, u64>,
     open: BTreeSet<UnitName>,
     jobs: BTreeSet<JobId>,
@@ -124,6 +129,7 @@ impl World {
             machine: Machine::default(),
             now: Duration::from_secs(1),
             pending: VecDeque::new(),
+            seeking: BTreeMap::new(),
             alive: BTreeMap::new(),
             open: BTreeSet::new(),
             jobs: BTreeSet::new(),
@@ -141,6 +147,11 @@ impl World {
         if let Event::Ended { unit, .. } | Event::LaunchFailed { unit, .. } = &event {
             self.alive.remove(unit);
         }
+        if let Event::ImageReady { unit, run, .. } = &event
+            && self.seeking.get(unit) == Some(run)
+        {
+            self.seeking.remove(unit);
+        }
         let actions = self.machine.handle(self.stamp(), event);
         self.carry_out(actions, choice);
     }
@@ -157,6 +168,14 @@ impl World {
                 Action::OpenSockets(unit) => self.open_sockets(unit, choice),
                 Action::CloseSockets(unit) => {
                     self.open.remove(&unit);
+                }
+                Action::SeekImage { unit, run } => self.seek_image(unit, run, choice),
+                Action::LeaveImage { unit, run } => {
+                    assert_eq!(
+                        self.seeking.remove(&unit),
+                        Some(run),
+                        "{unit} left an image that it did not seek"
+                    );
                 }
                 Action::Launch { unit, run } => self.launch(unit, run, choice),
                 Action::Terminate { unit, run } if choice.is_multiple_of(3) => {
@@ -178,6 +197,17 @@ impl World {
         let result = if choice.is_multiple_of(7) { Err(failure) } else { Ok(()) };
         self.open.insert(unit.clone());
         self.pending.push_back(Event::SocketsOpened { unit, result });
+    }
+
+    /// The image is there, has to be pulled, and may not be had.
+    fn seek_image(&mut self, unit: UnitName, run: u64, choice: u8) {
+        assert!(self.seeking.insert(unit.clone(), run).is_none(), "{unit} seeks two images at once");
+        if !choice.is_multiple_of(3) {
+            self.pending.push_back(Event::Pulling { unit: unit.clone(), run });
+        }
+        let failure = Failure { message: "no such image".into(), errno: 0, exit: None };
+        let result = if choice % 3 == 2 { Err(failure) } else { Ok(()) };
+        self.pending.push_back(Event::ImageReady { unit, run, result });
     }
 
     fn launch(&mut self, unit: UnitName, run: u64, choice: u8) {
@@ -278,6 +308,7 @@ proptest! {
         }
         world.fall_silent();
         prop_assert!(world.machine.jobs().is_empty(), "jobs are left: {:?}", world.machine.jobs());
+        prop_assert!(world.seeking.is_empty(), "images are sought for nobody: {:?}", world.seeking);
         prop_assert!(world.alive.is_empty(), "containers are left: {:?}", world.alive);
         for (name, managed) in world.machine.units() {
             prop_assert!(managed.phase.is_down(), "{} is {:?}", name, managed.phase);

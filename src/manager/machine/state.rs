@@ -54,6 +54,8 @@ pub enum Phase {
     StartPre,
     /// The sockets are open and nobody has come.
     Listening,
+    /// The image is being pulled.
+    Pull,
     /// The container is being launched, or has not yet said that it is ready.
     Start,
     /// The container runs.
@@ -76,6 +78,7 @@ impl Phase {
             Self::Failed => "failed",
             Self::StartPre => "start-pre",
             Self::Listening => "listening",
+            Self::Pull => "pull",
             Self::Start => "start",
             Self::Running => "running",
             Self::Active => "active",
@@ -91,7 +94,7 @@ impl Phase {
             Self::Dead => ActiveState::Inactive,
             Self::Failed => ActiveState::Failed,
             Self::Listening | Self::Running | Self::Active => ActiveState::Active,
-            Self::StartPre | Self::Start | Self::AutoRestart => ActiveState::Activating,
+            Self::StartPre | Self::Pull | Self::Start | Self::AutoRestart => ActiveState::Activating,
             Self::StopSigterm | Self::StopSigkill => ActiveState::Deactivating,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::job::JobId;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
-use crate::unit::model::{Body, Container, StartOn, Unit};
+use crate::unit::model::{Body, Container, ImageSource, PullPolicy, StartOn, Unit};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -119,6 +119,18 @@ pub struct Managed {
     pub(super) intent: Intent,
     /// Whether the sockets of the unit are held.
     pub(super) sockets: SocketState,
+    /// Whether the run under way still waits for its image.
+    pub(super) image: ImageState,
+}
+
+/// Whether a run waits for its image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum ImageState {
+    /// It does not, or there is no run.
+    #[default]
+    Settled,
+    /// The driver sees to it.
+    Sought,
 }
 
 /// What follows when a run has ended.
@@ -163,6 +175,7 @@ impl Managed {
             triggers: VecDeque::new(),
             intent: Intent::Policy,
             sockets: SocketState::Closed,
+            image: ImageState::Settled,
         }
     }
 
@@ -191,6 +204,13 @@ impl Managed {
 
     pub(super) fn has_sockets(&self) -> bool {
         self.container().is_some_and(|container| !container.sockets.is_empty())
+    }
+
+    /// Whether a start may have to pull the image.
+    pub(super) fn may_pull(&self) -> bool {
+        self.container().is_some_and(|container| {
+            container.pull != PullPolicy::Never && matches!(container.image, ImageSource::Reference(_))
+        })
     }
 
     pub(super) fn is_run(&self, number: u64) -> bool {

@@ -33,7 +33,7 @@ impl Repairer<'_> {
         let mut broken = Vec::new();
         for ((key, slot), object) in &needed {
             // What cannot be read is as good as missing: another file may have its content.
-            if !matches!(objects::examine(&self.store.object(key, *slot), key), Ok(State::Intact)) {
+            if !matches!(objects::examine(&self.store.object(key, *slot), key), Ok(State::Intact { .. })) {
                 broken.push((key, *slot, object));
             }
         }

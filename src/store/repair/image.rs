@@ -10,13 +10,14 @@ use std::path::Path;
 use super::Repairer;
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
-use crate::image::entry::{LayerEntry, Node, TreeEntry};
+use crate::image::entry::{EntryPath, LayerEntry, Node, TreeEntry};
 use crate::image::fold::fold;
+use crate::image::limits::Limits;
 use crate::image::manifest::{self, Descriptor, Document};
 use crate::store::error::{Context, StoreError};
 use crate::store::fsck::{finding, same};
 use crate::store::objects::Key;
-use crate::store::record::{ImageRecord, LayerRecord};
+use crate::store::record::{ImageRecord, LayerRecord, size_of};
 use crate::store::staging::remove_tree;
 use crate::store::{ImageId, index, tree};
 
@@ -88,7 +89,7 @@ impl Repairer<'_> {
             layers: document.diff_ids.iter().enumerate().map(layer).collect(),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
             imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
-            ..ImageRecord::of(id, document, entries)
+            ..ImageRecord::of(id, document, entries.len() as u64, size_of(entries))
         };
         let path = self.store.image_directory(id).join("record");
         self.replace(&path, &record.to_bytes().context("write", &path)?)?;
@@ -125,10 +126,10 @@ impl Repairer<'_> {
         let whole = self.entries.iter().filter(|(id, _)| !self.lost.contains_key(*id));
         let broken = whole
             .filter(|(id, entries)| !tree::compare(self.store, &self.store.rootfs(id), entries).is_empty());
-        for (id, entries) in broken {
+        for (id, _) in broken {
             let rootfs = self.store.rootfs(id);
             let new = self.writer.staging.path(id.digest().hex());
-            self.writer.write_tree(&new, entries)?;
+            self.writer.write_tree(&new, &self.store.index(id)?)?;
             self.writer.sync()?;
             let flags = match rootfs.symlink_metadata() {
                 Ok(_) => RenameFlags::EXCHANGE,
@@ -154,18 +155,19 @@ impl crate::store::Store {
             };
             layers.push((diff_id.clone(), entries));
         }
-        let Ok(folded) = fold(layers) else { return Ok(None) };
-        let mut slots: HashMap<usize, u32> = HashMap::new();
+        let Ok(folded) = fold(&layers, &Limits::of_the_kernel()) else { return Ok(None) };
+        let mut slots: HashMap<EntryPath, u32> = HashMap::new();
         let mut next: HashMap<Key, u32> = HashMap::new();
         let entry = |folded: crate::image::fold::FoldedEntry| {
             let mut entry = folded.entry;
             if let Node::File { size: 1.., sha256 } = &entry.node {
                 let free = next.entry(self.key(sha256, &entry.metadata)).or_default();
-                entry.slot = *slots.entry(folded.inode).or_insert_with(|| std::mem::replace(free, *free + 1));
+                let first = entry.hard_link.as_ref().unwrap_or(&entry.path).clone();
+                entry.slot = *slots.entry(first).or_insert_with(|| std::mem::replace(free, *free + 1));
             }
             entry
         };
-        let entries = folded.into_entries().into_iter().map(entry).collect();
+        let entries = folded.into_iter().map(entry).collect();
         Ok((!diff_ids.is_empty()).then_some(entries))
     }
 }

@@ -16,12 +16,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{Context, StoreError};
-use super::fsck::{Finding, finding, is_digest};
+use super::fsck::{Finding, finding, is_digest, read_whole};
 use super::ids::replace;
 use super::names::file_name;
 use super::staging::remove_tree;
 use super::writer::{Scrutiny, Writer};
-use super::{ImageId, Store, index};
+use super::{ImageId, Store};
 use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::reference::Reference;
 
@@ -93,7 +93,7 @@ impl Repairer<'_> {
     fn layers(&mut self) -> Result<(), StoreError> {
         for name in self.store.list("layers")?.into_iter().filter(|name| is_digest(name)) {
             let path = self.store.path("layers").join(name);
-            match index::read::<LayerEntry>(&path) {
+            match read_whole::<LayerEntry>(&path) {
                 Ok(_) => {}
                 Err(StoreError::Damaged { .. }) => {
                     remove_tree(&path)?;

@@ -29,7 +29,8 @@ pub(super) fn compare(store: &Store, ids: &[ImageId]) -> BTreeMap<ImageId, Usage
         part.iter().for_each(|(image, id)| census.add(store, *image, id));
         census
     };
-    let census = parts::each(&numbered, census).into_iter().reduce(Census::merge).unwrap_or_default();
+    let census =
+        parts::each(parts::of(&numbered), census).into_iter().reduce(Census::merge).unwrap_or_default();
     let mut own = vec![0; ids.len()];
     for file in census.files.values().filter(|file| !file.is_shared) {
         own[file.image] += file.size;

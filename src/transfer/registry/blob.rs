@@ -1,6 +1,7 @@
 //! A blob from an endpoint into a pipe: resumed where it broke off, and never waited for without end.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 use ureq::Body;
 use ureq::http::{Response, StatusCode, header};
@@ -54,47 +55,14 @@ impl<'a, W: Write, T: Fn(Step<'_>)> Delivery<'a, W, T> {
     /// # Errors
     /// When it cannot be had there.
     pub(super) fn fetch(&mut self, session: &Session) -> Result<(), RegistryError> {
-        let mut patience = Patience::new(self.deadlines.attempts);
         // A validator is good for the server that gave it; the digest in the address is good for all.
         self.etag = None;
-        loop {
-            let before = self.sent;
-            let Err(failure) = self.attempt(session) else { return Ok(()) };
-            if self.sent - before >= PROGRESS {
-                patience.renew();
-            }
-            let (pause, error) = patience.pause(failure)?;
-            (self.tell)(Step::Retry(&error));
-            std::thread::sleep(pause);
-        }
+        insist(self, self.deadlines, session)
     }
 
     /// Says that the blob cannot be had; of one that has begun, its early end says so.
     pub(super) fn fail(mut self) -> io::Result<()> {
         if self.has_begun() { Ok(()) } else { Answer::Failed.write(&mut self.pipe) }
-    }
-
-    fn attempt(&mut self, session: &Session) -> Result<(), Failure> {
-        let rest = (self.sent > 0).then(|| Rest { from: self.sent, etag: self.etag.clone() });
-        let answer = session.fetch(&Resource::Blob(self.blob.clone()), rest.as_ref())?;
-        let skip = self.begin(&answer, session)?;
-        let mut body = Watched::new(answer.into_body().into_reader(), self.deadlines.stall);
-        let size = self.size.unwrap_or_default();
-        let mut left = skip;
-        let mut buffer = vec![0; BUFFER];
-        while self.sent < size {
-            let room = usize::try_from(left.saturating_add(size - self.sent)).unwrap_or(BUFFER).min(BUFFER);
-            let count = body.read(&mut buffer[..room]).map_err(|error| broken(session, error.to_string()))?;
-            if count == 0 {
-                return Err(broken(session, "it ends before its promised size".to_owned()));
-            }
-            let skipped = usize::try_from(left).unwrap_or(count).min(count);
-            left -= skipped as u64;
-            self.pipe.write_all(&buffer[skipped..count]).map_err(RegistryError::Worker)?;
-            self.sent += (count - skipped) as u64;
-            (self.tell)(Step::Done(self.sent));
-        }
-        Ok(())
     }
 
     /// Compares the head of an answer with what is known; returns how many bytes come again.
@@ -106,7 +74,9 @@ impl<'a, W: Write, T: Fn(Step<'_>)> Delivery<'a, W, T> {
         let (start, total) = match answer.status() {
             StatusCode::PARTIAL_CONTENT => text(headers, &header::CONTENT_RANGE)
                 .and_then(content_range)
-                .filter(|(start, total)| *start == self.sent && total - start == length)
+                .filter(|(range, total)| range.start == self.sent && range.end == *total)
+                .filter(|(range, _)| range.end - range.start == length)
+                .map(|(range, total)| (range.start, total))
                 .ok_or_else(|| session.protocol("answers with another range than was asked for"))?,
             // A server that ignores ranges, or has another version of it: the worker's digest will tell.
             _ => (0, length),
@@ -129,16 +99,95 @@ impl<'a, W: Write, T: Fn(Step<'_>)> Delivery<'a, W, T> {
     }
 }
 
-fn broken(session: &Session, reason: String) -> Failure {
-    Failure::Passing(RegistryError::Connection { server: session.server(), reason }, None)
+impl<W: Write, T: Fn(Step<'_>)> Course for Delivery<'_, W, T> {
+    fn attempt(&mut self, session: &Session) -> Result<(), Failure> {
+        let rest = (self.sent > 0).then(|| Rest { from: self.sent, to: None, etag: self.etag.clone() });
+        let answer = session.fetch(&Resource::Blob(self.blob.clone()), rest.as_ref())?;
+        let skip = self.begin(&answer, session)?;
+        let left = self.size.unwrap_or_default() - self.sent;
+        let Self { pipe, sent, tell, deadlines, .. } = self;
+        hand_on(answer.into_body(), skip..skip.saturating_add(left), deadlines, session, |bytes| {
+            pipe.write_all(bytes)?;
+            *sent += bytes.len() as u64;
+            tell(Step::Done(*sent));
+            Ok(())
+        })
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn tell(&self, step: Step<'_>) {
+        (self.tell)(step);
+    }
 }
 
-/// Start and total of `bytes START-END/TOTAL`, RFC 9110 section 14.4.
-fn content_range(value: &str) -> Option<(u64, u64)> {
+/// What comes over a connection that may break off, and is gone on with.
+pub(super) trait Course {
+    /// Fetches what is left of it.
+    fn attempt(&mut self, session: &Session) -> Result<(), Failure>;
+    /// Bytes that have been handed on.
+    fn sent(&self) -> u64;
+    /// Tells of a step.
+    fn tell(&self, step: Step<'_>);
+}
+
+/// Tries until all has come, or too many attempts in a row brought nothing.
+pub(super) fn insist(
+    course: &mut impl Course,
+    deadlines: &Deadlines,
+    session: &Session,
+) -> Result<(), RegistryError> {
+    let mut patience = Patience::new(deadlines.attempts);
+    loop {
+        let before = course.sent();
+        let Err(failure) = course.attempt(session) else { return Ok(()) };
+        if course.sent() - before >= PROGRESS {
+            patience.renew();
+        }
+        let (pause, error) = patience.pause(failure)?;
+        course.tell(Step::Retry(&error));
+        std::thread::sleep(pause);
+    }
+}
+
+/// Hands on a part of an answer's body, which must keep flowing and be whole.
+pub(super) fn hand_on(
+    body: Body,
+    part: Range<u64>,
+    deadlines: &Deadlines,
+    session: &Session,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let broken = |reason: String| {
+        Failure::Passing(RegistryError::Connection { server: session.server(), reason }, None)
+    };
+    let mut body = Watched::new(body.into_reader(), deadlines.stall);
+    let mut buffer = vec![0; BUFFER];
+    let mut position = 0;
+    while position < part.end {
+        let room = usize::try_from(part.end - position).unwrap_or(BUFFER).min(BUFFER);
+        let count = body.read(&mut buffer[..room]).map_err(|error| broken(error.to_string()))?;
+        if count == 0 {
+            return Err(broken("it ends before its promised size".to_owned()));
+        }
+        let skipped = usize::try_from(part.start.saturating_sub(position)).unwrap_or(count).min(count);
+        if skipped < count {
+            take(&buffer[skipped..count]).map_err(RegistryError::Worker)?;
+        }
+        position += count as u64;
+    }
+    Ok(())
+}
+
+/// Range and total of `bytes START-END/TOTAL`, RFC 9110 section 14.4.
+pub(super) fn content_range(value: &str) -> Option<(Range<u64>, u64)> {
     let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (start, end) = range.split_once('-')?;
-    let (start, end, total): (u64, u64, u64) = (start.parse().ok()?, end.parse().ok()?, total.parse().ok()?);
-    (start <= end && end < total && end + 1 == total).then_some((start, total))
+    let (start, last) = range.split_once('-')?;
+    let (start, last, total): (u64, u64, u64) =
+        (start.parse().ok()?, last.parse().ok()?, total.parse().ok()?);
+    (start <= last && last < total).then_some((start..last + 1, total))
 }
 
 /// A body that must keep flowing. The library bounds each wait for bytes; a trickle is bounded here.
@@ -178,9 +227,9 @@ mod tests {
 
     #[test]
     fn ranges_are_read_strictly() {
-        assert_eq!(content_range("bytes 5-9/10"), Some((5, 10)));
-        for value in ["bytes 5-8/10", "bytes 5-9/*", "bytes */10", "5-9/10", "bytes 9-5/10", "bytes 5-10/10"]
-        {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5..10, 10)));
+        assert_eq!(content_range("bytes 5-8/10"), Some((5..9, 10)));
+        for value in ["bytes 5-9/*", "bytes */10", "5-9/10", "bytes 9-5/10", "bytes 5-10/10"] {
             assert_eq!(content_range(value), None, "{value}");
         }
     }

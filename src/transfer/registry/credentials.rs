@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::helper::{self, HelperError};
 use super::secret::{Credentials, Secret, decode};
@@ -62,23 +63,23 @@ struct Auth {
 
 /// The files that may hold credentials, the first that knows the registry wins.
 #[derive(Debug, Clone)]
-pub(super) struct Keyring(Vec<PathBuf>);
+pub(super) struct Keyring {
+    files: Vec<PathBuf>,
+    /// How long a helper may take.
+    patience: Duration,
+}
 
 impl Keyring {
     /// The files of this environment: `$REGISTRY_AUTH_FILE` alone, or the host's file and then the user's.
-    pub(super) fn from_environment(paths: &Paths) -> Self {
+    pub(super) fn from_environment(paths: &Paths, patience: Duration) -> Self {
         let variable =
             |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(file) = variable("REGISTRY_AUTH_FILE") {
-            return Self(vec![file]);
+            return Self { files: vec![file], patience };
         }
         let docker = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")));
-        Self(
-            [Some(paths.credentials()), docker.map(|directory| directory.join("config.json"))]
-                .into_iter()
-                .flatten()
-                .collect(),
-        )
+        let files = [Some(paths.credentials()), docker.map(|directory| directory.join("config.json"))];
+        Self { files: files.into_iter().flatten().collect(), patience }
     }
 
     /// The credentials for images at `place`, a registry and a path such as `registry.example.org/team/web`.
@@ -86,13 +87,37 @@ impl Keyring {
     /// # Errors
     /// When a file or a helper cannot be read: to go on without would only hide it.
     pub(super) fn find(&self, place: &str) -> Result<Option<Credentials>, CredentialError> {
-        for path in &self.0 {
+        for path in &self.files {
             let Some(file) = read(path)? else { continue };
-            if let Some(credentials) = from_file(&file, path, place)? {
+            if let Some(credentials) = self.look_into(&file, path, place)? {
                 return Ok(Some(credentials));
             }
         }
         Ok(None)
+    }
+
+    fn look_into(
+        &self,
+        file: &AuthFile,
+        path: &Path,
+        place: &str,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        let registry = place.split('/').next().unwrap_or_default();
+        let by_helper = |program: &str| {
+            helper::ask(program, server(registry), self.patience)
+                .map_err(|source| CredentialError::Helper { path: path.to_owned(), source })
+        };
+        let helper = file.cred_helpers.iter().find(|(key, _)| host_of(key) == registry);
+        if let Some((_, program)) = helper {
+            return by_helper(program);
+        }
+        if let Some((key, auth)) = entry(&file.auths, place) {
+            let wrong = || CredentialError::Auth { path: path.to_owned(), registry: key.clone() };
+            if let Some(credentials) = auth.credentials().ok_or_else(wrong)? {
+                return Ok(Some(credentials));
+            }
+        }
+        file.creds_store.as_deref().map_or(Ok(None), by_helper)
     }
 }
 
@@ -102,25 +127,6 @@ fn read(path: &Path) -> Result<Option<AuthFile>, CredentialError> {
         result => result.map_err(|source| CredentialError::Read { path: path.to_owned(), source })?,
     };
     json::parse(&bytes, "credentials").map(Some).map_err(|_| CredentialError::Format(path.to_owned()))
-}
-
-fn from_file(file: &AuthFile, path: &Path, place: &str) -> Result<Option<Credentials>, CredentialError> {
-    let registry = place.split('/').next().unwrap_or_default();
-    let by_helper = |program: &str| {
-        helper::ask(program, server(registry))
-            .map_err(|source| CredentialError::Helper { path: path.to_owned(), source })
-    };
-    let helper = file.cred_helpers.iter().find(|(key, _)| host_of(key) == registry);
-    if let Some((_, program)) = helper {
-        return by_helper(program);
-    }
-    if let Some((key, auth)) = entry(&file.auths, place) {
-        let wrong = || CredentialError::Auth { path: path.to_owned(), registry: key.clone() };
-        if let Some(credentials) = auth.credentials().ok_or_else(wrong)? {
-            return Ok(Some(credentials));
-        }
-    }
-    file.creds_store.as_deref().map_or(Ok(None), by_helper)
 }
 
 /// The entry of the longest prefix of `place`, as containers-auth.json(5) has it.
@@ -182,11 +188,15 @@ impl Auth {
 mod tests {
     use super::*;
 
+    fn of(file: PathBuf) -> Keyring {
+        Keyring { files: vec![file], patience: Duration::from_secs(10) }
+    }
+
     fn keyring(text: &str) -> (tempfile::TempDir, Keyring) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("auth.json");
         std::fs::write(&path, text).unwrap();
-        (directory, Keyring(vec![path]))
+        (directory, of(path))
     }
 
     fn user(keyring: &Keyring, place: &str) -> Option<String> {
@@ -222,7 +232,7 @@ mod tests {
         assert!(error.contains("\"auth\" of \"r.example\"") && !error.contains("hunter2"), "{error}");
         let (_directory, bad) = keyring("{");
         assert!(bad.find("r.example/x").unwrap_err().to_string().contains("auth.json"));
-        assert_eq!(Keyring(vec!["/nonexistent/auth.json".into()]).find("r.example/x").unwrap(), None);
+        assert_eq!(of("/nonexistent/auth.json".into()).find("r.example/x").unwrap(), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::document::{Found, Role, document};
 use super::endpoint::endpoints;
 use super::error::RegistryError;
 use super::event::{Event, Events};
+use super::parts::PartsDelivery;
 use super::places::Places;
 use super::retry::Patience;
 use super::session::Resource;
@@ -23,6 +24,7 @@ use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::transfer::confine;
 use crate::transfer::contract::{self, Answer};
+use crate::transfer::request::{Parts, Request, Wanted};
 
 /// Between two reports of one blob's progress.
 const REPORT: Duration = Duration::from_millis(100);
@@ -34,6 +36,15 @@ pub enum Signatures {
     Fetch,
     /// Nobody does.
     Leave,
+}
+
+/// Who wants to see how a blob comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    /// It is a layer.
+    People,
+    /// It is small, and comes before layers.
+    Nobody,
 }
 
 /// The fetcher at work.
@@ -77,7 +88,8 @@ fn resolve<W: Write>(
 ) -> Result<Fetcher<W>, RegistryError> {
     let reference = Reference::parse(name)?;
     let settings = Settings::load(paths).map_err(RegistryError::Settings)?;
-    let endpoints = endpoints(&reference, &settings, &Keyring::from_environment(paths))?;
+    let endpoints =
+        endpoints(&reference, &settings, &Keyring::from_environment(paths, settings.deadlines.helper))?;
     confine::confine_fetcher()?;
     let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
@@ -103,22 +115,22 @@ fn signatures_of(digest: &Digest, places: &Places) -> Result<Option<Found>, Regi
 }
 
 fn serve<W: Write + Send + 'static>(fetcher: &Arc<Fetcher<W>>, channel: &OwnedFd) -> io::Result<()> {
-    while let Some((name, pipe)) = contract::receive(channel.as_fd())? {
+    while let Some((request, pipe)) = contract::receive(channel.as_fd())? {
         let own = Arc::clone(fetcher);
-        std::thread::Builder::new().spawn(move || own.answer(&name, pipe))?;
+        std::thread::Builder::new().spawn(move || own.answer(request, pipe))?;
     }
     Ok(())
 }
 
 impl<W: Write> Fetcher<W> {
-    fn answer(&self, name: &str, mut pipe: File) {
-        let asked = match name {
-            "oci-layout" => hand_over(pipe, br#"{"imageLayoutVersion":"1.0.0"}"#),
-            "index.json" => hand_over(pipe, self.index().to_string().as_bytes()),
-            name => match digest_of(name) {
-                Some(digest) => self.blob(digest, pipe),
-                None => Answer::Missing.write(&mut pipe).map_err(RegistryError::Worker),
-            },
+    fn answer(&self, request: Request, mut pipe: File) {
+        let asked = match (digest_of(&request.name), request.wanted, request.name.as_str()) {
+            (Some(digest), Wanted::Whole, _) => self.blob(digest, pipe),
+            (Some(digest), Wanted::Parts(parts), _) => self.parts(&digest, parts, pipe, Interest::People),
+            (Some(digest), Wanted::Tables(parts), _) => self.parts(&digest, parts, pipe, Interest::Nobody),
+            (_, _, "oci-layout") => hand_over(pipe, br#"{"imageLayoutVersion":"1.0.0"}"#),
+            (_, _, "index.json") => hand_over(pipe, self.index().to_string().as_bytes()),
+            _ => Answer::Missing.write(&mut pipe).map_err(RegistryError::Worker),
         };
         // A worker that went away knows why.
         if let Err(error) = asked {
@@ -151,20 +163,33 @@ impl<W: Write> Fetcher<W> {
         if role == Some(Role::Manifest) {
             return self.manifest(&digest, pipe);
         }
-        let shown = Mutex::new(Instant::now());
-        let tell = |step: Step<'_>| match (role, step) {
-            (Some(_), Step::Begin(_) | Step::Done(_)) => {}
-            (_, step) => self.tell_step(&digest, &step, &shown),
-        };
+        let interest = if role.is_none() { Interest::People } else { Interest::Nobody };
+        let tell = self.teller(&digest, interest);
         let mut delivery = Delivery::new(digest.clone(), pipe, &self.places.deadlines, tell);
         match self.places.anywhere(|session| delivery.fetch(session)) {
-            Ok(()) if role.is_none() => self.events.tell(&Event::Finished { blob: digest.clone() }),
-            Ok(()) => {}
+            Ok(()) => self.finished(&digest, interest),
             Err(error) => {
                 // Before the worker can know of it, so that people hear the reason first.
                 self.tell_failure(&error);
                 delivery.fail().map_err(RegistryError::Worker)?;
             }
+        }
+        Ok(())
+    }
+
+    /// That parts cannot be had is no failure: the worker asks for the whole then.
+    fn parts(
+        &self,
+        digest: &Digest,
+        parts: Parts,
+        pipe: File,
+        interest: Interest,
+    ) -> Result<(), RegistryError> {
+        let tell = self.teller(digest, interest);
+        let mut delivery = PartsDelivery::new(digest.clone(), parts, pipe, &self.places.deadlines, tell);
+        match self.places.anywhere(|session| delivery.fetch(session)) {
+            Ok(()) => self.finished(digest, interest),
+            Err(_) => delivery.fail().map_err(RegistryError::Worker)?,
         }
         Ok(())
     }
@@ -198,18 +223,26 @@ impl<W: Write> Fetcher<W> {
         }
     }
 
-    fn tell_step(&self, blob: &Digest, step: &Step<'_>, shown: &Mutex<Instant>) {
-        let blob = blob.clone();
-        match step {
-            Step::Begin(size) => self.events.tell(&Event::Started { blob, size: *size }),
-            Step::Retry(error) => self.events.tell(&Event::Retrying { reason: error.to_string() }),
-            Step::Done(done) => {
+    /// Tells of the steps of a blob.
+    fn teller(&self, blob: &Digest, interest: Interest) -> impl Fn(Step<'_>) {
+        let shown = Mutex::new(Instant::now());
+        move |step| match (interest, step) {
+            (_, Step::Retry(error)) => self.events.tell(&Event::Retrying { reason: error.to_string() }),
+            (Interest::Nobody, _) => {}
+            (_, Step::Begin(size)) => self.events.tell(&Event::Started { blob: blob.clone(), size }),
+            (_, Step::Done(done)) => {
                 let mut last = shown.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.elapsed() >= REPORT {
                     *last = Instant::now();
-                    self.events.tell(&Event::Progress { blob, done: *done });
+                    self.events.tell(&Event::Progress { blob: blob.clone(), done });
                 }
             }
+        }
+    }
+
+    fn finished(&self, blob: &Digest, interest: Interest) {
+        if interest == Interest::People {
+            self.events.tell(&Event::Finished { blob: blob.clone() });
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Credential helpers: programs `docker-credential-NAME` that keep credentials elsewhere.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Deserialize;
 use std::io::{self, Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use super::secret::{Credentials, Secret};
 
@@ -19,6 +23,14 @@ pub enum HelperError {
         program: String,
         /// The cause.
         source: io::Error,
+    },
+    /// It does not end.
+    #[error("{program} has not answered within {} s; helper_timeout of sampan-registries(5) is how long to wait", patience.as_secs())]
+    Slow {
+        /// The program.
+        program: String,
+        /// How long it had.
+        patience: Duration,
     },
     /// It failed.
     #[error("{program} failed ({status}): {message}")]
@@ -44,7 +56,7 @@ struct Answer {
 }
 
 /// Longest answer that is read.
-const ANSWER_MAX: u64 = 1 << 20;
+const ANSWER_MAX: usize = 1 << 20;
 /// The name with which a helper says that the secret is a token.
 const TOKEN: &str = "<token>";
 /// What helpers say, with exit status 1, when they have nothing.
@@ -53,15 +65,18 @@ const NOT_FOUND: &str = "credentials not found";
 /// Asks a helper about a registry; `None` when it knows none.
 ///
 /// # Errors
-/// When it cannot be run or fails.
-pub(super) fn ask(name: &str, server: &str) -> Result<Option<Credentials>, HelperError> {
+/// When it cannot be run, fails, or has no answer in time.
+pub(super) fn ask(name: &str, server: &str, patience: Duration) -> Result<Option<Credentials>, HelperError> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err(HelperError::Name(crate::image::text::printable(name.as_bytes())));
     }
     let program = format!("docker-credential-{name}");
-    let (status, answer) =
-        run(&program, server).map_err(|source| HelperError::Run { program: program.clone(), source })?;
+    let ran = run(&program, server, Instant::now() + patience);
+    let (status, answer) = ran.map_err(|source| match source.kind() {
+        io::ErrorKind::TimedOut => HelperError::Slow { program: program.clone(), patience },
+        _ => HelperError::Run { program: program.clone(), source },
+    })?;
     if !status.success() {
         let message = String::from_utf8_lossy(&answer).trim().to_owned();
         if message.to_ascii_lowercase().contains(NOT_FOUND) {
@@ -79,17 +94,53 @@ pub(super) fn ask(name: &str, server: &str) -> Result<Option<Credentials>, Helpe
 }
 
 /// Its errors come on standard output, too; standard error is for the person who waits.
-fn run(program: &str, server: &str) -> io::Result<(std::process::ExitStatus, Vec<u8>)> {
+fn run(program: &str, server: &str, end: Instant) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut helper = Command::new(program).arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let answer = converse(&mut helper, server, end);
+    if answer.is_err() {
+        // One that has ended cannot be killed, which is what is wanted.
+        let _ = helper.kill();
+    }
+    let status = helper.wait()?;
+    Ok((status, answer?))
+}
+
+/// Tells it the server and hears it out, until it has ended. No thread may be left of this: the fetcher gives up
+/// its rights while it has one.
+fn converse(helper: &mut Child, server: &str, end: Instant) -> io::Result<Vec<u8>> {
     if let Some(mut input) = helper.stdin.take() {
+        // A pipe takes a name at once, pipe(7).
         match input.write_all(server.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
             _ => drop(input),
         }
     }
     let mut answer = Vec::new();
-    if let Some(output) = helper.stdout.take() {
-        output.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    if let Some(mut output) = helper.stdout.take() {
+        let mut buffer = [0; 4096];
+        while answer.len() < ANSWER_MAX {
+            wait(&output, end)?;
+            match output.read(&mut buffer)? {
+                0 => break,
+                count => answer.extend_from_slice(&buffer[..count]),
+            }
+        }
     }
-    Ok((helper.wait()?, answer))
+    let process = pidfd_open(Pid::from_child(helper), PidfdFlags::empty())?;
+    wait(&process, end)?;
+    Ok(answer)
+}
+
+/// Waits until there is something to read, or for a process its end, pidfd_open(2).
+fn wait(descriptor: &impl AsFd, end: Instant) -> io::Result<()> {
+    loop {
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now())).ok();
+        let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
+        match poll(&mut descriptors, left.as_ref()) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

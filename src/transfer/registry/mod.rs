@@ -9,7 +9,7 @@
 //!
 //! From a name to bytes: [`Settings::meaning`] makes a full name of a short one, `endpoint` lists where it may
 //! be had (mirrors, then the registry), `places` asks them in turn, `session` asks one of them, with a `token`
-//! where it must, `client` sends single requests, and `blob` streams with patience. Credentials are bound to
+//! where it must, `client` sends single requests, and `blob` and `parts` stream with patience. Credentials are bound to
 //! scheme, host and port: no redirect sees them.
 
 mod blob;
@@ -23,6 +23,7 @@ mod event;
 mod fetch;
 mod helper;
 mod origin;
+mod parts;
 mod places;
 mod proxy;
 mod pull;
@@ -30,13 +31,12 @@ mod retry;
 mod secret;
 mod session;
 mod settings;
-mod short_name;
 mod tls;
 mod token;
 
+pub use crate::image::short_name::{Meaning, ShortNameError};
 pub use error::RegistryError;
 pub use event::Event;
 pub use fetch::{Signatures, fetch};
 pub use pull::{Order, Pull, PullError};
 pub use settings::Settings;
-pub use short_name::{Meaning, ShortNameError};

@@ -45,10 +45,12 @@ pub(super) enum Resource {
     Blob(Digest),
 }
 
-/// The rest of a resource.
+/// The rest of a resource, or a part of it.
 #[derive(Debug, Clone)]
 pub(super) struct Rest {
     pub(super) from: u64,
+    /// Where it ends, when not with the resource.
+    pub(super) to: Option<u64>,
     /// The validator of what came before, RFC 9110 section 13.1.5.
     pub(super) etag: Option<String>,
 }
@@ -230,8 +232,9 @@ fn headers(resource: &Resource, rest: Option<&Rest>) -> Vec<(header::HeaderName,
     if matches!(resource, Resource::Manifest(_)) {
         headers.push((header::ACCEPT, MANIFEST_TYPES.to_owned()));
     }
-    if let Some(Rest { from, etag }) = rest {
-        headers.push((header::RANGE, format!("bytes={from}-")));
+    if let Some(Rest { from, to, etag }) = rest {
+        let last = to.map(|to| (to - 1).to_string()).unwrap_or_default();
+        headers.push((header::RANGE, format!("bytes={from}-{last}")));
         headers.extend(etag.clone().map(|etag| (header::IF_RANGE, etag)));
     }
     headers

@@ -1,8 +1,8 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Mount, Resources, RestartPolicy, Security,
-    ServiceType, Socket, StartLimit, StartOn,
+    Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, RestartPolicy,
+    Security, ServiceType, Socket, StartLimit, StartOn,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
@@ -28,6 +28,7 @@ pub fn lower(
 ) -> Option<Container> {
     let table = &file.container;
     contradictions(file, report);
+    useless_pull(table, report);
     let environment_file = environment_files(table, report);
     let image = image(table, report)?;
     Some(Container {
@@ -37,6 +38,7 @@ pub fn lower(
         user: table.user.clone().map(|Text(user)| user.0),
         working_directory: table.working_directory.clone().map(|Text(path)| path.0),
         stop_signal: table.stop_signal.clone().map(|Text(signal)| signal.0),
+        pull: table.pull.unwrap_or_default(),
         environment: table.environment.clone(),
         environment_file,
         kind: table.kind.unwrap_or_default(),
@@ -70,6 +72,27 @@ fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource>
     }
     report.missing(&["container"], "image", "write image = \"docker.io/library/NAME:TAG\"");
     table.image.clone().map(|Text(image)| image)
+}
+
+/// A pull of what no registry has.
+fn useless_pull(table: &ContainerTable, report: &mut Report<'_>) {
+    let Some(Text(image)) = &table.image else { return };
+    let way = ["container", "pull"];
+    match (image, table.pull) {
+        (ImageSource::Id(_) | ImageSource::Directory(_), Some(pull)) if pull != PullPolicy::Never => {
+            let message = "\"pull\" has no effect: only an image that is given by its name can be pulled";
+            report.warning(&way, message, "leave it out");
+        }
+        (ImageSource::Reference(name), Some(PullPolicy::Always)) if name.starts_with("localhost/") => {
+            let message = "an image below localhost/ is imported, no registry has it: each start would fail";
+            report.error(&way, message, "use pull = \"never\", or the image's name in its registry");
+        }
+        (ImageSource::Reference(name), Some(PullPolicy::Newer)) if name.starts_with("localhost/") => {
+            let message = "an image below localhost/ is imported, no registry has it";
+            report.warning(&way, message, "use pull = \"never\"");
+        }
+        _ => {}
+    }
 }
 
 fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {

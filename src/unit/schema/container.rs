@@ -1,20 +1,22 @@
 //! What runs and how it is reached: `[container]`, `[socket.*]`, `[activation]` and `[mount.*]` as written.
 
-use crate::unit::model::{ImageSource, Listen, Pass, RestartPolicy, RootMode, ServiceType, StartOn};
+use crate::unit::model::{
+    ImageSource, Listen, Pass, PullPolicy, RestartPolicy, RootMode, ServiceType, StartOn,
+};
 use crate::unit::value::{AbsolutePath, Account, Mode, SignalNumber, Text, TimeSpan};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::parts::{IdleAction, PullPolicy};
+use super::parts::IdleAction;
 
 /// `[container]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainerTable {
-    /// The image: a name in the store, "store:sha256:DIGEST" for an image id, or "dir:/PATH" for a directory of the host.
+    /// The image: a name, "store:sha256:DIGEST" for an image id, or "dir:/PATH" for a directory of the host.
     pub image: Option<Text<ImageSource>>,
-    /// When the image is pulled.
+    /// When a start pulls the image: "missing", "always", "newer" or "never".
     pub pull: Option<PullPolicy>,
     /// Replaces the image's entrypoint.
     pub entrypoint: Option<Vec<String>>,

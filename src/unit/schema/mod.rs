@@ -10,8 +10,8 @@ pub use container::{
     ActivationTable, ContainerTable, MountKind, MountTable, ReadyOn, SocketTable, StartLimitTable,
 };
 pub use parts::{
-    Credential, HealthTable, IdleAction, NetworkTable, OnUnhealthy, OomPolicy, PullPolicy, ResourcesTable,
-    SecurityTable, TimerTable, UpdatePolicy, UpdateTable,
+    Credential, HealthTable, IdleAction, NetworkTable, OnUnhealthy, OomPolicy, ResourcesTable, SecurityTable,
+    TimerTable, UpdatePolicy, UpdateTable,
 };
 
 use super::address::{Dependency, InstallName};

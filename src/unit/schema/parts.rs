@@ -171,20 +171,6 @@ pub enum UpdatePolicy {
     Local,
 }
 
-/// `container.pull`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PullPolicy {
-    /// When the store does not have it.
-    Missing,
-    /// At each start.
-    Always,
-    /// Not at all.
-    Never,
-    /// When the registry has a newer one.
-    Newer,
-}
-
 /// `activation.idle_action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -7,18 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::image::short_name::{Meaning, ShortNameError, ShortNames};
 use crate::paths::Paths;
 use crate::unit::diagnostic::{Diagnostic, Severity};
 use crate::unit::source::Source;
 use crate::unit::tree::Node;
 
 /// What is known of registries before one is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Prefixes of short names, in this order.
-    pub short_names: Vec<String>,
-    /// Full names that stand for short ones.
-    pub aliases: BTreeMap<String, String>,
+    /// What short names mean.
+    pub names: ShortNames,
     pub(super) deadlines: Deadlines,
     pub(super) registries: BTreeMap<String, RegistrySettings>,
 }
@@ -30,6 +29,8 @@ pub(super) struct Deadlines {
     pub(super) connect: Duration,
     /// For the next bytes of an answer.
     pub(super) stall: Duration,
+    /// For a credential helper to answer: it may ask a person.
+    pub(super) helper: Duration,
     /// Attempts in a row that bring nothing.
     pub(super) attempts: u32,
 }
@@ -61,17 +62,11 @@ pub(super) struct ClientFiles {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), stall: Duration::from_secs(30), attempts: 5 }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
         Self {
-            short_names: vec!["docker.io".to_owned()],
-            aliases: BTreeMap::new(),
-            deadlines: Deadlines::default(),
-            registries: BTreeMap::new(),
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            helper: Duration::from_secs(60),
+            attempts: 5,
         }
     }
 }
@@ -97,6 +92,14 @@ impl Settings {
             return if faults.is_empty() { Ok(Self::default()) } else { Err(faults) };
         };
         written::read(&tree)
+    }
+
+    /// Reads the name of an image that is to be pulled.
+    ///
+    /// # Errors
+    /// As [`ShortNames::meaning`].
+    pub fn meaning(&self, text: &str) -> Result<Meaning, ShortNameError> {
+        self.names.meaning(text)
     }
 
     /// What is said about a registry, `host[:port]`.
@@ -173,9 +176,9 @@ mod tests {
         let registry = settings.registry("a.example");
         assert_eq!(registry.mirrors, ["m.example/hub"]);
         assert_eq!(registry.transport, Some(Transport::Plain));
-        assert_eq!(settings.short_names, ["a.example"]);
+        assert_eq!(settings.names.prefixes, ["a.example"]);
         assert_eq!(settings.deadlines.stall, Duration::from_secs(1));
-        assert_eq!(settings.aliases["web"], "b.example/web:1");
+        assert_eq!(settings.names.aliases["web"], "b.example/web:1");
         assert_eq!(Settings::load(&Paths::new(&root.path().join("none"))).unwrap(), Settings::default());
     }
 

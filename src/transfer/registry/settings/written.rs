@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{ClientFiles, Deadlines, RegistrySettings, Settings, Transport};
 use crate::image::reference::Reference;
+use crate::image::short_name::ShortNames;
 use crate::unit::decode;
 use crate::unit::diagnostic::Diagnostic;
 use crate::unit::report::Report;
@@ -27,6 +28,7 @@ struct Written {
 struct WrittenTransfer {
     connect_timeout: Option<Text<TimeSpan>>,
     stall_timeout: Option<Text<TimeSpan>>,
+    helper_timeout: Option<Text<TimeSpan>>,
     attempts: Option<u32>,
 }
 
@@ -54,12 +56,14 @@ pub(super) fn read(tree: &Node) -> Result<Settings, Vec<Diagnostic>> {
     let mut report = Report::new(tree, &read);
     let defaults = Settings::default();
     let settings = Settings {
-        short_names: prefixes(
-            written.short_names.unwrap_or(defaults.short_names),
-            &["short_names"],
-            &mut report,
-        ),
-        aliases: aliases(written.alias, &mut report),
+        names: ShortNames {
+            prefixes: prefixes(
+                written.short_names.unwrap_or(defaults.names.prefixes),
+                &["short_names"],
+                &mut report,
+            ),
+            aliases: aliases(written.alias, &mut report),
+        },
         deadlines: deadlines(&written.transfer, &mut report),
         registries: written
             .registry
@@ -114,11 +118,12 @@ fn deadlines(written: &WrittenTransfer, report: &mut Report<'_>) -> Deadlines {
     };
     let connect = span("connect_timeout", &written.connect_timeout, defaults.connect);
     let stall = span("stall_timeout", &written.stall_timeout, defaults.stall);
+    let helper = span("helper_timeout", &written.helper_timeout, defaults.helper);
     let attempts = written.attempts.unwrap_or(defaults.attempts);
     if !(1..=ATTEMPTS_MAX).contains(&attempts) {
         report.error(&["transfer", "attempts"], "this is not a number from 1 to 100", "");
     }
-    Deadlines { connect, stall, attempts }
+    Deadlines { connect, stall, helper, attempts }
 }
 
 fn registry(name: &str, written: WrittenRegistry, report: &mut Report<'_>) -> RegistrySettings {

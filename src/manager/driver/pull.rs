@@ -1,0 +1,272 @@
+//! Images before launches: whether the store has what a unit wants, and pulls of what it has not.
+
+use super::Manager;
+use super::control::failure;
+use super::errand::{Errand, Pulled, Refused, Signals, Told};
+use super::handle::Notice;
+use crate::image::reference::Reference;
+use crate::manager::machine::{Event, Failure};
+use crate::manager::transfer::{Change, Joined, Transfers, Waiting};
+use crate::paths::Paths;
+use crate::store::{Store, StoreError};
+use crate::transfer::errand::Fault;
+use crate::transfer::registry::{Meaning, Settings};
+use crate::unit::diagnostic::Style;
+use crate::unit::model::{Container, ImageSource, PullPolicy, Unit};
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Pulls that run at once. Layers of one come in parallel already.
+const PARALLEL: usize = 3;
+
+/// Pulls of the manager: what is known of them, and how they are reached.
+#[derive(Debug)]
+pub(super) struct Pulls {
+    transfers: Transfers,
+    signals: BTreeMap<u32, Rc<Signals>>,
+    slots: Rc<Semaphore>,
+}
+
+impl Default for Pulls {
+    fn default() -> Self {
+        Self {
+            transfers: Transfers::default(),
+            signals: BTreeMap::new(),
+            slots: Rc::new(Semaphore::new(PARALLEL)),
+        }
+    }
+}
+
+/// What is told of a pull.
+#[derive(Debug, Clone)]
+pub enum TransferNotice {
+    /// It is wanted.
+    New(Reference),
+    /// Something of it changed.
+    Changed(Change),
+    /// The image, by its id, is in the store.
+    Finished(String),
+    /// It is not, and why.
+    Failed(String),
+    /// Nobody waits for it any more.
+    Canceled,
+}
+
+/// Whose wish a start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Somebody waits for a job.
+    Somebody,
+    /// A restart by the policy, or a connection: it may come again and again.
+    Nobody,
+}
+
+/// What is to be done about an image.
+enum Need {
+    /// It is there.
+    Nothing,
+    /// It is to be pulled.
+    Pull(Reference),
+}
+
+/// The store as it reads a name: a short one by the host's settings of now. While those are wrong it is one of
+/// Docker Hub, if such a one is there; nothing is pulled.
+pub(super) fn naming(store: &Store, paths: &Paths, name: &str) -> Store {
+    if Reference::parse(name).is_ok() {
+        return store.clone();
+    }
+    let names = Settings::load(paths).map(|settings| settings.names).unwrap_or_default();
+    store.clone().with_short_names(names)
+}
+
+/// Why the image of a unit is not in the store, which nothing is going to change.
+pub(super) fn missing(unit: &Unit, container: &Container, error: &StoreError) -> Failure {
+    let file = unit.fragment.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+    let message = match (&container.image, container.pull, error) {
+        (ImageSource::Reference(name), PullPolicy::Never, StoreError::NoImage(_)) => format!(
+            "image: {name} is not in the store, and {file} says pull = \"never\": run \"sampanctl pull {name}\""
+        ),
+        _ => format!("image: {error}"),
+    };
+    failure(message, libc::ENOENT)
+}
+
+impl Manager {
+    /// The pulls that run.
+    pub fn transfers(&self) -> &Transfers {
+        &self.pulls.transfers
+    }
+
+    pub(super) fn seek_image(&mut self, unit: &UnitName, run: u64) {
+        let Some(managed) = self.machine.unit(unit) else { return };
+        let wish = if managed.job.is_some() { Wish::Somebody } else { Wish::Nobody };
+        let Some(container) = managed.container() else { return };
+        let ImageSource::Reference(name) = &container.image else { return };
+        match self.need(name, container.pull) {
+            Ok(Need::Nothing) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Ok(()) }),
+            Ok(Need::Pull(image)) => self.pull(&image, Waiting { unit: unit.clone(), run }, wish),
+            Err(failure) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Err(failure) }),
+        }
+    }
+
+    fn need(&self, name: &str, policy: PullPolicy) -> Result<Need, Failure> {
+        let store = naming(&self.store, &self.paths, name);
+        let found = match store.resolve(name) {
+            Ok(_) => true,
+            Err(StoreError::NoImage(_)) => false,
+            Err(error) => return Err(failure(format!("image: {error}"), libc::ENOENT)),
+        };
+        if found && matches!(policy, PullPolicy::Missing | PullPolicy::Never) {
+            return Ok(Need::Nothing);
+        }
+        match self.source(name, &store) {
+            // What a digest pins is never newer.
+            Ok(image) if found && policy == PullPolicy::Newer && image.digest().is_some() => {
+                Ok(Need::Nothing)
+            }
+            Ok(image) => Ok(Need::Pull(image)),
+            Err(reason) if found && policy == PullPolicy::Newer => {
+                tracing::warn!("{name}: {reason}; what the store has is taken");
+                Ok(Need::Nothing)
+            }
+            Err(reason) if found => Err(failure(format!("pull: {reason}"), libc::ENOENT)),
+            Err(reason) => {
+                Err(failure(format!("image: {name} is not in the store, nor pulled: {reason}"), libc::ENOENT))
+            }
+        }
+    }
+
+    /// The full name of what is to be pulled: the one by which the store has it, or what a pull of it would get.
+    fn source(&self, name: &str, store: &Store) -> Result<Reference, String> {
+        let known = store.name(name).map_err(|error| error.to_string())?.map(|known| known.to_string());
+        let settings = Settings::load(&self.paths).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(|fault| fault.render(Style::Plain)).collect();
+            format!("the settings of registries are wrong\n{}", faults.join("\n"))
+        })?;
+        match settings.meaning(known.as_deref().unwrap_or(name)).map_err(|error| error.to_string())? {
+            Meaning::One(reference) => Ok(reference),
+            Meaning::Several(references) => {
+                let all: Vec<String> = references.iter().map(ToString::to_string).collect();
+                Err(format!("\"{name}\" may mean {}: write the one that you mean", all.join(" or ")))
+            }
+        }
+    }
+
+    fn pull(&mut self, image: &Reference, waiting: Waiting, wish: Wish) {
+        tracing::info!(SAMPAN_UNIT = %waiting.unit, "{}: Pulling {image}.", waiting.unit);
+        self.later(Event::Pulling { unit: waiting.unit.clone(), run: waiting.run });
+        match self.pulls.transfers.join(image, waiting) {
+            Joined::New(id) => self.begin_pull(id, image, wish),
+            Joined::Shared(id) if wish == Wish::Somebody => {
+                self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
+            }
+            Joined::Shared(_) => {}
+        }
+    }
+
+    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
+        let pause = match wish {
+            Wish::Somebody => Duration::ZERO,
+            Wish::Nobody => self.pulls.transfers.pause(image, super::now().boottime),
+        };
+        let signals = Rc::new(Signals::default());
+        self.pulls.signals.insert(id, signals.clone());
+        self.tell(Notice::Transfer(id, TransferNotice::New(image.clone())));
+        let errand = Errand {
+            id,
+            image: image.clone(),
+            paths: self.paths.clone(),
+            systemd: self.systemd.clone(),
+            slots: self.pulls.slots.clone(),
+            signals,
+            notes: self.notes.clone(),
+        };
+        drop(tokio::task::spawn_local(errand.run(pause)));
+    }
+
+    pub(super) fn leave_image(&mut self, unit: &UnitName, run: u64) {
+        let waiting = Waiting { unit: unit.clone(), run };
+        let Some(abandoned) = self.pulls.transfers.leave(&waiting) else { return };
+        if let Some(signals) = self.pulls.signals.remove(&abandoned.id) {
+            signals.cancel.notify_one();
+        }
+        tracing::info!("Canceled the pull of {}.", abandoned.image);
+        self.tell(Notice::Transfer(abandoned.id, TransferNotice::Canceled));
+    }
+
+    /// Takes in what a pull tells. One that was abandoned is not heard any more.
+    pub(super) fn take_transfer(&mut self, id: u32, told: Told) {
+        match told {
+            Told::Began => self.pulls.transfers.began(id),
+            Told::Happened(happening) => {
+                let Some(change) = self.pulls.transfers.tell(id, happening) else { return };
+                if let Change::Retrying(reason) = &change {
+                    tracing::info!("{reason}; trying again.");
+                }
+                self.tell(Notice::Transfer(id, TransferNotice::Changed(change)));
+            }
+            Told::Over(result) => {
+                self.pulls.signals.remove(&id);
+                let Some((image, waiting)) = self.pulls.transfers.end(id) else { return };
+                match result {
+                    Ok(pulled) => self.pulled(id, &image, waiting, pulled),
+                    Err(refused) => self.refused(id, &image, waiting, &refused),
+                }
+            }
+        }
+    }
+
+    fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, pulled: Pulled) {
+        tracing::info!("Pulled {image} ({}).", pulled.image);
+        for notice in pulled.notices {
+            tracing::info!("{image}: {notice}");
+        }
+        self.pulls.transfers.succeeded(image);
+        self.tell(Notice::Transfer(id, TransferNotice::Finished(pulled.image)));
+        for waiting in waiting {
+            self.go_on(image, waiting);
+        }
+    }
+
+    /// Launches what waited for an image, unless its unit has come to name another one meanwhile.
+    fn go_on(&mut self, pulled: &Reference, waiting: Waiting) {
+        let container = self.machine.unit(&waiting.unit).and_then(|managed| managed.container());
+        let need = match container.map(|container| &container.image) {
+            Some(ImageSource::Reference(name)) => self.need(name, PullPolicy::Missing),
+            _ => Ok(Need::Nothing),
+        };
+        let Waiting { unit, run } = waiting.clone();
+        match need {
+            Ok(Need::Pull(image)) if image != *pulled => self.pull(&image, waiting, Wish::Somebody),
+            Ok(_) => self.event(Event::ImageReady { unit, run, result: Ok(()) }),
+            Err(failure) => self.event(Event::ImageReady { unit, run, result: Err(failure) }),
+        }
+    }
+
+    fn refused(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, refused: &Refused) {
+        let reason = format!("{image}: {}", refused.reason);
+        self.pulls.transfers.failed(image, &reason, super::now().boottime);
+        self.tell(Notice::Transfer(id, TransferNotice::Failed(reason.clone())));
+        for Waiting { unit, run } in waiting {
+            let result = if refused.fault == Fault::Registry && self.goes_without(&unit) {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: {reason}; what the store has is taken");
+                Ok(())
+            } else {
+                Err(failure(format!("pull: {reason}"), 0))
+            };
+            self.event(Event::ImageReady { unit, run, result });
+        }
+    }
+
+    /// Whether a unit takes what the store has when no registry gives it anything newer.
+    fn goes_without(&self, unit: &UnitName) -> bool {
+        let Some(container) = self.machine.unit(unit).and_then(|managed| managed.container()) else {
+            return false;
+        };
+        let ImageSource::Reference(name) = &container.image else { return false };
+        container.pull == PullPolicy::Newer && naming(&self.store, &self.paths, name).resolve(name).is_ok()
+    }
+}

@@ -1,0 +1,277 @@
+//! Pulls that run, who waits for them and how far they are: one for each image, however many units want it.
+
+use crate::image::digest::Digest;
+use crate::image::reference::Reference;
+use crate::transfer::registry::Event;
+use crate::unit::name::UnitName;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The longest pause before a registry that gave nothing is asked again by itself.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// All of them, by their numbers.
+#[derive(Debug, Default)]
+pub struct Transfers {
+    running: BTreeMap<u32, Transfer>,
+    last: u32,
+    failures: BTreeMap<Reference, Failures>,
+}
+
+/// Failures of an image in a row.
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    /// Why the last of them was one.
+    reason: String,
+    /// The last of them, on CLOCK_BOOTTIME.
+    at: Duration,
+}
+
+/// One pull.
+#[derive(Debug)]
+pub struct Transfer {
+    /// Its number.
+    pub id: u32,
+    /// The image.
+    pub image: Reference,
+    /// How far it is.
+    pub stage: Stage,
+    /// The server that has the image, once it is known.
+    pub server: String,
+    /// What failed last, and is tried again; empty while all is well.
+    pub trouble: String,
+    /// Layers that are fetched, or have been.
+    pub layers: BTreeMap<Digest, Layer>,
+    waiting: Vec<Waiting>,
+}
+
+/// How far a pull is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Others come first, or it failed before and pauses.
+    Waiting,
+    /// Its processes run.
+    Running,
+}
+
+/// Bytes of a layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// Fetched so far.
+    pub done: u64,
+    /// All.
+    pub total: u64,
+}
+
+/// What changed of a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A server has the image, under a manifest of this digest.
+    Resolved {
+        /// Scheme, host and port.
+        server: String,
+        /// Of the manifest or index.
+        digest: Digest,
+    },
+    /// Bytes of a layer have come: none at its begin, all at its end.
+    Layer(Digest, Layer),
+    /// Something failed and is tried again, or elsewhere.
+    Retrying(String),
+}
+
+/// A run that waits for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The unit.
+    pub unit: UnitName,
+    /// Its run.
+    pub run: u64,
+}
+
+/// What became of a wish for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// A pull has to begin.
+    New(u32),
+    /// One is under way.
+    Shared(u32),
+}
+
+impl Transfer {
+    /// The units that wait for it.
+    pub fn units(&self) -> impl Iterator<Item = &UnitName> {
+        self.waiting.iter().map(|waiting| &waiting.unit)
+    }
+
+    /// Bytes of all layers that are known of: fetched so far, and all.
+    pub fn bytes(&self) -> Layer {
+        self.layers.values().fold(Layer::default(), |sum, layer| Layer {
+            done: sum.done.saturating_add(layer.done),
+            total: sum.total.saturating_add(layer.total),
+        })
+    }
+}
+
+impl Transfers {
+    /// All pulls, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = &Transfer> {
+        self.running.values()
+    }
+
+    /// One pull.
+    pub fn get(&self, id: u32) -> Option<&Transfer> {
+        self.running.get(&id)
+    }
+
+    /// The pull that a unit waits for.
+    pub fn of(&self, unit: &UnitName) -> Option<&Transfer> {
+        self.all().find(|transfer| transfer.units().any(|other| other == unit))
+    }
+
+    /// Has a run wait for an image.
+    pub fn join(&mut self, image: &Reference, waiting: Waiting) -> Joined {
+        if let Some(transfer) = self.running.values_mut().find(|transfer| transfer.image == *image) {
+            transfer.waiting.push(waiting);
+            return Joined::Shared(transfer.id);
+        }
+        self.last = self.last.wrapping_add(1).max(1);
+        let transfer = Transfer {
+            id: self.last,
+            image: image.clone(),
+            stage: Stage::Waiting,
+            server: String::new(),
+            trouble: self.failures.get(image).map(|failures| failures.reason.clone()).unwrap_or_default(),
+            layers: BTreeMap::new(),
+            waiting: vec![waiting],
+        };
+        self.running.insert(self.last, transfer);
+        Joined::New(self.last)
+    }
+
+    /// Has a run wait no longer. The answer is the pull that nobody waits for any more, which is forgotten.
+    pub fn leave(&mut self, waiting: &Waiting) -> Option<Transfer> {
+        let transfer = self.running.values_mut().find(|transfer| transfer.waiting.contains(waiting))?;
+        transfer.waiting.retain(|other| other != waiting);
+        let id = transfer.id;
+        if transfer.waiting.is_empty() { self.running.remove(&id) } else { None }
+    }
+
+    /// The processes of a pull run.
+    pub fn began(&mut self, id: u32) {
+        if let Some(transfer) = self.running.get_mut(&id) {
+            transfer.stage = Stage::Running;
+        }
+    }
+
+    /// Takes in what happened to a pull, and answers with what is worth telling of it.
+    pub fn tell(&mut self, id: u32, event: Event) -> Option<Change> {
+        let transfer = self.running.get_mut(&id)?;
+        let (blob, done) = match event {
+            Event::Resolved { server, digest } => {
+                transfer.server.clone_from(&server);
+                transfer.trouble.clear();
+                return Some(Change::Resolved { server, digest });
+            }
+            Event::Started { blob, size } => {
+                transfer.layers.insert(blob.clone(), Layer { done: 0, total: size });
+                (blob, 0)
+            }
+            Event::Progress { blob, done } => (blob, done),
+            Event::Finished { blob } => (blob, u64::MAX),
+            Event::Retrying { reason } => {
+                transfer.trouble.clone_from(&reason);
+                return Some(Change::Retrying(reason));
+            }
+            // The end itself tells it.
+            Event::Failed { .. } => return None,
+        };
+        let layer = transfer.layers.get_mut(&blob)?;
+        transfer.trouble.clear();
+        layer.done = done.min(layer.total);
+        Some(Change::Layer(blob, *layer))
+    }
+
+    /// Forgets a pull that is over; who waited for it.
+    pub fn end(&mut self, id: u32) -> Option<(Reference, Vec<Waiting>)> {
+        self.running.remove(&id).map(|transfer| (transfer.image, transfer.waiting))
+    }
+
+    /// Notes that no registry gave an image.
+    pub fn failed(&mut self, image: &Reference, reason: &str, now: Duration) {
+        let count = self.failures.get(image).map_or(0, |failures| failures.count).saturating_add(1);
+        self.failures.insert(image.clone(), Failures { count, reason: reason.to_owned(), at: now });
+    }
+
+    /// Notes that an image came.
+    pub fn succeeded(&mut self, image: &Reference) {
+        self.failures.remove(image);
+    }
+
+    /// How long to leave registries alone, where nobody asked for the image: 1 second after the first failure,
+    /// then twice as long each time.
+    pub fn pause(&self, image: &Reference, now: Duration) -> Duration {
+        let Some(Failures { count, at, .. }) = self.failures.get(image) else { return Duration::ZERO };
+        let seconds = 1_u64.checked_shl(count.saturating_sub(1)).unwrap_or(u64::MAX);
+        let pause = Duration::from_secs(seconds).min(PAUSE_MAX);
+        at.saturating_add(pause).saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: &str) -> Reference {
+        Reference::parse(&format!("a.example/{name}")).unwrap()
+    }
+
+    fn waiting(unit: &str, run: u64) -> Waiting {
+        Waiting { unit: UnitName::parse(unit).unwrap(), run }
+    }
+
+    #[test]
+    fn units_that_want_one_image_share_its_pull() {
+        let mut transfers = Transfers::default();
+        let (web, api) = (waiting("web.container", 1), waiting("api.container", 4));
+        let Joined::New(id) = transfers.join(&image("web"), web.clone()) else { panic!("it is the first") };
+        assert_eq!(transfers.join(&image("web"), api.clone()), Joined::Shared(id));
+        assert!(matches!(transfers.join(&image("db"), waiting("db.container", 1)), Joined::New(_)));
+        assert_eq!(transfers.of(&api.unit).unwrap().id, id);
+        assert!(transfers.leave(&web).is_none(), "another one still waits");
+        assert!(transfers.leave(&web).is_none(), "it has left already");
+        assert_eq!(transfers.leave(&api).unwrap().id, id);
+        assert!(transfers.get(id).is_none());
+        assert!(matches!(transfers.join(&image("web"), api), Joined::New(new) if new != id));
+    }
+
+    #[test]
+    fn bytes_of_layers_add_up() {
+        let mut transfers = Transfers::default();
+        let Joined::New(id) = transfers.join(&image("web"), waiting("web.container", 1)) else { panic!() };
+        let blobs = [Digest::of(b"1"), Digest::of(b"2")];
+        for (blob, size) in blobs.iter().zip([10, 20]) {
+            transfers.tell(id, Event::Started { blob: blob.clone(), size });
+        }
+        transfers.tell(id, Event::Progress { blob: blobs[1].clone(), done: 5 });
+        transfers.tell(id, Event::Finished { blob: blobs[0].clone() });
+        assert_eq!(transfers.get(id).unwrap().bytes(), Layer { done: 15, total: 30 });
+    }
+
+    #[test]
+    fn pauses_grow_with_failures_and_end_with_a_success() {
+        let mut transfers = Transfers::default();
+        let (web, at) = (image("web"), Duration::from_secs);
+        assert_eq!(transfers.pause(&web, at(1)), at(0));
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            transfers.failed(&web, "no", at(100));
+            pauses.push(transfers.pause(&web, at(100)).as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(transfers.pause(&web, at(130)), at(30));
+        assert_eq!(transfers.pause(&web, at(200)), at(0));
+        transfers.succeeded(&web);
+        assert_eq!(transfers.pause(&web, at(100)), at(0));
+    }
+}
