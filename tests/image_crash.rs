@@ -1,11 +1,13 @@
-//! The importer killed at each stage of its work: the store has no image or a whole one.
+//! The importer killed at each stage of its work, and beside others: the store has no image or a whole one.
 
 #[path = "support/layout.rs"]
 mod layout;
 
 use layout::{Lab, Layout, Tar, gzip};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 fn count(directory: &Path) -> usize {
     std::fs::read_dir(directory).map(Iterator::count).unwrap_or_default()
@@ -88,8 +90,75 @@ fn a_killed_import_leaves_no_image_or_a_whole_one() {
     }
 }
 
+/// Starts a command that goes on beside the test.
+fn start(lab: &Lab, words: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sampanctl"));
+    command.args(words).arg("--store").arg(lab.store()).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Waits until a process waits for a lock, by /proc/locks.
+fn wait_for_lock(process: &mut Child) {
+    let waits = |line: &str| {
+        line.contains("->") && line.split_whitespace().any(|word| word == process.id().to_string())
+    };
+    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {}
+    assert!(process.try_wait().unwrap().is_none());
+}
+
 #[test]
-fn imports_at_the_same_time_take_turns() {
+fn a_slow_import_holds_up_nobody_but_a_collection() {
+    let lab = Lab::new();
+    let archive = |name: &str| {
+        let path = lab.path(&format!("{name}.tar"));
+        Layout::write(&lab.path(name), &[gzip(&Tar::default().file("a", name).end())]).archive(&path);
+        path
+    };
+    lab.import(&archive("old"), "old");
+    let bytes = std::fs::read(archive("slow")).unwrap();
+    let mut slow = start(&lab, &["import", "-", "--name", "slow"]);
+    let mut input = slow.stdin.take().unwrap();
+    input.write_all(&bytes[..bytes.len() / 2]).unwrap();
+    while count(&lab.store().join("staging")) == 0 {}
+    lab.import(&archive("quick"), "quick");
+    lab.succeeds(&["tag", "quick", "other"]);
+    lab.succeeds(&["remove", "old"]);
+    let mut collection = start(&lab, &["gc"]);
+    wait_for_lock(&mut collection);
+    input.write_all(&bytes[bytes.len() / 2..]).unwrap();
+    drop(input);
+    assert!(slow.wait().unwrap().success() && collection.wait().unwrap().success());
+    let images = lab.json(&["images"]);
+    let mut names: Vec<&str> = images
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|image| image["names"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["localhost/other:latest", "localhost/quick:latest", "localhost/slow:latest"]);
+    lab.assert_sound();
+}
+
+#[test]
+fn one_image_comes_in_twice_at_the_same_time() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("layout"), &layers());
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (lab, layout) = (&lab, &layout);
+            scope.spawn(move || lab.import(&layout.path, &format!("web{number}")));
+        }
+    });
+    let images = lab.json(&["images"]);
+    assert_eq!(images.as_array().unwrap().len(), 1);
+    assert_eq!(images[0]["names"].as_array().unwrap().len(), 4);
+    lab.assert_sound();
+}
+
+#[test]
+fn imports_at_the_same_time_share_what_they_bring() {
     let lab = Lab::new();
     let sources: Vec<PathBuf> = (0..4)
         .map(|number| {
@@ -104,5 +173,7 @@ fn imports_at_the_same_time_take_turns() {
         }
     });
     assert_eq!(lab.json(&["images"]).as_array().unwrap().len(), 4);
+    let inode = |number| std::fs::metadata(lab.rootfs(&format!("web{number}")).join("shared")).unwrap().ino();
+    assert!((1..4).all(|number| inode(number) == inode(0)));
     lab.assert_sound();
 }

@@ -17,6 +17,7 @@ use registry::{Front, Registry, Reply, Request, ask, fails, pulls, split};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
+use zstd_chunked::MetadataReferences;
 
 /// Bytes that do not pack.
 fn noise(seed: usize, length: usize) -> Vec<u8> {
@@ -102,6 +103,31 @@ fn fetched(front: &Front, layer: &str) -> (u64, usize) {
     });
     let whole = of_layer.iter().filter(|request| request.header("range").is_none()).count();
     (bytes.sum(), whole)
+}
+
+/// The layers of these tests are in the form, as another reader of it sees them.
+#[test]
+fn another_reader_puts_the_same_archive_together() {
+    let layer = Chunked::pack(&archive(2));
+    let blob = &layer.blob.bytes;
+    let frames = |references: MetadataReferences| {
+        [references.manifest.range, references.tarsplit.range]
+            .map(|range| blob[range.start as usize..range.end as usize].to_vec())
+    };
+    let notes = |name: &str| match &layer.annotations[name] {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    let found = frames(MetadataReferences::from_footer(&blob[blob.len() - 72..]).unwrap());
+    assert_eq!(found, frames(MetadataReferences::from_oci(notes).unwrap()));
+    let mut plain = Vec::new();
+    zstd_chunked::Stream::new_from_frames(&found[0], &found[1])
+        .unwrap()
+        .write_to(&mut plain, |content| {
+            Ok(unpack(&blob[content.range.start as usize..content.range.end as usize]))
+        })
+        .unwrap();
+    assert!(plain == archive(2));
 }
 
 #[test]
@@ -337,18 +363,21 @@ fn tables_that_unpack_without_end_are_left() {
 #[test]
 fn a_layer_that_is_wrong_is_refused_as_a_whole_one_is() {
     let host = Host::new();
-    for lie in ["the configuration", "the blob"] {
-        let mut layer = Chunked::pack(&archive(2));
-        match lie {
-            // The archive, in parts or not, is not the one that the configuration promises.
-            "the configuration" => layer.blob.diff_id = digest(b"other"),
-            // Other bytes where nothing looks that takes parts: the digest is wrong, if anybody reads it all.
-            _ => layer.blob.diff_id = digest(&archive(3)),
-        }
+    let outside = Tar::default().file("../evil", "evil").0;
+    let mut another = Chunked::pack(&archive(2));
+    another.blob.diff_id = digest(b"other");
+    for (layer, reason) in [
+        (another, "unpacked: the digest is wrong"),
+        (Chunked::pack(&[outside, archive(2)].concat()), "the name contains \"..\""),
+    ] {
+        let name = digest(&layer.blob.bytes);
         let layout = host.push(layer);
+        let front = host.front();
         let before = snapshot(&host.lab.store());
-        let error = fails(&host.lab, &[&format!("{}/web:2", host.registry.host())], &[]);
-        assert!(error.contains("unpacked: the digest is wrong"), "{error}");
+        let error = fails(&host.lab, &[&format!("{}/web:2", front.host())], &[]);
+        assert!(error.contains(reason), "{error}");
+        let (bytes, whole) = fetched(&front, &name);
+        assert!(bytes > 0 && whole > 0, "the whole layer decided");
         let after = snapshot(&host.lab.store());
         assert!(before == after, "{}", difference(&before, &after));
         std::fs::remove_dir_all(layout.path).unwrap();
@@ -389,7 +418,6 @@ fn an_upgrade_of_one_package_costs_little_more_than_that_package() {
     let image = format!("{}/web:2", front.host());
     pulls(&host.lab, &[&image], &[]);
     let (bytes, whole) = fetched(&front, &name);
-    println!("{bytes} of {size} bytes in {} requests", front.blobs());
     assert!(whole == 0 && bytes < size / 4, "{bytes} of {size} bytes, {whole} times whole");
     host.assert_equal(&image, &layout);
 }

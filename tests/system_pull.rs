@@ -178,6 +178,17 @@ fn a_registry_that_is_down_is_met_as_the_unit_says() {
     }
     host.journal(&["--unit=sampand"]).wait("what the store has is taken");
     host.fail(1, &["sampanctl", "start", "always"]);
+    harbour.unit("again", &image, "pull = \"newer\"\nrestart = \"always\"\n");
+    host.succeed(&["sampanctl", "start", "again"]);
+    let requests = harbour.front.requests().len();
+    host.succeed(&["sampanctl", "kill", "--signal=KILL", "again"]);
+    host.wait_property("again", "NRestarts", "1");
+    host.wait_property("again", "SubState", "running");
+    assert_eq!(
+        harbour.front.requests().len(),
+        requests,
+        "a restart does not wait for a registry that is down"
+    );
     harbour.assert_store_is_sound();
 }
 

@@ -46,9 +46,11 @@ impl JobWatch {
     /// When the manager cannot be reached.
     pub async fn new(client: &Client) -> Result<Self, CliError> {
         let failed = |error| CliError::of_call("watch jobs", error);
-        let removed = client.manager.receive_job_removed().await.map_err(failed)?;
-        let owner = client.manager.inner().receive_owner_changed().await.map_err(failed)?;
-        let transfers = Transfers::new(client).await?;
+        let signals = async {
+            let (manager, proxy) = (&client.manager, client.manager.inner());
+            tokio::try_join!(manager.receive_job_removed(), proxy.receive_owner_changed()).map_err(failed)
+        };
+        let ((removed, owner), transfers) = tokio::try_join!(signals, Transfers::new(client))?;
         Ok(Self { removed, owner, transfers, waiting: HashMap::new(), ended: HashMap::new() })
     }
 

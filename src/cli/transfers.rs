@@ -50,7 +50,8 @@ impl Transfers {
             false => Display::Lines,
         };
         let mut transfers = Self { signals, shown: BTreeMap::new(), display };
-        for row in client.manager.list_transfers().await.map_err(failed)? {
+        // A manager from before an upgrade knows of none.
+        for row in client.manager.list_transfers().await.unwrap_or_default() {
             transfers.begin(row.path.as_str(), row.image);
         }
         Ok(transfers)
@@ -91,6 +92,10 @@ impl Transfers {
     }
 
     fn begin(&mut self, path: &str, image: String) {
+        // One that began while its list came is told twice.
+        if self.shown.contains_key(path) {
+            return;
+        }
         let bar = match &self.display {
             Display::Bars(all) => Some(all.add(bar(&image))),
             Display::Lines => {
@@ -138,7 +143,7 @@ impl Transfers {
 /// A template that does not parse would show its default, which is a bar as well.
 fn bar(image: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(escaped(image).into_owned())
+    ProgressBar::no_length().with_style(style.progress_chars("=> ")).with_prefix(escaped(image).into_owned())
 }
 
 /// The first digits of a digest, as everywhere.

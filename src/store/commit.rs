@@ -1,6 +1,6 @@
 //! The commit of an image: slots chosen, objects and tree in place, and only then a name.
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::error::{Context, StoreError};
 use super::folding::FoldedImage;
 use super::index::Index;
 use super::record::{ImageRecord, LayerRecord};
-use super::rootfs::{self, Objects};
+use super::rootfs;
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
 use super::{ImageId, list};
@@ -58,25 +58,42 @@ impl Writer<'_> {
             self.sync()?;
             self.place_objects()?;
             self.place_indexes(&image.layers)?;
-            self.name(&id, names)?;
-            return Ok(Outcome::Present);
+            if self.name(&id, names)? {
+                return Ok(Outcome::Present);
+            }
         }
         let new = self.staging.path(id.digest().hex());
-        let layers = self.stage_image(image, &new)?;
-        tracing::debug!("{id}: tree written after {:?}", begin.elapsed());
+        let (layers, index) = self.stage_image(image, &new)?;
+        // No object is in sight before its bytes are on the disk,
         self.sync()?;
         tracing::debug!("{id}: on disk after {:?}", begin.elapsed());
         self.place_objects()?;
+        self.write_tree(&new.join("rootfs"), &index)?;
+        self.forget();
         self.place_indexes(&layers)?;
-        // No image is in sight before all of its objects are in place.
+        // and no image before all of its objects are.
         self.sync()?;
-        self.place_image(&id, &new)?;
-        self.name(&id, names)?;
-        Ok(Outcome::Added)
+        tracing::debug!("{id}: tree on disk after {:?}", begin.elapsed());
+        let diff_ids: Vec<Digest> = layers.into_iter().map(|layer| layer.diff_id).collect();
+        let _lock = self.store.lock_names()?;
+        let outcome = match self.has(&id, &diff_ids)? {
+            // Another writer was first, and containers may run from its tree.
+            true => Outcome::Present,
+            false => {
+                self.place_image(&id, &new)?;
+                Outcome::Added
+            }
+        };
+        self.set_names(&id, names)?;
+        Ok(outcome)
     }
 
-    /// Makes the directory of an image in staging, whole, and returns its layers.
-    fn stage_image(&self, image: NewImage, new: &Path) -> Result<Vec<UnpackedLayer>, StoreError> {
+    /// Makes the directory of an image in staging, all but its tree, and returns its layers and its index.
+    fn stage_image(
+        &self,
+        image: NewImage,
+        new: &Path,
+    ) -> Result<(Vec<UnpackedLayer>, Index<TreeEntry>), StoreError> {
         let NewImage { id, manifest, config, document, layers, tree } = image;
         fs::create_dir(new).context("create", new)?;
         let index = self.choose_slots(&tree, &new.join("index"))?;
@@ -87,16 +104,23 @@ impl Writer<'_> {
         if let Some((_, bytes)) = &manifest {
             write_file(&new.join("manifest"), bytes)?;
         }
-        self.write_tree(&new.join("rootfs"), &index)?;
-        self.forget();
-        Ok(layers)
+        Ok((layers, index))
     }
 
-    /// Gives names to an image that is in the store.
+    /// Gives names to an image; tells whether it is in the store still, which somebody may have removed it from.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn name(&self, id: &ImageId, names: &[Reference]) -> Result<(), StoreError> {
+    pub fn name(&self, id: &ImageId, names: &[Reference]) -> Result<bool, StoreError> {
+        let _lock = self.store.lock_names()?;
+        if !self.store.image_directory(id).exists() {
+            return Ok(false);
+        }
+        self.set_names(id, names)?;
+        Ok(true)
+    }
+
+    fn set_names(&self, id: &ImageId, names: &[Reference]) -> Result<(), StoreError> {
         names.iter().try_for_each(|name| self.store.set_name(name, id, &self.staging))
     }
 
@@ -115,27 +139,24 @@ impl Writer<'_> {
     }
 
     pub(super) fn write_tree(&self, rootfs: &Path, entries: &Index<TreeEntry>) -> Result<(), StoreError> {
-        let path = self.store.path("objects");
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let placed = rustix::fs::open(&path, flags, Mode::empty()).context("open", &path)?;
-        let objects = Objects { store: self.store, placed, new: &self.new_objects };
-        rootfs::write(&objects, rootfs, entries)
+        rootfs::write(self.store, rootfs, entries)
     }
 
-    /// Gives the objects in staging their places. A directory of them is placed as it is where the store has none
-    /// of that name.
+    /// Gives the objects in staging their places; those that another writer has placed meanwhile stay. A directory
+    /// of them is placed as it is where the store has none of that name.
     pub(super) fn place_objects(&self) -> Result<(), StoreError> {
         let (staged, placed) = (self.staging.path("objects"), self.store.path("objects"));
         for shard in list(&staged)? {
             let (from, to) = (staged.join(&shard), placed.join(&shard));
-            match rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
-                Ok(()) => {}
-                Err(Errno::EXIST) => {
-                    for name in list(&from)? {
-                        fs::rename(from.join(&name), to.join(&name)).context("make", &to.join(name))?;
-                    }
+            if rename_to_free(&from, &to).context("make", &to)? {
+                continue;
+            }
+            for name in list(&from)? {
+                let (from, to) = (from.join(&name), to.join(&name));
+                // What is no file is no object, and gives way.
+                if !rename_to_free(&from, &to).context("make", &to)? && (!to.is_file() || to.is_symlink()) {
+                    fs::rename(&from, &to).context("make", &to)?;
                 }
-                Err(error) => return Err(error).context("make", &to),
             }
         }
         Ok(())
@@ -156,10 +177,18 @@ impl Writer<'_> {
     fn place_image(&self, id: &ImageId, new: &Path) -> Result<(), StoreError> {
         let place = self.store.image_directory(id);
         let flags = if place.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-        let here = rustix::fs::CWD;
-        rustix::fs::renameat_with(here, new, here, &place, flags).context("make", &place)?;
+        rustix::fs::renameat_with(CWD, new, CWD, &place, flags).context("make", &place)?;
         self.store.sync_directory(&self.store.path("images"))?;
         remove_tree(new)
+    }
+}
+
+/// Renames to where nothing is; tells whether nothing was.
+fn rename_to_free(from: &Path, to: &Path) -> Result<bool, Errno> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -17,7 +17,8 @@ use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::reference::Reference;
 
 /// Files beside the store's directories.
-const FILES: [&str; 7] = ["format", "format.new", "lock", "ids", "ids.lock", "ids.new", "usage"];
+const FILES: [&str; 8] =
+    ["format", "format.new", "lock", "names.lock", "ids", "ids.lock", "ids.new", "usage"];
 /// What the directory of an image holds.
 const PARTS: [&str; 5] = ["rootfs", "record", "manifest", "config", "index"];
 const FOREIGN: &str = "is foreign to the store: look at it, and remove it by hand";

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::names::file_name;
-use super::staging::{Staging, remove_tree};
+use super::staging::{Purpose, Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
 
@@ -31,7 +31,8 @@ impl Store {
     /// # Errors
     /// When there is nothing of this name, or it cannot be removed.
     pub fn remove(&self, text: &str) -> Result<Vec<String>, StoreError> {
-        let lock = self.lock()?;
+        let _lock = self.lock(Purpose::Add)?;
+        let _names = self.lock_names()?;
         let id = match self.resolve(text) {
             Ok(id) => Some(id),
             Err(StoreError::NoImage(_)) => None,
@@ -47,14 +48,14 @@ impl Store {
             (None, None) => return Err(StoreError::NoImage(crate::image::text::printable(text.as_bytes()))),
         };
         let image_goes = all.iter().all(|name| going.contains(name));
-        let forgotten = id.as_ref().map_or(Ok(()), |id| self.forget_names(id, &going, &lock));
+        let forgotten = id.as_ref().map_or(Ok(()), |id| self.forget_names(id, &going));
         if !image_goes {
             // The record of an image that goes anyway may be on a disk that has no room for another.
             forgotten?;
         }
         let mut removed = going.iter().map(|name| self.remove_name(name)).collect::<Result<Vec<_>, _>>()?;
         if let Some(id) = id.filter(|_| image_goes) {
-            self.remove_image(&id, &Staging::new(self, &lock)?)?;
+            self.remove_image(&id, &Staging::new(self)?)?;
             removed.push(id.to_string());
         }
         Ok(removed)
@@ -66,12 +67,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read or a file cannot be removed.
     pub fn gc(&self, roots: &[String]) -> Result<Collected, StoreError> {
-        let lock = self.lock()?;
+        let _lock = self.lock(Purpose::Collect)?;
         let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
         kept.extend(self.lost_names()?.into_iter().map(|(_, id)| id));
         kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
-        let staging = Staging::new(self, &lock)?;
+        let staging = Staging::new(self)?;
         for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
             self.remove_image(id, &staging)?;
             collected.images += 1;

@@ -2,20 +2,21 @@
 //!
 //! ```text
 //! format                   "sampan-store 1", and "ignore-mtime" in a second line; written last when a store is made
-//! lock                     flock(2): one writer at a time, and none after its holder's death
+//! lock, names.lock         flock(2): who adds, collects or names, and no longer when its holder is dead
 //! objects/ab/cdef…[.K]     one inode per distinct file, named by the hash of content and metadata
 //! layers/DIFF-ID           the index of one layer (see `index`); named by the hex of its digest
 //! images/IMAGE-ID/         rootfs/, record, manifest, config, index
 //! refs/                    files named as an image is (a slash is "%"), with the image's id inside
-//! staging/BOOT-ID-…/       work in progress; whoever takes the lock discards what is there
+//! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
 //! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes
 //! ids                      allocated id ranges
 //! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```
 //!
-//! Readers take no lock: a name leads to an image that is whole. Writers go by one protocol: data into
-//! `staging/` and the tree, too, linked to it, syncfs(2), objects and the layer indexes renamed into place,
-//! syncfs(2), then the image and at last its name are renamed into place. A crash leaves no image or a whole one.
+//! Readers take no lock: a name leads to an image that is whole. Several writers may add at the same time. They go
+//! by one protocol: data into `staging/`, syncfs(2), objects renamed into place, the tree linked to them in
+//! `staging/`, layer indexes renamed into place, syncfs(2), then the image and at last its name are renamed into
+//! place. A crash leaves no image or a whole one.
 //!
 //! The link count of an object is its reference count: with one link it is garbage. Two paths of one image are
 //! one inode only when the image itself links them; its other equal files use slots `.1`, `.2`, ... Empty files
@@ -78,6 +79,7 @@ pub use lookup::KnownFile;
 pub use objects::Sharing;
 pub use record::{ImageRecord, LayerRecord};
 pub use repair::Repair;
+pub use staging::Purpose;
 pub use usage::{Unused, Usage};
 pub use writer::{LayerWriter, Origin, Scrutiny, UnpackedLayer, Writer};
 

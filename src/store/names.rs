@@ -4,7 +4,7 @@ use std::fs;
 
 use super::error::{Context, StoreError};
 use super::ids::replace;
-use super::staging::{Lock, Staging};
+use super::staging::{Purpose, Staging};
 use super::{ImageId, ImageRecord, Store};
 use crate::image::digest::{Digest, is_lower_hex};
 use crate::image::reference::Reference;
@@ -82,9 +82,10 @@ impl Store {
     /// # Errors
     /// When there is no such image, or the name cannot be written.
     pub fn tag(&self, image: &str, name: &Reference) -> Result<ImageId, StoreError> {
-        let lock = self.lock()?;
+        let _lock = self.lock(Purpose::Add)?;
+        let _names = self.lock_names()?;
         let id = self.resolve(image)?;
-        self.set_name(name, &id, &Staging::new(self, &lock)?)?;
+        self.set_name(name, &id, &Staging::new(self)?)?;
         Ok(id)
     }
 
@@ -112,8 +113,8 @@ impl Store {
     }
 
     /// Takes names out of the record of an image, before they go.
-    pub(super) fn forget_names(&self, id: &ImageId, files: &[String], lock: &Lock) -> Result<(), StoreError> {
-        let staging = Staging::new(self, lock)?;
+    pub(super) fn forget_names(&self, id: &ImageId, files: &[String]) -> Result<(), StoreError> {
+        let staging = Staging::new(self)?;
         let is_kept = |name: &Reference| !files.contains(&file_name(name));
         self.change_record(id, &staging, |record| record.imported_as.retain(is_kept))
     }

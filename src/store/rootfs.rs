@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Store;
 use super::error::{Context, StoreError};
@@ -14,36 +13,24 @@ use super::index::Index;
 use super::{inode, parts};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
-/// Where the objects of a tree are: those of this import are in staging still.
-#[derive(Debug)]
-pub(super) struct Objects<'a> {
-    pub(super) store: &'a Store,
-    /// The directory `objects`.
-    pub(super) placed: OwnedFd,
-    /// The directory of those in staging.
-    pub(super) new: &'a OwnedFd,
-}
-
 /// A tree that is written: each name by its directory's descriptor, opened beneath the root without links.
 #[derive(Debug)]
 struct Rootfs<'a> {
-    objects: &'a Objects<'a>,
+    store: &'a Store,
     path: &'a Path,
     root: OwnedFd,
-    /// Where the last object was: its neighbours most likely come from the same layer.
-    was_new: AtomicBool,
+    /// The directory of the store's objects, all of which are in place.
+    objects: OwnedFd,
 }
 
 /// Makes the directory `path` and in it the tree of `entries`, which are sorted by path.
-pub(super) fn write(
-    objects: &Objects<'_>,
-    path: &Path,
-    entries: &Index<TreeEntry>,
-) -> Result<(), StoreError> {
+pub(super) fn write(store: &Store, path: &Path, entries: &Index<TreeEntry>) -> Result<(), StoreError> {
     rustix::fs::mkdir(path, Mode::RWXU).context("create", path)?;
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(path, flags, Mode::empty()).context("open", path)?;
-    let rootfs = Rootfs { objects, path, root, was_new: AtomicBool::new(true) };
+    let open = |path: &Path| {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).context("open", path)
+    };
+    let rootfs = Rootfs { store, path, root: open(path)?, objects: open(&store.path("objects"))? };
     rootfs.each(entries, is_directory, |parent, name, _| rustix::fs::mkdirat(parent, name, Mode::RWXU))?;
     let is_leaf = |entry: &TreeEntry| !is_directory(entry) && !is_late(entry);
     all_parts(entries, |part| {
@@ -106,20 +93,12 @@ impl Rootfs<'_> {
     }
 
     fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno> {
-        let Some(key) = self.objects.store.key_of(entry) else { return make(parent, name, entry) };
-        let object = key.path(entry.slot);
-        let link = |from: &OwnedFd| rustix::fs::linkat(from, &object, parent, name, AtFlags::empty());
-        let was_new = self.was_new.load(Ordering::Relaxed);
-        let (first, other) = match was_new {
-            true => (self.objects.new, &self.objects.placed),
-            false => (&self.objects.placed, self.objects.new),
-        };
-        match link(first) {
-            Err(Errno::NOENT) => {
-                self.was_new.store(!was_new, Ordering::Relaxed);
-                link(other)
+        match self.store.key_of(entry) {
+            Some(key) => {
+                let object = key.path(entry.slot);
+                rustix::fs::linkat(&self.objects, object, parent, name, AtFlags::empty())
             }
-            result => result,
+            None => make(parent, name, entry),
         }
     }
 

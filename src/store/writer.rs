@@ -1,11 +1,11 @@
-//! The one writer of the store: takes layers as they are read, and knows what is whole.
+//! A writer of the store: takes layers as they are read, and knows what is whole.
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use super::error::{Context, StoreError};
 use super::flush::Flusher;
 use super::index::{Index, IndexWriter};
 use super::objects::{self, Key, LINKS_MAX, Sharing, State};
-use super::staging::{Lock, Staging};
+use super::staging::{Lock, Purpose, Staging};
 use crate::image::body::Body;
 use crate::image::digest::{ContentHash, Digest};
 use crate::image::entry::{LayerEntry, Metadata, Node, TreeEntry};
@@ -92,10 +92,10 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn new(store: &'a Store, scrutiny: Scrutiny) -> Result<Self, StoreError> {
-        let lock = store.lock()?;
+    pub fn new(store: &'a Store, purpose: Purpose, scrutiny: Scrutiny) -> Result<Self, StoreError> {
+        let lock = store.lock(purpose)?;
         let root = File::open(store.root()).context("open", store.root())?;
-        let staging = Staging::new(store, &lock)?;
+        let staging = Staging::new(store)?;
         let path = staging.path("objects");
         fs::create_dir(&path).context("create", &path)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -168,12 +168,21 @@ impl<'a> Writer<'a> {
                 Ok(false)
             }
             State::Damaged(_) if path.is_file() && !path.is_symlink() => {
-                objects::heal(&path, content, metadata)?;
-                self.healed.fetch_add(1, Ordering::Relaxed);
+                self.heal(&path, key, content, metadata)?;
                 Ok(false)
             }
             State::Missing | State::Damaged(_) => self.stage(key, slot, content, metadata),
         }
+    }
+
+    /// Another writer may have found the same, so it is looked at again.
+    fn heal(&self, path: &Path, key: &Key, content: &Content, metadata: &Metadata) -> Result<(), StoreError> {
+        let _lock = self.store.lock_names()?;
+        if !matches!(objects::examine(path, key)?, State::Intact { .. }) {
+            objects::heal(path, content, metadata)?;
+            self.healed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Whether an object is one that this writer has yet to look after.

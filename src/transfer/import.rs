@@ -16,7 +16,9 @@ use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 use crate::image::origin::Policy;
 use crate::image::reference::Reference;
-use crate::store::{FoldedImage, ImageId, NewImage, Outcome, Scrutiny, Store, UnpackedLayer, Writer};
+use crate::store::{
+    FoldedImage, ImageId, NewImage, Outcome, Purpose, Scrutiny, Store, UnpackedLayer, Writer,
+};
 
 /// Which names the images get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +117,7 @@ pub fn import(
     terms: &Terms,
     watch: Watch,
 ) -> Result<Report, TransferError> {
-    let writer = Writer::new(store, terms.scrutiny)?;
+    let writer = Writer::new(store, Purpose::Add, terms.scrutiny)?;
     let source = match contract::is_channel(input.as_fd()) {
         true => Source::remote(Remote::new(input, store), watch),
         false => Source::open(input, &terms.limits, &|| Ok(writer.spool()?), watch)?,
@@ -173,8 +175,7 @@ fn import_one(
         return Err(TransferError::Layers { found: packed.len(), limit: limits.layers });
     }
     let image = ImageId::new(id.clone())?;
-    if writer.has(&image, &document.diff_ids)? {
-        writer.name(&image, &names)?;
+    if writer.has(&image, &document.diff_ids)? && writer.name(&image, &names)? {
         let notices = notices(&[], &document.platform);
         return Ok(Imported { id, names, present: true, notices });
     }

@@ -20,7 +20,8 @@ pub struct Seen {
 
 pub type Snapshot = BTreeMap<PathBuf, Seen>;
 
-/// Everything below a store but its lock and its cache; nothing when there is no store.
+/// Everything below a store but its locks, and what it computes again when it is missing; nothing when there is no
+/// store.
 pub fn snapshot(store: &Path) -> Snapshot {
     let mut found = Snapshot::new();
     let mut directories = vec![store.to_owned()];
@@ -29,13 +30,10 @@ pub fn snapshot(store: &Path) -> Snapshot {
         for path in names.map(|name| name.unwrap().path()) {
             let metadata = std::fs::symlink_metadata(&path).unwrap();
             let name = path.strip_prefix(store).unwrap().to_owned();
-            if name == Path::new("usage") {
-                continue;
-            }
             if metadata.is_dir() {
                 directories.push(path.clone());
             }
-            if name != Path::new("lock") {
+            if !["lock", "names.lock", "usage"].iter().any(|own| name.starts_with(own)) {
                 found.insert(name.clone(), seen(&path, &name, &metadata));
             }
         }

@@ -107,6 +107,9 @@ impl Manager {
         let ImageSource::Reference(name) = &container.image else { return };
         match self.need(name, container.pull) {
             Ok(Need::Nothing) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Ok(()) }),
+            Ok(Need::Pull(image)) if !self.pause(&image, wish).is_zero() && self.goes_without(unit) => {
+                self.later(Event::ImageReady { unit: unit.clone(), run, result: Ok(()) });
+            }
             Ok(Need::Pull(image)) => self.pull(&image, Waiting { unit: unit.clone(), run }, wish),
             Err(failure) => self.later(Event::ImageReady { unit: unit.clone(), run, result: Err(failure) }),
         }
@@ -119,7 +122,7 @@ impl Manager {
             Err(StoreError::NoImage(_)) => false,
             Err(error) => return Err(failure(format!("image: {error}"), libc::ENOENT)),
         };
-        if found && matches!(policy, PullPolicy::Missing | PullPolicy::Never) {
+        if policy == PullPolicy::Never || found && policy == PullPolicy::Missing {
             return Ok(Need::Nothing);
         }
         match self.source(name, &store) {
@@ -167,11 +170,16 @@ impl Manager {
         }
     }
 
-    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
-        let pause = match wish {
+    /// How long to wait before registries are asked for an image that they did not give.
+    fn pause(&self, image: &Reference, wish: Wish) -> Duration {
+        match wish {
             Wish::Somebody => Duration::ZERO,
             Wish::Nobody => self.pulls.transfers.pause(image, super::now().boottime),
-        };
+        }
+    }
+
+    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
+        let pause = self.pause(image, wish);
         let signals = Rc::new(Signals::default());
         self.pulls.signals.insert(id, signals.clone());
         self.tell(Notice::Transfer(id, TransferNotice::New(image.clone())));
@@ -234,8 +242,9 @@ impl Manager {
     /// Launches what waited for an image, unless its unit has come to name another one meanwhile.
     fn go_on(&mut self, pulled: &Reference, waiting: Waiting) {
         let container = self.machine.unit(&waiting.unit).and_then(|managed| managed.container());
-        let need = match container.map(|container| &container.image) {
-            Some(ImageSource::Reference(name)) => self.need(name, PullPolicy::Missing),
+        let need = match container.map(|container| (&container.image, container.pull)) {
+            Some((ImageSource::Reference(name), PullPolicy::Never)) => self.need(name, PullPolicy::Never),
+            Some((ImageSource::Reference(name), _)) => self.need(name, PullPolicy::Missing),
             _ => Ok(Need::Nothing),
         };
         let Waiting { unit, run } = waiting.clone();

@@ -19,7 +19,7 @@ use super::error::{Context, StoreError};
 use super::fsck::{Finding, finding, is_digest, read_whole};
 use super::ids::replace;
 use super::names::file_name;
-use super::staging::remove_tree;
+use super::staging::{Purpose, remove_tree};
 use super::writer::{Scrutiny, Writer};
 use super::{ImageId, Store};
 use crate::image::entry::{LayerEntry, TreeEntry};
@@ -58,7 +58,7 @@ impl Store {
         }
         let mut repairer = Repairer {
             store: self,
-            writer: Writer::new(self, Scrutiny::Content)?,
+            writer: Writer::new(self, Purpose::Collect, Scrutiny::Content)?,
             entries: BTreeMap::new(),
             lost: BTreeMap::new(),
             unreadable: BTreeMap::new(),

@@ -44,18 +44,17 @@ impl<'a, W: Write, T: Fn(Step<'_>)> PartsDelivery<'a, W, T> {
     }
 
     fn receive(&mut self, answer: Response<Body>, count: u64, session: &Session) -> Result<(), Failure> {
-        let total = self.parts.size();
-        if self.sent.is_none() {
-            Answer::Found(total).write(&mut self.pipe).map_err(RegistryError::Worker)?;
-            (self.tell)(Step::Begin(total));
+        let Self { parts, pipe, sent, tell, deadlines, .. } = self;
+        if sent.is_none() {
+            let total = parts.size();
+            Answer::Found(total).write(pipe).map_err(RegistryError::Worker)?;
+            tell(Step::Begin(total));
         }
-        let begin = self.sent.unwrap_or_default();
-        let Self { pipe, sent, tell, deadlines, .. } = self;
+        let sent = sent.get_or_insert(0);
         hand_on(answer.into_body(), 0..count, deadlines, session, |bytes| {
             pipe.write_all(bytes)?;
-            let done = sent.unwrap_or(begin) + bytes.len() as u64;
-            *sent = Some(done);
-            tell(Step::Done(done));
+            *sent += bytes.len() as u64;
+            tell(Step::Done(*sent));
             Ok(())
         })
     }
