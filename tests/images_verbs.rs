@@ -60,6 +60,26 @@ fn images_tell_what_they_share_and_what_is_their_own() {
 }
 
 #[test]
+fn images_are_chosen_by_names_patterns_and_ids() {
+    let lab = Lab::new();
+    assert_eq!(lab.json(&["images"]), json!([]));
+    assert_eq!(lab.json(&["gc"])["images"], 0);
+    assert!(lab.fails(&["inspect", "web"]).contains("there is no image store at"), "and what to do");
+    let (one, two) =
+        (image(&lab, "web", "2024-01-01T00:00:00Z"), image(&lab, "shop", "2024-01-01T00:00:00Z"));
+    let ids = |words: &[&str]| lab.succeeds(&[&["images", "--quiet"], words].concat());
+    for words in [&["web"][..], &["we*"], &["localhost/w?b:latest"], &[&one[7..15]], &["web", "none", "w*"]] {
+        assert_eq!(ids(words), format!("{one}\n"), "{words:?}");
+    }
+    assert_eq!(ids(&["*"]).lines().count(), 2);
+    assert_eq!(ids(&["none"]), "");
+    let rows = lab.succeeds(&["images", "--no-legend", "shop"]);
+    assert!(rows.starts_with("localhost/shop:latest ") && rows.contains(&two[7..19]), "{rows}");
+    let error = lab.fails(&["export", "web", "--format=tar", "--compress=zstd", "-o", "/dev/null"]);
+    assert!(error.contains("--compress is for --format=oci-archive"), "{error}");
+}
+
+#[test]
 fn what_is_kept_of_sizes_never_lies() {
     let lab = Lab::new();
     let own = |id: &str| find(&lab.json(&["images"]), id)["own"].as_u64().unwrap();

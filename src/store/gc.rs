@@ -47,16 +47,15 @@ impl Store {
             (None, Some(_)) => all.clone(),
             (None, None) => return Err(StoreError::NoImage(crate::image::text::printable(text.as_bytes()))),
         };
-        let staging = Staging::new(self)?;
         let image_goes = all.iter().all(|name| going.contains(name));
-        let forgotten = id.as_ref().map_or(Ok(()), |id| self.forget_names(id, &going, &staging));
+        let forgotten = id.as_ref().map_or(Ok(()), |id| self.forget_names(id, &going));
         if !image_goes {
             // The record of an image that goes anyway may be on a disk that has no room for another.
             forgotten?;
         }
         let mut removed = going.iter().map(|name| self.remove_name(name)).collect::<Result<Vec<_>, _>>()?;
         if let Some(id) = id.filter(|_| image_goes) {
-            self.remove_image(&id, &staging)?;
+            self.remove_image(&id, &Staging::new(self)?)?;
             removed.push(id.to_string());
         }
         Ok(removed)

@@ -58,6 +58,9 @@ impl Store {
                 |name: &Reference| self.path("refs").join(file_name(name)).symlink_metadata().is_err();
             lost.extend(names.into_iter().filter(is_lost).map(|name| (name, id.clone())));
         }
+        // Where two records claim one, nobody knows.
+        let claims = lost.clone();
+        lost.retain(|(name, _)| claims.iter().filter(|(claimed, _)| claimed == name).count() == 1);
         Ok(lost)
     }
 
@@ -110,14 +113,10 @@ impl Store {
     }
 
     /// Takes names out of the record of an image, before they go.
-    pub(super) fn forget_names(
-        &self,
-        id: &ImageId,
-        files: &[String],
-        staging: &Staging,
-    ) -> Result<(), StoreError> {
+    pub(super) fn forget_names(&self, id: &ImageId, files: &[String]) -> Result<(), StoreError> {
+        let staging = Staging::new(self)?;
         let is_kept = |name: &Reference| !files.contains(&file_name(name));
-        self.change_record(id, staging, |record| record.imported_as.retain(is_kept))
+        self.change_record(id, &staging, |record| record.imported_as.retain(is_kept))
     }
 
     /// A record that cannot be read says no name.

@@ -45,18 +45,30 @@ fn seen(path: &Path, name: &Path, metadata: &std::fs::Metadata) -> Seen {
     // A shard of the objects or a directory of the store's own is as large as it once had to be.
     let kept = name.starts_with("objects") || name.iter().any(|part| part == "rootfs");
     let is_directory = metadata.is_dir();
+    // The last step of naming an image writes the name into its record, for a repair: readers never ask there.
+    let is_record = name.starts_with("images") && name.ends_with("record");
+    let bytes = || match is_record {
+        true => without_names(&std::fs::read(path).unwrap()),
+        false => std::fs::read(path).unwrap(),
+    };
     Seen {
         mode: metadata.mode(),
         owner: (metadata.uid(), metadata.gid()),
         names: if is_directory { 0 } else { metadata.nlink() },
-        size: if is_directory { 0 } else { metadata.size() },
+        size: if is_directory || is_record { 0 } else { metadata.size() },
         mtime: (kept && !(is_directory && name.starts_with("objects")))
             .then(|| (metadata.mtime(), metadata.mtime_nsec())),
         content: metadata.is_file().then(|| {
-            let hash = sha2::Sha256::digest(std::fs::read(path).unwrap());
+            let hash = sha2::Sha256::digest(bytes());
             hash.iter().map(|byte| format!("{byte:02x}")).collect()
         }),
     }
+}
+
+fn without_names(record: &[u8]) -> Vec<u8> {
+    let Ok(mut record) = serde_json::from_slice::<serde_json::Value>(record) else { return record.to_vec() };
+    record["imported_as"] = serde_json::Value::Null;
+    record.to_string().into_bytes()
 }
 
 /// The paths at which two stores differ, for the message of a failed test.

@@ -32,9 +32,9 @@ pub struct Args {
     /// The file or the new directory; "-" is standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// How the layer of an OCI archive is packed
-    #[arg(long, value_enum, default_value_t = Compress::Gzip)]
-    compress: Compress,
+    /// How the layer of an OCI archive is packed [default: gzip]
+    #[arg(long, value_enum)]
+    compress: Option<Compress>,
     #[command(flatten)]
     progress: ProgressArgs,
     /// The image store [default: /var/lib/sampan]
@@ -72,6 +72,9 @@ const WORDS: Words =
 /// # Errors
 /// When there is none of this name, a file of it is damaged, or the output cannot be written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
+    if args.compress.is_some() && args.format != Format::OciArchive {
+        anyhow::bail!("--compress is for --format=oci-archive: pack the output of another form by a pipe");
+    }
     let store = super::open_store(&Common::at(args.store.as_deref(), paths))?;
     let id = store.resolve(&args.image)?;
     let display = Arc::new(Mutex::new(Display::new(&args.progress, WORDS)));
@@ -121,9 +124,9 @@ fn archive(
 ) -> anyhow::Result<Option<Digest>> {
     let output = BufWriter::with_capacity(256 << 10, output);
     let packing = match args.compress {
-        Compress::None => Packing::None,
-        Compress::Gzip => Packing::Gzip,
-        Compress::Zstd => Packing::Zstd,
+        Some(Compress::None) => Packing::None,
+        None | Some(Compress::Gzip) => Packing::Gzip,
+        Some(Compress::Zstd) => Packing::Zstd,
     };
     let form = match args.format {
         Format::Dir | Format::Tar => {

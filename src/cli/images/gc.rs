@@ -23,14 +23,19 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be read or written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = super::open_store(&args.common.paths(paths))?;
+    // Where no store was made yet there is nothing to remove.
+    let Some(store) = args.common.open(paths)? else { return told(Collected::default(), args.common.output) };
     let roots = roots(paths);
     if args.explain {
         return explain(&store, &roots, args.common.output);
     }
     let names: Vec<String> = roots.into_iter().map(|root| root.image).collect();
-    let Collected { images, layers, objects, bytes } = store.gc(&names)?;
-    match args.common.output {
+    told(store.gc(&names)?, args.common.output)
+}
+
+fn told(collected: Collected, output: Output) -> anyhow::Result<u8> {
+    let Collected { images, layers, objects, bytes } = collected;
+    match output {
         Output::Json => {
             let collected =
                 serde_json::json!({ "images": images, "layers": layers, "objects": objects, "bytes": bytes });

@@ -14,7 +14,7 @@ use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::settings::{self, Settings};
-use crate::store::Scrutiny;
+use crate::store::{ImageId, Scrutiny, Store};
 use crate::transfer::{Format, Report, Step, Terms};
 
 /// Arguments of `import`.
@@ -82,6 +82,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
     };
     let report = run_worker(&args, input, paths).with_context(|| args.source.display().to_string())?;
+    note(&report, &args.common.paths(paths));
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
         Output::Text => print(&report)?,
@@ -145,6 +146,13 @@ fn watch(output: ChildStdout, display: &mut Display) -> anyhow::Result<Option<Re
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(path)?)
+}
+
+/// What images cost is asked later, when their trees may be in memory no more.
+pub(super) fn note(report: &Report, paths: &Paths) {
+    let Ok(store) = Store::open(paths) else { return };
+    let new = report.images.iter().filter(|image| !image.present);
+    new.filter_map(|image| ImageId::new(image.id.clone()).ok()).for_each(|id| store.note_files(&id));
 }
 
 /// Prints what an import did: ids and names, and what people should know.

@@ -1,10 +1,13 @@
 //! `sampanctl images`: the images of the store, one line for each name.
 
+use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::cmp::Reverse;
 
 use super::{Common, Output, show};
+use crate::cli::candidates::image_names;
+use crate::cli::pattern;
 use crate::cli::text::time;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store, Usage};
@@ -12,9 +15,15 @@ use crate::store::{ImageId, Store, Usage};
 /// Arguments of `images`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Names or patterns of them, ids or their first digits; all images when there are none
+    #[arg(value_name = "IMAGE", add = ArgValueCandidates::new(image_names))]
+    images: Vec<String>,
     /// Only ids, a line each
     #[arg(long, short)]
     quiet: bool,
+    /// No heading
+    #[arg(long)]
+    no_legend: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -38,18 +47,39 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let Some(store) = args.common.open(paths)? else {
         return print(&args, &[]);
     };
-    if args.quiet {
-        let ids: String = store.images()?.iter().map(|id| format!("{id}\n")).collect();
-        show::print(&ids)?;
-        return Ok(0);
+    if args.quiet && args.images.is_empty() {
+        return print_ids(store.images()?.iter().map(ToString::to_string));
     }
-    print(&args, &list(&store)?)
+    let mut images = list(&store)?;
+    images
+        .retain(|image| args.images.is_empty() || args.images.iter().any(|word| means(&store, word, image)));
+    if args.quiet {
+        return print_ids(images.into_iter().map(|image| image.id));
+    }
+    print(&args, &images)
+}
+
+/// Whether a word of the command line means an image: as a pattern of its names, or as one image of the store.
+fn means(store: &Store, word: &str, image: &Listed) -> bool {
+    if !pattern::is_pattern(word) {
+        return store.resolve(word).is_ok_and(|id| id.to_string() == image.id);
+    }
+    let fits = |name: &String| {
+        let short = name.strip_prefix("localhost/").unwrap_or(name);
+        pattern::matches(word, name) || pattern::matches(word, short)
+    };
+    image.names.iter().any(fits)
+}
+
+fn print_ids(ids: impl Iterator<Item = String>) -> anyhow::Result<u8> {
+    show::print(&ids.map(|id| id + "\n").collect::<String>())?;
+    Ok(0)
 }
 
 fn print(args: &Args, images: &[Listed]) -> anyhow::Result<u8> {
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(images)?))?,
-        Output::Text => show::print(&show::table(&rows(images)))?,
+        Output::Text => show::print(&show::table(&rows(images)[usize::from(args.no_legend)..]))?,
     }
     Ok(0)
 }

@@ -113,9 +113,14 @@ impl Common {
     }
 }
 
-/// The store of these directories, which reads names by the rules of this host.
+/// The store of these directories, where there must be one, which reads names by the rules of this host.
 fn open_store(paths: &Paths) -> anyhow::Result<Store> {
-    Ok(Store::open(paths)?.with_short_names(short_names(paths)))
+    let path = paths.store().display();
+    let store = Store::find(paths)?;
+    let store = store.ok_or_else(|| {
+        anyhow::anyhow!("there is no image store at {path} yet: the first import or pull makes it")
+    })?;
+    Ok(store.with_short_names(short_names(paths)))
 }
 
 /// What short names mean on this host. Verbs over the store work while the settings are wrong, too.

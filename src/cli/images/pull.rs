@@ -58,6 +58,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let report = pull.wait(|event| show_event(&mut display, event));
     display.finish();
     let report = report.map_err(|error| anyhow::anyhow!("{reference}: {error}"))?;
+    import::note(&report, &args.common.paths(paths));
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
         Output::Text => import::print(&report)?,

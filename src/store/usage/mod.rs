@@ -44,6 +44,11 @@ impl Store {
         Ok(usages)
     }
 
+    /// Looks at the files of a new image while its tree is in memory, so that [`Store::usages`] needs not later.
+    pub fn note_files(&self, id: &ImageId) {
+        files::of(self, id);
+    }
+
     /// What an image costs; `None` when its tree cannot be read.
     ///
     /// # Errors
