@@ -9,7 +9,7 @@
 //! * `sampand`, the manager ([`manager`], [`bus`]): one thread that loads units, runs jobs, holds sockets and
 //!   watches containers by pidfd;
 //! * `sampan-import` ([`transfer`]): a confined worker, the only program that parses bytes of an image; in
-//!   its other mode the fetcher, which alone talks to registries;
+//!   its other modes the fetcher, which alone talks to registries, and what runs both for the manager;
 //! * `sampan-launch` ([`launch`]): performs one launch plan, then becomes the payload.
 //!
 //! The modules below are in layers: each imports only from those above it. `tests/style.rs` checks it.

@@ -65,14 +65,7 @@ fn a_pull_is_seen_and_limited_and_a_stop_ends_it() {
     let status = host.succeed(&["sampanctl", "status", "web"]);
     assert!(status.contains("Active: activating (pull) since"), "{status}");
     assert!(status.contains(&format!("Pull: {image} (")), "{status}");
-    let transfers = host.succeed(&[
-        "busctl",
-        "call",
-        "org.sampan1",
-        "/org/sampan1",
-        "org.sampan1.Manager",
-        "ListTransfers",
-    ]);
+    let transfers = harbour.transfers();
     assert!(
         transfers.contains(&image)
             && transfers.contains("\"running\"")
@@ -396,15 +389,8 @@ fn no_more_than_three_pulls_run_at_once() {
     host.unit("all.target", wants);
     harbour.tide.set(State::Ebb);
     let start = begin(host, &["sampanctl", "start", "all.target"]);
-    host.wait_until("pulls", |host| {
-        let list = host.succeed(&[
-            "busctl",
-            "call",
-            "org.sampan1",
-            "/org/sampan1",
-            "org.sampan1.Manager",
-            "ListTransfers",
-        ]);
+    host.wait_until("pulls", |_| {
+        let list = harbour.transfers();
         list.matches("\"running\"").count() == 3 && list.matches("\"waiting\"").count() == 2
     });
     harbour.tide.set(State::Flow);

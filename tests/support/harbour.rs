@@ -89,6 +89,12 @@ impl Harbour {
         self.host.unit(&format!("{unit}.container"), &format!("[container]\nimage = \"{image}\"\n{more}"));
     }
 
+    /// The running transfers, as the bus tells them.
+    pub fn transfers(&self) -> String {
+        let manager = ["org.sampan1", "/org/sampan1", "org.sampan1.Manager"];
+        self.host.succeed(&[["busctl", "call"].as_slice(), &manager, &["ListTransfers"]].concat())
+    }
+
     /// The store has nothing to complain about, and nothing is left of work in progress.
     pub fn assert_store_is_sound(&self) {
         assert_eq!(self.host.succeed(&["sampanctl", "fsck"]), "");
