@@ -104,6 +104,35 @@ fn the_old_half_of_an_archive_of_skopeo_gives_the_same_tree() {
     lab.assert_sound();
 }
 
+/// An archive of `docker save` with this list of layers and a configuration to it.
+fn saved(path: &Path, layers: &Value, layer: Option<&[u8]>) {
+    let diff_ids: Vec<String> = layer.iter().map(|layer| digest(layer)).collect();
+    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers",
+        "diff_ids": layer.map(|_| diff_ids) }, "config": { "Cmd": "sh", "Volumes": { "/data": null } } });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": null, "Layers": layers }]);
+    let text = layer.map_or(String::new(), |layer| String::from_utf8(layer.to_vec()).unwrap());
+    let tar = Tar::default().file("config.json", &config.to_string()).file("layer.tar", &text);
+    std::fs::write(path, tar.file("manifest.json", &manifest.to_string()).end()).unwrap();
+}
+
+#[test]
+fn nulls_of_docker_are_empty_and_an_archive_of_nothing_is_said_to_be() {
+    let lab = Lab::new();
+    let archive = lab.path("saved.tar");
+    saved(&archive, &Value::Null, None);
+    lab.import(&archive, "empty");
+    assert_eq!(lab.json(&["files", "empty"]).as_array().unwrap().len(), 1, "the root alone");
+    saved(&archive, &json!(["layer.tar"]), Some(&upper()));
+    lab.import(&archive, "one");
+    let config = lab.json(&["inspect", "one"])["config"].clone();
+    assert_eq!((&config["command"], &config["volumes"]), (&json!(["sh"]), &json!(["/data"])));
+    std::fs::write(&archive, Tar::default().file("manifest.json", "[]").end()).unwrap();
+    assert!(lab.fails(&["import", text(&archive)]).contains("manifest.json: lists no image"));
+    std::fs::write(&archive, Tar::default().file("repositories", "{}").end()).unwrap();
+    assert!(lab.fails(&["import", text(&archive)]).contains("names no image"));
+    lab.assert_sound();
+}
+
 #[test]
 fn a_chain_that_never_ends_is_refused() {
     let lab = Lab::new();
