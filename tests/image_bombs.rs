@@ -248,7 +248,8 @@ fn documents_of_very_many_values_are_refused_in_little_memory() {
     let lab = Lab::new();
     let layout = Layout::write(&lab.path("evil"), &[plain(Tar::default().file("a", "x").end())]);
     for unit in ["0,", "[],", r#"{"":0},"#, r#""","#] {
-        let text = format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}0]}}"#, unit.repeat((3 << 20) / unit.len()));
+        let text =
+            format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}0]}}"#, unit.repeat((3 << 20) / unit.len()));
         layout.index(text.as_bytes());
         let (error, peak) = refused(&lab, &layout.path, "");
         assert!(error.contains("more than 131072 values") && peak < PEAK, "{peak} KiB: {error}");

@@ -134,7 +134,10 @@ mod tests {
         let text = br#"{"architecture":null,"os":"linux","rootfs":{"type":"layers","diff_ids":null},
             "config":{"Cmd":"sh","Volumes":{"/data":null},"ExposedPorts":{"80":null},"Labels":{"a":null}}}"#;
         let document = parse(text, "config").unwrap();
-        assert_eq!((document.config.command.as_slice(), document.diff_ids.len()), (&["sh".to_owned()][..], 0));
+        assert_eq!(
+            (document.config.command.as_slice(), document.diff_ids.len()),
+            (&["sh".to_owned()][..], 0)
+        );
         assert_eq!(document.config.volumes, ["/data"]);
         assert_eq!(document.config.labels["a"], "");
     }

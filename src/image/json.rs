@@ -42,9 +42,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let left = self.0.get().checked_sub(1);
-        self.0.set(left.ok_or_else(|| {
-            D::Error::custom(format_args!("has more than {VALUES_MAX} values"))
-        })?);
+        self.0.set(left.ok_or_else(|| D::Error::custom(format_args!("has more than {VALUES_MAX} values")))?);
         deserializer.deserialize_any(self)
     }
 }

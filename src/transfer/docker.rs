@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::TransferError;
 use super::import::{Candidate, PackedLayer};
 use super::layout::check;
 use super::source::Source;
+use super::{TransferError, directory};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::image::{ImageError, json};
@@ -23,6 +23,9 @@ struct Saved {
 /// The images of an archive.
 pub(super) fn candidates(source: &Source) -> Result<Vec<Candidate>, TransferError> {
     let bytes = source.document("manifest.json", "manifest.json")?;
+    if directory::is_one(&bytes) {
+        return directory::candidates(source, bytes);
+    }
     let saved: Vec<Saved> = json::parse(&bytes, "manifest.json")?;
     if saved.is_empty() {
         return Err(ImageError::document("manifest.json", "lists no image").into());
@@ -39,8 +42,12 @@ fn candidate(source: &Source, saved: Saved) -> Result<Candidate, TransferError> 
     }
     let names = saved.repo_tags.unwrap_or_default();
     let names = names.iter().map(|name| Reference::from_docker(name)).collect::<Result<_, _>>()?;
-    let layers =
-        saved.layers.into_iter().flatten().map(|path| PackedLayer { path, promised: None, tables: None }).collect();
+    let layers = saved
+        .layers
+        .into_iter()
+        .flatten()
+        .map(|path| PackedLayer { path, promised: None, tables: None })
+        .collect();
     let id = Digest::of(&config);
     Ok(Candidate { id, manifest: None, digests: Vec::new(), config, layers, names })
 }

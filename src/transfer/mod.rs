@@ -10,6 +10,7 @@ mod chunked;
 pub mod confine;
 mod contract;
 mod decoder;
+mod directory;
 mod docker;
 pub mod errand;
 mod error;
