@@ -144,7 +144,7 @@ fn is_zstd(magic: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// The configuration; its digest is the image's id.
-    pub config: Descriptor,
+    pub config: Box<Descriptor>,
     /// The layers, the lowest first.
     pub layers: Vec<Descriptor>,
 }
@@ -196,7 +196,7 @@ pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, Image
     let (document, types) = match (raw.config, raw.layers, raw.manifests) {
         // Some writers leave out the list of an image without layers, or make it null.
         (Some(config), layers, None) => {
-            let layers = layers.unwrap_or_default();
+            let (config, layers) = (Box::new(config), layers.unwrap_or_default());
             (Document::Manifest(Manifest { config, layers }), MANIFEST_TYPES)
         }
         (None, None, Some(manifests)) => (Document::Index(manifests), INDEX_TYPES),
