@@ -142,7 +142,13 @@ fn top_of(folder: &OwnedFd) -> io::Result<BTreeSet<Vec<u8>>> {
 
 /// An error about the part `what` of a source.
 pub(super) fn read_error(what: &str, source: io::Error) -> TransferError {
-    TransferError::Read { what: what.to_owned(), source }
+    match source.kind() {
+        // No reading fails so, but that of what is copied before it is read.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            TransferError::Write { what: format!("a copy of {what} into the store"), source }
+        }
+        _ => TransferError::Read { what: what.to_owned(), source },
+    }
 }
 
 /// A file of a folder: nothing outside of it, and nothing that would make us wait.
