@@ -257,6 +257,26 @@ fn documents_of_very_many_values_are_refused_in_little_memory() {
 }
 
 #[test]
+fn many_images_of_large_documents_are_refused_in_little_memory() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("evil"), &[plain(Tar::default().file("a", "x").end())]);
+    let mut images = Vec::new();
+    for number in 0..20 {
+        let label = json!({ "note": number.to_string().repeat((3 << 20) / 2) });
+        let layer = plain(Tar::default().file("a", "x").end());
+        Layout::write_with(&layout.path, &[layer], &mut |documents| {
+            documents.config["config"]["Labels"] = label.clone();
+        });
+        let index = std::fs::read(layout.path.join("index.json")).unwrap();
+        images.push(serde_json::from_slice::<serde_json::Value>(&index).unwrap()["manifests"][0].clone());
+    }
+    let index = json!({ "schemaVersion": 2, "manifests": images }).to_string();
+    std::fs::write(layout.path.join("index.json"), index).unwrap();
+    let (error, peak) = refused(&lab, &layout.path, "");
+    assert!(error.contains("larger than 24 MiB") && peak < PEAK, "{peak} KiB: {error}");
+}
+
+#[test]
 fn an_archive_of_long_names_and_links_is_indexed_in_little_memory() {
     let lab = Lab::new();
     let long = |name: &str, typeflag: u8, text: &[u8]| {
