@@ -11,7 +11,11 @@ use sampan::image::limits::Limits;
 use sampan::image::manifest::{self, Document, Platform};
 use sampan::image::reference::Reference;
 use sampan::image::short_name::ShortNames;
-use sampan::store::{parse_index, write_index};
+use sampan::paths::Paths;
+use sampan::store::{Store, parse_index, write_index};
+use sampan::transfer::rebuild_chunked;
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// A stream as the only layer of an image, and as the upper of two.
 pub fn layers(bytes: &[u8]) {
@@ -51,6 +55,34 @@ pub fn documents(bytes: &[u8]) {
         let words = document.config.command.iter().chain(&document.config.entrypoint);
         assert!(words.chain(&document.config.environment).all(|word| !word.contains('\0')));
     }
+}
+
+/// The tables of a zstd:chunked layer and its blob: a line of JSON, lines of JSON, an empty line, bytes.
+pub fn tables(bytes: &[u8]) {
+    if let Some(plain) = rebuilt(bytes) {
+        // What is no content stands in the tar-split, in base64; contents together are bounded.
+        assert!(plain.len() <= 300 * (bytes.len() + (1 << 20)));
+        layers(&plain);
+    }
+}
+
+/// The archive that they make.
+pub fn rebuilt(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark);
+    let (contents, rest) = bytes.split_at(end(bytes, b"\n")?);
+    let (split, blob) = rest.split_at(end(rest, b"\n\n")?);
+    rebuild_chunked(no_store(), &blob[2..], contents, split.get(1..)?, &Limits::default()).ok()
+}
+
+/// A store that holds nothing, and is no more.
+fn no_store() -> &'static Store {
+    static STORE: OnceLock<Store> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("sampan-fuzz-{}", std::process::id()));
+        let store = Store::create(&Paths::new(Path::new("/")).with_store(&path)).unwrap();
+        std::fs::remove_dir_all(path).unwrap();
+        store
+    })
 }
 
 /// Names of images, as people, archives and files of the store write them.

@@ -1,11 +1,14 @@
 //! The fuzz targets on a bounded number of changed seeds, the same at each run, and the tar reader against others.
 
+#[path = "support/chunked.rs"]
+mod chunked;
 mod fuzz_rig;
 #[path = "support/layout.rs"]
 mod layout;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
+use chunked::Chunked;
 use fuzz_rig::{Rng, change, reseal};
 use layout::{Entry, Layout, Tar, gzip};
 use std::process::Command;
@@ -70,6 +73,28 @@ fn documents_of_any_bytes() {
     seeds.retain(|seed| seed.starts_with(b"{"));
     seeds.push(std::fs::read(layout.path.join("index.json")).unwrap());
     fuzz(&seeds, targets::documents, |_| {});
+}
+
+/// A zstd:chunked layer as the target takes it: both tables, plain, and the blob.
+fn tables(archive: &[u8]) -> Vec<u8> {
+    let (mut contents, mut split) = (Default::default(), String::new());
+    let layer = Chunked::pack_with(archive, &mut |table: &mut serde_json::Value, lines| {
+        contents = table.clone();
+        split = lines.iter().map(|line| format!("{line}\n")).collect();
+    });
+    [format!("{contents}\n{split}\n").as_bytes(), &layer.blob.bytes].concat()
+}
+
+#[test]
+fn tables_of_any_bytes() {
+    let large =
+        Tar::default().directory("d").file("d/a", "x").symlink("d/s", "a").file("b", &"long ".repeat(30_000));
+    let archives = [large.end(), Tar::default().file("a", "a").file("b", "b").end()];
+    let seeds = archives.each_ref().map(|archive| tables(archive));
+    for (seed, archive) in seeds.iter().zip(&archives) {
+        assert!(targets::rebuilt(seed).is_some_and(|plain| plain == *archive), "they are true to begin with");
+    }
+    fuzz(&seeds, targets::tables, |_| {});
 }
 
 #[test]

@@ -243,6 +243,61 @@ fn documents_that_nest_and_grow_are_refused_unread() {
     }
 }
 
+#[test]
+fn documents_of_very_many_values_are_refused_in_little_memory() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("evil"), &[plain(Tar::default().file("a", "x").end())]);
+    for unit in ["0,", "[],", r#"{"":0},"#, r#""","#] {
+        let text =
+            format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}0]}}"#, unit.repeat((3 << 20) / unit.len()));
+        layout.index(text.as_bytes());
+        let (error, peak) = refused(&lab, &layout.path, "");
+        assert!(error.contains("more than 131072 values") && peak < PEAK, "{peak} KiB: {error}");
+    }
+}
+
+#[test]
+fn many_images_of_large_documents_are_refused_in_little_memory() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("evil"), &[plain(Tar::default().file("a", "x").end())]);
+    let mut images = Vec::new();
+    for number in 0..20 {
+        let label = json!({ "note": number.to_string().repeat((3 << 20) / 2) });
+        let layer = plain(Tar::default().file("a", "x").end());
+        Layout::write_with(&layout.path, &[layer], &mut |documents| {
+            documents.config["config"]["Labels"] = label.clone();
+        });
+        let index = std::fs::read(layout.path.join("index.json")).unwrap();
+        images.push(serde_json::from_slice::<serde_json::Value>(&index).unwrap()["manifests"][0].clone());
+    }
+    let index = json!({ "schemaVersion": 2, "manifests": images }).to_string();
+    std::fs::write(layout.path.join("index.json"), index).unwrap();
+    let (error, peak) = refused(&lab, &layout.path, "");
+    assert!(error.contains("larger than 24 MiB") && peak < PEAK, "{peak} KiB: {error}");
+}
+
+#[test]
+fn an_archive_of_long_names_and_links_is_indexed_in_little_memory() {
+    let lab = Lab::new();
+    let long = |name: &str, typeflag: u8, text: &[u8]| {
+        let long = Entry { name: "././@LongLink", typeflag: b'K', body: text, ..Entry::default() };
+        Tar::default().entry(&long).entry(&Entry { name, typeflag, link: "x", ..Entry::default() }).0
+    };
+    for (name, text) in [("symlinks", vec![b'x'; 1 << 20]), ("hard links", b"name/".repeat(700))] {
+        let archive = lab.path(name);
+        let mut file = std::io::BufWriter::new(std::fs::File::create(&archive).unwrap());
+        file.write_all(&Tar::default().directory("usr").0).unwrap();
+        for number in 0..(128 << 20) / text.len() {
+            let typeflag = if name == "symlinks" { b'2' } else { b'1' };
+            file.write_all(&long(&format!("l{number}"), typeflag, &text)).unwrap();
+        }
+        file.write_all(&[0; 1024]).unwrap();
+        drop(file);
+        let (error, peak) = refused(&lab, &archive, "");
+        assert!(error.contains("entry \"l0\"") && peak < PEAK, "{peak} KiB: {error}");
+    }
+}
+
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Writes an index as a blob, and returns a descriptor of it.

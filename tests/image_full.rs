@@ -9,6 +9,7 @@ mod layout;
 
 use fault_rig::snapshot::{Snapshot, difference, snapshot};
 use layout::{Blob, Lab, Layout, Tar, gzip, plain};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -111,6 +112,20 @@ fn a_full_disk_loses_nothing_and_can_be_freed() {
     std::fs::remove_file(filler).unwrap();
     lab.import(&other, "o");
     lab.assert_sound();
+}
+
+#[test]
+fn a_copy_that_does_not_fit_is_no_fault_of_what_is_copied() {
+    let (lab, _disk) = lab_on(EXT4, 24 << 20, "");
+    let folder = lab.path("tree");
+    std::fs::create_dir_all(folder.join("usr")).unwrap();
+    let mut random = std::fs::File::open("/dev/urandom").unwrap();
+    let mut large = std::fs::File::create(folder.join("usr/large")).unwrap();
+    std::io::copy(&mut random.by_ref().take(40 << 20), &mut large).unwrap();
+    refused(&lab, &folder, "cannot write a copy of \"/usr/large\" into the store: No space left on device");
+    let archive = lab.path("tree.tar.gz");
+    run("tar", &["-czf", archive.to_str().unwrap(), "-C", folder.to_str().unwrap(), "usr"]);
+    refused(&lab, &archive, "cannot write a copy of archive into the store: No space left on device");
 }
 
 #[test]

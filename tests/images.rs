@@ -111,6 +111,7 @@ fn ids_attributes_and_capabilities_are_the_images_own() {
             ("SCHILY.xattr.user.note", b"kept"),
             ("SCHILY.xattr.trusted.overlay.opaque", b"y"),
             ("SCHILY.xattr.user.overlay.redirect", b"/etc"),
+            ("SCHILY.acl.access", b"user::rw-,user:www-data:r--,group::r--,mask::r--,other::r--"),
             ("uid", b"33"),
             ("mtime", b"1700000000.25"),
         ])
@@ -119,7 +120,7 @@ fn ids_attributes_and_capabilities_are_the_images_own() {
     let layout = Layout::write(&lab.path("l"), &[gzip(&layer.end())]);
     let report = lab.json(&["import", layout.path.to_str().unwrap(), "--name", "ping"]);
     let notices = report["images"][0]["notices"].to_string();
-    for left_out in ["trusted.overlay.opaque", "user.overlay.redirect", "dev/sda"] {
+    for left_out in ["trusted.overlay.opaque", "user.overlay.redirect", "SCHILY.acl.access", "dev/sda"] {
         assert!(notices.contains(left_out), "{notices}");
     }
     let file = &lab.json(&["files", "ping", "/bin/ping"])[0];

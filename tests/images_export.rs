@@ -188,3 +188,12 @@ fn a_damaged_file_stops_an_export_without_a_trace() {
     let error = lab.fails(&["export", "web", "--format=dir", "-o", text(&lab.path("root"))]);
     assert!(error.contains("/opt/su"), "{error}");
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let (lab, _) = lab_with_image();
+    for format in ["tar", "oci-archive", "docker-archive"] {
+        let error = lab.fails(&["export", "web", "--format", format, "-o", "/dev/full"]);
+        assert_eq!(error.matches("No space left on device").count(), 1, "{error}");
+    }
+}

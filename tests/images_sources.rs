@@ -5,7 +5,7 @@ mod layout;
 #[path = "support/tree.rs"]
 mod trees;
 
-use layout::{Blob, Lab, Layout, Tar, digest, gzip, plain};
+use layout::{Blob, Lab, Layout, Tar, digest, gzip, plain, zstd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -101,6 +101,116 @@ fn the_old_half_of_an_archive_of_skopeo_gives_the_same_tree() {
     assert_eq!(lab.json(&["files", "folder"]), lab.json(&["files", "oci"]));
     lab.import(&archive, "old");
     assert_eq!(lab.json(&["files", "old"]), lab.json(&["files", "oci"]));
+    lab.assert_sound();
+}
+
+/// An archive of `docker save` with this list of layers and a configuration to it.
+fn saved(path: &Path, layers: &Value, layer: Option<&[u8]>) {
+    let diff_ids: Vec<String> = layer.iter().map(|layer| digest(layer)).collect();
+    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers",
+        "diff_ids": layer.map(|_| diff_ids) }, "config": { "Cmd": "sh", "Volumes": { "/data": null } } });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": null, "Layers": layers }]);
+    let text = layer.map_or(String::new(), |layer| String::from_utf8(layer.to_vec()).unwrap());
+    let tar = Tar::default().file("config.json", &config.to_string()).file("layer.tar", &text);
+    std::fs::write(path, tar.file("manifest.json", &manifest.to_string()).end()).unwrap();
+}
+
+#[test]
+fn nulls_of_docker_are_empty_and_an_archive_of_nothing_is_said_to_be() {
+    let lab = Lab::new();
+    let archive = lab.path("saved.tar");
+    saved(&archive, &Value::Null, None);
+    lab.import(&archive, "empty");
+    assert_eq!(lab.json(&["files", "empty"]).as_array().unwrap().len(), 1, "the root alone");
+    saved(&archive, &json!(["layer.tar"]), Some(&upper()));
+    lab.import(&archive, "one");
+    let config = lab.json(&["inspect", "one"])["config"].clone();
+    assert_eq!((&config["command"], &config["volumes"]), (&json!(["sh"]), &json!(["/data"])));
+    std::fs::write(&archive, Tar::default().file("manifest.json", "[]").end()).unwrap();
+    assert!(lab.fails(&["import", text(&archive)]).contains("manifest.json: lists no image"));
+    std::fs::write(&archive, Tar::default().file("repositories", "{}").end()).unwrap();
+    assert!(lab.fails(&["import", text(&archive)]).contains("names no image"));
+    lab.assert_sound();
+}
+
+#[test]
+fn a_folder_of_skopeo_is_the_image_that_it_was_made_of() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("oci"), &[gzip(&lower()), zstd(&upper())]);
+    let id = lab.import(&layout.path, "oci");
+    let folder = lab.path("dir");
+    let from = format!("oci:{}", text(&layout.path));
+    run("skopeo", &["copy", "-q", &from, &format!("dir:{}", text(&folder))]);
+    assert_eq!(lab.import(&folder, "dir"), id);
+    let blob = digest(&gzip(&lower()).bytes);
+    std::fs::write(folder.join(&blob[7..]), "x").unwrap();
+    let other = Lab::new();
+    let error = other.fails(&["import", text(&folder)]);
+    assert!(error.contains(&format!("layer {blob}: the size is wrong")), "{error}");
+    std::fs::write(folder.join("manifest.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+    assert!(lab.fails(&["import", text(&folder)]).contains("is an index of several images"));
+    lab.assert_sound();
+}
+
+/// The descriptor of a layout's one image.
+fn entry(layout: &Layout) -> Value {
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(layout.path.join("index.json")).unwrap()).unwrap();
+    index["manifests"][0].clone()
+}
+
+fn write_index(layout: &Layout, manifests: &Value) {
+    let index = json!({ "schemaVersion": 2, "manifests": manifests });
+    std::fs::write(layout.path.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn a_claimed_name_with_a_digest_is_for_that_image_only() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("oci"), &[gzip(&lower())]);
+    let mut image = entry(&layout);
+    let pinned = format!("docker.io/library/web@{}", digest(b"another image"));
+    image["annotations"] = json!({ "io.containerd.image.name": pinned });
+    write_index(&layout, &json!([image]));
+    let error = lab.fails(&["import", text(&layout.path), "--keep-names"]);
+    assert!(error.contains(&format!("claims the name {pinned}, whose digest is not its image's")), "{error}");
+    let own = format!("docker.io/library/web@{}", image["digest"].as_str().unwrap());
+    image["annotations"] = json!({ "io.containerd.image.name": own });
+    write_index(&layout, &json!([image]));
+    lab.succeeds(&["import", text(&layout.path), "--keep-names"]);
+    assert_eq!(lab.json(&["inspect", &own])["names"], json!([own]));
+}
+
+#[test]
+fn what_goes_along_with_an_image_is_not_one() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("oci"), &[gzip(&lower())]);
+    let mut image = entry(&layout);
+    image["artifactType"] = json!("application/vnd.oci.image.config.v1+json");
+    let proof = json!({ "mediaType": image["mediaType"], "digest": digest(b"x"), "size": 1,
+        "artifactType": "application/spdx+json" });
+    write_index(&layout, &json!([proof, image]));
+    lab.import(&layout.path, "web");
+    write_index(&layout, &json!([proof]));
+    assert!(lab.fails(&["import", text(&layout.path)]).contains("holds no image for"));
+}
+
+#[test]
+fn a_configuration_of_another_digest_has_an_id_all_the_same() {
+    let lab = Lab::new();
+    let layout = Layout::write(&lab.path("oci"), &[gzip(&lower())]);
+    let mut manifest: Value = serde_json::from_slice(
+        &std::fs::read(layout.blob_path(entry(&layout)["digest"].as_str().unwrap())).unwrap(),
+    )
+    .unwrap();
+    let id = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    let config = std::fs::read(layout.blob_path(&id)).unwrap();
+    let long = sampan::image::digest::Algorithm::Sha512.digest(&config).to_string();
+    std::fs::create_dir(layout.path.join("blobs/sha512")).unwrap();
+    std::fs::write(layout.blob_path(&long), &config).unwrap();
+    manifest["config"]["digest"] = json!(long);
+    layout.index(manifest.to_string().as_bytes());
+    assert_eq!(lab.import(&layout.path, "web"), id);
     lab.assert_sound();
 }
 

@@ -166,6 +166,6 @@ fn an_unknown_authority_of_another_server_is_not_trusted_either() {
     let site = Site::start(&lab, registry.port, "https://127.0.0.1:BLOBS");
     std::fs::remove_file(lab.path("root/etc/sampan/registries.toml")).unwrap();
     let error = fails(&lab, &[&site.name()], &[]);
-    assert!(error.contains("UnknownIssuer"), "{error}");
+    assert!(error.contains("UnknownIssuer") && error.contains("\"ca\" of sampan-registries(5)"), "{error}");
     assert_eq!((site.log("registry"), site.log("tokens")), (String::new(), String::new()));
 }

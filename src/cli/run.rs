@@ -31,10 +31,19 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     match run(cli.verb, &Paths::new(&cli.root)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&told(&error));
             ExitCode::from(error.downcast_ref().map_or(FAILURE, CliError::status))
         }
     }
+}
+
+/// An error with its causes, but none that it tells itself at its end.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.ends_with(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 /// Prints help, the version, or what is wrong with the command line; the latter is status 1, as systemctl's.

@@ -1,6 +1,7 @@
 //! An image's configuration document: the layers' identities and the part that a launch uses.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 use super::config::ImageConfig;
@@ -23,10 +24,8 @@ pub struct ConfigDocument {
 
 #[derive(Deserialize)]
 struct Raw {
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    os: String,
+    architecture: Option<String>,
+    os: Option<String>,
     variant: Option<String>,
     created: Option<String>,
     rootfs: RawRootfs,
@@ -43,19 +42,33 @@ struct RawRootfs {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct RawConfig {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
+    entrypoint: Option<Words>,
+    cmd: Option<Words>,
     env: Option<Vec<String>>,
     user: Option<String>,
     working_dir: Option<String>,
     stop_signal: Option<String>,
-    volumes: Option<BTreeMap<String, Ignored>>,
-    exposed_ports: Option<BTreeMap<String, Ignored>>,
-    labels: Option<BTreeMap<String, String>>,
+    volumes: Option<BTreeMap<String, IgnoredAny>>,
+    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Ignored {}
+/// Words of a command; that of early builders is one string, which is one word.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a list of words or one word")]
+enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Words {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(word) => vec![word],
+            Self::Many(words) => words,
+        }
+    }
+}
 
 /// Reads a configuration document.
 ///
@@ -67,20 +80,25 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ConfigDocument, ImageError> {
         return Err(ImageError::document(name, "rootfs.type is not \"layers\""));
     }
     let config = raw.config.unwrap_or_default();
+    let labels = config.labels.into_iter().flatten();
     let config = ImageConfig {
-        entrypoint: config.entrypoint.unwrap_or_default(),
-        command: config.cmd.unwrap_or_default(),
+        entrypoint: config.entrypoint.map(Words::list).unwrap_or_default(),
+        command: config.cmd.map(Words::list).unwrap_or_default(),
         environment: config.env.unwrap_or_default(),
         user: config.user.unwrap_or_default(),
         working_directory: config.working_dir.unwrap_or_default(),
         stop_signal: config.stop_signal.unwrap_or_default(),
         volumes: config.volumes.unwrap_or_default().into_keys().collect(),
         exposed_ports: config.exposed_ports.unwrap_or_default().into_keys().collect(),
-        labels: config.labels.unwrap_or_default(),
+        labels: labels.map(|(name, value)| (name, value.unwrap_or_default())).collect(),
     };
     check_words(&config, name)?;
     Ok(ConfigDocument {
-        platform: Platform { architecture: raw.architecture, os: raw.os, variant: raw.variant },
+        platform: Platform {
+            architecture: raw.architecture.unwrap_or_default(),
+            os: raw.os.unwrap_or_default(),
+            variant: raw.variant,
+        },
         created: raw.created.unwrap_or_default(),
         diff_ids: raw.rootfs.diff_ids.unwrap_or_default(),
         config,
@@ -109,6 +127,19 @@ mod tests {
         assert_eq!(document.config.command, ["sh"]);
         assert_eq!(document.config.exposed_ports, ["80/tcp"]);
         assert!(document.config.entrypoint.is_empty());
+    }
+
+    #[test]
+    fn what_other_builders_wrote_is_read_as_docker_does() {
+        let text = br#"{"architecture":null,"os":"linux","rootfs":{"type":"layers","diff_ids":null},
+            "config":{"Cmd":"sh","Volumes":{"/data":null},"ExposedPorts":{"80":null},"Labels":{"a":null}}}"#;
+        let document = parse(text, "config").unwrap();
+        assert_eq!(
+            (document.config.command.as_slice(), document.diff_ids.len()),
+            (&["sh".to_owned()][..], 0)
+        );
+        assert_eq!(document.config.volumes, ["/data"]);
+        assert_eq!(document.config.labels["a"], "");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! JSON that strangers wrote, read strictly: bounded size and depth, no duplicate keys, nothing after the end.
 
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use super::ImageError;
 
 /// Largest document, as the OCI distribution specification suggests for manifests.
 pub const SIZE_MAX: u64 = 4 << 20;
+/// Values in a document: those of an index of thousands of images. Each takes far more memory than text, `{"":0}` a
+/// hundred times as much.
+const VALUES_MAX: usize = 1 << 17;
 
 /// Reads a document; `name` is what errors call it.
 ///
@@ -18,78 +21,85 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ImageEr
     if bytes.len() as u64 > SIZE_MAX {
         return Err(ImageError::document(name, "is larger than 4 MiB"));
     }
-    // serde_json itself stops at a depth of 128.
-    let Strict(value) =
-        serde_json::from_slice(bytes).map_err(|error| ImageError::document(name, error.to_string()))?;
-    serde_json::from_value(value).map_err(|error| ImageError::document(name, error.to_string()))
+    let refuse = |error: serde_json::Error| ImageError::document(name, error.to_string());
+    check(bytes).map_err(refuse)?;
+    serde_json::from_slice(bytes).map_err(refuse)
 }
 
-/// A value in which no object names a key twice.
-#[derive(Debug, Serialize)]
-struct Strict(Value);
+/// Checks what `T` would not see, and keeps nothing of it. serde_json itself stops at a depth of 128.
+fn check(bytes: &[u8]) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    Strict(&Cell::new(VALUES_MAX)).deserialize(&mut json)?;
+    json.end()
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+/// A value of so many at most, in which no object names a key twice.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let left = self.0.get().checked_sub(1);
+        self.0.set(left.ok_or_else(|| D::Error::custom(format_args!("has more than {VALUES_MAX} values")))?);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E>(self, _value: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E>(self, _value: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E>(self, _value: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E>(self, _value: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E>(self, _value: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Strict(value)) = access.next_element()? {
-            values.push(value);
-        }
-        Ok(values.into())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        while access.next_element_seed(self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut object = serde_json::Map::new();
-        while let Some((key, Strict(value))) = access.next_entry::<String, Strict>()? {
-            if object.contains_key(&key) {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = access.next_key::<String>()? {
+            if keys.contains(&key) {
                 return Err(A::Error::custom(format_args!("the key \"{key}\" stands twice")));
             }
-            object.insert(key, value);
+            keys.insert(key);
+            access.next_value_seed(self)?;
         }
-        Ok(object.into())
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn reason(text: &str) -> String {
         parse::<Value>(text.as_bytes(), "manifest").unwrap_err().to_string()
@@ -104,5 +114,7 @@ mod tests {
         }
         assert!(reason(&"[".repeat(200_000)).contains("recursion limit"));
         assert!(reason(&" ".repeat(SIZE_MAX as usize + 1)).contains("4 MiB"));
+        let many = format!("[{}0]", "{\"\":0},".repeat(VALUES_MAX / 2));
+        assert!(reason(&many).contains("more than 131072 values"));
     }
 }

@@ -143,8 +143,11 @@ impl<R: Input> Reading<'_, R> {
     fn put(&mut self, path: EntryPath, header: Header) -> Result<(), ImageError> {
         let Header { name, link, kind, mode, uid, gid, size, mtime, xattrs, sparse } = header;
         let mut metadata = Metadata { mode, uid, gid, mtime, xattrs };
-        for notice in xattr::keep_allowed(kind, &mut metadata) {
-            self.layer.notice(&name, &format!("has {notice}"));
+        // Some archivers write the attributes with each name of an inode: those with the first one count.
+        if kind != Type::HardLink {
+            for notice in xattr::keep_allowed(kind, &mut metadata) {
+                self.layer.notice(&name, &format!("has {notice}"));
+            }
         }
         let node = match kind {
             Type::Directory => Node::Directory,

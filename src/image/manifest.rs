@@ -23,6 +23,9 @@ pub struct Descriptor {
     /// Notes, among them names.
     #[serde(default)]
     pub annotations: Option<BTreeMap<String, String>>,
+    /// What the manifest is about, of one that is no image.
+    #[serde(default)]
+    pub artifact_type: Option<String>,
     /// Where a foreign layer's bytes are to be had; never asked.
     #[serde(default)]
     pub urls: Option<Vec<String>>,
@@ -141,7 +144,7 @@ fn is_zstd(magic: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// The configuration; its digest is the image's id.
-    pub config: Descriptor,
+    pub config: Box<Descriptor>,
     /// The layers, the lowest first.
     pub layers: Vec<Descriptor>,
 }
@@ -191,7 +194,9 @@ pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, Image
         return Err(refuse(format!("says it is {own}, its descriptor says {expected}")));
     }
     let (document, types) = match (raw.config, raw.layers, raw.manifests) {
-        (Some(config), Some(layers), None) => {
+        // Some writers leave out the list of an image without layers, or make it null.
+        (Some(config), layers, None) => {
+            let (config, layers) = (Box::new(config), layers.unwrap_or_default());
             (Document::Manifest(Manifest { config, layers }), MANIFEST_TYPES)
         }
         (None, None, Some(manifests)) => (Document::Index(manifests), INDEX_TYPES),
@@ -216,7 +221,11 @@ pub fn choose<'a>(
     let documents = || descriptors.iter().filter(|descriptor| is_document(&descriptor.media_type));
     let fits =
         |descriptor: &&Descriptor| descriptor.platform.as_ref().is_none_or(|platform| platform.fits(wanted));
-    let chosen: Vec<_> = documents().filter(fits).collect();
+    let mut chosen: Vec<_> = documents().filter(fits).collect();
+    // Of a processor's variants, a host may lack some: what is for all of them, or for the one asked for, comes first.
+    chosen.sort_by_key(|descriptor| {
+        descriptor.platform.as_ref().is_some_and(|platform| platform.variant() != wanted.variant())
+    });
     if chosen.is_empty() {
         return Err(ImageError::document(name, no_image_for(wanted, documents())));
     }
@@ -262,6 +271,9 @@ mod tests {
             MANIFEST_TYPES[1]
         );
         assert!(refused(&lying, MANIFEST_TYPES[0]).contains("its descriptor says"));
+        let empty = format!(r#"{{"schemaVersion":2,"config":{DESCRIPTOR},"layers":null}}"#);
+        let Ok(Document::Manifest(manifest)) = parse(empty.as_bytes(), "", "m") else { panic!("{empty}") };
+        assert!(manifest.layers.is_empty());
         assert!(refused(r#"{"schemaVersion":1,"manifests":[]}"#, "").contains("schema version 1"));
         assert!(refused(r#"{"schemaVersion":2}"#, "").contains("neither"));
     }
@@ -274,12 +286,22 @@ mod tests {
             size: 1,
             platform: Some(Platform { architecture: architecture.to_owned(), ..Platform::host() }),
             annotations: None,
+            artifact_type: None,
             urls: None,
         };
         let host = Platform::host();
         let descriptors = [index("unknown"), index(&host.architecture)];
         assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[1].digest);
         assert!(choose(&descriptors[..1], &host, "index").is_err());
+        let variant = |name: &str| Descriptor {
+            platform: Some(Platform { variant: Some(name.to_owned()), ..host.clone() }),
+            ..index(name)
+        };
+        let descriptors = [variant("v3"), index(&host.architecture), variant("v2")];
+        assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[1].digest);
+        let wanted = Platform { variant: Some("v2".to_owned()), ..host.clone() };
+        assert_eq!(choose(&descriptors, &wanted, "index").unwrap()[0].digest, descriptors[2].digest);
+        let descriptors = [index("unknown"), index(&host.architecture)];
         let other = Platform::parse("arm64").unwrap();
         let error = choose(&descriptors, &other, "index").unwrap_err().to_string();
         assert!(error.contains("linux/arm64, only for"), "{error}");

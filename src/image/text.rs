@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-/// Bytes as printable text: control characters, backslashes and what is not UTF-8 become `\xNN`.
+/// Bytes as printable text: control characters, those that change the order of the ones around them (Unicode
+/// Standard Annex 9), backslashes and what is not UTF-8 become `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() || character == '\\' {
+            if character.is_control() || is_order(character) || character == '\\' {
                 let mut buffer = [0; 4];
                 escape(&mut text, character.encode_utf8(&mut buffer).as_bytes());
             } else {
@@ -17,6 +18,11 @@ pub fn printable(bytes: &[u8]) -> String {
         escape(&mut text, chunk.invalid());
     }
     text
+}
+
+/// Whether a character is not seen but turns a name around, so that it looks like another.
+fn is_order(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The bytes that [`printable`] was given; `None` for text that it does not make.
@@ -48,6 +54,12 @@ fn escape(text: &mut String, bytes: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn no_name_turns_the_line_around() {
+        assert_eq!(printable("a\u{202e}gpj.exe".as_bytes()), "a\\xe2\\x80\\xaegpj.exe");
+        assert_eq!(printable("é א".as_bytes()), "é א");
+    }
 
     proptest! {
         #[test]

@@ -29,7 +29,7 @@ pub fn keep_allowed(kind: Type, metadata: &mut Metadata) -> Vec<String> {
             Ok(Some(value)) => drop(kept.insert(name, Bytes(value))),
             Ok(None) => {}
             Err(reason) => {
-                notices.push(format!("extended attribute {} {reason}", name.escape_default()));
+                notices.push(format!("extended attribute {}, which {reason}", name.escape_default()));
             }
         }
     }

@@ -72,12 +72,25 @@ enum Item {
     HardLink(EntryPath),
 }
 
+impl Item {
+    /// Bytes of the name that it leads to.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::File(_) => 0,
+            Self::Symlink(target) => target.len(),
+            Self::HardLink(target) => target.as_bytes().len(),
+        }
+    }
+}
+
 /// Files of an archive by name.
 #[derive(Debug, Default)]
 struct ArchiveIndex {
     items: BTreeMap<EntryPath, Item>,
     /// Names at the top, by which a tree is told.
     top: BTreeSet<Vec<u8>>,
+    /// Bytes of the names and targets in `items`.
+    bytes: usize,
     /// The first entry that an archive of images cannot have.
     flaw: Option<ImageError>,
 }
@@ -88,6 +101,9 @@ const HOPS_MAX: usize = 8;
 const TOP_MAX: usize = 1000;
 /// Files that may be asked for: blobs of more images than anyone saves at once.
 const ITEMS_MAX: usize = 1 << 16;
+/// Bytes of their names and of what links among them lead to: more than so many blobs have. An index is in memory, and
+/// a tree's is of no use.
+const BYTES_MAX: usize = 8 << 20;
 /// Names in a path that may be asked for: `blobs/sha256/DIGITS`. What lies deeper belongs to a tree.
 const DEPTH_MAX: usize = 3;
 
@@ -135,10 +151,12 @@ impl ArchiveIndex {
             self.top.insert(first.to_vec());
         }
         let Some(item) = item.filter(|_| path.names().count() <= DEPTH_MAX) else { return };
-        match self.items.len() < ITEMS_MAX {
-            true => drop(self.items.insert(path, item)),
-            false => self.set_flaw(path.as_bytes(), "is one file more than an archive of images may have"),
+        let bytes = self.bytes.saturating_add(path.as_bytes().len()).saturating_add(item.bytes());
+        if self.items.len() == ITEMS_MAX || bytes > BYTES_MAX {
+            return self.set_flaw(path.as_bytes(), "is one file more than an archive of images may have");
         }
+        self.bytes = bytes;
+        self.items.insert(path, item);
     }
 
     fn set_flaw(&mut self, name: &[u8], reason: &str) {

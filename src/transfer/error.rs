@@ -5,6 +5,7 @@ use std::io;
 use crate::image::ImageError;
 use crate::image::digest::Digest;
 use crate::image::origin::OriginError;
+use crate::image::reference::Reference;
 use crate::store::StoreError;
 
 /// Why an image was not imported.
@@ -69,6 +70,9 @@ pub enum TransferError {
         /// What came.
         found: Digest,
     },
+    /// A source gives its image the name of another.
+    #[error("claims the name {0}, whose digest is not its image's: leave out --keep-names, or use --name")]
+    Claim(Reference),
     /// A document or name is refused.
     #[error(transparent)]
     Image(#[from] ImageError),

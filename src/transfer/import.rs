@@ -162,7 +162,10 @@ fn import_one(
     let names = match naming {
         Naming::Nameless => Vec::new(),
         Naming::Name(name) => vec![name.clone()],
-        Naming::Claimed => claimed,
+        Naming::Claimed => {
+            claimed.iter().try_for_each(|name| check_claim(name, &digests))?;
+            claimed
+        }
     };
     // Before a layer is read, and long before the commit.
     signatures::check(&terms.policy, source, &names, &digests)?;
@@ -188,6 +191,14 @@ fn import_one(
     let present = writer.commit(image, &names)? == Outcome::Present;
     tracing::debug!("{id}: committed after {:?}", begin.elapsed());
     Ok(Imported { id, names, present, notices })
+}
+
+/// A name that pins a digest is for the image of this digest alone, whatever a source says.
+fn check_claim(name: &Reference, digests: &[Digest]) -> Result<(), TransferError> {
+    match name.digest() {
+        Some(digest) if !digests.contains(digest) => Err(TransferError::Claim(name.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// The layers of an image and the fold of them. Those that the store knows are read only to heal it.

@@ -32,7 +32,7 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
     };
     let mut candidates: Vec<Candidate> = Vec::new();
     let images: Vec<Descriptor> =
-        descriptors.into_iter().filter(|it| !signatures::is_signature(it)).collect();
+        descriptors.into_iter().filter(|it| !signatures::is_signature(it) && !is_artifact(it)).collect();
     for descriptor in manifest::choose(&images, host, "index.json")? {
         let (found, bytes, manifest) = follow(source, descriptor, host)?;
         let names = names(descriptor);
@@ -45,7 +45,7 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
                 other.digests.push(descriptor.digest.clone());
             }
             None => {
-                let mut candidate = candidate(source, found, bytes, manifest, names)?;
+                let mut candidate = candidate(source, &path, found, bytes, manifest, names)?;
                 candidate.digests.push(descriptor.digest.clone());
                 candidates.push(candidate);
             }
@@ -54,10 +54,26 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
     Ok(candidates)
 }
 
+/// Whether a descriptor leads to what goes along with images: a list of their parts, a proof of their making.
+fn is_artifact(descriptor: &Descriptor) -> bool {
+    const CONFIGS: [&str; 2] =
+        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    descriptor.artifact_type.as_deref().is_some_and(|kind| !kind.is_empty() && !CONFIGS.contains(&kind))
+}
+
 /// Reads a blob that is a document, and checks its promises before anything is made of it.
 pub(super) fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, TransferError> {
+    blob_at(source, &path(&descriptor.digest), descriptor, what)
+}
+
+fn blob_at(
+    source: &Source,
+    path: &str,
+    descriptor: &Descriptor,
+    what: &str,
+) -> Result<Vec<u8>, TransferError> {
     let what = format!("{what} {}", descriptor.digest);
-    let bytes = source.document(&path(&descriptor.digest), &what)?;
+    let bytes = source.document(path, &what)?;
     if bytes.len() as u64 != descriptor.size {
         return Err(TransferError::Size { what, expected: descriptor.size, found: bytes.len() as u64 });
     }
@@ -97,21 +113,24 @@ fn follow(
     Err(ImageError::document(format!("manifest {}", descriptor.digest), "lies too deep in indexes").into())
 }
 
-fn candidate(
+/// An image, its documents checked; `place` says where a blob lies.
+pub(super) fn candidate(
     source: &Source,
+    place: &dyn Fn(&Digest) -> String,
     digest: Digest,
     bytes: Vec<u8>,
     manifest: Manifest,
     names: Vec<Reference>,
 ) -> Result<Candidate, TransferError> {
-    let config = blob(source, &manifest.config, "configuration")?;
-    let id = manifest.config.digest.clone();
+    let config = blob_at(source, &place(&manifest.config.digest), &manifest.config, "configuration")?;
+    // The same as in the descriptor, unless that is of another algorithm.
+    let id = Digest::of(&config);
     let layers = manifest
         .layers
         .into_iter()
         .map(|layer| {
             check_type(&layer)?;
-            let path = path(&layer.digest);
+            let path = place(&layer.digest);
             if is_foreign(&layer) && !source.has(&path) {
                 return Err(foreign(layer));
             }

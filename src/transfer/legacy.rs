@@ -3,7 +3,7 @@
 //! layer's, as the Docker Image Specification v1.0 has them.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 
 use super::TransferError;
@@ -23,6 +23,9 @@ type Repositories = BTreeMap<String, BTreeMap<String, String>>;
 struct LayerJson {
     parent: Option<String>,
 }
+
+/// A layer's `json` as it is written: as text it takes no more memory than its source.
+type Written = BTreeMap<String, Box<RawValue>>;
 
 /// Layers of one image, as Docker itself had it, and room.
 const CHAIN_MAX: usize = 512;
@@ -48,8 +51,12 @@ pub(super) fn candidates(source: &Source, limits: &Limits) -> Result<Vec<Candida
                 heads.entry(id).or_default().push(name);
             }
         }
-    } else {
+    }
+    if heads.is_empty() {
         heads = nameless(source)?;
+    }
+    if heads.is_empty() {
+        return Err(ImageError::document("repositories", "names no image, and none is beside it").into());
     }
     let mut known = BTreeMap::new();
     heads.into_iter().map(|(id, names)| candidate(source, &id, names, &mut known, limits)).collect()
@@ -103,13 +110,14 @@ fn candidate(
         }
         diff_ids.push(known[id].clone());
     }
-    let config = config(top.unwrap_or_default(), &diff_ids);
+    let config = config(top.unwrap_or_default(), &diff_ids)
+        .map_err(|error| ImageError::document(format!("{head}/json"), error.to_string()))?;
     let packed = |id: &String| PackedLayer { path: format!("{id}/layer.tar"), promised: None, tables: None };
     let layers = chain.iter().map(packed).collect();
     Ok(Candidate { id: Digest::of(&config), manifest: None, digests: Vec::new(), config, layers, names })
 }
 
-fn layer(source: &Source, id: &str) -> Result<(LayerJson, Map<String, Value>), TransferError> {
+fn layer(source: &Source, id: &str) -> Result<(LayerJson, Written), TransferError> {
     check_id(id)?;
     let name = format!("{id}/json");
     let bytes = source.document(&name, &format!("layer {id}"))?;
@@ -121,10 +129,18 @@ fn check_id(id: &str) -> Result<(), ImageError> {
     Digest::parse(&format!("sha256:{id}")).map(drop)
 }
 
-fn config(top: Map<String, Value>, diff_ids: &[Digest]) -> Vec<u8> {
-    let mut config: Map<String, Value> =
-        top.into_iter().filter(|(key, value)| KEPT.contains(&key.as_str()) && !value.is_null()).collect();
-    config.entry("os").or_insert_with(|| json!("linux"));
-    config.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
-    Value::from(config).to_string().into_bytes()
+fn config(top: Written, diff_ids: &[Digest]) -> serde_json::Result<Vec<u8>> {
+    let mut config: Written = top
+        .into_iter()
+        .filter(|(key, value)| KEPT.contains(&key.as_str()) && value.get() != "null")
+        .collect();
+    // Docker was of one system and one architecture when it wrote neither.
+    for (key, value) in [("os", "linux"), ("architecture", "amd64")] {
+        if !config.contains_key(key) {
+            config.insert(key.to_owned(), to_raw_value(value)?);
+        }
+    }
+    let rootfs = serde_json::json!({ "type": "layers", "diff_ids": diff_ids });
+    config.insert("rootfs".to_owned(), to_raw_value(&rootfs)?);
+    serde_json::to_vec(&config)
 }

@@ -10,6 +10,7 @@ mod chunked;
 pub mod confine;
 mod contract;
 mod decoder;
+mod directory;
 mod docker;
 pub mod errand;
 mod error;
@@ -31,6 +32,7 @@ mod tarball;
 mod tree;
 mod watch;
 
+pub use chunked::rebuild as rebuild_chunked;
 pub use error::TransferError;
 pub use formats::{Format, Selection};
 pub use import::{Imported, Naming, Report, Terms, import, import_from};

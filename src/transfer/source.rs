@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::TransferError;
 use super::archive::Archive;
@@ -20,7 +21,12 @@ use crate::image::{ImageError, json};
 pub struct Source {
     pub(super) holder: Holder,
     pub(super) watch: Watch,
+    /// Bytes of the documents that were read.
+    documents: AtomicU64,
 }
+
+/// Bytes of the documents of a source: those of its images are in memory together.
+const DOCUMENTS_MAX: u64 = 24 << 20;
 
 /// What holds the files of a source.
 #[derive(Debug)]
@@ -58,17 +64,17 @@ impl Source {
                 Holder::Archive(Archive::read(file, limits)?)
             }
         };
-        Ok(Self { holder, watch })
+        Ok(Self { holder, watch, documents: AtomicU64::new(0) })
     }
 
     /// A registry, whose fetcher tells of its part.
     pub(super) fn remote(remote: Remote, watch: Watch) -> Self {
-        Self { holder: Holder::Remote(remote), watch }
+        Self { holder: Holder::Remote(remote), watch, documents: AtomicU64::new(0) }
     }
 
     /// The same source in another form.
     pub(super) fn whole(archive: Archive, watch: Watch) -> Self {
-        Self { holder: Holder::Archive(archive), watch }
+        Self { holder: Holder::Archive(archive), watch, documents: AtomicU64::new(0) }
     }
 
     /// Whether there is a file of this name.
@@ -97,6 +103,11 @@ impl Source {
         let (mut stream, size) = self.file(name, what)?;
         if size > json::SIZE_MAX {
             return Err(ImageError::document(what, "is larger than 4 MiB").into());
+        }
+        if self.documents.fetch_add(size, Ordering::Relaxed).saturating_add(size) > DOCUMENTS_MAX {
+            return Err(
+                ImageError::document(what, "makes the documents of the source larger than 24 MiB").into()
+            );
         }
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).map_err(|error| read_error(what, error))?;
@@ -142,7 +153,13 @@ fn top_of(folder: &OwnedFd) -> io::Result<BTreeSet<Vec<u8>>> {
 
 /// An error about the part `what` of a source.
 pub(super) fn read_error(what: &str, source: io::Error) -> TransferError {
-    TransferError::Read { what: what.to_owned(), source }
+    match source.kind() {
+        // No reading fails so, but that of what is copied before it is read.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            TransferError::Write { what: format!("a copy of {what} into the store"), source }
+        }
+        _ => TransferError::Read { what: what.to_owned(), source },
+    }
 }
 
 /// A file of a folder: nothing outside of it, and nothing that would make us wait.

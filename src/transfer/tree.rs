@@ -29,7 +29,7 @@ pub(super) fn candidate(
     spool: Spool<'_>,
 ) -> Result<(Source, Vec<Candidate>), TransferError> {
     let failed = |error| read_error("the tree", error);
-    let Source { holder, watch } = source;
+    let Source { holder, watch, .. } = source;
     let (file, diff_id) = match holder {
         Holder::Archive(archive) => {
             let file = archive.into_file();

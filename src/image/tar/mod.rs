@@ -299,9 +299,12 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
     }
 }
 
-/// Names the attribute that a PAX record holds, if it is one.
+/// Names the attribute that a PAX record holds, if it is one. Access control lists as text name users, whose ids the
+/// archive does not tell: they are attributes of a name that no file keeps, so that it is said that they are left out.
 fn attribute(key: &str, value: &[u8]) -> Option<(String, Bytes)> {
-    key.strip_prefix("SCHILY.xattr.").map(|name| (name.to_owned(), Bytes(value.to_vec())))
+    let is_acl = key.starts_with("SCHILY.acl.") && !value.is_empty();
+    let name = key.strip_prefix("SCHILY.xattr.").or_else(|| is_acl.then_some(key))?;
+    Some((name.to_owned(), Bytes(value.to_vec())))
 }
 
 #[cfg(test)]

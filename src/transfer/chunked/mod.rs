@@ -21,13 +21,15 @@ mod split;
 mod stream;
 mod table;
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::ops::Range;
 
 use super::remote::Remote;
 use super::request::{Parts, Request, Wanted};
 use super::source::Opened;
 use crate::image::digest::Digest;
 use crate::image::limits::Limits;
+use crate::store::Store;
 use plan::Plan;
 use rebuild::Rebuilt;
 use stream::PartStream;
@@ -36,6 +38,9 @@ pub(super) use place::Tables;
 
 /// Largest window of zstd that is taken in parts: what writers of this form use at most.
 const WINDOW_LOG_MAX: u32 = 25;
+
+/// Bytes of a blob that fuzzing takes for known.
+const KNOWN: u64 = 1 << 20;
 
 /// Why a layer is read whole.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +102,32 @@ fn rebuilt(
     };
     let packed = PartStream::new(bytes, &parts);
     Ok(Rebuilt::new(split, remote.store().clone(), pieces, packed)?)
+}
+
+/// The plain archive that tables of these plain bytes make of a blob of which all is missing: for fuzzing.
+///
+/// # Errors
+/// When the layer would be read whole.
+pub fn rebuild(
+    store: &Store,
+    blob: &[u8],
+    contents: &[u8],
+    split: &[u8],
+    limits: &Limits,
+) -> io::Result<Vec<u8>> {
+    // As if much more of the blob were known: a small one is never taken in parts.
+    let mut plan = Plan::new(store, (blob.len() as u64).saturating_add(KNOWN), limits);
+    table::parse(contents, |entry| plan.add(entry)).map_err(io::Error::other)?;
+    let (pieces, parts) = plan.finish(0).map_err(io::Error::other)?;
+    let part = |range: &Range<u64>| {
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(blob.len());
+        blob[at(range.start)..at(range.end)].to_vec()
+    };
+    let bytes: Vec<u8> = parts.ranges().iter().flat_map(part).collect();
+    let packed = PartStream::new(Box::new(io::Cursor::new(bytes)), &parts);
+    let mut plain = Vec::new();
+    Rebuilt::new(zstd::encode_all(split, 0)?, store.clone(), pieces, packed)?.read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 /// Both tables, packed; the table of contents has the digest that the manifest promises.

@@ -82,6 +82,7 @@ mod tests {
                 size: 1 << 20,
                 platform: None,
                 annotations: Some(notes.map(|(name, text)| (name.to_owned(), text.to_owned())).into()),
+                artifact_type: None,
                 urls: None,
             })
         };

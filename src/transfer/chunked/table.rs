@@ -63,7 +63,8 @@ pub(super) fn read(
     parse(plain, take)
 }
 
-fn parse(
+/// The same of a plain table.
+pub(super) fn parse(
     plain: impl Read,
     take: impl FnMut(Entry) -> Result<(), &'static str>,
 ) -> Result<Option<Digest>, Reason> {

@@ -161,10 +161,16 @@ fn connection(origin: &Origin, error: ureq::Error) -> Failure {
 }
 
 fn handshake(server: String, error: &rustls::Error) -> Failure {
-    use rustls::{Error, InvalidMessage};
+    use rustls::{CertificateError, Error, InvalidMessage};
     Failure::Lasting(match error {
         // What a server of plain HTTP answers begins with no byte that TLS knows.
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => RegistryError::NoTls { server },
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => RegistryError::Connection {
+            server,
+            reason: format!(
+                "{error}: nobody whom we trust vouches for it; \"ca\" of sampan-registries(5) adds one"
+            ),
+        },
         error => RegistryError::Connection { server, reason: error.to_string() },
     })
 }
