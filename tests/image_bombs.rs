@@ -229,6 +229,23 @@ fn sizes_without_bytes_behind_them_cost_nothing() {
 }
 
 #[test]
+fn layers_share_one_limit_of_holes() {
+    let lab = Lab::new();
+    let layer = |name: &str| {
+        let records =
+            [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"600000")];
+        // No part has data, by the map in front of it.
+        let map = format!("1\n600000\n0\n{}", "\0".repeat(501));
+        plain(Tar::default().pax(&records).file(name, &map).end())
+    };
+    let one = Layout::write(&lab.path("one"), &[layer("a")]);
+    assert_eq!(import(&lab, &one.path, &limits("holes", 1_000_000)).0, 0);
+    let two = Layout::write(&lab.path("two"), &[layer("b"), layer("c")]);
+    let (error, _) = refused(&lab, &two.path, &limits("holes", 1_000_000));
+    assert!(error.contains("limit \"holes\""), "{error}");
+}
+
+#[test]
 fn documents_that_nest_and_grow_are_refused_unread() {
     let lab = Lab::new();
     let layout = Layout::write(&lab.path("evil"), &[plain(Tar::default().file("a", "x").end())]);

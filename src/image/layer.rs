@@ -33,6 +33,8 @@ pub trait Sink {
 pub struct Layer {
     /// How many entries it has.
     pub entries: u64,
+    /// Bytes of holes in its sparse files.
+    pub holes: u64,
     /// What was left out, one sentence each.
     pub notices: Vec<String>,
 }
@@ -60,11 +62,11 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<Layer, ImageError> {
     let mut reading =
         Reading { reader: Reader::new(input, limits.clone()), limits, sink, layer: Layer::default() };
-    let (mut count, mut holes) = (0, 0u64);
+    let mut count = 0;
     while let Some(header) = reading.reader.next()? {
         count += 1;
-        holes = holes.saturating_add(header.holes());
-        reading.check_budgets(&header, count, holes)?;
+        reading.layer.holes = reading.layer.holes.saturating_add(header.holes());
+        reading.check_budgets(&header, count)?;
         let (path, change) = match target(&header, limits)? {
             Target::Plain(path) => {
                 reading.put(path, header)?;
@@ -127,13 +129,13 @@ struct Reading<'a, R> {
 }
 
 impl<R: Input> Reading<'_, R> {
-    fn check_budgets(&self, header: &Header, count: u64, holes: u64) -> Result<(), ImageError> {
+    fn check_budgets(&self, header: &Header, count: u64) -> Result<(), ImageError> {
         let reason = if count > self.limits.entries {
             "is one more than the limit \"entries\" of sampan.toml(5)"
         } else if self.reader.offset().saturating_add(header.size) > self.limits.layer_bytes {
             "makes the layer larger than the limit \"layer_size\" of sampan.toml(5)"
-        } else if holes > self.limits.holes {
-            "makes the holes of the layer larger than the limit \"holes\" of sampan.toml(5)"
+        } else if self.layer.holes > self.limits.holes {
+            "makes the holes of the image larger than the limit \"holes\" of sampan.toml(5)"
         } else {
             return Ok(());
         };

@@ -13,7 +13,7 @@ pub struct Limits {
     pub names: u64,
     /// Plain bytes of one layer.
     pub layer_bytes: u64,
-    /// Bytes of holes in the sparse files of one layer: they cost no space, but are hashed as zeros.
+    /// Bytes of holes in the sparse files of all layers together: they cost no space, but are hashed as zeros.
     pub holes: u64,
     /// Bytes of one extension record (PAX header, GNU long name).
     pub extension: u64,

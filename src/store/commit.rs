@@ -113,7 +113,8 @@ impl Writer<'_> {
     /// When the store cannot be written.
     pub fn name(&self, id: &ImageId, names: &[Reference]) -> Result<bool, StoreError> {
         let _lock = self.store.lock_names()?;
-        if !self.store.image_directory(id).exists() {
+        let directory = self.store.image_directory(id);
+        if !directory.try_exists().context("look at", &directory)? {
             return Ok(false);
         }
         self.set_names(id, names)?;
@@ -176,7 +177,11 @@ impl Writer<'_> {
     /// A damaged image of the same id gives way in one step.
     fn place_image(&self, id: &ImageId, new: &Path) -> Result<(), StoreError> {
         let place = self.store.image_directory(id);
-        let flags = if place.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        let flags = if place.try_exists().context("look at", &place)? {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::NOREPLACE
+        };
         rustix::fs::renameat_with(CWD, new, CWD, &place, flags).context("make", &place)?;
         self.store.sync_directory(&self.store.path("images"))?;
         remove_tree(new)

@@ -101,14 +101,8 @@ impl Store {
     fn collect_layers(&self, collected: &mut Collected) -> Result<(), StoreError> {
         let mut used: BTreeSet<Digest> = BTreeSet::new();
         for id in self.images()? {
-            match self.record(&id) {
-                Ok(record) => used.extend(record.layers.into_iter().map(|layer| layer.diff_id)),
-                Err(StoreError::Io { cause, .. }) if cause.kind() != std::io::ErrorKind::NotFound => {
-                    // What cannot be read today may be whole.
-                    return Ok(());
-                }
-                Err(_) => {}
-            }
+            let layers = self.record_if_whole(&id)?.map(|record| record.layers).unwrap_or_default();
+            used.extend(layers.into_iter().map(|layer| layer.diff_id));
         }
         for name in self.list("layers")? {
             if !used.iter().any(|diff_id| diff_id.hex() == name) {

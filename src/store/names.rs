@@ -53,7 +53,7 @@ impl Store {
     pub fn lost_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
         let mut lost = Vec::new();
         for id in self.images()? {
-            let names = self.record(&id).map(|record| record.imported_as).unwrap_or_default();
+            let names = self.record_if_whole(&id)?.map(|record| record.imported_as).unwrap_or_default();
             let is_lost =
                 |name: &Reference| self.path("refs").join(file_name(name)).symlink_metadata().is_err();
             lost.extend(names.into_iter().filter(is_lost).map(|name| (name, id.clone())));

@@ -77,10 +77,19 @@ impl Store {
     /// When it is not in the store, or its record is damaged.
     pub fn record(&self, id: &ImageId) -> Result<ImageRecord, StoreError> {
         let directory = self.image_directory(id);
-        if !directory.exists() {
+        if !directory.try_exists().context("look at", &directory)? {
             return Err(StoreError::NoImage(id.to_string()));
         }
         read(&directory.join("record"))
+    }
+
+    /// The same; `None` when it is missing or damaged, but an error when it cannot be read today and may be whole.
+    pub(super) fn record_if_whole(&self, id: &ImageId) -> Result<Option<ImageRecord>, StoreError> {
+        match self.record(id) {
+            Err(StoreError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(StoreError::Damaged { .. } | StoreError::NoImage(_)) => Ok(None),
+            record => record.map(Some),
+        }
     }
 }
 

@@ -72,6 +72,8 @@ pub struct UnpackedLayer {
     pub index: Index<LayerEntry>,
     /// How many they are.
     pub entries: u64,
+    /// Bytes of holes that were hashed to read it.
+    pub holes: u64,
     /// What was left out of it.
     pub notices: Vec<String>,
     /// Who read it.
@@ -122,7 +124,8 @@ impl<'a> Writer<'a> {
         let index = Index::open(&self.store.layer_index(diff_id)).ok()?;
         let entries = index.count().ok()?;
         let (digest, diff_id) = (digest.cloned(), diff_id.clone());
-        Some(UnpackedLayer { digest, diff_id, index, entries, notices: Vec::new(), origin: Origin::Index })
+        let (holes, notices, origin) = (0, Vec::new(), Origin::Index);
+        Some(UnpackedLayer { digest, diff_id, index, entries, holes, notices, origin })
     }
 
     /// Begins to take a layer.
@@ -304,8 +307,8 @@ impl LayerWriter<'_> {
         layer: Layer,
     ) -> Result<UnpackedLayer, StoreError> {
         let index = self.index.into_index(&self.path)?;
-        let Layer { entries, notices } = layer;
-        Ok(UnpackedLayer { digest, diff_id, index, entries, notices, origin: Origin::Stream })
+        let Layer { entries, holes, notices } = layer;
+        Ok(UnpackedLayer { digest, diff_id, index, entries, holes, notices, origin: Origin::Stream })
     }
 }
 

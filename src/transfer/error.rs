@@ -123,6 +123,9 @@ pub enum TransferError {
     /// Each layer has fewer entries than it may, all together have more.
     #[error("the layers have more than {0} entries together, the limit \"entries\" of sampan.toml(5)")]
     Entries(u64),
+    /// The same of the holes in files.
+    #[error("the layers have more than {0} bytes of holes together, the limit \"holes\" of sampan.toml(5)")]
+    Holes(u64),
     /// More layers than an image may have.
     #[error("has {found} layers, {limit} is the limit \"layers\" of sampan.toml(5)")]
     Layers {

@@ -210,19 +210,28 @@ fn read_layers(
     limits: &Limits,
 ) -> Result<(Vec<UnpackedLayer>, FoldedImage), TransferError> {
     let layers: Vec<(&PackedLayer, &Digest)> = packed.iter().zip(diff_ids).collect();
-    let used = AtomicU64::new(0);
+    let (entries, holes) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut unpacked = lanes::each(&layers, |(packed, diff_id)| {
-        // Lanes do not know of each other's entries until they are done.
-        let left = limits.entries.saturating_sub(used.load(Ordering::Relaxed));
+        // Lanes do not know of what each other used until they are done.
+        let left = |limit: u64, used: &AtomicU64| limit.saturating_sub(used.load(Ordering::Relaxed));
+        let limits = &Limits {
+            entries: left(limits.entries, &entries),
+            holes: left(limits.holes, &holes),
+            ..limits.clone()
+        };
         let layer = match writer.known_layer(diff_id, packed.digest()) {
             Some(known) => known,
-            None => unpack(writer, source, packed, diff_id, &Limits { entries: left, ..limits.clone() })?,
+            None => unpack(writer, source, packed, diff_id, limits)?,
         };
-        used.fetch_add(layer.entries, Ordering::Relaxed);
+        entries.fetch_add(layer.entries, Ordering::Relaxed);
+        holes.fetch_add(layer.holes, Ordering::Relaxed);
         Ok::<_, TransferError>(layer)
     })?;
-    if used.into_inner() > limits.entries {
+    if entries.into_inner() > limits.entries {
         return Err(TransferError::Entries(limits.entries));
+    }
+    if holes.into_inner() > limits.holes {
+        return Err(TransferError::Holes(limits.holes));
     }
     let tree = writer.fold(&unpacked, limits)?;
     for position in tree.unsound_layers() {
