@@ -1,10 +1,11 @@
 //! Mistakes that no file shows by itself: units that are named and do not exist, orders that run in a circle,
 //! addresses that two units want. All of them are warnings: each unit can be loaded.
 
+use super::address::is_native;
 use super::diagnostic::Diagnostic;
 use super::load::{Catalog, DEFAULT_TARGET, Loaded};
 use super::model::{Dependencies, Listen, Unit};
-use super::name::UnitName;
+use super::name::{UnitKind, UnitName};
 use super::order;
 use super::place::Place;
 use super::suggest;
@@ -59,24 +60,30 @@ enum Lack {
     Usual,
 }
 
-fn named(dependencies: &Dependencies) -> [(&'static str, Lack, &BTreeSet<UnitName>); 7] {
-    let Dependencies { requires, wants, binds_to, part_of, conflicts, after, before } = dependencies;
+fn named(dependencies: &Dependencies) -> [(&'static str, Lack, &BTreeSet<UnitName>); 11] {
+    let own = dependencies;
     [
-        ("requires", Lack::Fatal, requires),
-        ("binds_to", Lack::Fatal, binds_to),
-        ("wants", Lack::Bearable, wants),
-        ("part_of", Lack::Usual, part_of),
-        ("conflicts", Lack::Usual, conflicts),
-        ("after", Lack::Usual, after),
-        ("before", Lack::Usual, before),
+        ("requires", Lack::Fatal, &own.requires),
+        ("requisite", Lack::Fatal, &own.requisite),
+        ("binds_to", Lack::Fatal, &own.binds_to),
+        ("wants", Lack::Bearable, &own.wants),
+        ("upholds", Lack::Bearable, &own.upholds),
+        ("on_failure", Lack::Bearable, &own.on_failure),
+        ("on_success", Lack::Bearable, &own.on_success),
+        ("part_of", Lack::Usual, &own.part_of),
+        ("conflicts", Lack::Usual, &own.conflicts),
+        ("after", Lack::Usual, &own.after),
+        ("before", Lack::Usual, &own.before),
     ]
 }
 
 fn unknown_units(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
     let mut told = BTreeSet::new();
     for (key, lack, names) in named(&unit.dependencies) {
-        for name in names {
+        for name in names.iter().filter(|name| !is_native(name)) {
             let near = nearest(name, catalog).filter(|near| *near != name.as_str());
+            // A target that is not ours may be systemd's.
+            let lack = if name.kind() == UnitKind::Target { Lack::Usual } else { lack };
             let consequence = match (catalog.find(name), lack) {
                 (Some(Loaded::Masked), Lack::Fatal) => "is masked: this unit cannot start",
                 (None, Lack::Fatal) => "does not exist: this unit cannot start",
