@@ -30,7 +30,8 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
             let mut report = Report::new(&tree, &clean);
             (lower::container(name, files, file, &mut report), report.finish())
         }
-        UnitKind::Target => {
+        // Units of systemd's have no files of ours.
+        UnitKind::Target | UnitKind::Native => {
             let file = decode::read(&mut clean, &mut faults);
             let mut report = Report::new(&tree, &clean);
             (Some(lower::target(name, files, file, &mut report)), report.finish())

@@ -104,7 +104,7 @@ pub fn sample(name: &UnitName) -> UnitName {
     if !name.is_template() {
         return name.clone();
     }
-    let instance = format!("{}@instance.{}", name.prefix(), name.kind().suffix());
+    let instance = format!("{}@instance.{}", name.prefix(), name.suffix());
     UnitName::parse(&instance).unwrap_or_else(|_| name.clone())
 }
 

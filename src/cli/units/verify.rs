@@ -2,6 +2,7 @@
 
 use super::FAILURE;
 use crate::paths::Paths;
+use crate::unit::address::is_native;
 use crate::unit::assemble::assemble;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
 use crate::unit::load::{Catalog, Loaded, load_all, load_one};
@@ -77,7 +78,7 @@ fn unmet(catalog: &Catalog) -> Vec<Diagnostic> {
     for loaded in catalog.units.values() {
         let Loaded::Good(unit) = loaded else { continue };
         for needed in unit.dependencies.requires.union(&unit.dependencies.binds_to) {
-            if catalog.find(needed).is_none() {
+            if catalog.find(needed).is_none() && !is_native(needed) {
                 let path = unit.fragment.clone().unwrap_or_else(|| unit.name.file_name().into());
                 let message = format!("{} requires {needed}, which does not exist", unit.name);
                 found.push(Diagnostic::of_file(Severity::Warning, &path, message));

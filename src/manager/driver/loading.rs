@@ -4,7 +4,6 @@ use super::Manager;
 use crate::manager::machine::{Event, LoadState, Loaded};
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
-use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use crate::unit::state;
 use std::collections::BTreeMap;
@@ -36,27 +35,26 @@ impl Manager {
     /// name, which is another one where an alias was given.
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
         let mut open = vec![unit.clone()];
+        let mut units = BTreeMap::new();
         while let Some(name) = open.pop() {
             let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
-            if known || name.is_template() {
+            if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
-            let reading = load::load_one(&self.paths, &name);
-            open.extend(self.take_in(&name, reading));
+            let Reading { name: real, loaded: read, .. } = load::load_one(&self.paths, &name);
+            if name != real {
+                self.aliases.insert(name, real.clone());
+            }
+            let loaded = loaded(read);
+            open.extend(loaded.unit.iter().flat_map(|unit| unit.dependencies.named()).cloned());
+            if self.machine.unit(&real).is_none() {
+                units.insert(real, loaded);
+            }
+        }
+        if !units.is_empty() {
+            self.event(Event::LoadedMore(units));
         }
         self.aliases.get(unit).unwrap_or(unit).clone()
-    }
-
-    fn take_in(&mut self, asked: &UnitName, reading: Reading) -> Vec<UnitName> {
-        if *asked != reading.name {
-            self.aliases.insert(asked.clone(), reading.name.clone());
-        }
-        let loaded = loaded(reading.loaded);
-        let dependencies = loaded.unit.as_deref().map(dependencies).unwrap_or_default();
-        if self.machine.unit(&reading.name).is_none() {
-            self.event(Event::LoadedOne(reading.name, loaded));
-        }
-        dependencies
     }
 
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
@@ -70,11 +68,6 @@ impl Manager {
         let now = loaded(load::load_one(&self.paths, unit).loaded);
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
     }
-}
-
-fn dependencies(unit: &Unit) -> Vec<UnitName> {
-    let own = &unit.dependencies;
-    own.requires.iter().chain(&own.wants).chain(&own.binds_to).cloned().collect()
 }
 
 fn loaded(read: Option<load::Loaded>) -> Loaded {

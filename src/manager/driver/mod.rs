@@ -3,6 +3,7 @@
 
 mod actions;
 mod adopt;
+mod condition;
 mod control;
 mod errand;
 mod exec;
@@ -10,6 +11,7 @@ mod handle;
 mod launch;
 mod live;
 mod loading;
+mod native;
 mod output;
 mod prepare;
 mod pull;
