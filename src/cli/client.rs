@@ -4,10 +4,14 @@ use super::error::CliError;
 use super::unit_properties::{UnitProperties, Values};
 use crate::bus::proxy::ManagerProxy;
 use crate::bus::wire::BUS_NAME;
+use std::time::Duration;
 use zbus::fdo::PropertiesProxy;
 use zbus::names::InterfaceName;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+
+/// How long a bus that is being restarted may take.
+const BUS_DEADLINE: Duration = Duration::from_secs(10);
 
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
 
@@ -33,7 +37,10 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
 
 impl Client {
     async fn connect() -> Result<Self, CliError> {
-        let connection = Connection::system().await.map_err(CliError::of_connection)?;
+        let connection = match tokio::time::timeout(BUS_DEADLINE, Connection::system()).await {
+            Ok(connection) => connection.map_err(CliError::of_connection)?,
+            Err(_) => return Err(CliError::Bus { after: BUS_DEADLINE }),
+        };
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
         Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
     }

@@ -1,5 +1,6 @@
 //! What goes wrong between the command line and the manager, and the exit status that says so.
 
+use std::time::Duration;
 use zbus::fdo;
 
 /// Failure, whatever the reason.
@@ -23,6 +24,15 @@ pub enum CliError {
     Unreachable {
         /// What the bus says.
         reason: String,
+    },
+    /// Somebody has the bus's socket, and does not answer.
+    #[error(
+        "Failed to connect to sampand: the system bus does not answer since {} s. Containers run on meanwhile. See \
+         \"systemctl status dbus\".", .after.as_secs()
+    )]
+    Bus {
+        /// How long was waited.
+        after: Duration,
     },
     /// The manager answered with an error.
     #[error("Failed to {action}: {reason}")]
