@@ -16,6 +16,9 @@ use zbus::proxy::CacheProperties;
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
+/// How long a bus that is being restarted may take.
+const BUS_DEADLINE: Duration = Duration::from_secs(10);
+
 const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
 const UNITS_PATH: &str = "/org/sampan1/unit";
@@ -90,11 +93,16 @@ pub fn property_names() -> Vec<String> {
 
 impl Client {
     async fn connect() -> Result<Self, CliError> {
-        let connection = match bus() {
-            Bus::System => Connection::system().await,
-            Bus::User => Connection::session().await,
+        let connecting = async {
+            match bus() {
+                Bus::System => Connection::system().await,
+                Bus::User => Connection::session().await,
+            }
         };
-        let connection = connection.map_err(CliError::of_connection)?;
+        let connection = match tokio::time::timeout(BUS_DEADLINE, connecting).await {
+            Ok(connection) => connection.map_err(CliError::of_connection)?,
+            Err(_) => return Err(CliError::Bus { after: BUS_DEADLINE }),
+        };
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
         Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
     }

@@ -1,6 +1,7 @@
 //! What goes wrong between the command line and the manager, and the exit status that says so.
 
 use super::client::{self, Bus};
+use std::time::Duration;
 use zbus::fdo;
 
 /// Failure, whatever the reason.
@@ -24,6 +25,15 @@ pub enum CliError {
     Unreachable {
         /// What the bus says.
         reason: String,
+    },
+    /// Somebody has the bus's socket, and does not answer.
+    #[error(
+        "Failed to connect to sampand: the system bus does not answer since {} s. Containers run on meanwhile. See \
+         \"systemctl status dbus\".", .after.as_secs()
+    )]
+    Bus {
+        /// How long was waited.
+        after: Duration,
     },
     /// The manager answered with an error.
     #[error("Failed to {action}: {reason}")]
