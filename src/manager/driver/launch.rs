@@ -291,7 +291,9 @@ impl RunTask {
             return Ok(());
         }
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await
+        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await?;
+        self.live.controlled.set(true);
+        Ok(())
     }
 
     async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {
