@@ -40,6 +40,7 @@ use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use live::LiveRun;
+use native::Natives;
 use output::Outputs;
 use pull::Pulls;
 use sockets::Sockets;
@@ -84,6 +85,7 @@ pub struct Manager {
     sockets: Sockets,
     outputs: Outputs,
     pulls: Pulls,
+    natives: Natives,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -145,6 +147,7 @@ impl Manager {
             sockets: Sockets::new(parts.received),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
+            natives: Natives::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -299,11 +302,13 @@ impl Manager {
                 }
             }
             SystemdEvent::Lost(loss) => self.systemd_lost(loss),
-            SystemdEvent::Regained(_) => self.look_at_scopes(),
-            SystemdEvent::ScopeRemoved { .. }
-            | SystemdEvent::Result { .. }
-            | SystemdEvent::Unit { .. }
-            | SystemdEvent::Reloaded => {}
+            SystemdEvent::Regained(_) => {
+                self.look_at_scopes();
+                self.natives.look_again();
+            }
+            SystemdEvent::Reloaded => self.natives.look_again(),
+            SystemdEvent::Unit { unit, state } => self.natives.changed(&unit, state),
+            SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
         }
     }
 
