@@ -132,6 +132,12 @@ impl UnitName {
         Some(Self { full: format!("{}@.{}", self.prefix(), self.suffix()), kind: self.kind })
     }
 
+    /// The instance of a template that has this name for it.
+    pub fn of_instance(&self, instance: &str) -> Option<Self> {
+        let full = format!("{}@{instance}.{}", self.prefix(), self.suffix());
+        Self::parse(&full).ok().filter(|name| self.is_template() && !name.is_template())
+    }
+
     /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
     /// colon, which our names do not have, stands for the `@`.
     pub fn scope(&self) -> String {
