@@ -3,7 +3,7 @@
 use super::SystemdError;
 use super::manager::{Systemd, finish, is, property, refused};
 use super::proxy::UnitRow;
-use super::signals::QueuedJob;
+use super::signals::{QueuedJob, Signal, SystemdEvent};
 use std::collections::HashMap;
 use std::str::FromStr;
 use zbus::fdo::DBusProxy;
@@ -201,6 +201,25 @@ impl Systemd {
             row.map(NativeUnit::of).ok_or_else(none)
         })
         .await
+    }
+
+    /// What a unit is once it is no longer on its way up.
+    ///
+    /// # Errors
+    /// When systemd refuses, or is away for too long.
+    pub async fn settled(&self, unit: &str) -> Result<UnitState, SystemdError> {
+        let mut signals = self.link.hub.watch(unit);
+        let mut state = self.watch_unit(unit).await?.state;
+        while state.active == NativeActive::Activating {
+            match signals.recv().await {
+                Some(Signal::Event(SystemdEvent::Unit { state: new, .. })) => state = new,
+                Some(Signal::Event(SystemdEvent::Regained(_))) => state = self.read_unit(unit).await?.state,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.leave_unit(unit).await?;
+        Ok(state)
     }
 
     /// Runs a job for a unit and waits for its end, however long that takes.
