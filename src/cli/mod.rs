@@ -23,7 +23,6 @@ mod list_sockets;
 mod list_units;
 mod logs;
 mod output;
-mod pattern;
 mod pty;
 mod run;
 mod select;
@@ -35,4 +34,5 @@ mod unit_files;
 pub mod unit_properties;
 pub mod units;
 
+use crate::unit::pattern;
 pub use run::main;

@@ -4,6 +4,7 @@ use super::SystemdError;
 use super::properties::{self, ProcessProperty};
 use super::proxy::{ManagerProxy, UnitPropertiesProxy};
 use super::signals::{Events, Hub, Signal, SystemdEvent};
+use crate::unit::model::Resources;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,12 +17,10 @@ pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 /// Longest wait for systemd, whatever it is asked for.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Our name on the bus, which scopes know as their controller.
-pub const CONTROLLER: &str = "org.sampan1";
-
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
-/// The connection to systemd. Cheap to clone; must be made inside a tokio runtime.
+/// The connection to systemd, which knows it as the controller of our scopes. Cheap to clone; must be made inside a
+/// tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Systemd {
     connection: Connection,
@@ -51,11 +50,6 @@ impl Systemd {
         }
     }
 
-    /// The connection, for our own interfaces on the same bus name.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
     /// What happens to scopes from now on.
     pub fn events(&self) -> Events {
         self.hub.events()
@@ -71,7 +65,8 @@ impl Systemd {
 
     async fn start(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
         let scope = request.name.as_str();
-        let properties = properties::of_scope(request, self.process, CONTROLLER);
+        let controller = self.connection.unique_name().map(|name| name.as_str()).unwrap_or_default();
+        let properties = properties::of_scope(request, self.process, controller);
         let mut signals = self.hub.watch(scope);
         loop {
             match self.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
@@ -126,6 +121,41 @@ impl Systemd {
                 Ok(_) => removal(&mut signals).await,
                 Err(error) => done_or_gone("GetUnit", scope, Err(error)),
             }
+        })
+        .await
+    }
+
+    /// Freezes the processes of a scope.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn freeze_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        let call = self.manager.freeze_unit(scope);
+        within(scope, "FreezeUnit", async {
+            call.await.map_err(|error| refused("FreezeUnit", scope, &error))
+        })
+        .await
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn thaw_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        let call = self.manager.thaw_unit(scope);
+        within(scope, "ThawUnit", async { call.await.map_err(|error| refused("ThawUnit", scope, &error)) })
+            .await
+    }
+
+    /// Changes the limits of a scope for as long as it is there.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
+        let properties = properties::of_resources(limits);
+        let call = self.manager.set_unit_properties(scope, true, &properties);
+        within(scope, "SetUnitProperties", async {
+            call.await.map_err(|error| refused("SetUnitProperties", scope, &error))
         })
         .await
     }

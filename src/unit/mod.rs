@@ -17,6 +17,8 @@ pub mod load;
 pub mod lower;
 pub mod model;
 pub mod name;
+pub mod pattern;
+pub mod property;
 pub mod report;
 pub mod schema;
 pub mod search;

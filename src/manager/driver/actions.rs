@@ -19,11 +19,11 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Changed(unit) => self.note_change(unit),
                 Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
-                Action::JobRemoved(id, unit, kind, result) => {
+                Action::JobRemoved(id, unit, _, result) => {
                     if matches!(result, JobResult::Dependency) {
                         tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
                     }
-                    self.tell(Notice::JobRemoved(id, unit, kind, result));
+                    self.tell(Notice::JobRemoved(id, unit, result));
                 }
                 Action::Removed(unit) => {
                     self.facts.remove(&unit);

@@ -87,6 +87,8 @@ pub enum Event {
     Loaded(BTreeMap<UnitName, Loaded>),
     /// One unit has been read: an instance, or one that a request names.
     LoadedOne(UnitName, Loaded),
+    /// Somebody cancels a job.
+    JobCanceled(JobId),
     /// [`Action::OpenSockets`] is done.
     SocketsOpened {
         /// The unit.

@@ -83,6 +83,7 @@ impl Machine {
         match event {
             Event::Loaded(units) => self.replace_units(units),
             Event::LoadedOne(name, loaded) => self.insert_unit(name, loaded),
+            Event::JobCanceled(job) => self.finish_job(job, JobResult::Canceled),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
             Event::Pulling { unit, run } => self.pulling(&unit, run),
