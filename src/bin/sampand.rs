@@ -66,16 +66,14 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors);
     let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
-    let publisher = tokio::task::spawn_local(bus.publish(notice_receiver));
-    let server = tokio::task::spawn_local(bus.serve());
+    let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
         boot(&mut manager)?;
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
-    publisher.abort();
-    server.abort();
+    bus.abort();
     result
 }
 

@@ -1,8 +1,8 @@
 //! Tells subscribers what changes. Nothing is sent, and nothing is kept, while there are none.
 
-use super::serve::{Bus, Shared};
+use super::serve::Shared;
 use super::wire::{MANAGER_PATH, dictionary, job_path, transfer_path, unit_path};
-use super::{manager, transfer, unit};
+use super::{manager, transfer as own, unit};
 use crate::manager::driver::{Notice, TransferNotice};
 use crate::manager::transfer::Change;
 use crate::manager::view::{self, Property};
@@ -16,72 +16,76 @@ use zbus::DynamicType;
 /// How many notices are taken at once. Changes of one unit among them are told as one.
 const BATCH: usize = 256;
 
-impl Bus {
-    /// What carries notices of the manager to the bus until the manager ends.
-    pub fn publish(&self, notices: UnboundedReceiver<Notice>) -> impl Future<Output = ()> + use<> {
-        let publisher = Publisher { shared: Rc::clone(&self.shared), told: BTreeMap::new() };
-        publisher.run(notices)
-    }
-}
-
-/// What subscribers have been told of each unit, so that only differences are sent.
-struct Publisher {
-    shared: Rc<Shared>,
+/// What carries notices of the manager to the bus.
+pub(super) struct Publisher {
+    notices: UnboundedReceiver<Notice>,
+    /// What subscribers have been told of each unit, so that only differences are sent.
     told: BTreeMap<UnitName, Vec<Property>>,
 }
 
 impl Publisher {
-    async fn run(mut self, mut notices: UnboundedReceiver<Notice>) {
+    pub(super) fn new(notices: UnboundedReceiver<Notice>) -> Self {
+        Self { notices, told: BTreeMap::new() }
+    }
+
+    /// Works until the manager ends.
+    pub(super) async fn run(&mut self, shared: &Rc<Shared>) {
         let mut batch = Vec::new();
-        while notices.recv_many(&mut batch, BATCH).await > 0 {
-            if !self.shared.subscribers.exist() {
+        while self.notices.recv_many(&mut batch, BATCH).await > 0 {
+            if !shared.subscribers.exist() {
                 batch.clear();
                 self.told.clear();
                 continue;
             }
-            if let Err(error) = self.tell(&mut batch).await {
+            if let Err(error) = self.tell(shared, &mut batch).await {
                 tracing::debug!("bus: {error}");
             }
         }
     }
 
+    /// Hears what happens while there is no bus, until the manager ends.
+    pub(super) async fn rest(&mut self) {
+        self.told.clear();
+        while self.notices.recv().await.is_some() {}
+    }
+
     /// A unit's new state is told before the end of the job that led to it.
-    async fn tell(&mut self, batch: &mut Vec<Notice>) -> zbus::Result<()> {
+    async fn tell(&mut self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
         let mut changed = BTreeSet::new();
         for notice in batch.iter() {
             match notice {
-                Notice::New(unit) => self.unit_signal("UnitNew", unit).await?,
+                Notice::New(unit) => unit_signal(shared, "UnitNew", unit).await?,
                 Notice::Changed(unit) => drop(changed.insert(unit.clone())),
                 _ => {}
             }
         }
-        self.changed(changed).await?;
+        self.changed(shared, changed).await?;
         for notice in batch.drain(..) {
             match notice {
                 Notice::New(_) | Notice::Changed(_) => {}
                 Notice::Removed(unit) => {
                     self.told.remove(&unit);
-                    self.unit_signal("UnitRemoved", &unit).await?;
+                    unit_signal(shared, "UnitRemoved", &unit).await?;
                 }
                 Notice::JobNew(id, unit) => {
-                    self.signal("JobNew", &(id.0, job_path(id.0), unit.as_str())).await?;
+                    signal(shared, "JobNew", &(id.0, job_path(id.0), unit.as_str())).await?;
                 }
                 Notice::JobRemoved(id, unit, result) => {
                     let body = (id.0, job_path(id.0), unit.as_str(), result.as_str());
-                    self.signal("JobRemoved", &body).await?;
+                    signal(shared, "JobRemoved", &body).await?;
                 }
-                Notice::Reloading(active) => self.signal("Reloading", &(active,)).await?,
-                Notice::Transfer(id, notice) => self.transfer(id, notice).await?,
+                Notice::Reloading(active) => signal(shared, "Reloading", &(active,)).await?,
+                Notice::Transfer(id, notice) => transfer(shared, id, notice).await?,
             }
         }
         Ok(())
     }
 
-    async fn changed(&mut self, units: BTreeSet<UnitName>) -> zbus::Result<()> {
+    async fn changed(&mut self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
         if units.is_empty() {
             return Ok(());
         }
-        let values = self.shared.manager.with(move |manager| {
+        let values = shared.manager.with(move |manager| {
             let values = |unit: UnitName| (view::changing(manager, &unit), unit);
             units.into_iter().map(values).collect::<Vec<_>>()
         });
@@ -94,46 +98,46 @@ impl Publisher {
             }
             let body = (unit::NAME, dictionary(changed), Vec::<&str>::new());
             let path = unit_path(unit.as_str());
-            emit(&self.shared, path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body)
+            emit(shared, path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body)
                 .await?;
         }
         Ok(())
     }
+}
 
-    async fn transfer(&self, id: u32, notice: TransferNotice) -> zbus::Result<()> {
-        match notice {
-            TransferNotice::New(image) => self.told_of(id, "Began", &(image.to_string(),)).await,
-            TransferNotice::Changed(Change::Resolved { server, digest }) => {
-                self.told_of(id, "Resolved", &(server, digest.to_string())).await
-            }
-            TransferNotice::Changed(Change::Layer(digest, layer)) => {
-                self.told_of(id, "Progress", &(digest.to_string(), layer.done, layer.total)).await
-            }
-            TransferNotice::Changed(Change::Retrying(reason)) => {
-                self.told_of(id, "Retrying", &(reason,)).await
-            }
-            TransferNotice::Finished(image_id) => self.told_of(id, "Finished", &(image_id,)).await,
-            TransferNotice::Failed(reason) => self.told_of(id, "Failed", &(reason,)).await,
-            TransferNotice::Canceled => self.told_of(id, "Canceled", &()).await,
+async fn transfer(shared: &Shared, id: u32, notice: TransferNotice) -> zbus::Result<()> {
+    match notice {
+        TransferNotice::New(image) => told_of(shared, id, "Began", &(image.to_string(),)).await,
+        TransferNotice::Changed(Change::Resolved { server, digest }) => {
+            told_of(shared, id, "Resolved", &(server, digest.to_string())).await
         }
+        TransferNotice::Changed(Change::Layer(digest, layer)) => {
+            told_of(shared, id, "Progress", &(digest.to_string(), layer.done, layer.total)).await
+        }
+        TransferNotice::Changed(Change::Retrying(reason)) => {
+            told_of(shared, id, "Retrying", &(reason,)).await
+        }
+        TransferNotice::Finished(image_id) => told_of(shared, id, "Finished", &(image_id,)).await,
+        TransferNotice::Failed(reason) => told_of(shared, id, "Failed", &(reason,)).await,
+        TransferNotice::Canceled => told_of(shared, id, "Canceled", &()).await,
     }
+}
 
-    async fn told_of(
-        &self,
-        id: u32,
-        member: &str,
-        body: &(impl Serialize + DynamicType),
-    ) -> zbus::Result<()> {
-        emit(&self.shared, transfer_path(id).as_str(), transfer::NAME, member, body).await
-    }
+async fn told_of(
+    shared: &Shared,
+    id: u32,
+    member: &str,
+    body: &(impl Serialize + DynamicType),
+) -> zbus::Result<()> {
+    emit(shared, transfer_path(id).as_str(), own::NAME, member, body).await
+}
 
-    async fn signal(&self, member: &str, body: &(impl Serialize + DynamicType)) -> zbus::Result<()> {
-        emit(&self.shared, MANAGER_PATH, manager::NAME, member, body).await
-    }
+async fn signal(shared: &Shared, member: &str, body: &(impl Serialize + DynamicType)) -> zbus::Result<()> {
+    emit(shared, MANAGER_PATH, manager::NAME, member, body).await
+}
 
-    async fn unit_signal(&self, member: &str, unit: &UnitName) -> zbus::Result<()> {
-        self.signal(member, &(unit.as_str(), unit_path(unit.as_str()))).await
-    }
+async fn unit_signal(shared: &Shared, member: &str, unit: &UnitName) -> zbus::Result<()> {
+    signal(shared, member, &(unit.as_str(), unit_path(unit.as_str()))).await
 }
 
 /// Tells that links of unit files have changed.

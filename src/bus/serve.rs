@@ -7,17 +7,23 @@ use super::error::BusError;
 use super::interface::{Interface, Pace, Pending, Which};
 use super::ledger::Ledger;
 use super::object::{Interfaces, Object};
+use super::publish::Publisher;
 use super::subscribers::Subscribers;
 use super::{standard, wire};
-use crate::manager::driver::ManagerHandle;
+use crate::manager::driver::{ManagerHandle, Notice};
 use futures_util::StreamExt;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::fdo::{DBusProxy, RequestNameFlags};
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
 /// The longest call that is listened to, in bytes. Whatever is longer is no call of ours.
 const CALL_MAX: usize = 256 << 10;
+
+/// Between attempts to reach the bus again: the first pause and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What all calls share.
 pub(super) struct Shared {
@@ -61,21 +67,44 @@ impl Bus {
         Ok(Self { shared: Rc::new(shared), calls })
     }
 
-    /// Answers calls until the connection ends.
-    pub async fn serve(mut self) {
-        let shared = Rc::clone(&self.shared);
-        let answer = async {
-            while let Some(message) = self.calls.next().await {
-                match message {
-                    Ok(message) => take(&self.shared, message).await,
-                    Err(error) => tracing::debug!("bus: {error}"),
-                }
+    /// Answers calls and carries notices of the manager to the bus, over one connection after the other.
+    pub async fn run(mut self, notices: UnboundedReceiver<Notice>) {
+        let mut publisher = Publisher::new(notices);
+        loop {
+            let shared = Rc::clone(&self.shared);
+            tokio::select! {
+                () = self.serve() => {}
+                // They end with the connection, as the other does.
+                () = shared.subscribers.watch() => {}
+                () = publisher.run(&shared) => return,
             }
-        };
-        tokio::select! {
-            () = answer => {}
-            // It ends with the connection, as the other does.
-            () = shared.subscribers.watch() => {}
+            let again = Self::connect_again(&shared.manager);
+            tokio::select! {
+                bus = again => self = bus,
+                () = publisher.rest() => return,
+            }
+            tracing::info!("Back on the bus as {}.", wire::BUS_NAME);
+        }
+    }
+
+    async fn serve(&mut self) {
+        while let Some(message) = self.calls.next().await {
+            match message {
+                Ok(message) => take(&self.shared, message).await,
+                Err(error) => tracing::debug!("bus: {error}"),
+            }
+        }
+    }
+
+    async fn connect_again(manager: &ManagerHandle) -> Self {
+        let mut pause = PAUSES.0;
+        loop {
+            match Self::connect(manager.clone()).await {
+                Ok(bus) => return bus,
+                Err(error) => tracing::debug!("bus: {error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 }

@@ -9,6 +9,7 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
+mod place;
 mod progress;
 mod pull;
 mod remove;

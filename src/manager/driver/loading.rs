@@ -2,9 +2,10 @@
 
 use super::{Manager, Notice};
 use crate::manager::machine::{Event, LoadState, Loaded, Phase};
+use crate::manager::record::Record;
+use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
-use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use crate::unit::state;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ impl Manager {
     pub fn reload(&mut self) {
         self.tell(Notice::Reloading(true));
         let catalog = load::load_all(&self.paths);
-        for diagnostic in &catalog.diagnostics {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),
@@ -42,7 +43,7 @@ impl Manager {
     /// Reads one unit's files again.
     pub(super) fn reload_one(&mut self, unit: &UnitName) {
         let read = loaded(load::load_one(&self.paths, unit).loaded);
-        self.event(Event::LoadedOne(unit.clone(), read));
+        self.event(Event::LoadedMore(BTreeMap::from([(unit.clone(), read)])));
     }
 
     /// Other names of a unit.
@@ -66,43 +67,58 @@ impl Manager {
             if name.instance().is_none() || !idle || self.is_named(&name) {
                 continue;
             }
-            open.extend(managed.unit().map(|unit| dependencies(unit)).unwrap_or_default());
+            open.extend(managed.unit().iter().flat_map(|unit| unit.dependencies.named()).cloned());
             self.aliases.retain(|_, meant| *meant != name);
-            self.event(Event::LoadedOne(name, Loaded::unusable(LoadState::NotFound)));
+            let gone = Loaded::unusable(LoadState::NotFound);
+            self.event(Event::LoadedMore(BTreeMap::from([(name, gone)])));
         }
     }
 
     fn is_named(&self, name: &UnitName) -> bool {
         let others = self.machine.units().values().filter_map(|managed| managed.unit());
-        others.filter(|unit| unit.name != *name).any(|unit| dependencies(unit).contains(name))
+        let mut others = others.filter(|unit| unit.name != *name);
+        others.any(|unit| unit.dependencies.named().any(|named| named == name))
     }
 
     /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its
     /// name, which is another one where an alias was given.
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
         let mut open = vec![unit.clone()];
+        let mut units = BTreeMap::new();
         while let Some(name) = open.pop() {
             let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
-            if known || name.is_template() {
+            if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
-            let reading = load::load_one(&self.paths, &name);
-            open.extend(self.take_in(&name, reading));
+            let Reading { name: real, loaded: read, .. } = load::load_one(&self.paths, &name);
+            if name != real {
+                self.aliases.insert(name, real.clone());
+            }
+            let loaded = loaded(read);
+            open.extend(loaded.unit.iter().flat_map(|unit| unit.dependencies.named()).cloned());
+            if self.machine.unit(&real).is_none() {
+                units.insert(real, loaded);
+            }
+        }
+        let new: Vec<UnitName> = units.keys().cloned().collect();
+        if !new.is_empty() {
+            self.event(Event::LoadedMore(units));
+        }
+        for name in new.into_iter().filter(|name| self.machine.unit(name).is_some()) {
+            self.tell(Notice::New(name));
         }
         self.aliases.get(unit).unwrap_or(unit).clone()
     }
 
-    fn take_in(&mut self, asked: &UnitName, reading: Reading) -> Vec<UnitName> {
-        if *asked != reading.name {
-            self.aliases.insert(asked.clone(), reading.name.clone());
+    /// What a predecessor has left goes on by the version of its files that ruled then, where they are not
+    /// valid any more.
+    pub fn restore_definition(&mut self, record: &Record) {
+        let now = self.machine.unit(&record.unit).map(|managed| managed.loaded.clone());
+        let now = now.unwrap_or(Loaded::unusable(LoadState::NotFound));
+        if now.unit.is_none() && record.definition.is_some() {
+            let loaded = Loaded { unit: record.definition.clone(), ..now };
+            self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
         }
-        let loaded = loaded(reading.loaded);
-        let dependencies = loaded.unit.as_deref().map(dependencies).unwrap_or_default();
-        if loaded.state != LoadState::NotFound && self.machine.unit(&reading.name).is_none() {
-            self.event(Event::LoadedOne(reading.name.clone(), loaded));
-            self.tell(Notice::New(reading.name));
-        }
-        dependencies
     }
 
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
@@ -116,11 +132,6 @@ impl Manager {
         let now = loaded(load::load_one(&self.paths, unit).loaded);
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
     }
-}
-
-fn dependencies(unit: &Unit) -> Vec<UnitName> {
-    let own = &unit.dependencies;
-    own.requires.iter().chain(&own.wants).chain(&own.binds_to).cloned().collect()
 }
 
 fn loaded(read: Option<load::Loaded>) -> Loaded {
