@@ -26,7 +26,6 @@ mod logs;
 mod output;
 mod pager;
 mod pattern;
-mod pty;
 mod run;
 mod select;
 mod show;

@@ -18,6 +18,9 @@ pub enum UnitKind {
     Native,
 }
 
+/// The target that the manager starts at boot; it exists without a file.
+pub const DEFAULT_TARGET: &str = "default.target";
+
 /// Types of units of systemd's that one of ours may depend on, beside targets.
 pub const NATIVE: &[&str] =
     &["service", "socket", "mount", "automount", "swap", "path", "timer", "slice", "scope", "device"];
