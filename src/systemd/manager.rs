@@ -15,8 +15,6 @@ use zbus::OwnedObjectPath;
 
 pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
-/// Our name on the bus, which scopes know as their controller.
-pub const CONTROLLER: &str = "org.sampan1";
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
 /// The way to systemd, which knows our end of it as the controller of our scopes. Cheap to clone; must be made inside
@@ -134,6 +132,19 @@ impl Systemd {
             session.manager.system_state().await.map_err(|error| refused("Get", "shutdown.target", &error))
         });
         state.await.is_ok_and(|state| state == "stopping")
+    }
+
+    /// The processes in a scope; none where systemd does not know it.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn processes(&self, scope: &str) -> Result<Vec<u32>, SystemdError> {
+        let call = "GetUnitProcesses";
+        self.within(scope, call, async |session| match session.manager.get_unit_processes(scope).await {
+            Ok(processes) => Ok(processes.into_iter().map(|(_, pid, _)| pid).collect()),
+            Err(error) => done_or_gone(call, scope, Err(error)).map(|()| Vec::new()),
+        })
+        .await
     }
 
     /// Whether systemd stops a scope: by this job, or already.

@@ -2,6 +2,7 @@
 
 use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
+use crate::manager::record::{self, Record};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot};
@@ -148,9 +149,9 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record =
-            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
-        if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
+        let record = managed.and_then(|managed| Record::of(unit, managed, self.facts.get(unit)));
+        let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
+        if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
         }
     }
