@@ -34,5 +34,6 @@ mod transfers;
 mod unit_files;
 pub mod unit_properties;
 pub mod units;
+pub mod volumes;
 
 pub use run::main;

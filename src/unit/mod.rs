@@ -16,6 +16,7 @@ pub mod enable;
 pub mod load;
 pub mod lower;
 pub mod model;
+pub mod mount;
 pub mod name;
 pub mod report;
 pub mod schema;

@@ -1,6 +1,9 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+pub use super::mount::{
+    Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
+};
 use super::name::UnitName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,6 +159,7 @@ pub struct EnvironmentFile {
 
 /// What happens when a file that a unit names does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfMissing {
     /// The start fails.
     Fail,
@@ -343,36 +347,4 @@ pub enum NetworkMode {
     Host,
     /// An own network namespace with nothing up.
     None,
-}
-
-/// One `[mount."TARGET"]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// What is mounted.
-    pub source: MountSource,
-    /// Whether it can be written.
-    pub access: MountAccess,
-}
-
-/// What a mount brings into the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A named volume of the store, empty at first use.
-    Volume(String),
-    /// A file or directory of the host, seen through the container's id mapping.
-    Bind(PathBuf),
-    /// Memory, with a size limit in bytes.
-    Tmpfs {
-        /// Bytes; `None`: half of the memory.
-        size: Option<u64>,
-    },
-}
-
-/// Whether a mount can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountAccess {
-    /// `ro`.
-    ReadOnly,
-    /// `rw`, the default.
-    ReadWrite,
 }

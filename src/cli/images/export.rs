@@ -4,14 +4,14 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCandidates;
 use rustix::fs::{Mode, OFlags};
-use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::partial::Partial;
 use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, show};
 use crate::cli::candidates::image_names;
@@ -158,33 +158,4 @@ fn empty_directory(path: &Path) -> io::Result<OwnedFd> {
     }
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-/// A file that has its name only when it is whole.
-struct Partial {
-    file: File,
-    path: PathBuf,
-}
-
-impl Partial {
-    fn create(target: &Path) -> anyhow::Result<Self> {
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        let path = target.with_file_name(name);
-        // For root only: an image may hold what not everybody is to read.
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
-    }
-
-    fn finish(self, target: &Path) -> anyhow::Result<()> {
-        std::fs::rename(&self.path, target).with_context(|| format!("cannot make {}", target.display()))
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // After a rename there is nothing of this name.
-        let _ = std::fs::remove_file(&self.path);
-    }
 }

@@ -9,11 +9,12 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
+pub(in crate::cli) mod partial;
 mod progress;
 mod pull;
 mod remove;
 mod roots;
-mod show;
+pub(in crate::cli) mod show;
 mod tag;
 
 use clap::{Subcommand, ValueEnum};
@@ -65,8 +66,9 @@ struct Common {
     output: Output,
 }
 
+/// How verbs over images and volumes print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(in crate::cli) enum Output {
     /// For people
     Text,
     /// For programs

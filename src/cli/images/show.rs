@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 /// Writes lines or a document to standard output. A reader that went away, as of a pipe, is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(in crate::cli) fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
@@ -11,7 +11,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Bytes as people read them: `3.2M`.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
     let mut scaled = bytes as f64;
     let mut unit = 0;
@@ -26,7 +26,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Columns with a gap of one space, as systemctl prints them.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter()
@@ -46,7 +46,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 
 /// Bytes as a JSON string. What is not UTF-8 becomes lone surrogates U+DC80 to U+DCFF, from which Python's
 /// `surrogateescape` and its kin give the bytes back.
-pub(super) fn json_bytes(bytes: &[u8]) -> String {
+pub(in crate::cli) fn json_bytes(bytes: &[u8]) -> String {
     let mut text = String::from("\"");
     for chunk in bytes.utf8_chunks() {
         let valid = serde_json::Value::from(chunk.valid()).to_string();
