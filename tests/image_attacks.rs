@@ -201,12 +201,15 @@ fn packed_streams_in_parts_are_read_to_their_end_and_checked() {
     let crc = flipped.len() - 6;
     flipped[crc] ^= 1;
     let junk = [gzips, b"junk at the end".to_vec()].concat();
+    let short_junk = [gzip(&tar).bytes, b"j".to_vec()].concat();
     let short = gzip(&tar).bytes[..gzip(&tar).bytes.len() - 4].to_vec();
-    for (bytes, what) in [(flipped, "a wrong checksum"), (junk, "junk"), (short, "a cut")] {
+    for (bytes, what) in
+        [(flipped, ""), (junk, "gzip stream"), (short_junk, "gzip stream"), (short, "truncated")]
+    {
         // A layer that is known is not read again.
         let lab = Lab::new();
         let error = try_import(&lab, &[blob(bytes, &gzip(&tar))]).expect_err(what);
-        assert!(error.contains("layer sha256:"), "{what}: {error}");
+        assert!(error.contains("layer sha256:") && error.contains(what), "{what}: {error}");
     }
     lab.assert_sound();
 }

@@ -135,6 +135,28 @@ fn a_disk_without_inodes_loses_nothing() {
 }
 
 #[test]
+fn attributes_that_the_file_system_does_not_keep_are_named() {
+    let (lab, _disk) = lab_on(EXT4, 24 << 20, "");
+    let value = [b'x'; 3000];
+    let many = [("SCHILY.xattr.user.a", value.as_slice()), ("SCHILY.xattr.user.b", &value)];
+    let layers = [
+        Tar::default().pax(&many).file("labelled", "x"),
+        Tar::default().pax(&many).file("labelled", ""),
+        Tar::default().pax(&many).directory("labelled"),
+    ];
+    for (number, tar) in layers.into_iter().enumerate() {
+        let source = Layout::write(&lab.path(&format!("l{number}")), &[gzip(&tar.end())]).path;
+        let error = lab.fails(&["import", source.to_str().unwrap(), "--name", "big"]);
+        assert!(
+            error.contains("labelled") && error.contains("extended attributes are 6012 bytes"),
+            "{error}"
+        );
+        assert!(!error.contains("No space left"), "{error}");
+    }
+    lab.assert_sound();
+}
+
+#[test]
 fn a_store_that_is_read_only_is_read_and_not_written() {
     let (lab, disk) = lab_on(EXT4, 24 << 20, "");
     let other = Layout::write(&lab.path("other"), &[layer("o", 5, 400)]).path;

@@ -155,10 +155,12 @@ fn an_export_is_taken_back_and_leaves_again_as_the_same_bytes() {
 #[test]
 fn podman_loads_both_archives() {
     let (lab, _) = lab_with_image();
-    let storage = lab.path("podman");
-    let (root, run_root) = (storage.join("root"), storage.join("run"));
+    let root = lab.path("podman");
+    // Podman wants a short name for this one.
+    let short = tempfile::tempdir().unwrap();
+    let run_root = short.path();
     let podman = |arguments: &[&str]| {
-        let place = ["--root", text(&root), "--runroot", text(&run_root), "--storage-driver=vfs"];
+        let place = ["--root", text(&root), "--runroot", text(run_root), "--storage-driver=vfs"];
         run("podman", &[&place[..], arguments].concat())
     };
     let mut ids = Vec::new();
@@ -185,8 +187,40 @@ fn a_damaged_file_stops_an_export_without_a_trace() {
         assert!(error.contains("/opt/su") && error.contains("not what the image's index says"), "{error}");
         std::fs::remove_dir(&place).unwrap();
     }
-    let error = lab.fails(&["export", "web", "--format=dir", "-o", text(&lab.path("root"))]);
-    assert!(error.contains("/opt/su"), "{error}");
+    let place = lab.path("out");
+    let mine = place.join("mine");
+    std::fs::create_dir_all(&mine).unwrap();
+    for (name, left) in [("root", None), ("mine", Some(0))] {
+        let target = place.join(name);
+        let error = lab.fails(&["export", "web", "--format=dir", "-o", text(&target)]);
+        assert!(error.contains("/opt/su"), "{error}");
+        assert_eq!(std::fs::read_dir(&target).ok().map(Iterator::count), left, "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1);
+}
+
+#[test]
+fn attributes_of_any_name_leave_and_come_back() {
+    let lab = Lab::new();
+    let folder = lab.path("folder");
+    std::fs::create_dir_all(folder.join("etc")).unwrap();
+    std::fs::write(folder.join("etc/file"), "content").unwrap();
+    let names = ["user.a=b", "user.50%", "user.%3D", "user.plain"];
+    for name in names {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(folder.join("etc/file"), name, name.as_bytes(), flags).unwrap();
+    }
+    let wanted = tree(&folder, 0);
+    lab.import(&folder, "web");
+    assert_same(tree(&lab.rootfs("web"), 2_147_352_576), &wanted, 0);
+    assert_eq!(lab.json(&["files", "web", "/etc/file"])[0]["xattrs"]["user.a=b"], "dXNlci5hPWI=");
+    assert_same(tree(&export(&lab, "dir", "root"), 0), &wanted, 0);
+    let archive = export(&lab, "tar", "web.tar");
+    let directory = lab.path("extracted");
+    std::fs::create_dir(&directory).unwrap();
+    let arguments = ["-xpf", text(&archive), "--numeric-owner", "--xattrs", "--xattrs-include=*", "-C"];
+    run("tar", &[&arguments[..], &[text(&directory)]].concat());
+    assert_same(tree(&directory, 0), &wanted, 0);
 }
 
 #[test]

@@ -335,9 +335,10 @@ fn outer_packings_have_their_limits() {
         run("sh", &["-c", &format!("{command} > {}", text(&path))]);
         lab.fails(&["import", text(&path)])
     };
-    let error = script("head -c 300M /dev/zero | xz -0");
+    let bomb = "{ tar -c /etc/hostname; head -c 300M /dev/zero; } 2> /dev/null";
+    let error = script(&format!("{bomb} | xz -0"));
     assert!(error.contains("far more than its packed size allows"), "{error}");
-    let error = script("head -c 300M /dev/zero | bzip2 -1");
+    let error = script(&format!("{bomb} | bzip2 -1"));
     assert!(error.contains("far more than its packed size allows"), "{error}");
     let error = script("head -c 1M /dev/urandom | xz --lzma2=dict=256MiB");
     assert!(error.contains("memory"), "{error}");
@@ -374,6 +375,49 @@ fn platforms(lab: &Lab) -> PathBuf {
     let index = json!({ "schemaVersion": 2, "manifests": [descriptor] });
     std::fs::write(layout.path.join("index.json"), index.to_string()).unwrap();
     layout.path
+}
+
+#[test]
+fn variants_of_a_processor_are_one_image() {
+    let lab = Lab::new();
+    let path = lab.path("variants");
+    let mut manifests = Vec::new();
+    for variant in [None, Some("v2"), Some("v9")] {
+        let layer = plain(Tar::default().file("for", variant.unwrap_or("any")).end());
+        let layout = Layout::write(&path, &[layer]);
+        let index: Value =
+            serde_json::from_slice(&std::fs::read(layout.path.join("index.json")).unwrap()).unwrap();
+        let mut manifest = index["manifests"][0].clone();
+        let architecture = sampan::image::manifest::Platform::host().architecture;
+        manifest["platform"] = json!({ "os": "linux", "architecture": architecture, "variant": variant });
+        manifests.push(manifest);
+    }
+    let index = json!({ "schemaVersion": 2, "manifests": manifests });
+    std::fs::write(path.join("index.json"), index.to_string()).unwrap();
+    let report = lab.json(&["import", text(&path), "--name", "web"]);
+    assert_eq!(report["images"].as_array().unwrap().len(), 1, "{report}");
+    let best = if cfg!(target_arch = "x86_64") { 2 } else { 3 };
+    assert_eq!(lab.json(&["files", "web", "/for"])[0]["size"], best, "the best that this processor runs");
+    lab.succeeds(&["import", text(&path), "--name", "other", "--platform=linux/amd64/v9"]);
+}
+
+#[test]
+fn what_never_ends_is_refused_at_its_beginning() {
+    let lab = Lab::new();
+    for (shell, reason) in [
+        ("sampanctl import /dev/zero", "begins with zeros"),
+        ("sampanctl import - < /dev/zero", "begins with zeros"),
+        ("yes | sampanctl import -", "is no tar archive"),
+        ("gzip -1 < /dev/zero | sampanctl import -", "begins with zeros"),
+        ("sampanctl import /dev/urandom", "is no tar archive"),
+    ] {
+        let sampanctl = format!("{} --store {}", env!("CARGO_BIN_EXE_sampanctl"), text(&lab.store()));
+        let script = shell.replace("sampanctl", &sampanctl);
+        let output = Command::new("timeout").args(["60", "sh", "-c", &script]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains(reason), "{shell}: {error}");
+    }
+    lab.assert_sound();
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod layout;
 
 use layout::{Blob, Entry, Lab, Layout, Tar, gzip, plain};
 use serde_json::{Value, json};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// Bytes of what [`base`] brings.
@@ -155,6 +156,42 @@ fn tags_are_names_like_others() {
     assert_eq!(lab.succeeds(&["remove", "a"]), "Removed localhost/a:latest.\n");
     assert!(lab.succeeds(&["remove", "x/c:1"]).contains(&format!("Removed {id}.\n")));
     lab.assert_sound();
+}
+
+#[test]
+fn what_cannot_be_removed_does_not_keep_the_rest() {
+    let lab = Lab::new();
+    for name in ["a", "b"] {
+        image(&lab, name, "2024-01-01T00:00:00Z");
+    }
+    let output = lab.sampanctl(&["remove", "a", "nosuch", "b", "neither"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (told, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(told.contains("localhost/a:latest") && told.contains("localhost/b:latest"), "{told}");
+    let errors: Vec<&str> = errors.lines().collect();
+    assert!(errors.len() == 2 && errors[0].contains("\"nosuch\"") && errors[1].contains("\"neither\""));
+    lab.assert_sound();
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_bytes_in_json() {
+    let lab = Lab::new();
+    let folder = lab.path("folder");
+    let name = std::ffi::OsStr::from_bytes(b"bad\xff");
+    std::fs::create_dir_all(folder.join("etc")).unwrap();
+    std::fs::write(folder.join("etc").join(name), "x").unwrap();
+    std::os::unix::fs::symlink(name, folder.join("etc/link")).unwrap();
+    lab.import(&folder, "web");
+    let files = lab.json(&["files", "web"]);
+    let path = json!(b"/etc/bad\xff");
+    let files = files.as_array().unwrap();
+    assert!(files.iter().any(|file| file["path"] == path), "{files:?}");
+    let link = files.iter().find(|file| file["path"] == "/etc/link").unwrap();
+    assert_eq!(link["link"], json!(b"bad\xff"));
+    std::fs::remove_file(folder.join("etc").join(name)).unwrap();
+    lab.import(&folder, "less");
+    assert_eq!(lab.json(&["diff", "less", "web", "--ignore-mtime"])[0]["path"], path);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #[path = "launch_rig/mod.rs"]
 mod rig;
 
-use rig::{RANGE, Rig, STORE, own, socket};
+use rig::{RANGE, Rig, STORE, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
 use sampan::launch::step::HostTree;

@@ -1,7 +1,7 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
-use sampan::bus::publish;
+use sampan::bus::publish::Publisher;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
 use sampan::manager::machine::{JobMode, Request, Verb};
@@ -65,9 +65,9 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors);
-    publish::export(&systemd, &handle).await?;
-    let publisher = tokio::task::spawn_local(publish::publish(systemd.clone(), handle, notice_receiver));
-    publish::take_name(&systemd).await.context("cannot take the bus name org.sampan1")?;
+    let publisher = Publisher::begin(systemd, handle, notice_receiver).await;
+    let publisher = publisher.context("cannot take the bus name org.sampan1")?;
+    let publisher = tokio::task::spawn_local(publisher.run());
     service.ready()?;
     if predecessor == Predecessor::None {
         boot(&mut manager)?;

@@ -29,3 +29,9 @@ pub fn unit_names() -> Vec<CompletionCandidate> {
         })
         .collect()
 }
+
+/// Names of the properties of units: those of a unit that runs, as the manager tells them; without one, the words that
+/// each unit has.
+pub fn property_names() -> Vec<CompletionCandidate> {
+    super::client::property_names().into_iter().map(CompletionCandidate::new).collect()
+}

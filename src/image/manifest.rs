@@ -88,6 +88,40 @@ impl Platform {
         Ok(Self { architecture: architecture.to_owned(), os: os.to_owned(), variant })
     }
 
+    /// How an image for this platform does where `wanted` is asked for, the best lowest; `None` where it does not.
+    fn rank(&self, wanted: &Self) -> Option<u8> {
+        if !self.fits(wanted) {
+            return None;
+        }
+        match (self.level(), wanted.variant(), wanted.level_of_host()) {
+            (Some(own), None, Some(most)) => most.checked_sub(own),
+            // Of another processor's variants, a host may lack some: what is for all of them comes first.
+            _ => Some(u8::from(self.variant() != wanted.variant())),
+        }
+    }
+
+    /// The level of x86-64 that it needs: System V ABI, AMD64 supplement, section 3.1.1.
+    fn level(&self) -> Option<u8> {
+        match (self.architecture.as_str(), self.variant()) {
+            ("amd64", None) => Some(1),
+            // One that nobody knows yet is above all of them.
+            ("amd64", Some(variant)) => {
+                Some(variant.strip_prefix('v').and_then(|level| level.parse().ok()).unwrap_or(u8::MAX))
+            }
+            _ => None,
+        }
+    }
+
+    /// The level that this host has, if it is of this architecture.
+    fn level_of_host(&self) -> Option<u8> {
+        (self.architecture == Self::host().architecture).then(level_of_host).flatten()
+    }
+
+    /// Whether another platform differs in its variant only.
+    pub fn is_variant_of(&self, other: &Self) -> bool {
+        self.os == other.os && self.architecture == other.architecture && self.variant() != other.variant()
+    }
+
     fn variant(&self) -> Option<&str> {
         self.variant.as_deref().filter(|variant| !variant.is_empty())
     }
@@ -100,6 +134,22 @@ impl Platform {
         };
         variant && self.os == wanted.os && self.architecture == wanted.architecture
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn level_of_host() -> Option<u8> {
+    use std::is_x86_feature_detected as has;
+    let v2 = has!("cmpxchg16b") && has!("popcnt") && has!("sse4.2") && has!("ssse3");
+    let v3 = v2 && has!("avx2") && has!("bmi1") && has!("bmi2") && has!("f16c") && has!("fma");
+    let v3 = v3 && has!("lzcnt") && has!("movbe") && has!("xsave");
+    let v4 = v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd");
+    let v4 = v4 && has!("avx512dq") && has!("avx512vl");
+    Some(1 + [v2, v3, v4].map(u8::from).iter().sum::<u8>())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn level_of_host() -> Option<u8> {
+    None
 }
 
 impl std::fmt::Display for Platform {
@@ -209,7 +259,8 @@ pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, Image
     Ok(document)
 }
 
-/// The descriptors of an index that lead to images for the platform `wanted`, or that name no platform.
+/// The descriptors of an index that lead to images for the platform `wanted`, or that name no platform, the best
+/// variant that the host has first.
 ///
 /// # Errors
 /// When none fits; the error names the platforms that there are.
@@ -219,13 +270,11 @@ pub fn choose<'a>(
     name: &str,
 ) -> Result<Vec<&'a Descriptor>, ImageError> {
     let documents = || descriptors.iter().filter(|descriptor| is_document(&descriptor.media_type));
-    let fits =
-        |descriptor: &&Descriptor| descriptor.platform.as_ref().is_none_or(|platform| platform.fits(wanted));
-    let mut chosen: Vec<_> = documents().filter(fits).collect();
-    // Of a processor's variants, a host may lack some: what is for all of them, or for the one asked for, comes first.
-    chosen.sort_by_key(|descriptor| {
-        descriptor.platform.as_ref().is_some_and(|platform| platform.variant() != wanted.variant())
-    });
+    let rank = |descriptor: &Descriptor| {
+        descriptor.platform.as_ref().map_or(Some(0), |platform| platform.rank(wanted))
+    };
+    let mut chosen: Vec<_> = documents().filter(|descriptor| rank(descriptor).is_some()).collect();
+    chosen.sort_by_key(|descriptor| rank(descriptor));
     if chosen.is_empty() {
         return Err(ImageError::document(name, no_image_for(wanted, documents())));
     }
@@ -297,8 +346,9 @@ mod tests {
             platform: Some(Platform { variant: Some(name.to_owned()), ..host.clone() }),
             ..index(name)
         };
-        let descriptors = [variant("v3"), index(&host.architecture), variant("v2")];
-        assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[1].digest);
+        let descriptors = [variant("v7"), index(&host.architecture), variant("v2")];
+        let best = usize::from(level_of_host() >= Some(2)) + 1;
+        assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[best].digest);
         let wanted = Platform { variant: Some("v2".to_owned()), ..host.clone() };
         assert_eq!(choose(&descriptors, &wanted, "index").unwrap()[0].digest, descriptors[2].digest);
         let descriptors = [index("unknown"), index(&host.architecture)];

@@ -81,7 +81,7 @@ impl Maps {
     }
 
     /// A user namespace that maps one user and group of a tree to the container's root, and nobody else.
-    pub fn to_root(&mut self, owner: First) -> Result<Option<&OwnedFd>, StepError> {
+    pub fn owner_to_root(&mut self, owner: First) -> Result<Option<&OwnedFd>, StepError> {
         self.made_of(owner, IdRange { length: 1, ..self.range() })
     }
 

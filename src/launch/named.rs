@@ -29,7 +29,7 @@ pub fn bind(bind: &Tree, maps: &mut Maps) -> Result<Option<OwnedFd>, StepError> 
     let owner = First { user: stat.st_uid, group: stat.st_gid };
     let idmap = match (FileType::from_raw_mode(stat.st_mode), bind.owners) {
         (FileType::Directory | FileType::RegularFile, Owners::Same) => maps.namespace(0)?,
-        (FileType::Directory | FileType::RegularFile, Owners::Root) => maps.to_root(owner)?,
+        (FileType::Directory | FileType::RegularFile, Owners::Root) => maps.owner_to_root(owner)?,
         // The bits of a device or socket say who may use it, and many file systems that hold such know no maps.
         _ => None,
     };

@@ -2,6 +2,7 @@
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -21,16 +22,69 @@ pub fn from_disk(id: u32) -> Option<u32> {
     id.checked_sub(FOREIGN_BASE)
 }
 
+/// Why an inode is not made.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Call(Errno),
+    /// The file system keeps fewer attributes of a file. Its errors are those of a full disk and a long command line.
+    Attributes {
+        bytes: usize,
+        block: u64,
+    },
+}
+
+impl From<Errno> for Fault {
+    fn from(error: Errno) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Call(error) => error.into(),
+            Fault::Attributes { bytes, block } => Self::other(format!(
+                "its extended attributes are {bytes} bytes, more than this file system keeps of one file (ext4: one \
+                 block, here {block} bytes)"
+            )),
+        }
+    }
+}
+
 /// Gives an open file or directory its metadata. The content comes before: a write would take capabilities
 /// and set-id bits away, and so would chown(2), which is why the mode follows it.
-pub(super) fn apply(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+pub(super) fn apply(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Fault> {
     let (uid, gid) = owner(metadata)?;
     rustix::fs::fchown(file, Some(uid), Some(gid))?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode))?;
     for (name, value) in &metadata.xattrs {
-        rustix::fs::fsetxattr(file, name.as_str(), &disk_value(name, &value.0)?, XattrFlags::empty())?;
+        let set =
+            rustix::fs::fsetxattr(file, name.as_str(), &disk_value(name, &value.0)?, XattrFlags::empty());
+        set.map_err(|error| attribute_fault(error, file, metadata))?;
     }
+    Ok(rustix::fs::futimens(file, &times(metadata.mtime))?)
+}
+
+/// The same of metadata without attributes.
+pub(super) fn apply_plain(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+    let (uid, gid) = owner(metadata)?;
+    rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode))?;
     rustix::fs::futimens(file, &times(metadata.mtime))
+}
+
+/// What a refused attribute means: "no space" where there is some is about the attributes.
+fn attribute_fault(error: Errno, file: BorrowedFd<'_>, metadata: &Metadata) -> Fault {
+    let Ok(disk) = rustix::fs::fstatvfs(file) else { return error.into() };
+    let is_full = disk.f_bavail == 0 && disk.f_blocks > 0;
+    match error {
+        Errno::NOSPC if is_full => error.into(),
+        Errno::NOSPC | Errno::TOOBIG => {
+            let bytes = metadata.xattrs.iter().map(|(name, value)| name.len() + value.0.len()).sum();
+            Fault::Attributes { bytes, block: disk.f_bsize }
+        }
+        _ => error.into(),
+    }
 }
 
 /// Gives a symbolic link or a pipe its metadata, by name in its directory.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::content::Content;
 use super::error::{Context, StoreError};
-use super::inode;
+use super::inode::{self, Fault};
 use crate::image::digest::{ContentHash, ContentHasher, hex};
 use crate::image::entry::Metadata;
 
@@ -151,11 +151,11 @@ pub(super) fn create(
     name: &Path,
     content: &Content,
     metadata: &Metadata,
-) -> Result<(), Errno> {
+) -> Result<(), Fault> {
     if let Content::Unnamed(file) = content {
         inode::apply(file.as_fd(), metadata)?;
         // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, open(2), but no /proc.
-        return rustix::fs::linkat(file, "", directory, name, rustix::fs::AtFlags::EMPTY_PATH);
+        return Ok(rustix::fs::linkat(file, "", directory, name, rustix::fs::AtFlags::EMPTY_PATH)?);
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
@@ -178,7 +178,7 @@ pub(super) fn mend(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     set_metadata(file.as_fd(), metadata).context("heal", path)
 }
 
-fn set_metadata(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+fn set_metadata(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Fault> {
     for name in inode::examine(file)?.metadata.xattrs.keys() {
         rustix::fs::fremovexattr(file, name.as_str())?;
     }

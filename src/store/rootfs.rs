@@ -1,7 +1,6 @@
 //! The tree of an image, written once from its index: directories first, then names by several threads.
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,7 +9,8 @@ use std::path::Path;
 use super::Store;
 use super::error::{Context, StoreError};
 use super::index::Index;
-use super::{inode, parts};
+use super::inode::{self, Fault};
+use super::parts;
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
 /// A tree that is written: each name by its directory's descriptor, opened beneath the root without links.
@@ -31,14 +31,15 @@ pub(super) fn write(store: &Store, path: &Path, entries: &Index<TreeEntry>) -> R
         rustix::fs::open(path, flags, Mode::empty()).context("open", path)
     };
     let rootfs = Rootfs { store, path, root: open(path)?, objects: open(&store.path("objects"))? };
-    rootfs.each(entries, is_directory, |parent, name, _| rustix::fs::mkdirat(parent, name, Mode::RWXU))?;
+    rootfs
+        .each(entries, is_directory, |parent, name, _| Ok(rustix::fs::mkdirat(parent, name, Mode::RWXU)?))?;
     let is_leaf = |entry: &TreeEntry| !is_directory(entry) && !is_late(entry);
     all_parts(entries, |part| {
         rootfs.each(part, is_leaf, |parent, name, entry| rootfs.place(parent, name, entry))
     })?;
     rootfs.each(entries, is_late, |parent, name, entry| {
         let first = entry.hard_link.as_ref().map_or(b"".as_slice(), |first| first.as_bytes());
-        rustix::fs::linkat(&rootfs.root, first, parent, name, AtFlags::empty())
+        Ok(rustix::fs::linkat(&rootfs.root, first, parent, name, AtFlags::empty())?)
     })?;
     // Times of directories last: every name that is made in one changes it.
     all_parts(entries, |part| {
@@ -76,7 +77,7 @@ impl Rootfs<'_> {
         &self,
         entries: &Index<TreeEntry>,
         is_of_kind: impl Fn(&TreeEntry) -> bool,
-        make: impl Fn(&OwnedFd, &[u8], &TreeEntry) -> Result<(), Errno>,
+        make: impl Fn(&OwnedFd, &[u8], &TreeEntry) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
         let mut last: Option<(EntryPath, OwnedFd)> = None;
         for entry in entries.records() {
@@ -92,11 +93,11 @@ impl Rootfs<'_> {
         Ok(())
     }
 
-    fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno> {
+    fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Fault> {
         match self.store.key_of(entry) {
             Some(key) => {
                 let object = key.path(entry.slot);
-                rustix::fs::linkat(&self.objects, object, parent, name, AtFlags::empty())
+                Ok(rustix::fs::linkat(&self.objects, object, parent, name, AtFlags::empty())?)
             }
             None => make(parent, name, entry),
         }
@@ -106,17 +107,20 @@ impl Rootfs<'_> {
         let name = if path.is_root() { b"." } else { path.as_bytes() };
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        self.at(path, rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve))
+        self.at(
+            path,
+            rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve).map_err(Fault::from),
+        )
     }
 
-    fn at<T>(&self, path: &EntryPath, result: Result<T, Errno>) -> Result<T, StoreError> {
+    fn at<T>(&self, path: &EntryPath, result: Result<T, Fault>) -> Result<T, StoreError> {
         result
             .or_else(|error| Err(error).context("make", &self.path.join(OsStr::from_bytes(path.as_bytes()))))
     }
 }
 
 /// Makes what is never shared between images: empty files, links, pipes.
-fn make(directory: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno> {
+fn make(directory: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Fault> {
     match &entry.node {
         Node::Symlink { target } => rustix::fs::symlinkat(target.0.as_slice(), directory, name)?,
         Node::Fifo => {
@@ -132,5 +136,5 @@ fn make(directory: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Errno
             return inode::apply(file.as_fd(), &entry.metadata);
         }
     }
-    inode::apply_at(directory.as_fd(), name, &entry.metadata)
+    Ok(inode::apply_at(directory.as_fd(), name, &entry.metadata)?)
 }

@@ -14,6 +14,7 @@ use super::content::Content;
 use super::error::{Context, StoreError};
 use super::flush::Flusher;
 use super::index::{Index, IndexWriter};
+use super::inode::Fault;
 use super::objects::{self, Key, LINKS_MAX, Sharing, State};
 use super::staging::{Lock, Purpose, Staging};
 use crate::image::body::Body;
@@ -207,7 +208,7 @@ impl<'a> Writer<'a> {
         let name = key.path(slot);
         let create = || objects::create(self.new_objects.as_fd(), &name, content, metadata);
         let created = create().or_else(|error| match error {
-            Errno::NOENT => {
+            Fault::Call(Errno::NOENT) => {
                 self.make_shard(key)?;
                 create()
             }
@@ -215,7 +216,7 @@ impl<'a> Writer<'a> {
         });
         match created {
             // Another thread was first.
-            Err(Errno::EXIST) => Ok(false),
+            Err(Fault::Call(Errno::EXIST)) => Ok(false),
             created => created.context("make", &self.staged_path(key, slot)).map(|()| true),
         }
     }

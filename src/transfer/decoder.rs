@@ -1,6 +1,7 @@
 //! The plain bytes of a stream that is packed as its first bytes say: not at all, with gzip or with zstd.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use flate2::bufread::GzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::image::manifest::Compression;
@@ -21,7 +22,7 @@ pub(super) fn decoder<'a>(bytes: Box<dyn Read + 'a>, window: u64) -> io::Result<
     let first = bytes.fill_buf()?;
     Ok(match Compression::sniff(first) {
         Compression::None => Box::new(bytes),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+        Compression::Gzip => Box::new(Gzip { member: Some(GzDecoder::new(bytes)) }),
         Compression::Zstd => {
             let large = window_of(first).is_some_and(|window| window > SMALL_WINDOW);
             let turn = large.then(|| LARGE_WINDOW.lock().unwrap_or_else(PoisonError::into_inner));
@@ -33,12 +34,41 @@ pub(super) fn decoder<'a>(bytes: Box<dyn Read + 'a>, window: u64) -> io::Result<
     })
 }
 
-struct Zstd<'a, R: io::BufRead> {
+/// One gzip member after the other, RFC 1952 section 2.2. What follows them and is none is refused, as containerd
+/// does: gzip(1) would leave it out and say so.
+struct Gzip<R> {
+    /// Nothing at the end.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.member.take().map(GzDecoder::into_inner);
+            self.member = rest.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
+    match rest.fill_buf()?.first() {
+        None => Ok(None),
+        Some(0x1f) => Ok(Some(GzDecoder::new(rest))),
+        Some(_) => Err(io::Error::other("other bytes follow the end of its gzip stream: pack it again")),
+    }
+}
+
+struct Zstd<'a, R: BufRead> {
     decoder: zstd::stream::read::Decoder<'a, R>,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
-impl<R: io::BufRead> Read for Zstd<'_, R> {
+impl<R: BufRead> Read for Zstd<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.decoder.read(buffer).map_err(|error| {
             // ZSTD_error_frameParameter_windowTooLarge, which the crate tells by its text only.

@@ -33,7 +33,11 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
     let mut candidates: Vec<Candidate> = Vec::new();
     let images: Vec<Descriptor> =
         descriptors.into_iter().filter(|it| !signatures::is_signature(it) && !is_artifact(it)).collect();
-    for descriptor in manifest::choose(&images, host, "index.json")? {
+    let chosen = manifest::choose(&images, host, "index.json")?;
+    for (position, descriptor) in chosen.iter().enumerate() {
+        if chosen[..position].iter().any(|better| is_variant(descriptor, better)) {
+            continue;
+        }
         let (found, bytes, manifest) = follow(source, descriptor, host)?;
         let names = names(descriptor);
         match candidates
@@ -52,6 +56,13 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
         }
     }
     Ok(candidates)
+}
+
+/// Whether two descriptors lead to one image for variants of a processor: then they have the same names.
+fn is_variant(descriptor: &Descriptor, other: &Descriptor) -> bool {
+    let name = |descriptor: &Descriptor, key: &str| descriptor.annotations.as_ref()?.get(key).cloned();
+    let (Some(one), Some(two)) = (&descriptor.platform, &other.platform) else { return false };
+    one.is_variant_of(two) && NAMES.iter().all(|key| name(descriptor, key) == name(other, key))
 }
 
 /// Whether a descriptor leads to what goes along with images: a list of their parts, a proof of their making.

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _};
+use std::io::{self, BufReader, Read, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
@@ -14,6 +14,7 @@ use super::watch::{Watch, Watched};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::limits::Limits;
 use crate::image::manifest::Compression;
+use crate::image::tar;
 
 /// What an archive may be packed with beyond what layers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ enum Packing {
 /// Memory that an xz stream may ask for, in KiB: `xz -9` asks for 65 MiB.
 const XZ_MEMORY: u32 = 96 << 10;
 const CHUNK: usize = 128 << 10;
+/// What a tar archive has at least.
+const BLOCK: u64 = 512;
 
 /// The archive as a plain file that can be read at offsets: itself, or what it unpacks to.
 pub(super) fn plain(
@@ -86,7 +89,12 @@ fn spooled(input: File, mut spool: File, limits: &Limits, watch: &Watch) -> io::
     let input = watch.stream("the archive", size, input);
     let packed = Rc::new(Cell::new(0));
     let mut plain = unpacked(Counted { input, count: Rc::clone(&packed) }, limits.window)?;
-    let mut copied: u64 = 0;
+    let mut first = Vec::new();
+    plain.by_ref().take(BLOCK).read_to_end(&mut first)?;
+    // A stream may have no end: it begins as an archive does, or nothing of it is kept.
+    tar::check_beginning(&first).map_err(io::Error::other)?;
+    spool.write_all(&first)?;
+    let mut copied = first.len() as u64;
     loop {
         match io::copy(&mut plain.by_ref().take(CHUNK as u64), &mut spool)? {
             0 => break,

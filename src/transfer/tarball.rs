@@ -5,7 +5,6 @@
 use std::io::{self, Read, Write};
 
 use crate::image::entry::{EntryPath, Metadata, Mtime};
-use crate::image::text::printable;
 
 /// What an entry is, with what only that type has.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +52,7 @@ impl<W: Write> TarWriter<W> {
             _ => b"",
         };
         let size = if let Kind::File(size) = kind { size } else { 0 };
-        let records = records(&name, link, size, kind, metadata)?;
+        let records = records(&name, link, size, kind, metadata);
         if !records.is_empty() {
             let extended = header(b"PaxHeaders/0", b"", b'x', records.len() as u64, &plain());
             self.output.write_all(&extended)?;
@@ -130,7 +129,7 @@ fn octal(number: u64, max: u64, digits: usize) -> Vec<u8> {
 }
 
 /// The extended records that an entry needs.
-fn records(name: &[u8], link: &[u8], size: u64, kind: Kind<'_>, metadata: &Metadata) -> io::Result<Vec<u8>> {
+fn records(name: &[u8], link: &[u8], size: u64, kind: Kind<'_>, metadata: &Metadata) -> Vec<u8> {
     let mut records = Vec::new();
     let number = |number: u64| number.to_string().into_bytes();
     if name.len() > 100 {
@@ -154,13 +153,11 @@ fn records(name: &[u8], link: &[u8], size: u64, kind: Kind<'_>, metadata: &Metad
     // A hard link's attributes are those of its first name.
     let attributes = metadata.xattrs.iter().filter(|_| !matches!(kind, Kind::HardLink(_)));
     for (name, value) in attributes {
-        if name.contains('=') {
-            let shown = printable(name.as_bytes());
-            return Err(io::Error::other(format!("no archive can hold the extended attribute \"{shown}\"")));
-        }
+        // As GNU tar does: a key ends at its first "=".
+        let name = name.replace('%', "%25").replace('=', "%3D");
         record(&mut records, &format!("SCHILY.xattr.{name}"), &value.0);
     }
-    Ok(records)
+    records
 }
 
 /// `LENGTH KEY=VALUE\n`, where the length counts its own digits.

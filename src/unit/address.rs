@@ -1,7 +1,7 @@
 //! Words of a unit file that say where something is: addresses, images, networks, id ranges, other units.
 
 use super::model::{ImageSource, Listen, NetworkMode, Pass, UserNamespace};
-use super::name::{NameError, UnitName};
+use super::name::{NATIVE, NameError, UnitKind, UnitName};
 use super::suggest;
 use super::value::{AbsolutePath, Numbers, ValueError, Written};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -150,29 +150,17 @@ fn unknown(text: &str, words: &[&str]) -> ValueError {
 /// A unit that another one depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependency {
-    /// One of ours.
-    Ours(UnitName),
-    /// One of systemd's, or of a type that is not ours yet.
-    Foreign(String),
+    /// One of ours, or one of systemd's.
+    Unit(UnitName),
+    /// One of a type that is not ours yet.
+    Later(String),
 }
 
-/// Types of units that a dependency may name but which we do not load.
-const FOREIGN: &[&str] = &[
-    "service",
-    "socket",
-    "mount",
-    "automount",
-    "swap",
-    "path",
-    "timer",
-    "slice",
-    "scope",
-    "device",
-    "network",
-];
+/// Types of units that are not ours yet.
+const LATER: &[&str] = &["network"];
 
 /// Targets of systemd that people order after, systemd.special(7); `default.target` is ours.
-const FOREIGN_TARGETS: &[&str] = &[
+const NATIVE_TARGETS: &[&str] = &[
     "basic.target",
     "cryptsetup.target",
     "emergency.target",
@@ -204,34 +192,31 @@ impl Written for Dependency {
     const EXPECTED: &'static str = "the name of a unit such as \"db.container\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        if FOREIGN_TARGETS.contains(&text) {
-            return Ok(Self::Foreign(text.to_owned()));
-        }
-        match UnitName::parse(text) {
+        match UnitName::of_dependency(text) {
             Ok(name) if name.is_template() => Err(ValueError::new(format!("\"{text}\" is a template"))
                 .with_help(format!(
                     "name an instance, such as \"{}@blue.{}\"",
                     name.prefix(),
-                    name.kind().suffix()
+                    name.suffix()
                 ))),
-            Ok(name) => Ok(Self::Ours(name)),
-            Err(NameError::Kind(_)) => foreign(text),
+            Ok(name) => Ok(Self::Unit(name)),
+            Err(NameError::Kind(_)) => later(text),
             Err(error @ NameError::Invalid(_)) => Err(ValueError::new(error.to_string())),
         }
     }
 }
 
-fn foreign(text: &str) -> Result<Dependency, ValueError> {
+fn later(text: &str) -> Result<Dependency, ValueError> {
     match text.rsplit_once('.') {
-        Some((stem, suffix)) if FOREIGN.contains(&suffix) && !stem.is_empty() => {
-            Ok(Dependency::Foreign(text.to_owned()))
+        Some((stem, suffix)) if LATER.contains(&suffix) && !stem.is_empty() => {
+            Ok(Dependency::Later(text.to_owned()))
         }
         Some((stem, suffix)) => {
             let error = ValueError::new(format!("\"{text}\" has no known unit type"));
             Err(
                 match suggest::nearest(
                     suffix,
-                    ["container", "target"].into_iter().chain(FOREIGN.iter().copied()),
+                    ["container", "target"].into_iter().chain(NATIVE.iter().chain(LATER).copied()),
                 ) {
                     Some(near) => error.with_help(format!("did you mean \"{stem}.{near}\"?")),
                     None => error.with_help(format!("write it with its type, such as \"{text}.container\"")),
@@ -243,6 +228,12 @@ fn foreign(text: &str) -> Result<Dependency, ValueError> {
     }
 }
 
+/// Whether a unit is known to be systemd's. A target that is not may still be, where no file of ours has its
+/// name.
+pub fn is_native(name: &UnitName) -> bool {
+    name.kind() == UnitKind::Native || NATIVE_TARGETS.contains(&name.as_str())
+}
+
 /// A unit of ours that `enable` deals with; may be a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallName(pub UnitName);
@@ -251,17 +242,20 @@ impl Written for InstallName {
     const EXPECTED: &'static str = "the name of a unit such as \"default.target\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        if FOREIGN_TARGETS.contains(&text) {
+        if NATIVE_TARGETS.contains(&text) {
             return Err(ValueError::new(format!("\"{text}\" is a target of systemd's"))
                 .with_help("sampand starts \"default.target\" at boot: write that"));
         }
-        match UnitName::parse(text) {
+        match UnitName::of_dependency(text) {
+            Ok(name) if name.kind() == UnitKind::Native => {
+                Err(ValueError::new(format!("\"{name}\" is not a unit of Sampan")))
+            }
             Ok(name) => Ok(Self(name)),
-            Err(NameError::Kind(_)) => match foreign(text)? {
-                Dependency::Foreign(name) => {
+            Err(NameError::Kind(_)) => match later(text)? {
+                Dependency::Later(name) => {
                     Err(ValueError::new(format!("\"{name}\" is not a unit of Sampan")))
                 }
-                Dependency::Ours(name) => Ok(Self(name)),
+                Dependency::Unit(name) => Ok(Self(name)),
             },
             Err(error @ NameError::Invalid(_)) => Err(ValueError::new(error.to_string())),
         }
@@ -310,10 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_are_ours_or_foreign() {
-        assert!(matches!(Dependency::read("db.container"), Ok(Dependency::Ours(_))));
-        assert!(matches!(Dependency::read("network-online.target"), Ok(Dependency::Foreign(_))));
-        assert!(matches!(Dependency::read("a.service"), Ok(Dependency::Foreign(_))));
+    fn dependencies_are_ours_or_native() {
+        let native = |text: &str| match Dependency::read(text) {
+            Ok(Dependency::Unit(name)) => Some(is_native(&name)),
+            _ => None,
+        };
+        assert_eq!(native("db.container"), Some(false));
+        assert_eq!(native("network-online.target"), Some(true));
+        assert_eq!(native("a.service"), Some(true));
+        assert!(matches!(Dependency::read("lan.network"), Ok(Dependency::Later(_))));
         for text in ["db", "db.contaner", "x@.container", ".service", ""] {
             assert!(Dependency::read(text).is_err(), "{text}");
         }

@@ -30,7 +30,8 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
             let mut report = Report::new(&tree, &clean);
             (lower::container(name, files, file, &mut report), report.finish())
         }
-        UnitKind::Target => {
+        // Units of systemd's have no files of ours.
+        UnitKind::Target | UnitKind::Native => {
             let file = decode::read(&mut clean, &mut faults);
             let mut report = Report::new(&tree, &clean);
             (Some(lower::target(name, files, file, &mut report)), report.finish())
@@ -42,6 +43,20 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
     match unit {
         Some(unit) if !fatal => Ok((unit, faults)),
         _ => Err(faults),
+    }
+}
+
+/// The place where a loaded unit says the value at `way`, or the item of it that reads `item`; `None` where its
+/// files do not say it, or no longer.
+pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
+    let files = Files { fragment: unit.fragment.clone(), drop_ins: unit.drop_ins.clone() };
+    let mut tree = tree(&unit.name, &files).ok()?;
+    specifier::expand_tree(&mut tree, &unit.name, &Host::default(), &mut Vec::new());
+    let value = &tree.find(way)?.node;
+    let reads = |node: &&Node| matches!(&node.value, Value::String(text) if Some(text.as_str()) == item);
+    match (&value.value, item) {
+        (Value::Array(items), Some(_)) => items.iter().find(reads).map(|node| node.mark.clone()),
+        _ => Some(value.mark.clone()),
     }
 }
 

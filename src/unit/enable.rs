@@ -259,7 +259,7 @@ fn good(paths: &Paths, name: &UnitName) -> Result<Arc<Unit>, EnableError> {
 }
 
 fn instance_of(template: &UnitName, instance: &str) -> Result<UnitName, EnableError> {
-    let full = format!("{}@{instance}.{}", template.prefix(), template.kind().suffix());
+    let full = format!("{}@{instance}.{}", template.prefix(), template.suffix());
     UnitName::parse(&full).map_err(|error| EnableError::Bad(template.clone(), error.to_string()))
 }
 

@@ -4,7 +4,7 @@ use super::assemble::assemble;
 use super::diagnostic::{Diagnostic, Severity};
 use super::lower::Files;
 use super::model::{Body, Dependencies, Unit};
-use super::name::UnitName;
+use super::name::{UnitKind, UnitName};
 use super::search::{Found, LinkKind, Search};
 use super::specifier::Host;
 use crate::paths::Paths;
@@ -77,7 +77,7 @@ pub fn load_all(paths: &Paths) -> Catalog {
             }
         }
         if let Some(Loaded::Good(unit)) = &reading.loaded {
-            queue.extend(named(&unit.dependencies).cloned());
+            queue.extend(unit.dependencies.named().cloned());
         }
         catalog.diagnostics.extend(reading.diagnostics);
         catalog.units.extend(reading.loaded.map(|loaded| (reading.name, loaded)));
@@ -109,6 +109,9 @@ impl Loader {
 
     fn load(&self, name: &UnitName) -> Reading {
         let mut name = name.clone();
+        if name.kind() == UnitKind::Native {
+            return Reading { name, loaded: None, diagnostics: Vec::new() };
+        }
         for _ in 0..ALIASES_MAX {
             let fragment = match self.search.find(&name) {
                 Some(Found::Alias(other)) if other.kind() == name.kind() && !other.is_template() => {
@@ -156,19 +159,13 @@ fn failed(name: UnitName, diagnostics: Vec<Diagnostic>) -> Reading {
     Reading { name, loaded: Some(Loaded::Bad(diagnostics.clone())), diagnostics }
 }
 
-/// Every unit that dependencies name.
-fn named(dependencies: &Dependencies) -> impl Iterator<Item = &UnitName> {
-    let Dependencies { requires, wants, binds_to, part_of, conflicts, after, before } = dependencies;
-    [requires, wants, binds_to, part_of, conflicts, after, before].into_iter().flatten()
-}
-
 /// What can be said only when all units are known: real names for aliases, and the order of targets.
 fn finish(catalog: &mut Catalog) {
     let aliases = &catalog.aliases;
     let mut waits: BTreeMap<UnitName, BTreeSet<UnitName>> = BTreeMap::new();
     for loaded in catalog.units.values_mut() {
         let Loaded::Good(unit) = loaded else { continue };
-        if named(&unit.dependencies).any(|name| aliases.contains_key(name)) {
+        if unit.dependencies.named().any(|name| aliases.contains_key(name)) {
             rename(&mut Arc::make_mut(unit).dependencies, aliases);
         }
         for name in &unit.dependencies.after {
@@ -185,8 +182,7 @@ fn finish(catalog: &mut Catalog) {
 }
 
 fn rename(dependencies: &mut Dependencies, aliases: &BTreeMap<UnitName, UnitName>) {
-    let Dependencies { requires, wants, binds_to, part_of, conflicts, after, before } = dependencies;
-    for names in [requires, wants, binds_to, part_of, conflicts, after, before] {
+    for names in dependencies.sets_mut() {
         *names = std::mem::take(names)
             .into_iter()
             .map(|name| aliases.get(&name).cloned().unwrap_or(name))
@@ -199,7 +195,7 @@ fn order_target(unit: &mut Unit, later: &BTreeSet<UnitName>) {
     if unit.body != Body::Target {
         return;
     }
-    let Dependencies { requires, wants, binds_to, after, before, .. } = &mut unit.dependencies;
-    let pulled = requires.iter().chain(wants.iter()).chain(binds_to.iter());
+    let Dependencies { requires, wants, binds_to, upholds, after, before, .. } = &mut unit.dependencies;
+    let pulled = requires.iter().chain(wants.iter()).chain(binds_to.iter()).chain(upholds.iter());
     after.extend(pulled.filter(|name| !before.contains(name) && !later.contains(name)).cloned());
 }

@@ -4,9 +4,11 @@
 //! [`source`] reads it, [`tree`] parses it and merges its drop-ins, [`specifier`] fills in `%i` and the like,
 //! [`decode`] reads the tree into the types of [`schema`], [`lower`] looks for contradictions and makes a
 //! [`model::Unit`] of it, and [`effect`] says what is not in effect yet. [`assemble`] does this for one unit,
-//! [`load`] for every file of the [`search`] path; [`enable`] makes the links and [`state`] tells of them.
+//! [`load`] for every file of the [`search`] path, and [`across`] compares them; [`enable`] makes the links and
+//! [`state`] tells of them.
 #![forbid(unsafe_code)]
 
+pub mod across;
 pub mod address;
 pub mod assemble;
 pub mod decode;
@@ -16,8 +18,9 @@ pub mod enable;
 pub mod load;
 pub mod lower;
 pub mod model;
-pub mod mount;
 pub mod name;
+pub mod order;
+pub mod place;
 pub mod report;
 pub mod schema;
 pub mod search;

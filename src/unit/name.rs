@@ -12,19 +12,15 @@ use std::fmt;
 pub enum UnitKind {
     /// A container and its sockets.
     Container,
-    /// A synchronization point that groups others.
+    /// A synchronization point that groups others. One that no file of ours defines is systemd's.
     Target,
+    /// A unit of systemd's that one of ours depends on.
+    Native,
 }
 
-impl UnitKind {
-    /// The suffix of names and files, without a dot.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Container => "container",
-            Self::Target => "target",
-        }
-    }
-}
+/// Types of units of systemd's that one of ours may depend on, beside targets.
+pub const NATIVE: &[&str] =
+    &["service", "socket", "mount", "automount", "swap", "path", "timer", "slice", "scope", "device"];
 
 /// Why a string is no unit name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +67,19 @@ impl UnitName {
         Ok(Self { full: text.to_owned(), kind })
     }
 
+    /// Reads the name of a unit that another one depends on: one of ours, or one of systemd's.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn of_dependency(text: &str) -> Result<Self, NameError> {
+        Self::parse(text).or_else(|error| match text.rsplit_once('.') {
+            Some((stem, suffix)) if is_native_stem(stem) && is_native_suffix(suffix, &error) => {
+                Ok(Self { full: text.to_owned(), kind: UnitKind::Native })
+            }
+            _ => Err(error),
+        })
+    }
+
     /// Reads a name as typed on a command line, where `web` means `web.container`.
     ///
     /// # Errors
@@ -94,7 +103,12 @@ impl UnitName {
 
     /// The name without its type suffix: `web@blue`.
     pub fn stem(&self) -> &str {
-        &self.full[..self.full.len() - self.kind.suffix().len() - 1]
+        self.full.rsplit_once('.').map_or(self.as_str(), |(stem, _)| stem)
+    }
+
+    /// The type without a dot: `container`.
+    pub fn suffix(&self) -> &str {
+        self.full.rsplit_once('.').map_or("", |(_, suffix)| suffix)
     }
 
     /// What stands before `@`, or the whole stem.
@@ -115,7 +129,13 @@ impl UnitName {
     /// The template of an instance.
     pub fn template(&self) -> Option<Self> {
         self.instance()?;
-        Some(Self { full: format!("{}@.{}", self.prefix(), self.kind.suffix()), kind: self.kind })
+        Some(Self { full: format!("{}@.{}", self.prefix(), self.suffix()), kind: self.kind })
+    }
+
+    /// The instance of a template that has this name for it.
+    pub fn of_instance(&self, instance: &str) -> Option<Self> {
+        let full = format!("{}@{instance}.{}", self.prefix(), self.suffix());
+        Self::parse(&full).ok().filter(|name| self.is_template() && !name.is_template())
     }
 
     /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
@@ -138,6 +158,17 @@ fn is_prefix(prefix: &str) -> bool {
     prefix.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && prefix.bytes().all(is_name_byte)
 }
 
+/// systemd.unit(5): longer names and more characters than ours.
+fn is_native_stem(stem: &str) -> bool {
+    let valid = |byte: u8| is_name_byte(byte) || matches!(byte, b':' | b'\\' | b'@');
+    !stem.is_empty() && !stem.starts_with('@') && stem.len() < 255 - 10 && stem.bytes().all(valid)
+}
+
+/// The name of a target that cannot be ours can be systemd's.
+fn is_native_suffix(suffix: &str, error: &NameError) -> bool {
+    NATIVE.contains(&suffix) || suffix == "target" && matches!(error, NameError::Invalid(_))
+}
+
 impl fmt::Display for UnitName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.full)
@@ -148,7 +179,7 @@ impl TryFrom<String> for UnitName {
     type Error = NameError;
 
     fn try_from(text: String) -> Result<Self, NameError> {
-        Self::parse(&text)
+        Self::of_dependency(&text)
     }
 }
 
@@ -170,6 +201,20 @@ mod tests {
         assert_eq!(name.scope(), "sampan-web:blue.scope");
         assert!(UnitName::parse("web@.container").unwrap().is_template());
         assert_eq!(UnitName::from_command_line("web.v2").unwrap().as_str(), "web.v2.container");
+    }
+
+    #[test]
+    fn dependencies_may_be_native_units() {
+        let kind = |text: &str| UnitName::of_dependency(text).map(|name| name.kind()).ok();
+        assert_eq!(kind("nginx.service"), Some(UnitKind::Native));
+        assert_eq!(kind(r"dev-disk-by\x2dlabel-data.device"), Some(UnitKind::Native));
+        assert_eq!(kind("getty@tty1.service"), Some(UnitKind::Native));
+        assert_eq!(kind("network-online.target"), Some(UnitKind::Target));
+        assert_eq!(kind("a:b.target"), Some(UnitKind::Native));
+        assert_eq!(kind("a b.service"), None);
+        assert_eq!(kind("../a.service"), None);
+        assert_eq!(kind("nginx.servce"), None);
+        assert!(UnitName::parse("nginx.service").is_err(), "it is no unit of ours");
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn privilege(privilege: &Privilege) -> String {
     }
 }
 
-/// One object a line. Not through a serializer: names need not be UTF-8 (see [`show::json_bytes`]).
+/// One object a line.
 fn json(differences: &[Difference]) -> String {
     let strings = |words: Vec<String>| serde_json::Value::from(words).to_string();
     let object = |difference: &Difference| {

@@ -4,14 +4,12 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCandidates;
 use rustix::fs::{Mode, OFlags};
-use std::fs::{DirBuilder, File};
-use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::partial::Partial;
+use super::place::{NewDirectory, NewFile};
 use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, show};
 use crate::cli::candidates::image_names;
@@ -98,7 +96,9 @@ fn write(export: &Export, args: &Args, paths: &Paths) -> anyhow::Result<Option<D
     let (path, is_stdout) = (&args.output, args.output.as_os_str() == "-");
     if args.format == Format::Dir {
         anyhow::ensure!(!is_stdout, "a directory cannot be written to standard output; use --format=tar");
-        export.to_directory(empty_directory(path).with_context(|| path.display().to_string())?)?;
+        let directory = NewDirectory::create(path)?;
+        export.to_directory(directory.open()?)?;
+        directory.finish()?;
     } else if is_stdout {
         anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
         archive(export, args, paths, &mut io::stdout().lock())?;
@@ -107,7 +107,7 @@ fn write(export: &Export, args: &Args, paths: &Paths) -> anyhow::Result<Option<D
         let file = File::options().write(true).open(path);
         archive(export, args, paths, &mut file.with_context(|| path.display().to_string())?)?;
     } else {
-        let partial = Partial::create(path)?;
+        let partial = NewFile::create(path)?;
         let id = archive(export, args, paths, &mut &partial.file)?;
         partial.finish(path)?;
         return Ok(id);
@@ -145,17 +145,4 @@ fn spool(paths: &Paths) -> anyhow::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR);
     Ok(File::from(file.with_context(|| format!("cannot make a file in {}", directory.display()))?))
-}
-
-/// A new directory, or one with nothing in it.
-fn empty_directory(path: &Path) -> io::Result<OwnedFd> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        result => result?,
-    }
-    if std::fs::read_dir(path)?.next().is_some() {
-        return Err(io::Error::other("is not an empty directory"));
-    }
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }

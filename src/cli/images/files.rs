@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap_complete::engine::ArgValueCandidates;
+use serde_json::Value;
 
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
@@ -61,7 +62,7 @@ fn size(node: &Node) -> u64 {
     }
 }
 
-/// One object a line. Not through a serializer: names need not be UTF-8 (see [`show::json_bytes`]).
+/// One object a line.
 fn json(entries: &[TreeEntry]) -> String {
     let lines: Vec<String> = entries.iter().map(json_entry).collect();
     format!("[\n{}\n]\n", lines.join(",\n"))
@@ -74,7 +75,7 @@ fn json_entry(entry: &TreeEntry) -> String {
         Node::Symlink { target } => ("null".to_owned(), Some(target.0.as_slice())),
         _ => ("null".to_owned(), None),
     };
-    let or_null = |bytes: Option<&[u8]>| bytes.map_or("null".to_owned(), show::json_bytes);
+    let or_null = |bytes: Option<&[u8]>| bytes.map_or(Value::Null, show::json_bytes);
     let hard_link = entry.hard_link.as_ref().map(EntryPath::absolute);
     let attributes: Vec<String> = xattrs
         .iter()

@@ -9,7 +9,7 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
-pub(in crate::cli) mod partial;
+pub(in crate::cli) mod place;
 mod progress;
 mod pull;
 mod remove;

@@ -5,6 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 use super::roots::{self, Root, User, roots};
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
+use crate::image::text::printable;
 use crate::paths::Paths;
 use crate::store::Store;
 
@@ -24,24 +25,21 @@ pub struct Args {
 /// Removes names and images.
 ///
 /// # Errors
-/// When one is not there, is in use, or cannot be removed; those before it are gone.
+/// When the store cannot be opened. Images that cannot be removed are told one by one, as rm(1) does; the others go.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = super::open_store(&args.common.paths(paths))?;
     let roots = roots(paths);
     let mut removed = Vec::new();
-    let mut remove = |image: &String| -> anyhow::Result<()> {
-        match hindrance(&store, &roots, image)? {
-            Some(User::Running(unit)) => anyhow::bail!(
-                "{image}: {unit} runs from this image; stop it first with \"sampanctl stop {unit}\""
-            ),
-            Some(user) if !args.force => {
-                anyhow::bail!("{image}: {user}; --force removes it all the same")
+    let mut status = 0;
+    for image in &args.images {
+        match remove(&store, &roots, image, &args) {
+            Ok(names) => removed.extend(names),
+            Err(error) => {
+                status = 1;
+                eprintln!("Failed to remove {}: {error:#}", printable(image.as_bytes()));
             }
-            _ => removed.extend(store.remove(image)?),
         }
-        Ok(())
-    };
-    let result = args.images.iter().try_for_each(&mut remove);
+    }
     match args.common.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string(&removed)?))?,
         Output::Text => {
@@ -49,7 +47,17 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
             show::print(&lines)?;
         }
     }
-    result.map(|()| 0)
+    Ok(status)
+}
+
+fn remove(store: &Store, roots: &[Root], image: &str, args: &Args) -> anyhow::Result<Vec<String>> {
+    match hindrance(store, roots, image)? {
+        Some(User::Running(unit)) => {
+            anyhow::bail!("{unit} runs from this image; stop it first with \"sampanctl stop {unit}\"")
+        }
+        Some(user) if !args.force => anyhow::bail!("{user}; --force removes it all the same"),
+        _ => Ok(store.remove(image)?),
+    }
 }
 
 /// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.

@@ -1,5 +1,6 @@
 //! How values of images are written for people and in JSON.
 
+use serde_json::Value;
 use std::io::Write as _;
 
 /// Writes lines or a document to standard output. A reader that went away, as of a pipe, is no error.
@@ -44,19 +45,9 @@ pub(in crate::cli) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Bytes as a JSON string. What is not UTF-8 becomes lone surrogates U+DC80 to U+DCFF, from which Python's
-/// `surrogateescape` and its kin give the bytes back.
-pub(in crate::cli) fn json_bytes(bytes: &[u8]) -> String {
-    let mut text = String::from("\"");
-    for chunk in bytes.utf8_chunks() {
-        let valid = serde_json::Value::from(chunk.valid()).to_string();
-        text.push_str(&valid[1..valid.len() - 1]);
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\udc{byte:02x}"));
-        }
-    }
-    text.push('"');
-    text
+/// Bytes in JSON, as `journalctl --output=json` has them: a string, or, where they are not UTF-8, an array of numbers.
+pub(in crate::cli) fn json_bytes(bytes: &[u8]) -> Value {
+    std::str::from_utf8(bytes).map_or_else(|_| Value::from(bytes), Value::from)
 }
 
 #[cfg(test)]
@@ -65,7 +56,8 @@ mod tests {
 
     #[test]
     fn values_are_written_exactly() {
-        assert_eq!(json_bytes(b"a\"\n\xff"), r#""a\"\n\udcff""#);
+        assert_eq!(json_bytes(b"a\"\n").to_string(), r#""a\"\n""#);
+        assert_eq!(json_bytes(b"a\xff").to_string(), "[97,255]");
         assert_eq!((size(10), size(3 << 20)), ("10B".to_owned(), "3.0M".to_owned()));
     }
 }

@@ -1,7 +1,6 @@
 //! `sampanctl schema`: prints the JSON schema of unit files, for editors.
 
 use crate::paths::Paths;
-use crate::unit::name::UnitKind;
 use crate::unit::schema;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
@@ -28,11 +27,11 @@ pub enum Kind {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &SchemaArgs, _: &Paths) -> anyhow::Result<u8> {
-    let kind = match args.kind {
-        Kind::Container => UnitKind::Container,
-        Kind::Target => UnitKind::Target,
+    let schema = match args.kind {
+        Kind::Container => schema::of_containers(),
+        Kind::Target => schema::of_targets(),
     };
-    let text = serde_json::to_string_pretty(&schema::json(kind))?;
+    let text = serde_json::to_string_pretty(&schema)?;
     writeln!(io::stdout(), "{text}")?;
     Ok(0)
 }

@@ -2,9 +2,10 @@
 
 use super::FAILURE;
 use crate::paths::Paths;
+use crate::unit::across;
 use crate::unit::assemble::assemble;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
-use crate::unit::load::{Catalog, Loaded, load_all, load_one};
+use crate::unit::load::{Loaded, Reading, load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Search, drop_ins_in, unit_of_file};
@@ -57,10 +58,10 @@ pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
 fn everything(paths: &Paths) -> Vec<Diagnostic> {
     let catalog = load_all(paths);
     let mut diagnostics = catalog.diagnostics.clone();
-    diagnostics.extend(unmet(&catalog));
+    diagnostics.extend(across::check(&catalog));
     let names = Search::new(paths).names(&mut Vec::new());
     for name in names.iter().filter(|name| name.is_template()) {
-        diagnostics.extend(load_one(paths, &sample(name)).diagnostics);
+        diagnostics.extend(template(paths, name));
     }
     let mut seen: Vec<Diagnostic> = Vec::new();
     diagnostics.retain(|diagnostic| {
@@ -71,18 +72,23 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
     diagnostics
 }
 
-/// What could never start, since something that it needs does not exist.
-fn unmet(catalog: &Catalog) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for loaded in catalog.units.values() {
-        let Loaded::Good(unit) = loaded else { continue };
-        for needed in unit.dependencies.requires.union(&unit.dependencies.binds_to) {
-            if catalog.find(needed).is_none() {
-                let path = unit.fragment.clone().unwrap_or_else(|| unit.name.file_name().into());
-                let message = format!("{} requires {needed}, which does not exist", unit.name);
-                found.push(Diagnostic::of_file(Severity::Warning, &path, message));
-            }
-        }
+/// What is wrong between a unit and all others.
+fn beside(paths: &Paths, reading: &Reading) -> Vec<Diagnostic> {
+    let Some(Loaded::Good(unit)) = &reading.loaded else { return Vec::new() };
+    let own = |diagnostic: &Diagnostic| {
+        unit.fragment.iter().chain(&unit.drop_ins).any(|path| *path == diagnostic.path)
+    };
+    across::check(&load_all(paths)).into_iter().filter(own).collect()
+}
+
+/// A template, seen by two of its instances.
+fn template(paths: &Paths, name: &UnitName) -> Vec<Diagnostic> {
+    let [one, other] = ["instance", "other"].map(|instance| name.of_instance(instance));
+    let (Some(one), Some(other)) = (one, other) else { return Vec::new() };
+    let [one, other] = [one, other].map(|name| load_one(paths, &name));
+    let mut found = one.diagnostics;
+    if let (Some(Loaded::Good(one)), Some(Loaded::Good(other))) = (&one.loaded, &other.loaded) {
+        found.extend(across::check_template(one, other));
     }
     found
 }
@@ -94,9 +100,10 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
     }
     let error = |message: String| vec![Diagnostic::of_file(Severity::Error, Path::new(word), message)];
     match UnitName::from_command_line(word) {
+        Ok(name) if name.is_template() && Search::new(paths).find(&name).is_some() => template(paths, &name),
         Ok(name) => match load_one(paths, &sample(&name)) {
             reading if reading.loaded.is_none() => error(format!("unit {name} could not be found")),
-            reading => reading.diagnostics,
+            reading => reading.diagnostics.iter().cloned().chain(beside(paths, &reading)).collect(),
         },
         Err(fault) => error(fault.to_string()),
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::StoreArgs;
 use crate::cli::candidates::volume_names;
-use crate::cli::images::partial::Partial;
+use crate::cli::images::place::NewFile;
 use crate::paths::Paths;
 use crate::transfer::volume;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, paths: &Paths) -> anyhow::Result<u8> {
         let file = file.with_context(|| args.output.display().to_string())?;
         volume::export(&open, BufWriter::with_capacity(BUFFER, file))?;
     } else {
-        let partial = Partial::create(&args.output)?;
+        let partial = NewFile::create(&args.output)?;
         let mut output = BufWriter::with_capacity(BUFFER, &partial.file);
         volume::export(&open, &mut output)?;
         output.flush()?;

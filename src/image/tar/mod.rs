@@ -278,6 +278,21 @@ impl<R: Input> Read for Reader<R> {
     }
 }
 
+/// Whether the first block of a stream can be that of an archive with something in it.
+///
+/// # Errors
+/// With what is wrong.
+pub fn check_beginning(block: &[u8]) -> Result<(), &'static str> {
+    match <[u8; BLOCK]>::try_from(block) {
+        Err(_) if block.is_empty() => Err("is empty"),
+        Err(_) => Err("is too short to be an archive"),
+        Ok(block) if block == [0; BLOCK] => Err("begins with zeros: there is nothing in it"),
+        Ok(block) => Block::check(block)
+            .map(drop)
+            .map_err(|_| "is no tar archive, and none that is packed with gzip, zstd, xz or bzip2"),
+    }
+}
+
 /// What stands before a real header and belongs to it.
 #[derive(Debug, Default)]
 struct Extensions {
@@ -303,8 +318,12 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
 /// archive does not tell: they are attributes of a name that no file keeps, so that it is said that they are left out.
 fn attribute(key: &str, value: &[u8]) -> Option<(String, Bytes)> {
     let is_acl = key.starts_with("SCHILY.acl.") && !value.is_empty();
-    let name = key.strip_prefix("SCHILY.xattr.").or_else(|| is_acl.then_some(key))?;
-    Some((name.to_owned(), Bytes(value.to_vec())))
+    let name = match key.strip_prefix("SCHILY.xattr.") {
+        // A key ends at the first "=", so GNU tar writes that one, and its own escape, in hexadecimal digits.
+        Some(name) => name.replace("%3D", "=").replace("%25", "%"),
+        None => is_acl.then(|| key.to_owned())?,
+    };
+    Some((name, Bytes(value.to_vec())))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::sys::{pidfd, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::notify_server::{Notification, NotifyListener};
+use crate::systemd::notify_server::NotifyListener;
 use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
@@ -291,7 +291,9 @@ impl RunTask {
             return Ok(());
         }
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await
+        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await?;
+        self.live.controlled.set(true);
+        Ok(())
     }
 
     async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {
@@ -315,13 +317,7 @@ impl RunTask {
         let (unit, run) = (self.unit(), self.live.number());
         while let Ok(mut readable) = server.readiness.readable().await {
             for notification in server.listener.receive().unwrap_or_default() {
-                match notification {
-                    Notification::Ready => self.tell(Event::Ready { unit: unit.clone(), run }),
-                    Notification::Status(text) => {
-                        self.tell(Event::StatusText { unit: unit.clone(), run, text })
-                    }
-                    other => tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: {other:?}"),
-                }
+                self.tell(Event::Notified { unit: unit.clone(), run, what: notification });
             }
             readable.clear_ready();
         }

@@ -2,9 +2,10 @@
 
 use super::Manager;
 use crate::manager::machine::{Event, LoadState, Loaded};
+use crate::manager::record::Record;
+use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
-use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use crate::unit::state;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ impl Manager {
     /// Reads all unit files again.
     pub fn reload(&mut self) {
         let catalog = load::load_all(&self.paths);
-        for diagnostic in &catalog.diagnostics {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),
@@ -36,27 +37,37 @@ impl Manager {
     /// name, which is another one where an alias was given.
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
         let mut open = vec![unit.clone()];
+        let mut units = BTreeMap::new();
         while let Some(name) = open.pop() {
             let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
-            if known || name.is_template() {
+            if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
-            let reading = load::load_one(&self.paths, &name);
-            open.extend(self.take_in(&name, reading));
+            let Reading { name: real, loaded: read, .. } = load::load_one(&self.paths, &name);
+            if name != real {
+                self.aliases.insert(name, real.clone());
+            }
+            let loaded = loaded(read);
+            open.extend(loaded.unit.iter().flat_map(|unit| unit.dependencies.named()).cloned());
+            if self.machine.unit(&real).is_none() {
+                units.insert(real, loaded);
+            }
+        }
+        if !units.is_empty() {
+            self.event(Event::LoadedMore(units));
         }
         self.aliases.get(unit).unwrap_or(unit).clone()
     }
 
-    fn take_in(&mut self, asked: &UnitName, reading: Reading) -> Vec<UnitName> {
-        if *asked != reading.name {
-            self.aliases.insert(asked.clone(), reading.name.clone());
+    /// What a predecessor has left goes on by the version of its files that ruled then, where they are not
+    /// valid any more.
+    pub fn restore_definition(&mut self, record: &Record) {
+        let now = self.machine.unit(&record.unit).map(|managed| managed.loaded.clone());
+        let now = now.unwrap_or(Loaded::unusable(LoadState::NotFound));
+        if now.unit.is_none() && record.definition.is_some() {
+            let loaded = Loaded { unit: record.definition.clone(), ..now };
+            self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
         }
-        let loaded = loaded(reading.loaded);
-        let dependencies = loaded.unit.as_deref().map(dependencies).unwrap_or_default();
-        if self.machine.unit(&reading.name).is_none() {
-            self.event(Event::LoadedOne(reading.name, loaded));
-        }
-        dependencies
     }
 
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
@@ -70,11 +81,6 @@ impl Manager {
         let now = loaded(load::load_one(&self.paths, unit).loaded);
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
     }
-}
-
-fn dependencies(unit: &Unit) -> Vec<UnitName> {
-    let own = &unit.dependencies;
-    own.requires.iter().chain(&own.wants).chain(&own.binds_to).cloned().collect()
 }
 
 fn loaded(read: Option<load::Loaded>) -> Loaded {

@@ -3,6 +3,7 @@
 
 mod actions;
 mod adopt;
+mod condition;
 mod control;
 mod errand;
 mod exec;
@@ -10,6 +11,7 @@ mod handle;
 mod launch;
 mod live;
 mod loading;
+mod native;
 mod output;
 mod prepare;
 mod pull;
@@ -32,7 +34,7 @@ use crate::store::Store;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::manager::Systemd;
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::signals::SystemdEvent;
+use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
 use crate::unit::name::UnitName;
 use errand::Told;
 use futures_util::StreamExt;
@@ -64,6 +66,8 @@ enum Note {
     Transfer(u32, Told),
     /// All of a run is over.
     RunOver(UnitName, u64),
+    /// systemd is stopping the scope of a run.
+    Deactivating(UnitName, u64),
     /// Wants to know when everything noted before is in the records.
     Written(oneshot::Sender<()>),
 }
@@ -183,7 +187,7 @@ impl Manager {
             tokio::select! {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
-                Some(event) = systemd_events.next() => self.take_systemd_event(event)?,
+                Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 _ = timer.due() => self.event(Event::TimersDue),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },
@@ -256,6 +260,7 @@ impl Manager {
             }
             Note::Transfer(id, told) => self.take_transfer(id, told),
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
+            Note::Deactivating(unit, run) => self.stopped_by_systemd(unit, run),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
         }
@@ -280,7 +285,7 @@ impl Manager {
         self.runs.get(unit).is_some_and(|live| live.number() == run)
     }
 
-    fn take_systemd_event(&mut self, event: SystemdEvent) -> anyhow::Result<()> {
+    fn take_systemd_event(&mut self, event: SystemdEvent) {
         match event {
             SystemdEvent::RequestStop { scope } => {
                 if let Some((unit, _)) = self.run_in(&scope) {
@@ -288,17 +293,52 @@ impl Manager {
                 }
             }
             // systemd has sent the stop signal itself; what is left to us is a payload that is deaf to it.
-            SystemdEvent::JobQueued { scope } => {
-                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| live.is_adopted()) {
-                    live.signalled.set(true);
-                    self.event(Event::StopRequested { unit });
+            SystemdEvent::JobQueued { scope, job } => {
+                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| !live.is_controlled()) {
+                    self.look_at_scope(unit, &live, Some(job));
                 }
             }
-            // systemd restarts this service, and the next process adopts everything over a new connection.
-            SystemdEvent::Disconnected => anyhow::bail!("the connection to the system bus is lost"),
-            SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
+            SystemdEvent::Lost(loss) => self.systemd_lost(loss),
+            SystemdEvent::Regained(_) => self.look_at_scopes(),
+            SystemdEvent::ScopeRemoved { .. }
+            | SystemdEvent::Result { .. }
+            | SystemdEvent::Unit { .. }
+            | SystemdEvent::Reloaded => {}
         }
-        Ok(())
+    }
+
+    /// With the bus, systemd loses who controls its scopes.
+    fn systemd_lost(&mut self, loss: Loss) {
+        if loss == Loss::Bus {
+            tracing::warn!("The system bus has gone; containers run on, starts wait for it.");
+            self.runs.values().for_each(|live| live.controlled.set(false));
+        }
+    }
+
+    /// Asks which scopes systemd has begun to stop while it could not tell us.
+    fn look_at_scopes(&self) {
+        for (unit, live) in self.runs.iter().filter(|(_, live)| live.executed.get() && !live.over.get()) {
+            self.look_at_scope(unit.clone(), live, None);
+        }
+    }
+
+    fn look_at_scope(&self, unit: UnitName, live: &LiveRun, job: Option<QueuedJob>) {
+        let (run, systemd, notes) = (live.number(), self.systemd.clone(), self.notes.clone());
+        drop(tokio::task::spawn_local(async move {
+            match systemd.is_being_stopped(&unit.scope(), job).await {
+                // The receiver lives as long as the loop.
+                Ok(true) => drop(notes.send(Note::Deactivating(unit, run))),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(SAMPAN_UNIT = %unit, "{error}"),
+            }
+        }));
+    }
+
+    fn stopped_by_systemd(&mut self, unit: UnitName, run: u64) {
+        if let Some(live) = self.runs.get(&unit).filter(|live| live.number() == run && !live.over.get()) {
+            live.signalled.set(true);
+            self.event(Event::StopRequested { unit });
+        }
     }
 }
 

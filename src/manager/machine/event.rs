@@ -1,8 +1,11 @@
 //! What the core hears and what it asks for.
 
 use super::job::{JobId, JobKind, JobMode, JobResult};
+use super::native::NativeState;
 use super::state::{Exit, Failure, Phase};
 use super::unit::{Loaded, Run, Stamps};
+use crate::systemd::notify_server::Notification;
+use crate::unit::model::Otherwise;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 
@@ -85,8 +88,31 @@ pub struct Launched {
 pub enum Event {
     /// All unit files have been read again.
     Loaded(BTreeMap<UnitName, Loaded>),
-    /// One unit has been read: an instance, or one that a request names.
-    LoadedOne(UnitName, Loaded),
+    /// Some units have been read: those that a request names or needs.
+    LoadedMore(BTreeMap<UnitName, Loaded>),
+    /// A unit of systemd's that is watched has another state, another job, or is known for the first time.
+    NativeState {
+        /// The unit.
+        unit: UnitName,
+        /// What systemd says of it.
+        state: NativeState,
+    },
+    /// [`Action::RunNative`] is done.
+    NativeDone {
+        /// The unit.
+        unit: UnitName,
+        /// The job that the action named.
+        job: JobId,
+        /// How systemd's job ended; a job that systemd refused has [`JobResult::Failed`].
+        result: JobResult,
+    },
+    /// [`Action::CheckConditions`] is done.
+    ConditionsChecked {
+        /// The unit.
+        unit: UnitName,
+        /// The first condition that does not hold.
+        result: Result<(), Unmet>,
+    },
     /// [`Action::OpenSockets`] is done.
     SocketsOpened {
         /// The unit.
@@ -133,21 +159,30 @@ pub enum Event {
         /// The run.
         run: u64,
     },
-    /// The payload has sent `READY=1`.
-    Ready {
+    /// The payload has said something of itself, sd_notify(3).
+    Notified {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// What.
+        what: Notification,
+    },
+    /// The payload listens on its addresses: what `ready = "listening"` waits for.
+    Listening {
         /// The unit.
         unit: UnitName,
         /// The run.
         run: u64,
     },
-    /// The payload has sent `STATUS=`.
-    StatusText {
+    /// The health check has a new verdict; the first good one is what `ready = "health"` waits for.
+    Health {
         /// The unit.
         unit: UnitName,
         /// The run.
         run: u64,
-        /// The text.
-        text: String,
+        /// The verdict.
+        health: HealthState,
     },
     /// A launch has failed and nothing of it is left.
     LaunchFailed {
@@ -188,6 +223,27 @@ pub enum Event {
     },
 }
 
+/// What kept a unit from starting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// `condition` or `assert`.
+    pub otherwise: Otherwise,
+    /// The key and its value: `path_exists = "/srv/blog"`.
+    pub text: String,
+}
+
+/// How a container is, by its health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HealthState {
+    /// It has none, or none has been made yet.
+    #[default]
+    Unknown,
+    /// The last check was good.
+    Healthy,
+    /// As many checks in a row as `health.retries` says have failed; with what the last one said.
+    Unhealthy(String),
+}
+
 /// How an earlier manager left a unit.
 #[derive(Debug, Clone)]
 pub struct Left {
@@ -211,6 +267,21 @@ pub enum Action {
     WatchSockets(UnitName),
     /// Leave connections to the payload.
     UnwatchSockets(UnitName),
+    /// Keep telling [`Event::NativeState`] of a unit of systemd's, and its present state soon.
+    WatchNative(UnitName),
+    /// Nobody depends on it any more.
+    UnwatchNative(UnitName),
+    /// Have systemd start, stop, restart or reload one of its units, and answer with [`Event::NativeDone`].
+    RunNative {
+        /// The unit.
+        unit: UnitName,
+        /// The job that the answer names.
+        job: JobId,
+        /// What is to be done.
+        kind: JobKind,
+    },
+    /// Look at the unit's conditions, and answer with [`Event::ConditionsChecked`].
+    CheckConditions(UnitName),
     /// See to it that the image of a unit is in the store, as its `pull` says; answer with
     /// [`Event::ImageReady`], and with [`Event::Pulling`] before where that takes a while.
     SeekImage {

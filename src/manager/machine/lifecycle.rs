@@ -1,12 +1,13 @@
 //! The life of one unit: sockets, launch, running, stop, end.
 
 use super::Machine;
-use super::event::{Action, Launched, Left};
+use super::event::{Action, HealthState, Launched, Left};
 use super::job::{JobKind, JobResult};
 use super::restart::{TRIGGER_LIMIT, exceeds_limit, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
 use super::unit::{ImageState, Intent, Run, SocketState};
-use crate::unit::model::{Container, ServiceType};
+use crate::systemd::notify_server::Notification;
+use crate::unit::model::{Container, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
 use std::time::Duration;
 
@@ -107,6 +108,7 @@ impl Machine {
             exit: None,
         });
         managed.status_text.clear();
+        managed.health = HealthState::Unknown;
         let listened = managed.sockets == SocketState::Open;
         self.set_phase(name, Phase::Start);
         self.set_deadline(name, timeout);
@@ -134,15 +136,30 @@ impl Machine {
         self.actions.push(Action::Changed(name.clone()));
     }
 
-    pub(super) fn executed(&mut self, name: &UnitName, run: u64) {
-        if self.service_type(name) == Some(ServiceType::Exec) {
+    /// What `ready` of the unit may wait for has happened.
+    pub(super) fn ready(&mut self, name: &UnitName, run: u64, on: ReadyOn) {
+        let container = self.units.get(name).and_then(|managed| managed.container());
+        if container.is_some_and(|container| container.kind != ServiceType::Oneshot && container.ready == on)
+        {
             self.enter_running(name, run);
         }
     }
 
-    pub(super) fn ready(&mut self, name: &UnitName, run: u64) {
-        if self.service_type(name) == Some(ServiceType::Notify) {
-            self.enter_running(name, run);
+    pub(super) fn notified(&mut self, name: &UnitName, run: u64, what: Notification) {
+        match what {
+            Notification::Ready => self.ready(name, run, ReadyOn::Notify),
+            Notification::Status(text) => self.status_text(name, run, text),
+            Notification::Reloading | Notification::Stopping | Notification::Errno(_) => {}
+        }
+    }
+
+    pub(super) fn health_told(&mut self, name: &UnitName, run: u64, health: HealthState) {
+        let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) else { return };
+        let healthy = health == HealthState::Healthy;
+        managed.health = health;
+        self.actions.push(Action::Changed(name.clone()));
+        if healthy {
+            self.ready(name, run, ReadyOn::Health);
         }
     }
 
@@ -158,7 +175,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn status_text(&mut self, name: &UnitName, run: u64, text: String) {
+    fn status_text(&mut self, name: &UnitName, run: u64, text: String) {
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) {
             managed.status_text = text;
             self.actions.push(Action::Changed(name.clone()));

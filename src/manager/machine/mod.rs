@@ -6,10 +6,12 @@
 //!
 //! One function alone writes a unit's phase: `Machine::set_phase`.
 
+mod condition;
 mod event;
 mod image;
 mod job;
 mod lifecycle;
+mod native;
 mod restart;
 mod settle;
 #[cfg(test)]
@@ -20,11 +22,13 @@ mod tests;
 mod transaction;
 mod unit;
 
-pub use event::{Action, Event, Launched, Left, Request, RequestError, Verb};
+pub use event::{Action, Event, HealthState, Launched, Left, Request, RequestError, Unmet, Verb};
 pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult};
+pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
 
+use crate::unit::model::ReadyOn;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +37,7 @@ use std::time::Duration;
 #[derive(Debug, Default, Clone)]
 pub struct Machine {
     units: BTreeMap<UnitName, Managed>,
+    natives: BTreeMap<UnitName, Native>,
     jobs: BTreeMap<JobId, Job>,
     last_job: u32,
     now: Stamp,
@@ -48,6 +53,11 @@ impl Machine {
     /// One unit.
     pub fn unit(&self, name: &UnitName) -> Option<&Managed> {
         self.units.get(name)
+    }
+
+    /// The units of systemd's that ours depend on.
+    pub fn natives(&self) -> &BTreeMap<UnitName, Native> {
+        &self.natives
     }
 
     /// All jobs that are not over.
@@ -82,15 +92,21 @@ impl Machine {
     fn dispatch(&mut self, event: Event) {
         match event {
             Event::Loaded(units) => self.replace_units(units),
-            Event::LoadedOne(name, loaded) => self.insert_unit(name, loaded),
+            Event::LoadedMore(units) => {
+                units.into_iter().for_each(|(name, loaded)| self.insert_unit(name, loaded));
+            }
+            Event::NativeState { unit, state } => self.native_state(&unit, state),
+            Event::NativeDone { unit, job, result } => self.native_done(&unit, job, result),
+            Event::ConditionsChecked { unit, result } => self.conditions_checked(&unit, result),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
             Event::Pulling { unit, run } => self.pulling(&unit, run),
             Event::ImageReady { unit, run, result } => self.image_ready(&unit, run, result),
             Event::Started { unit, run, launched } => self.started(&unit, run, launched),
-            Event::Executed { unit, run } => self.executed(&unit, run),
-            Event::Ready { unit, run } => self.ready(&unit, run),
-            Event::StatusText { unit, run, text } => self.status_text(&unit, run, text),
+            Event::Executed { unit, run } => self.ready(&unit, run, ReadyOn::Exec),
+            Event::Notified { unit, run, what } => self.notified(&unit, run, what),
+            Event::Listening { unit, run } => self.ready(&unit, run, ReadyOn::Listening),
+            Event::Health { unit, run, health } => self.health_told(&unit, run, health),
             Event::LaunchFailed { unit, run, failure } => self.launch_failed(&unit, run, failure),
             Event::Ended { unit, run, exit } => self.ended(&unit, run, exit),
             Event::StopRequested { unit } => self.stop_requested(&unit),

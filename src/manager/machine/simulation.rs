@@ -3,9 +3,11 @@
 //! falls silent nothing is left half done.
 
 use super::*;
+use crate::systemd::notify_server::Notification;
 use crate::unit::model::{
-    Body, Container, Dependencies, ImageSource, Install, Listen, NetworkMode, Pass, PullPolicy, Resources,
-    RestartPolicy, RootMode, Security, ServiceType, Socket, StartLimit, StartOn, Unit, UserNamespace,
+    Body, Container, Dependencies, Handling, ImageSource, Install, Listen, NetworkMode, Pass, PullPolicy,
+    ReadyOn, Resources, RestartPolicy, RootMode, Security, ServiceType, Socket, StartLimit, StartOn, Unit,
+    UserNamespace,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeSet, VecDeque};
@@ -29,10 +31,23 @@ pub(super) fn container() -> Container {
         kind: ServiceType::Exec,
         root: RootMode::Ephemeral,
         restart: RestartPolicy::No,
+        ready: ReadyOn::Exec,
         restart_delay: Duration::from_millis(100),
+        restart_steps: 0,
+        restart_delay_max: None,
+        success_exit_status: BTreeSet::new(),
+        restart_prevent_exit_status: BTreeSet::new(),
+        restart_force_exit_status: BTreeSet::new(),
         start_limit: StartLimit { burst: 5, interval: Duration::from_secs(10) },
         start_timeout: Some(Duration::from_secs(90)),
         stop_timeout: Some(Duration::from_secs(90)),
+        runtime_max: None,
+        runtime_randomized_extra: Duration::ZERO,
+        watchdog: None,
+        watchdog_signal: 6,
+        reload: None,
+        remain_after_exit: false,
+        health: None,
         sockets: BTreeMap::new(),
         start: StartOn::Boot,
         resources: Resources::default(),
@@ -55,6 +70,8 @@ pub(super) fn unit(name: UnitName, container: Container, dependencies: Dependenc
         description: String::new(),
         documentation: Vec::new(),
         dependencies,
+        conditions: Vec::new(),
+        handling: Handling::default(),
         body: Body::Container(Box::new(container)),
         install: Install::default(),
     })
@@ -85,6 +102,7 @@ fn arbitrary_units() -> impl Strategy<Value = Vec<Arc<Unit>>> {
             let mut own = container();
             own.restart = policies[policy];
             own.kind = kinds[kind];
+            own.ready = if own.kind == ServiceType::Notify { ReadyOn::Notify } else { ReadyOn::Exec };
             if targets[0] % 2 == 0 {
                 own.pull = PullPolicy::Missing;
             }
@@ -221,7 +239,8 @@ impl World {
         self.pending.push_back(Event::Started { unit: unit.clone(), run, launched });
         self.pending.push_back(Event::Executed { unit: unit.clone(), run });
         if choice % 5 == 2 {
-            self.pending.push_back(Event::Ready { unit: unit.clone(), run });
+            let what = Notification::Ready;
+            self.pending.push_back(Event::Notified { unit: unit.clone(), run, what });
         }
         if choice % 5 >= 3 {
             self.pending.push_back(Event::Ended { unit, run, exit: Exit::Code(i32::from(choice % 2)) });

@@ -2,7 +2,8 @@
 
 use super::simulation::{container, name, on_socket, unit};
 use super::*;
-use crate::unit::model::{Container, Dependencies, PullPolicy, RestartPolicy, ServiceType, Unit};
+use crate::systemd::notify_server::Notification;
+use crate::unit::model::{Container, Dependencies, PullPolicy, ReadyOn, RestartPolicy, ServiceType, Unit};
 use std::sync::Arc;
 
 fn machine(units: &[Arc<Unit>]) -> Machine {
@@ -31,6 +32,13 @@ fn of(index: usize, change: impl FnOnce(&mut Container)) -> Arc<Unit> {
     let mut own = container();
     change(&mut own);
     unit(name(index), own, Dependencies::default())
+}
+
+fn notifying(index: usize) -> Arc<Unit> {
+    of(index, |container| {
+        container.kind = ServiceType::Notify;
+        container.ready = ReadyOn::Notify;
+    })
 }
 
 fn ask(machine: &mut Machine, verb: Verb, index: usize) -> (Result<JobId, RequestError>, Vec<Action>) {
@@ -230,18 +238,18 @@ fn a_payload_that_ignores_the_stop_signal_is_killed_in_time() {
 
 #[test]
 fn a_notify_unit_is_up_when_it_says_so() {
-    let mut machine = machine(&[of(0, |container| container.kind = ServiceType::Notify)]);
+    let mut machine = machine(&[notifying(0)]);
     ask(&mut machine, Verb::Start, 0).0.unwrap();
     executed(&mut machine, 0);
     assert_eq!(phase(&machine, 0), Phase::Start);
-    let actions = machine.handle(at(1), Event::Ready { unit: name(0), run: 1 });
+    let actions = machine.handle(at(1), Event::Notified { unit: name(0), run: 1, what: Notification::Ready });
     assert_eq!(results(&actions), [(name(0), JobResult::Done)]);
     assert_eq!(phase(&machine, 0), Phase::Running);
 }
 
 #[test]
 fn a_notify_unit_that_never_gets_ready_times_out() {
-    let mut machine = machine(&[of(0, |container| container.kind = ServiceType::Notify)]);
+    let mut machine = machine(&[notifying(0)]);
     ask(&mut machine, Verb::Start, 0).0.unwrap();
     executed(&mut machine, 0);
     let actions = machine.handle(at(91), Event::TimersDue);

@@ -1,5 +1,6 @@
 //! One unit as the core sees it.
 
+use super::event::{HealthState, Unmet};
 use super::job::JobId;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 use crate::unit::model::{Body, Container, ImageSource, PullPolicy, StartOn, Unit};
@@ -103,6 +104,10 @@ pub struct Managed {
     pub job: Option<JobId>,
     /// Restarts by the policy since the last start that was asked for.
     pub restarts: u32,
+    /// The verdict of the health check.
+    pub health: HealthState,
+    /// The condition that kept the last start from happening.
+    pub unmet: Option<Unmet>,
     /// Text of the payload, sd_notify(3).
     pub status_text: String,
     /// Moments.
@@ -167,6 +172,8 @@ impl Managed {
             run: None,
             job: None,
             restarts: 0,
+            health: HealthState::Unknown,
+            unmet: None,
             status_text: String::new(),
             stamps: Stamps::default(),
             last_run: 0,

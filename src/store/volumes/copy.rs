@@ -67,7 +67,7 @@ impl Copy<'_> {
         }
         // Last: each name made in it changes its time, and its mode may forbid that.
         let metadata = self.metadata(source).map_err(here)?;
-        inode::apply(target, &metadata).map_err(here)
+        inode::apply(target, &metadata).map_err(|error| (path.to_owned(), error.into()))
     }
 
     fn entry(

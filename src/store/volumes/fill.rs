@@ -112,7 +112,9 @@ impl<'volume> Filler<'volume> {
     /// When one cannot be changed.
     pub fn finish(self) -> Result<(), StoreError> {
         for (path, metadata) in self.directories.iter().rev() {
-            at(path, self.open(path).and_then(|directory| inode::apply(directory.as_fd(), metadata)))?;
+            let directory = at(path, self.open(path))?;
+            let applied = inode::apply(directory.as_fd(), metadata);
+            applied.map_err(|fault| refused(path, &fault.into()))?;
         }
         Ok(())
     }
@@ -134,7 +136,7 @@ impl<'volume> Filler<'volume> {
                 Err(Errno::NOENT) => {
                     rustix::fs::mkdirat(&current, name, Mode::RWXU)?;
                     let made = open()?;
-                    inode::apply(made.as_fd(), &Metadata::implied_directory())?;
+                    inode::apply_plain(made.as_fd(), &Metadata::implied_directory())?;
                     made
                 }
                 opened => opened?,

@@ -1,20 +1,22 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
+use super::life;
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, RestartPolicy,
-    Security, ServiceType, Socket, StartLimit, StartOn,
+    Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, Security, Socket,
+    StartOn,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const RESTART_DELAY: Duration = Duration::from_millis(100);
-const START_LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
 const TIMEOUT: Duration = Duration::from_secs(90);
+const WATCHDOG_SIGNAL: i32 = Signal::ABORT.as_raw();
 /// sethostname(2) takes no more bytes.
 const HOSTNAME_MAX: usize = 64;
 
@@ -43,11 +45,24 @@ pub fn lower(
         environment_file,
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
+        ready: life::ready(table),
         restart: table.restart.unwrap_or_default(),
         restart_delay: span(&table.restart_delay, Some(RESTART_DELAY)).unwrap_or(Duration::MAX),
-        start_limit: start_limit(table),
+        restart_steps: table.restart_steps.unwrap_or_default(),
+        restart_delay_max: span(&table.restart_delay_max, None),
+        success_exit_status: life::statuses(&table.success_exit_status),
+        restart_prevent_exit_status: life::statuses(&table.restart_prevent_exit_status),
+        restart_force_exit_status: life::statuses(&table.restart_force_exit_status),
+        start_limit: life::start_limit(table),
         start_timeout: span(&table.start_timeout, Some(TIMEOUT)),
         stop_timeout: span(&table.stop_timeout, Some(TIMEOUT)),
+        runtime_max: span(&table.runtime_max, None),
+        runtime_randomized_extra: span(&table.runtime_randomized_extra, None).unwrap_or_default(),
+        watchdog: life::watchdog(table),
+        watchdog_signal: table.watchdog_signal.clone().map_or(WATCHDOG_SIGNAL, |Text(signal)| signal.0),
+        reload: life::reload(table),
+        remain_after_exit: table.remain_after_exit.unwrap_or_default(),
+        health: life::health(&file.health),
         sockets,
         start: file.activation.start.unwrap_or_default(),
         resources: resources(&file.resources, report),
@@ -97,11 +112,7 @@ fn useless_pull(table: &ContainerTable, report: &mut Report<'_>) {
 
 fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let table = &file.container;
-    let again = matches!(table.restart, Some(RestartPolicy::Always | RestartPolicy::OnSuccess));
-    if table.kind == Some(ServiceType::Oneshot) && again {
-        let message = "a unit of type \"oneshot\" cannot be restarted after a success";
-        report.error(&["container", "restart"], message, "use restart = \"on-failure\" or type = \"exec\"");
-    }
+    life::contradictions(table, &file.health, report);
     // Faulty sockets have been left out of the file, but are in the tree.
     let sockets = report
         .tree()
@@ -117,19 +128,6 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     }
     if table.entrypoint.as_ref().and_then(|words| words.first()).is_some_and(String::is_empty) {
         report.item_error(&["container", "entrypoint"], 0, "the program to execute is an empty word", "");
-    }
-    if matches!(&table.restart_delay, Some(Text(TimeSpan(None)))) {
-        report.error(
-            &["container", "restart_delay"],
-            "a restart cannot wait forever",
-            "use restart = \"no\"",
-        );
-    }
-    if table.start_limit.burst.is_none_or(|burst| burst > 0)
-        && matches!(&table.start_limit.interval, Some(Text(TimeSpan(None))))
-    {
-        let way = ["container", "start_limit", "interval"];
-        report.error(&way, "the interval of a start limit cannot be infinite", "burst = 0 means no limit");
     }
 }
 
@@ -169,17 +167,10 @@ fn environment_files(table: &ContainerTable, report: &mut Report<'_>) -> Vec<Env
     files
 }
 
-fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Option<Duration> {
+pub fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Option<Duration> {
     match written {
         Some(Text(TimeSpan(span))) => *span,
         None => default,
-    }
-}
-
-fn start_limit(table: &ContainerTable) -> StartLimit {
-    StartLimit {
-        burst: table.start_limit.burst.unwrap_or(START_LIMIT.burst),
-        interval: span(&table.start_limit.interval, Some(START_LIMIT.interval)).unwrap_or(Duration::MAX),
     }
 }
 

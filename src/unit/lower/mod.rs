@@ -1,12 +1,14 @@
 //! From a file as written to a unit as meant, with everything that contradicts itself reported.
 
+mod condition;
 mod container;
+mod life;
 mod mount;
 mod socket;
 
-use super::address::{Dependency, InstallName};
+use super::address::{Dependency, InstallName, is_native};
 use super::effect;
-use super::model::{Body, Dependencies, Install, Unit};
+use super::model::{Body, Dependencies, Handling, Install, Unit};
 use super::name::UnitName;
 use super::report::Report;
 use super::schema::{ContainerFile, InstallTable, TargetFile, UnitTable};
@@ -52,6 +54,7 @@ fn unit(
     report: &mut Report<'_>,
 ) -> Unit {
     let dependencies = dependencies(name, &table, report);
+    let conditions = condition::lower(&table, report);
     Unit {
         name: name.clone(),
         fragment: files.fragment,
@@ -59,23 +62,41 @@ fn unit(
         description: table.description.unwrap_or_else(|| name.to_string()),
         documentation: table.documentation,
         dependencies,
+        conditions,
+        handling: Handling {
+            stop_when_unneeded: table.stop_when_unneeded.unwrap_or_default(),
+            refuse_manual_start: table.refuse_manual_start.unwrap_or_default(),
+            refuse_manual_stop: table.refuse_manual_stop.unwrap_or_default(),
+            allow_isolate: table.allow_isolate.unwrap_or_default(),
+            ignore_on_isolate: table.ignore_on_isolate.unwrap_or_default(),
+        },
         body: Body::Target,
         install: lower_install(name, install, report),
     }
 }
 
 fn dependencies(name: &UnitName, table: &UnitTable, report: &mut Report<'_>) -> Dependencies {
-    let mut read = |key: &str, names: &[Text<Dependency>]| ours(name, key, names, report);
+    let mut read = |key: &str, names: &[Text<Dependency>]| units(name, key, names, report);
     let dependencies = Dependencies {
         requires: read("requires", &table.requires),
+        requisite: read("requisite", &table.requisite),
         wants: read("wants", &table.wants),
         binds_to: read("binds_to", &table.binds_to),
         part_of: read("part_of", &table.part_of),
+        upholds: read("upholds", &table.upholds),
         conflicts: read("conflicts", &table.conflicts),
         after: read("after", &table.after),
         before: read("before", &table.before),
+        on_failure: read("on_failure", &table.on_failure),
+        on_success: read("on_success", &table.on_success),
+        propagates_stop_to: read("propagates_stop_to", &table.propagates_stop_to),
+        stop_propagated_from: read("stop_propagated_from", &table.stop_propagated_from),
+        propagates_reload_to: read("propagates_reload_to", &table.propagates_reload_to),
+        reload_propagated_from: read("reload_propagated_from", &table.reload_propagated_from),
     };
-    if let Some(both) = dependencies.conflicts.intersection(&dependencies.requires).next() {
+    let Dependencies { requires, requisite, binds_to, .. } = &dependencies;
+    let needed = requires.iter().chain(requisite).chain(binds_to);
+    if let Some(both) = needed.into_iter().find(|needed| dependencies.conflicts.contains(*needed)) {
         report.error(&["unit", "conflicts"], format!("{both} is both required and in conflict"), "");
     }
     if let Some(both) = dependencies.after.intersection(&dependencies.before).next() {
@@ -84,41 +105,45 @@ fn dependencies(name: &UnitName, table: &UnitTable, report: &mut Report<'_>) -> 
     dependencies
 }
 
-/// The names of one key that are ours. Those of systemd's have no effect yet.
-fn ours(
+/// The names of one key.
+fn units(
     name: &UnitName,
     key: &str,
     names: &[Text<Dependency>],
     report: &mut Report<'_>,
 ) -> BTreeSet<UnitName> {
     let way = ["unit", key];
-    let mut ours = BTreeSet::new();
+    let mut units = BTreeSet::new();
     for (index, Text(dependency)) in names.iter().enumerate() {
         match dependency {
-            Dependency::Ours(other) if other == name => {
+            Dependency::Unit(other) if other == name => {
                 report.item_error(&way, index, format!("{name} names itself in \"{key}\""), "leave it out");
             }
-            Dependency::Ours(other) => {
-                ours.insert(other.clone());
+            Dependency::Unit(other) if is_native(other) => {
+                let message = format!("the dependency on {other} is not in effect yet");
+                report.item_warning(&way, index, message, "only units of Sampan can be depended on");
             }
-            Dependency::Foreign(other) => {
+            Dependency::Unit(other) => {
+                units.insert(other.clone());
+            }
+            Dependency::Later(other) => {
                 let message = format!("the dependency on {other} is not in effect yet");
                 report.item_warning(&way, index, message, "only units of Sampan can be depended on");
             }
         }
     }
-    ours
+    units
 }
 
 fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>) -> Install {
     for (index, Text(InstallName(alias))) in table.alias.iter().enumerate() {
         if alias.kind() != name.kind() {
-            let help = format!("an alias of {name} ends in \".{}\"", name.kind().suffix());
+            let help = format!("an alias of {name} ends in \".{}\"", name.suffix());
             report.item_error(&["install", "alias"], index, format!("{alias} is of another type"), help);
         }
     }
     if let Some(instance) = &table.default_instance {
-        let full = format!("{}@{instance}.{}", name.prefix(), name.kind().suffix());
+        let full = format!("{}@{instance}.{}", name.prefix(), name.suffix());
         if instance.is_empty() || UnitName::parse(&full).is_err() {
             report.error(
                 &["install", "default_instance"],

@@ -1,7 +1,7 @@
 //! What runs and how it is reached: `[container]`, `[socket.*]`, `[activation]` and `[mount.*]` as written.
 
 use crate::unit::model::{
-    ImageSource, Listen, Pass, PullPolicy, RestartPolicy, RootMode, ServiceType, StartOn,
+    ExitStatus, ImageSource, Listen, Pass, PullPolicy, ReadyOn, RestartPolicy, RootMode, ServiceType, StartOn,
 };
 use crate::unit::value::{AbsolutePath, Account, Mode, SignalNumber, Text, TimeSpan};
 use schemars::JsonSchema;
@@ -57,8 +57,24 @@ pub struct ContainerTable {
     pub stop_timeout: Option<Text<TimeSpan>>,
     /// How long the container may run.
     pub runtime_max: Option<Text<TimeSpan>>,
+    /// A random time, at most this long, that is added to runtime_max.
+    pub runtime_randomized_extra: Option<Text<TimeSpan>>,
     /// How often the container must report that it is alive; "0" means never.
     pub watchdog: Option<Text<TimeSpan>>,
+    /// The signal that a container gets which the watchdog has caught.
+    pub watchdog_signal: Option<Text<SignalNumber>>,
+    /// The signal that asks the container to read its configuration again.
+    pub reload_signal: Option<Text<SignalNumber>>,
+    /// The command, run in the container, that has it read its configuration again.
+    pub reload_command: Option<Vec<String>>,
+    /// Whether a unit of type "oneshot" counts as up after its success.
+    pub remain_after_exit: Option<bool>,
+    /// Exit codes and signals that count as success beside 0, SIGHUP, SIGINT, SIGPIPE and SIGTERM.
+    pub success_exit_status: Vec<Text<ExitStatus>>,
+    /// Exit codes and signals after which there is no restart.
+    pub restart_prevent_exit_status: Vec<Text<ExitStatus>>,
+    /// Exit codes and signals after which there always is a restart.
+    pub restart_force_exit_status: Vec<Text<ExitStatus>>,
     /// Whether a minimal init runs as the container's first process.
     pub init: Option<bool>,
 }
@@ -71,20 +87,6 @@ pub struct StartLimitTable {
     pub burst: Option<u32>,
     /// The length of the interval.
     pub interval: Option<Text<TimeSpan>>,
-}
-
-/// `container.ready`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReadyOn {
-    /// The payload has been executed.
-    Exec,
-    /// The payload sent `READY=1`.
-    Notify,
-    /// The health check passed.
-    Health,
-    /// The sockets are in LISTEN.
-    Listening,
 }
 
 /// `[socket.NAME]`.

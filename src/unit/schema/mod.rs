@@ -6,16 +6,13 @@
 mod container;
 mod parts;
 
-pub use container::{
-    ActivationTable, ContainerTable, MountKind, MountTable, ReadyOn, SocketTable, StartLimitTable,
-};
+pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use parts::{
-    Credential, HealthTable, IdleAction, NetworkTable, OnUnhealthy, OomPolicy, ResourcesTable, SecurityTable,
-    TimerTable, UpdatePolicy, UpdateTable,
+    Credential, HealthTable, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable,
+    UpdatePolicy, UpdateTable,
 };
 
 use super::address::{Dependency, InstallName};
-use super::name::UnitKind;
 use super::value::Text;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -74,6 +71,8 @@ pub struct UnitTable {
     pub documentation: Vec<String>,
     /// Units that are started with this one and whose failure fails it.
     pub requires: Vec<Text<Dependency>>,
+    /// Units that must be up already when this one starts; otherwise its start fails.
+    pub requisite: Vec<Text<Dependency>>,
     /// Units that are started with this one and whose failure is no matter.
     pub wants: Vec<Text<Dependency>>,
     /// As requires, and this unit stops when one of those stops for whatever reason.
@@ -92,6 +91,24 @@ pub struct UnitTable {
     pub after: Vec<Text<Dependency>>,
     /// Units that start when this one has started.
     pub before: Vec<Text<Dependency>>,
+    /// Units that are stopped with this one.
+    pub propagates_stop_to: Vec<Text<Dependency>>,
+    /// Units whose stops stop this one too.
+    pub stop_propagated_from: Vec<Text<Dependency>>,
+    /// Units that are reloaded with this one.
+    pub propagates_reload_to: Vec<Text<Dependency>>,
+    /// Units whose reloads reload this one too.
+    pub reload_propagated_from: Vec<Text<Dependency>>,
+    /// Whether the unit is stopped once no other that is up depends on it.
+    pub stop_when_unneeded: Option<bool>,
+    /// Whether only other units can start this one.
+    pub refuse_manual_start: Option<bool>,
+    /// Whether only other units can stop this one.
+    pub refuse_manual_stop: Option<bool>,
+    /// Whether "isolate" takes this unit.
+    pub allow_isolate: Option<bool>,
+    /// Whether "isolate" of another unit leaves this one alone.
+    pub ignore_on_isolate: Option<bool>,
     /// What must hold for the unit to start; otherwise the start is skipped.
     pub condition: Option<ConditionTable>,
     /// What must hold for the unit to start; otherwise the start fails.
@@ -131,12 +148,14 @@ pub struct InstallTable {
     pub default_instance: Option<String>,
 }
 
-/// The JSON schema of the files of a type of unit.
-pub fn json(kind: UnitKind) -> Schema {
-    match kind {
-        UnitKind::Container => schemars::schema_for!(ContainerFile),
-        UnitKind::Target => schemars::schema_for!(TargetFile),
-    }
+/// The JSON schema of the files of containers.
+pub fn of_containers() -> Schema {
+    schemars::schema_for!(ContainerFile)
+}
+
+/// The JSON schema of the files of targets.
+pub fn of_targets() -> Schema {
+    schemars::schema_for!(TargetFile)
 }
 
 /// One key of the schema: `["container", "image"]`; a name that the user gives is `*`.
@@ -150,7 +169,7 @@ pub struct Key {
 
 /// Every key of a container's file that holds a value.
 pub fn keys() -> Vec<Key> {
-    let schema = json(UnitKind::Container).to_value();
+    let schema = of_containers().to_value();
     let mut keys = Vec::new();
     collect(&schema, &schema, &mut Vec::new(), &mut keys);
     keys

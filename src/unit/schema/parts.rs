@@ -1,7 +1,7 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
 use crate::unit::address::Dependency;
-use crate::unit::model::{NetworkMode, UserNamespace};
+use crate::unit::model::{NetworkMode, OnUnhealthy, UserNamespace};
 use crate::unit::value::{
     AbsolutePath, Bytes, CapabilityName, HostName, Percentage, SliceName, TaskLimit, Text, TimeSpan, Weight,
 };
@@ -115,18 +115,6 @@ pub struct HealthTable {
     pub start_period: Option<Text<TimeSpan>>,
     /// What an unhealthy container gets.
     pub on_unhealthy: Option<OnUnhealthy>,
-}
-
-/// `health.on_unhealthy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnUnhealthy {
-    /// Nothing.
-    None,
-    /// A restart.
-    Restart,
-    /// A stop.
-    Stop,
 }
 
 /// `[timer]`.

@@ -1,6 +1,7 @@
 //! Words with rules: paths, modes, signals, capabilities, accounts, slices, host names.
 
 use super::written::{Numbers, ValueError, Written};
+use crate::unit::model::ExitStatus;
 use crate::unit::{signal, suggest};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -58,6 +59,24 @@ impl Written for SignalNumber {
                 None => error.with_help("write it as in signal(7), such as \"SIGTERM\" or \"SIGRTMIN+3\""),
             }
         })
+    }
+}
+
+impl Written for ExitStatus {
+    const EXPECTED: &'static str = "an exit code or a signal such as 75 or \"SIGUSR1\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        if let Ok(code) = text.parse::<u8>() {
+            return Ok(Self::Code(i32::from(code)));
+        }
+        match signal::number(text) {
+            Some(signal) if !text.starts_with(|first: char| first.is_ascii_digit()) => {
+                Ok(Self::Signal(signal))
+            }
+            _ => Err(ValueError::new(format!("\"{text}\" is neither an exit code nor a signal"))
+                .with_help("write a number from 0 to 255, or a signal by its name, such as \"SIGUSR1\"")),
+        }
     }
 }
 

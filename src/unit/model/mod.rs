@@ -1,9 +1,19 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
-pub use super::mount::{
+mod life;
+mod mount;
+mod relation;
+
+pub use life::{
+    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
+    StartOn,
+};
+pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
+pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
+
 use super::name::UnitName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +37,10 @@ pub struct Unit {
     pub documentation: Vec<String>,
     /// Requirements and ordering.
     pub dependencies: Dependencies,
+    /// What must hold for a start, in the order of checking.
+    pub conditions: Vec<Condition>,
+    /// Who may start and stop it.
+    pub handling: Handling,
     /// What the type of the unit adds.
     pub body: Body,
     /// What `enable` does.
@@ -50,25 +64,6 @@ impl Body {
             Self::Target => None,
         }
     }
-}
-
-/// Dependencies on other units of ours, as in systemd.unit(5). Includes those from `.wants/` and `.requires/`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependencies {
-    /// Started with this one; its failure fails this one.
-    pub requires: BTreeSet<UnitName>,
-    /// Started with this one; its failure is no matter.
-    pub wants: BTreeSet<UnitName>,
-    /// As `requires`, and this one stops when that one stops for whatever reason.
-    pub binds_to: BTreeSet<UnitName>,
-    /// Stops and restarts of those are done to this one too.
-    pub part_of: BTreeSet<UnitName>,
-    /// Never active together.
-    pub conflicts: BTreeSet<UnitName>,
-    /// This one starts when those have started.
-    pub after: BTreeSet<UnitName>,
-    /// Those start when this one has started.
-    pub before: BTreeSet<UnitName>,
 }
 
 /// The `[install]` table.
@@ -111,16 +106,42 @@ pub struct Container {
     pub kind: ServiceType,
     /// What becomes of changes to the root file system.
     pub root: RootMode,
+    /// What the units ordered after this one wait for.
+    pub ready: ReadyOn,
     /// When the container is started again by itself.
     pub restart: RestartPolicy,
     /// Pause before a restart.
     pub restart_delay: Duration,
+    /// In how many steps the pause grows to `restart_delay_max`; 0: it does not.
+    pub restart_steps: u32,
+    /// The longest pause before a restart. `None`: infinity, so that nothing grows.
+    pub restart_delay_max: Option<Duration>,
+    /// Which ends count as success beside those that always do.
+    pub success_exit_status: ExitStatuses,
+    /// Ends without a restart.
+    pub restart_prevent_exit_status: ExitStatuses,
+    /// Ends that always lead to a restart.
+    pub restart_force_exit_status: ExitStatuses,
     /// How often it may be started.
     pub start_limit: StartLimit,
     /// `None`: infinity.
     pub start_timeout: Option<Duration>,
     /// Between the stop signal and SIGKILL. `None`: infinity.
     pub stop_timeout: Option<Duration>,
+    /// How long it may run. `None`: infinity.
+    pub runtime_max: Option<Duration>,
+    /// The longest random time on top of `runtime_max`.
+    pub runtime_randomized_extra: Duration,
+    /// How often it must say that it is alive. `None`: never.
+    pub watchdog: Option<Duration>,
+    /// The signal when it does not.
+    pub watchdog_signal: i32,
+    /// How it is asked to read its configuration again.
+    pub reload: Option<Reload>,
+    /// Whether a oneshot stays active after its success.
+    pub remain_after_exit: bool,
+    /// The check that it is well.
+    pub health: Option<Health>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
     pub sockets: BTreeMap<String, Socket>,
     /// Whether a start runs the container or only opens its sockets.
@@ -167,19 +188,6 @@ pub enum IfMissing {
     Ignore,
 }
 
-/// `container.type`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceType {
-    /// Started once the payload has been executed.
-    #[default]
-    Exec,
-    /// Started once the payload sends `READY=1`, sd_notify(3).
-    Notify,
-    /// Started once the payload has exited with success.
-    Oneshot,
-}
-
 /// `container.pull`: what a start does about the image before it launches it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -206,47 +214,6 @@ pub enum RootMode {
     Persistent,
     /// No changes.
     ReadOnly,
-}
-
-/// `container.restart`, systemd.service(5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RestartPolicy {
-    /// Never.
-    #[default]
-    No,
-    /// On whatever end but a stop that was asked for.
-    Always,
-    /// On a clean end only.
-    OnSuccess,
-    /// On exit codes but 0, signals, time-outs and watchdog.
-    OnFailure,
-    /// On signals, time-outs and watchdog.
-    OnAbnormal,
-    /// On uncaught signals.
-    OnAbort,
-    /// On watchdog only.
-    OnWatchdog,
-}
-
-/// `container.start_limit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartLimit {
-    /// Starts allowed in an interval; 0 means no limit.
-    pub burst: u32,
-    /// The interval.
-    pub interval: Duration,
-}
-
-/// `activation.start`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum StartOn {
-    /// A start of the unit runs the container.
-    #[default]
-    Boot,
-    /// A start of the unit opens its sockets; the first connection runs the container.
-    Socket,
 }
 
 /// One `[socket.NAME]`.
@@ -277,6 +244,23 @@ pub enum Listen {
     Unix(PathBuf),
     /// `@name`, the abstract name space.
     Abstract(String),
+}
+
+impl Listen {
+    /// Whether binding one would make binding the other fail: `[::]:80` takes v4 connections too.
+    pub fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) if one.port() == other.port() => {
+                let any = |address: &SocketAddr| address.ip().is_unspecified();
+                let dual = |address: &SocketAddr| address.is_ipv6() && any(address);
+                one == other
+                    || dual(one)
+                    || dual(other)
+                    || (one.is_ipv4() && other.is_ipv4() && (any(one) || any(other)))
+            }
+            _ => self == other,
+        }
+    }
 }
 
 /// `socket.*.pass`.

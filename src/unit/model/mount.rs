@@ -1,6 +1,6 @@
 //! Mounts of a container as meant.
 
-use super::model::{IfMissing, ImageSource};
+use super::{IfMissing, ImageSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,0 +1,103 @@
+//! How a container starts, ends and starts again, as meant.
+
+use super::container::span;
+use crate::unit::model::{
+    ExitStatus, ExitStatuses, Health, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
+};
+use crate::unit::report::Report;
+use crate::unit::schema::{ContainerTable, HealthTable};
+use crate::unit::value::{Text, TimeSpan};
+use std::time::Duration;
+
+const START_LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
+
+/// What the units ordered after this one wait for; a payload that says when it is ready is waited for.
+pub fn ready(table: &ContainerTable) -> ReadyOn {
+    match (table.ready, table.kind) {
+        (Some(ready), _) => ready,
+        (None, Some(ServiceType::Notify)) => ReadyOn::Notify,
+        (None, _) => ReadyOn::Exec,
+    }
+}
+
+pub fn start_limit(table: &ContainerTable) -> StartLimit {
+    StartLimit {
+        burst: table.start_limit.burst.unwrap_or(START_LIMIT.burst),
+        interval: span(&table.start_limit.interval, Some(START_LIMIT.interval)).unwrap_or(Duration::MAX),
+    }
+}
+
+pub fn statuses(written: &[Text<ExitStatus>]) -> ExitStatuses {
+    written.iter().map(|Text(status)| *status).collect()
+}
+
+/// The watchdog's time; 0 and infinity are none.
+pub fn watchdog(table: &ContainerTable) -> Option<Duration> {
+    span(&table.watchdog, None).filter(|time| !time.is_zero())
+}
+
+/// How the payload is asked to read its configuration again.
+pub fn reload(table: &ContainerTable) -> Option<Reload> {
+    match (&table.reload_command, &table.reload_signal) {
+        (Some(command), _) => Some(Reload::Command(command.clone())),
+        (None, Some(Text(signal))) => Some(Reload::Signal(signal.0)),
+        (None, None) => None,
+    }
+}
+
+/// `None` without a command.
+pub fn health(table: &HealthTable) -> Option<Health> {
+    let seconds = |written, default| span(written, Some(Duration::from_secs(default)));
+    Some(Health {
+        command: table.command.clone()?,
+        interval: seconds(&table.interval, 30).unwrap_or(Duration::MAX),
+        timeout: seconds(&table.timeout, 30).unwrap_or(Duration::MAX),
+        retries: table.retries.unwrap_or(3).max(1),
+        start_period: seconds(&table.start_period, 0).unwrap_or(Duration::MAX),
+        on_unhealthy: table.on_unhealthy.unwrap_or_default(),
+    })
+}
+
+/// What cannot be meant.
+pub fn contradictions(table: &ContainerTable, health: &HealthTable, report: &mut Report<'_>) {
+    let again = matches!(table.restart, Some(RestartPolicy::Always | RestartPolicy::OnSuccess));
+    let oneshot = table.kind == Some(ServiceType::Oneshot);
+    if oneshot && again {
+        let message = "a unit of type \"oneshot\" cannot be restarted after a success";
+        report.error(&["container", "restart"], message, "use restart = \"on-failure\" or type = \"exec\"");
+    }
+    if !oneshot && table.remain_after_exit == Some(true) {
+        let way = ["container", "remain_after_exit"];
+        report.error(&way, "only a unit of type \"oneshot\" can remain after its exit", "leave it out");
+    }
+    if matches!(&table.restart_delay, Some(Text(TimeSpan(None)))) {
+        let way = ["container", "restart_delay"];
+        report.error(&way, "a restart cannot wait forever", "use restart = \"no\"");
+    }
+    if table.start_limit.burst.is_none_or(|burst| burst > 0)
+        && matches!(&table.start_limit.interval, Some(Text(TimeSpan(None))))
+    {
+        let way = ["container", "start_limit", "interval"];
+        report.error(&way, "the interval of a start limit cannot be infinite", "burst = 0 means no limit");
+    }
+    if table.reload_command.is_some() && table.reload_signal.is_some() {
+        let way = ["container", "reload_signal"];
+        report.error(&way, "there are a \"reload_signal\" and a \"reload_command\"", "leave one out");
+    }
+    readiness(table, health, report);
+}
+
+fn readiness(table: &ContainerTable, health: &HealthTable, report: &mut Report<'_>) {
+    let way = ["container", "ready"];
+    let Some(ready) = table.ready else { return };
+    let kind = table.kind.unwrap_or_default();
+    if ready == ReadyOn::Notify && kind != ServiceType::Notify {
+        report.error(&way, "ready = \"notify\" needs type = \"notify\"", "leave it out, and write the type");
+    }
+    if kind == ServiceType::Oneshot && ready != ReadyOn::Exec {
+        report.error(&way, "a unit of type \"oneshot\" is ready when it has ended", "leave it out");
+    }
+    if ready == ReadyOn::Health && health.command.is_none() {
+        report.error(&way, "ready = \"health\" needs a [health] table with \"command\"", "");
+    }
+}

@@ -1,0 +1,127 @@
+//! The life of a container: when it counts as started, how it ends, when it starts again.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// `container.type`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceType {
+    /// Started once the payload has been executed.
+    #[default]
+    Exec,
+    /// Started once the payload sends `READY=1`, sd_notify(3).
+    Notify,
+    /// Started once the payload has exited with success.
+    Oneshot,
+}
+
+/// `container.ready`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadyOn {
+    /// The payload has been executed.
+    #[default]
+    Exec,
+    /// The payload sent `READY=1`.
+    Notify,
+    /// The health check passed.
+    Health,
+    /// The sockets are in LISTEN.
+    Listening,
+}
+
+/// How a payload is asked to read its configuration again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reload {
+    /// By a signal, `container.reload_signal`. One of `type = "notify"` says when it is done, as with
+    /// `Type=notify-reload`, systemd.service(5).
+    Signal(i32),
+    /// By a command that runs in the container, `container.reload_command`.
+    Command(Vec<String>),
+}
+
+/// `[health]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// A command run in the container; exit status 0 means well.
+    pub command: Vec<String>,
+    /// The pause between two checks.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// How many checks in a row must fail.
+    pub retries: u32,
+    /// How long after the start failures do not count.
+    pub start_period: Duration,
+    /// What an unhealthy container gets.
+    pub on_unhealthy: OnUnhealthy,
+}
+
+/// `health.on_unhealthy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnhealthy {
+    /// Nothing.
+    #[default]
+    None,
+    /// A restart.
+    Restart,
+    /// A stop.
+    Stop,
+}
+
+/// An exit code or a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// exit(3)
+    Code(i32),
+    /// signal(7)
+    Signal(i32),
+}
+
+/// A set of exit codes and signals.
+pub type ExitStatuses = BTreeSet<ExitStatus>;
+
+/// `container.restart`, systemd.service(5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// On whatever end but a stop that was asked for.
+    Always,
+    /// On a clean end only.
+    OnSuccess,
+    /// On exit codes but 0, signals, time-outs and watchdog.
+    OnFailure,
+    /// On signals, time-outs and watchdog.
+    OnAbnormal,
+    /// On uncaught signals.
+    OnAbort,
+    /// On watchdog only.
+    OnWatchdog,
+}
+
+/// `container.start_limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartLimit {
+    /// Starts allowed in an interval; 0 means no limit.
+    pub burst: u32,
+    /// The interval.
+    pub interval: Duration,
+}
+
+/// `activation.start`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartOn {
+    /// A start of the unit runs the container.
+    #[default]
+    Boot,
+    /// A start of the unit opens its sockets; the first connection runs the container.
+    Socket,
+}
