@@ -36,6 +36,7 @@ mod transfers;
 mod unit_files;
 pub mod unit_properties;
 pub mod units;
+pub mod volumes;
 
 use crate::unit::pattern;
 pub use run::main;
