@@ -117,7 +117,8 @@ async fn obey(leash: &OwnedFd, live: &LiveRun) {
         let Ok(mut ready) = readable.readable().await else { break };
         match ready.try_io(|_| Ok(rustix::io::read(leash, &mut numbers)?)) {
             Ok(Ok(count @ 1..)) => {
-                let signals = numbers[..count].iter().filter_map(|number| Signal::from_named_raw(i32::from(*number)));
+                let signals =
+                    numbers[..count].iter().filter_map(|number| Signal::from_named_raw(i32::from(*number)));
                 signals.for_each(send);
             }
             Ok(_) => break,

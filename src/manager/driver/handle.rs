@@ -126,6 +126,7 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
+            self.forget_vanished(&unit);
             if let Some(properties) = view::changing(self, &unit) {
                 self.tell(Notice::Changed(unit, properties));
             }

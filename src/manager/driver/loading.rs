@@ -1,7 +1,7 @@
 //! Unit files into the core: all of them at a reload, others when they are asked for.
 
 use super::Manager;
-use crate::manager::machine::{Event, LoadState, Loaded};
+use crate::manager::machine::{Event, LoadState, Loaded, Phase};
 use crate::manager::record::Record;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
@@ -67,6 +67,16 @@ impl Manager {
         if now.unit.is_none() && record.definition.is_some() {
             let loaded = Loaded { unit: record.definition.clone(), ..now };
             self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
+        }
+    }
+
+    /// A unit whose file has gone stays while it is up.
+    pub(super) fn forget_vanished(&self, unit: &UnitName) {
+        let Some(managed) = self.machine.unit(unit) else { return };
+        let is_idle = managed.phase == Phase::Dead && managed.job.is_none();
+        if is_idle && managed.loaded.state == LoadState::NotFound {
+            let gone = Loaded::unusable(LoadState::NotFound);
+            self.later(Event::LoadedMore(BTreeMap::from([(unit.clone(), gone)])));
         }
     }
 
