@@ -1,7 +1,7 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
-use sampan::bus::publish::Publisher;
+use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
 use sampan::manager::orphan;
@@ -65,9 +65,8 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
-    let publisher = Publisher::begin(systemd, handle, notice_receiver).await;
-    let publisher = publisher.context("cannot take the bus name org.sampan1")?;
-    let publisher = tokio::task::spawn_local(publisher.run());
+    let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
+    let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
@@ -75,6 +74,6 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
-    publisher.abort();
+    bus.abort();
     result
 }

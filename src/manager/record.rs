@@ -30,6 +30,10 @@ pub struct RunFacts {
     pub ephemeral: Option<PathBuf>,
     /// The stop signal.
     pub stop_signal: i32,
+    /// Names of the volumes that it has mounted.
+    pub volumes: Vec<String>,
+    /// Ids of the images that it has mounted beside its own.
+    pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
 }
