@@ -112,8 +112,11 @@ pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Resu
         };
     };
     let new = paths.state().join(format!(".{unit}.json.new"));
-    std::fs::write(&new, serde_json::to_vec(record)?)?;
-    std::fs::rename(&new, &path)
+    let written = std::fs::write(&new, serde_json::to_vec(record)?);
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a record is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// All records that can be read; the others are reported and passed over.
