@@ -124,10 +124,12 @@ impl Manager {
     pub(super) fn tell_changes(&mut self) {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
+            self.follow_service(&unit);
             if let Some(properties) = view::changing(self, &unit) {
                 self.tell(Notice::Changed(unit, properties));
             }
         }
+        self.services.end_turn();
     }
 
     pub(super) fn tell(&self, notice: Notice) {
