@@ -30,7 +30,7 @@ impl Manager {
                     if kind == JobKind::Stop {
                         self.services.stopped(&unit);
                     }
-                    self.tell(Notice::JobRemoved(id, unit, kind, result));
+                    self.tell(Notice::JobRemoved(id, unit, result));
                 }
                 Action::Removed(unit) => {
                     self.facts.remove(&unit);

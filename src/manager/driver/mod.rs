@@ -10,6 +10,7 @@ mod errand;
 mod exec;
 mod handle;
 mod launch;
+mod limits;
 mod live;
 mod loading;
 mod native;
@@ -173,6 +174,11 @@ impl Manager {
     /// The host's directories.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The connection to systemd.
+    pub fn systemd(&self) -> &Systemd {
+        &self.systemd
     }
 
     /// What the present or last run of a unit was launched with.
