@@ -66,6 +66,7 @@ fn request(name: &str, payload: &Payload) -> ScopeRequest {
         resources: Resources { tasks_max: Some(77), ..Resources::default() },
         stop_timeout: Some(PATIENCE),
         stop_signal: 15,
+        after: Vec::new(),
     }
 }
 

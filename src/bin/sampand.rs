@@ -4,14 +4,12 @@ use anyhow::Context;
 use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
-use sampan::manager::machine::{JobMode, Request, Verb};
 use sampan::manager::reconcile::{self, Predecessor};
 use sampan::paths::Paths;
 use sampan::store::Store;
 use sampan::systemd::fdstore;
 use sampan::systemd::manager::Systemd;
 use sampan::systemd::notify::ServiceManager;
-use sampan::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -69,20 +67,11 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
-        boot(&mut manager)?;
+        manager.boot()?;
+        reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")?;
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
     bus.abort();
     result
-}
-
-/// Starts what is enabled, once for each boot of the host.
-fn boot(manager: &mut Manager) -> anyhow::Result<()> {
-    let unit = UnitName::parse("default.target")?;
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{error}, nothing is started at boot");
-    }
-    reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")
 }

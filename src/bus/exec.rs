@@ -7,7 +7,7 @@ use crate::manager::driver::ExecRequest;
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 
-/// Unit, command, environment, user, directory, and the three standard descriptors.
+/// Unit, command, environment, user, directory, and the three standard descriptors; a fourth is the leash.
 type Asked = (String, Vec<String>, Vec<String>, String, String, Vec<zbus::OwnedFd>);
 
 /// Runs a command in a running container and answers when it has ended, waitid(2).
@@ -15,9 +15,10 @@ pub(super) async fn exec(
     call: Call,
     (name, command, environment, user, directory, stdio): Asked,
 ) -> Result<(i32, i32), BusError> {
-    let stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+    let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+    let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
     let stdio = stdio.try_into();
-    let stdio = stdio.map_err(|_| BusError::InvalidArgs("stdio: exactly three descriptors.".into()))?;
+    let stdio = stdio.map_err(|_| BusError::InvalidArgs("stdio: three descriptors or four.".into()))?;
     let asked = UnitName::parse(&name)?;
     let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
     call.allow(Action::Exec, Details::Unit { verb: "exec", unit: unit.as_str() }).await?;
@@ -28,6 +29,7 @@ pub(super) async fn exec(
         user: optional(user),
         directory: optional(directory),
         stdio,
+        leash,
     };
     let exit = call.manager().exec(request).await.ok_or_else(leaving)?;
     exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)

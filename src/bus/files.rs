@@ -22,7 +22,7 @@ pub(super) async fn list(
 ) -> Result<(Vec<(String, String)>,), BusError> {
     let rows = call.with(move |manager| {
         let paths = manager.paths();
-        let names = Search::new(paths).names(&mut Vec::new());
+        let names = Search::new(paths).names();
         let names = names.into_iter().filter(|name| matches_any(&patterns, name.as_str()));
         let rows =
             names.filter_map(|name| Some((name.to_string(), state::of(paths, &name)?.word().to_owned())));

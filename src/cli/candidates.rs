@@ -14,7 +14,7 @@ pub fn image_names() -> Vec<CompletionCandidate> {
 
 /// Names of units, those of containers without the suffix.
 pub fn unit_names() -> Vec<CompletionCandidate> {
-    let names = Search::new(&Paths::default()).names(&mut Vec::new());
+    let names = Search::new(&Paths::default()).names();
     names
         .iter()
         .map(|name| match name.as_str().strip_suffix(".container") {

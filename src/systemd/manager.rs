@@ -15,8 +15,6 @@ use zbus::OwnedObjectPath;
 
 pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
-const JOB_INTERFACE: &str = "org.freedesktop.systemd1.Job";
-
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
 /// The way to systemd, which knows our end of it as the controller of our scopes. Cheap to clone; must be made inside
@@ -142,12 +140,7 @@ impl Systemd {
     /// When systemd cannot be asked, or at the deadline.
     pub async fn is_being_stopped(&self, scope: &str, job: Option<QueuedJob>) -> Result<bool, SystemdError> {
         let kind = match job {
-            Some(QueuedJob(job)) => {
-                self.within(scope, "Get", async |session| {
-                    property(&session, scope, job.clone(), JOB_INTERFACE, "JobType").await
-                })
-                .await?
-            }
+            Some(job) => self.job_type(scope, &job).await?,
             None => None,
         };
         match kind {
@@ -288,7 +281,7 @@ async fn removal(signals: &mut UnboundedReceiver<Signal>, scope: &str) -> Result
     Err(SystemdError::Lost { call: "UnitRemoved", unit: scope.to_owned() })
 }
 
-async fn property(
+pub(super) async fn property(
     session: &Session,
     unit: &str,
     path: OwnedObjectPath,

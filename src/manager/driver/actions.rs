@@ -1,7 +1,7 @@
 //! Carries out what the core asks for.
 
 use super::{Manager, Notice};
-use crate::manager::machine::{Action, Event, JobResult, Managed, Phase};
+use crate::manager::machine::{Action, Event, JobKind, JobResult, Managed, Phase};
 use crate::unit::name::UnitName;
 
 impl Manager {
@@ -23,9 +23,12 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Changed(unit) => self.note_change(unit),
                 Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
-                Action::JobRemoved(id, unit, _, result) => {
+                Action::JobRemoved(id, unit, kind, result) => {
                     if matches!(result, JobResult::Dependency) {
                         tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
+                    }
+                    if kind == JobKind::Stop {
+                        self.services.stopped(&unit);
                     }
                     self.tell(Notice::JobRemoved(id, unit, result));
                 }
