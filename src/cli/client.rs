@@ -19,6 +19,9 @@ use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 /// How long a bus that is being restarted may take.
 const BUS_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many managers in a row may end before they answer.
+const ATTEMPTS: usize = 5;
+
 const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
 const UNITS_PATH: &str = "/org/sampan1/unit";
@@ -63,6 +66,37 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
         let client = Client::connect().await?;
         conversation(&client).await
     })
+}
+
+/// A conversation that only asks, and that is begun again when the manager is restarted in the middle.
+///
+/// # Errors
+/// As [`talk`].
+pub fn ask<T>(mut conversation: impl AsyncFnMut(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    talk(async |client| {
+        for _ in 0..ATTEMPTS {
+            match conversation(client).await {
+                Err(error) if matches!(error.downcast_ref(), Some(CliError::Left { .. })) => {}
+                result => return result,
+            }
+        }
+        conversation(client).await
+    })
+}
+
+/// Makes a call again when the manager was restarted before it answered: the bus holds the call back until the
+/// successor is there.
+///
+/// # Errors
+/// As the call.
+pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, CliError> {
+    for _ in 0..ATTEMPTS {
+        match call().await {
+            Err(CliError::Left { .. }) => {}
+            result => return result,
+        }
+    }
+    call().await
 }
 
 /// The names of the properties of units, as the running manager has them; none when it does not run, or takes its

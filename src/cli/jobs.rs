@@ -2,7 +2,9 @@
 
 use super::client::Client;
 use super::error::CliError;
+use super::lifecycle::Operation;
 use super::output::complain;
+use super::successor;
 use super::text::escaped;
 use super::transfers::Transfers;
 use super::unit_properties::UnitProperties;
@@ -74,11 +76,11 @@ impl JobWatch {
         }
     }
 
-    /// Waits for all jobs.
+    /// Waits for all jobs, that `operation` made, also over a restart of the manager.
     ///
     /// # Errors
-    /// When the manager leaves the bus before they are over.
-    pub async fn wait(mut self) -> Result<Vec<Finished>, CliError> {
+    /// When the manager leaves the bus for good before they are over.
+    pub async fn wait(mut self, client: &Client, operation: Operation) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
         loop {
             for (job, result) in self.ended.drain() {
@@ -92,7 +94,9 @@ impl JobWatch {
                 () = self.transfers.next() => {}
                 owner = self.owner.next() => {
                     if !matches!(owner, Some(Some(_))) {
-                        return Err(left());
+                        let units = self.waiting.into_values().collect();
+                        finished.extend(successor::resolve(client, operation, units).await?);
+                        return Ok(finished);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! `start`, `stop`, `restart`, `reload` and the like: one job for each unit, waited for.
 
 use super::args::{IsolateArgs, JobArgs, JobMode};
-use super::client::{Client, talk};
+use super::client::{Client, again, talk};
 use super::error::{CliError, FAILURE};
 use super::jobs::{JobWatch, explain};
 use super::output::complain;
@@ -158,7 +158,7 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
     let changes = if order.until == Until::Ended { Some(client.changes().await?) } else { None };
     let (mut status, mut queued) = (0, Vec::new());
     for unit in units {
-        let call = enqueue(client, order, unit);
+        let call = again(async || enqueue(client, order, unit).await);
         let answer = match &mut watch {
             Some(watch) => watch.during(call).await,
             None => call.await,
@@ -182,7 +182,7 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
         }
     }
     if let Some(watch) = watch {
-        for job in watch.wait().await?.iter().filter(|job| !job.is_success()) {
+        for job in watch.wait(client, order.operation).await?.iter().filter(|job| !job.is_success()) {
             explain(client, job).await;
             status = FAILURE;
         }

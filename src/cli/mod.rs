@@ -29,6 +29,7 @@ mod run;
 mod select;
 mod show;
 mod status;
+mod successor;
 mod suggestion;
 mod system_state;
 pub mod text;
