@@ -25,7 +25,6 @@ mod list_units;
 mod logs;
 mod output;
 mod pager;
-mod pattern;
 mod pty;
 mod run;
 mod select;

@@ -14,7 +14,7 @@ impl Manager {
     /// Reads all unit files again.
     pub fn reload(&mut self) {
         let catalog = load::load_all(&self.paths);
-        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog, &self.paths)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),

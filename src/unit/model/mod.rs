@@ -69,6 +69,8 @@ pub struct Install {
     pub wanted_by: Vec<UnitName>,
     /// Units whose `.requires/` get a link.
     pub required_by: Vec<UnitName>,
+    /// Units whose `.upholds/` get a link.
+    pub upheld_by: Vec<UnitName>,
     /// Other names of this unit.
     pub alias: Vec<UnitName>,
     /// Units that are enabled and disabled with this one.

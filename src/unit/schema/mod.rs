@@ -12,7 +12,7 @@ pub use parts::{
     UpdatePolicy, UpdateTable,
 };
 
-use super::address::{Dependency, InstallName};
+use super::address::{Dependency, InstallName, InstallTarget};
 use super::value::Text;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -137,9 +137,11 @@ pub struct ConditionTable {
 #[serde(default, deny_unknown_fields)]
 pub struct InstallTable {
     /// Units that want this one once it is enabled.
-    pub wanted_by: Vec<Text<InstallName>>,
+    pub wanted_by: Vec<Text<InstallTarget>>,
     /// Units that require this one once it is enabled.
-    pub required_by: Vec<Text<InstallName>>,
+    pub required_by: Vec<Text<InstallTarget>>,
+    /// Units that uphold this one once it is enabled.
+    pub upheld_by: Vec<Text<InstallTarget>>,
     /// Other names of this unit.
     pub alias: Vec<Text<InstallName>>,
     /// Units that are enabled and disabled with this one.
