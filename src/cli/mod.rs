@@ -25,7 +25,7 @@ mod list_units;
 mod logs;
 mod output;
 mod pager;
-mod pty;
+mod plan;
 mod run;
 mod select;
 mod show;
@@ -37,5 +37,7 @@ mod transfers;
 mod unit_files;
 pub mod unit_properties;
 pub mod units;
+pub mod volumes;
 
+use crate::unit::pattern;
 pub use run::main;

@@ -8,11 +8,12 @@ use super::freeze::Motion;
 use super::is_active::Question;
 use super::lifecycle::Operation;
 use super::output::complain;
+use super::plan::{self, Purpose};
 use super::suggestion;
 use super::units::enable::Change;
 use super::{
     completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, system_state, unit_files, units,
+    list_sockets, list_units, logs, show, status, system_state, unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
@@ -107,13 +108,16 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
         Verb::IsSystemRunning(args) => system_state::run(&args),
         Verb::DaemonReload => daemon::reload(),
+        Verb::Plan(args) => plan::run(Purpose::Show, &args, paths),
+        Verb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
         Verb::Image(verb) => images::run(verb, paths),
+        Verb::Volumes(args) => volumes::run(args, paths),
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),
-        Verb::Exec(args) => exec::run(&args),
-        Verb::Shell(args) => exec::shell(&args),
+        Verb::Exec(args) => exec::run(&args, paths),
+        Verb::Shell(args) => exec::shell(&args, paths),
         Verb::Completions(args) => completions::run(&args),
     }
 }

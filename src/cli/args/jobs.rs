@@ -3,6 +3,7 @@
 use crate::cli::candidates::unit_names;
 use crate::cli::units::enable::EnableArgs;
 use crate::unit::signal;
+use crate::cli::display::DisplayArgs;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
@@ -225,4 +226,18 @@ pub struct EditArgs {
     /// Do not tell the manager
     #[arg(long)]
     pub no_reload: bool,
+}
+
+/// `plan`, `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Exit status 2 when something would change
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub display: DisplayArgs,
 }

@@ -7,7 +7,7 @@ mod look;
 
 pub use inside::{AdHocArgs, ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
-    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode,
+    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, PlanArgs, IsolateArgs, JobArgs, JobMode,
     KillArgs, PresetAllArgs, SetPropertyArgs, UnitsArgs, Whom,
 };
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
@@ -22,6 +22,7 @@ use super::units::enable::EnableArgs;
 use super::units::list_unit_files::ListUnitFilesArgs;
 use super::units::schema::SchemaArgs;
 use super::units::verify::VerifyArgs;
+use super::volumes::VolumesArgs;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -133,11 +134,17 @@ pub enum Verb {
     IsSystemRunning(SystemStateArgs),
     /// Read all unit files again
     DaemonReload,
+    /// Show what reading all unit files again, and starting what is enabled, would do
+    Plan(PlanArgs),
+    /// Read all unit files again, and start, stop and restart what has changed
+    Apply(PlanArgs),
     /// Forget that units failed, and their start limits
     ResetFailed(ResetFailedArgs),
     /// Verbs over images
     #[command(flatten)]
     Image(ImageVerb),
+    /// List volumes, or show, remove, export and import them
+    Volumes(VolumesArgs),
     /// Check unit files
     Verify(VerifyArgs),
     /// Print the JSON schema of unit files

@@ -98,8 +98,6 @@ impl<'e> Edited<'e> {
 
     /// What the editor begins with.
     fn before(&self, args: &EditArgs) -> anyhow::Result<String> {
-        let read =
-            |path: &Path| Source::read(path).map(|source| source.text.clone()).map_err(Diagnostic::from);
         let own = if self.path.exists() { read(&self.path)? } else { String::new() };
         if args.full {
             let known = Search::new(self.paths).find(&self.unit);
@@ -215,7 +213,7 @@ fn in_editor(text: &str, name: &Path) -> anyhow::Result<String> {
         let mut words = editor.split_whitespace();
         let mut command = Command::new(words.next().unwrap_or_default());
         match command.args(words).arg(&path).status() {
-            Ok(status) if status.success() => return Ok(read_edited(&path)?),
+            Ok(status) if status.success() => return read(&path),
             Ok(status) => bail!("The editor {editor} failed ({status}), nothing is changed."),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot execute {editor}")),
@@ -224,8 +222,8 @@ fn in_editor(text: &str, name: &Path) -> anyhow::Result<String> {
     bail!("There is no editor ({}): set $EDITOR, or use --stdin.", editors.join(", "))
 }
 
-fn read_edited(path: &Path) -> Result<String, Diagnostic> {
-    Ok(Source::read(path)?.text.clone())
+fn read(path: &Path) -> anyhow::Result<String> {
+    Ok(Source::read(path).map_err(Diagnostic::from)?.text.clone())
 }
 
 fn ask() -> anyhow::Result<Choice> {
