@@ -2,12 +2,12 @@
 
 use super::accounting::Usage;
 use super::driver::Manager;
-use super::machine::{Managed, Stamp, Stamps};
+use super::machine::{HealthState, Managed, Stamp, Stamps};
 use super::transfer::Transfer;
 use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::{
-    Body, Container, Dependencies, ImageSource, Listen, Pass, PullPolicy, RestartPolicy, Unit,
+    Body, Container, Dependencies, ImageSource, Listen, Otherwise, Pass, PullPolicy, RestartPolicy, Unit,
 };
 use crate::unit::name::UnitName;
 use std::collections::BTreeSet;
@@ -36,6 +36,8 @@ pub type Property = (&'static str, Value);
 pub fn changing(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
     let managed = manager.machine().unit(name)?;
     let mut list = state(manager, managed);
+    list.extend(health(manager, name, managed));
+    list.extend(conditions(managed));
     list.extend(process(managed));
     list.extend(stamps(&managed.stamps));
     Some(list)
@@ -46,6 +48,8 @@ pub fn properties(manager: &Manager, name: &UnitName) -> Option<Vec<Property>> {
     let managed = manager.machine().unit(name)?;
     let mut list = identity(manager, name, managed);
     list.extend(state(manager, managed));
+    list.extend(health(manager, name, managed));
+    list.extend(conditions(managed));
     list.extend(dependencies(manager, name, managed));
     list.extend(process(managed));
     list.extend(stamps(&managed.stamps));
@@ -98,6 +102,36 @@ fn state(manager: &Manager, managed: &Managed) -> Vec<Property> {
         ("StatusText", text(managed.status_text.as_str())),
         ("StatusErrno", Value::Signed(failure.map_or(0, |failure| failure.errno))),
         ("LaunchError", text(failure.map_or("", |failure| failure.message.as_str()))),
+    ]
+}
+
+/// `HealthState` is empty where nothing is checked. What each check says changes without a signal.
+fn health(manager: &Manager, name: &UnitName, managed: &Managed) -> Vec<Property> {
+    let checked = manager.health(name);
+    let state = match (&managed.health, &checked) {
+        (_, None) => "",
+        (HealthState::Unknown, Some(_)) => "starting",
+        (HealthState::Healthy, Some(_)) => "healthy",
+        (HealthState::Unhealthy(_), Some(_)) => "unhealthy",
+    };
+    let checked = checked.unwrap_or_default();
+    vec![
+        ("HealthState", text(state)),
+        ("HealthTimestamp", microseconds(checked.last)),
+        ("HealthOutput", text(checked.output)),
+        ("HealthFailingStreak", Value::Unsigned(checked.failures)),
+    ]
+}
+
+/// Of the last start.
+fn conditions(managed: &Managed) -> Vec<Property> {
+    let unmet = managed.unmet.as_ref();
+    let holds = |kind| Value::Flag(unmet.is_none_or(|unmet| unmet.otherwise != kind));
+    vec![
+        ("ConditionResult", holds(Otherwise::Skip)),
+        ("AssertResult", holds(Otherwise::Fail)),
+        ("ConditionTimestamp", microseconds(unmet.map(|unmet| unmet.at))),
+        ("UnmetCondition", text(unmet.map_or("", |unmet| unmet.text.as_str()))),
     ]
 }
 

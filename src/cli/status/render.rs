@@ -1,5 +1,6 @@
 //! The page of one unit, laid out as systemctl's: labels to the right of a column, values to the left.
 
+use super::checks;
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
 use crate::unit::signal;
@@ -25,6 +26,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Loaded", &loaded(unit, around.style));
     page.line("Drop-In", &drop_ins(unit));
     page.line("Active", &active(unit, around));
+    page.line("Condition", &checks::condition(unit, around));
     page.line("Duration", &duration(unit));
     page.line("Job", &job(unit));
     page.lines("Docs", &unit.documentation);
@@ -34,6 +36,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
+    page.line("Health", &checks::health(unit, around));
     page.lines("Error", &present(&unit.launch_error));
     page.lines("Error", &present(&unit.transfer_error));
     if unit.active_state != ActiveState::Inactive && unit.active_state != ActiveState::Failed {

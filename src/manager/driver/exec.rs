@@ -1,7 +1,7 @@
 //! Commands inside a running container: `sampanctl exec`.
 
 use super::Manager;
-use super::control::{Control, failure};
+use super::control::{Control, failure, reap};
 use super::handle::ExecRequest;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
@@ -9,16 +9,46 @@ use crate::launch::plan::Command;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use tokio::sync::oneshot::Sender;
 
 /// A command that can be run.
-struct ExecTask {
-    join: Join,
-    launcher: Rc<Launcher>,
-    container: OwnedFd,
-    stdio: [OwnedFd; 3],
+pub(super) struct ExecTask {
+    pub(super) join: Join,
+    pub(super) launcher: Rc<Launcher>,
+    pub(super) container: OwnedFd,
+    pub(super) stdio: [OwnedFd; 3],
+}
+
+/// A command that runs. What is left of it when this goes is killed.
+pub(super) struct Started {
+    live: LiveRun,
+    is_collected: Cell<bool>,
+}
+
+impl Started {
+    pub(super) async fn wait(&self) -> Exit {
+        let exit = self.live.wait().await;
+        self.is_collected.set(true);
+        exit
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let Some(process) = self.live.process.get().filter(|_| !self.is_collected.get()) else { return };
+        // It leads a session and a group of its own. As it is not collected, the number is nobody else's.
+        if let Some(group) = Pid::from_raw(process.pid.cast_signed()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.live.kill();
+        if let Ok(pidfd) = process.pidfd.try_clone() {
+            drop(tokio::task::spawn_local(reap(pidfd)));
+        }
+    }
 }
 
 impl Manager {
@@ -62,6 +92,10 @@ impl Manager {
 
 impl ExecTask {
     async fn perform(self) -> Result<Exit, Failure> {
+        Ok(self.start().await?.wait().await)
+    }
+
+    pub(super) async fn start(self) -> Result<Started, Failure> {
         let stdio = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), self.stdio[2].as_fd()];
         let launch = self.launcher.join(&self.join, self.container.as_fd(), stdio);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
@@ -70,13 +104,8 @@ impl ExecTask {
         let live = LiveRun::new(0);
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
-        match control.executed().await {
-            Ok(()) => Ok(live.wait().await),
-            Err(failure) => {
-                live.kill();
-                live.wait().await;
-                Err(failure)
-            }
-        }
+        let started = Started { live, is_collected: Cell::new(false) };
+        control.executed().await?;
+        Ok(started)
     }
 }

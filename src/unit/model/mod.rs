@@ -1,13 +1,12 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod health;
 mod life;
 mod relation;
 
-pub use life::{
-    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-    StartOn,
-};
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
 
 use super::name::UnitName;
