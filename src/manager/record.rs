@@ -5,10 +5,12 @@
 use super::machine::{HealthState, Managed, Phase, Run, Stamps};
 use crate::image::config::HealthCheck;
 use crate::paths::Paths;
+use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a run was launched with; for `status` and for `exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,15 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// The version of its files that rules. The files may be broken or gone when a successor reads them.
+    #[serde(default, deserialize_with = "definition")]
+    pub definition: Option<Arc<Unit>>,
+}
+
+/// One that another version of this program has written, and that says nothing to this one, is none.
+fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Unit>>, D::Error> {
+    let written = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(written).ok())
 }
 
 impl Record {
@@ -69,6 +80,7 @@ impl Record {
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
+            definition: managed.unit().cloned(),
         })
     }
 }

@@ -131,7 +131,7 @@ fn conditions(managed: &Managed) -> Vec<Property> {
         ("ConditionResult", holds(Otherwise::Skip)),
         ("AssertResult", holds(Otherwise::Fail)),
         ("ConditionTimestamp", microseconds(unmet.map(|unmet| unmet.at))),
-        ("UnmetCondition", text(unmet.map_or("", |unmet| unmet.text.as_str()))),
+        ("Conditions", Value::List(unmet.map(|unmet| unmet.text.clone()).into_iter().collect())),
     ]
 }
 

@@ -9,11 +9,16 @@ use crate::launch::plan::Command;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
+use crate::sys::readiness;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::oneshot::Sender;
+
+/// How long a command may take to end once it was hung up.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A command that can be run.
 pub(super) struct ExecTask {
@@ -21,24 +26,31 @@ pub(super) struct ExecTask {
     pub(super) launcher: Rc<Launcher>,
     pub(super) container: OwnedFd,
     pub(super) stdio: [OwnedFd; 3],
+    pub(super) leash: Option<OwnedFd>,
 }
 
-/// A command that runs. What is left of it when this goes is killed.
+/// A command that runs.
 pub(super) struct Started {
     live: LiveRun,
+    leash: Option<OwnedFd>,
     is_collected: Cell<bool>,
 }
 
 impl Started {
     pub(super) async fn wait(&self) -> Exit {
-        let exit = self.live.wait().await;
+        let exit = match &self.leash {
+            Some(leash) => tokio::select! {
+                exit = self.live.wait() => exit,
+                () = obey(leash, &self.live) => self.live.wait().await,
+            },
+            None => self.live.wait().await,
+        };
         self.is_collected.set(true);
         exit
     }
-}
 
-impl Drop for Started {
-    fn drop(&mut self) {
+    /// Ends it where it has not ended, and all that its group has.
+    pub(super) fn kill(&self) {
         let Some(process) = self.live.process.get().filter(|_| !self.is_collected.get()) else { return };
         // It leads a session and a group of its own. As it is not collected, the number is nobody else's.
         if let Some(group) = Pid::from_raw(process.pid.cast_signed()) {
@@ -58,7 +70,7 @@ impl Manager {
             Ok(task) => {
                 tokio::task::spawn_local(async move {
                     let result = task.perform().await.map_err(|failure| failure.message);
-                    // A client that has gone away leaves its command to itself.
+                    // A client that has gone away has let go of the leash.
                     let _ = reply.send(result);
                 });
             }
@@ -86,6 +98,7 @@ impl Manager {
             launcher: self.launcher.clone(),
             container: process.pidfd.try_clone().map_err(|error| error.to_string())?,
             stdio: request.stdio,
+            leash: request.leash,
         })
     }
 }
@@ -104,8 +117,41 @@ impl ExecTask {
         let live = LiveRun::new(0);
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
-        let started = Started { live, is_collected: Cell::new(false) };
+        let started = Started { live, leash: self.leash, is_collected: Cell::new(false) };
+        // Held by the command alone from now on: who reads its output wants to see the end of it.
+        drop(self.stdio);
         control.executed().await?;
         Ok(started)
     }
+}
+
+/// Passes the signals on that come over the leash, as a terminal would: to the process group that the command leads.
+/// Where the leash ends, its holder has, and the group goes, too.
+async fn obey(leash: &OwnedFd, live: &LiveRun) {
+    let group = live.process.get().and_then(|process| Pid::from_raw(i32::try_from(process.pid).ok()?));
+    let (Some(group), Ok(readable)) = (group, readiness::watch(leash)) else {
+        return std::future::pending().await;
+    };
+    // Nobody else gets the number of the group before its leader is reaped, which the caller does later. In a group
+    // that has ended, nobody needs a signal.
+    let send = |signal| {
+        let _ = kill_process_group(group, signal);
+    };
+    loop {
+        let mut numbers = [0; 16];
+        let Ok(mut ready) = readable.readable().await else { break };
+        match ready.try_io(|_| Ok(rustix::io::read(leash, &mut numbers)?)) {
+            Ok(Ok(count @ 1..)) => {
+                let signals =
+                    numbers[..count].iter().filter_map(|number| Signal::from_named_raw(i32::from(*number)));
+                signals.for_each(send);
+            }
+            Ok(_) => break,
+            Err(_would_block) => {}
+        }
+    }
+    send(Signal::HUP);
+    send(Signal::CONT);
+    tokio::time::sleep(GRACE).await;
+    send(Signal::KILL);
 }

@@ -138,14 +138,14 @@ impl Machine {
     /// Takes a unit's files in. While it is up, its last valid version rules on.
     pub(super) fn insert_unit(&mut self, name: UnitName, mut new: Loaded) {
         let Some(managed) = self.units.get_mut(&name) else {
-            if new.state != LoadState::NotFound {
+            if new.state != LoadState::NotFound || new.unit.is_some() {
                 self.actions.push(Action::Changed(name.clone()));
                 self.units.insert(name, Managed::new(new));
             }
             return;
         };
         let idle = managed.phase.is_down() && managed.job.is_none();
-        if new.state == LoadState::NotFound && idle {
+        if new.state == LoadState::NotFound && new.unit.is_none() && idle {
             self.units.remove(&name);
             self.actions.push(Action::Removed(name));
             return;

@@ -37,6 +37,15 @@ pub(super) struct Exec {
     pub(super) container: OwnedFd,
 }
 
+/// A command that ends with its check.
+struct Bounded(Started);
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 /// Where to connect to.
 pub(super) struct Target {
     addresses: Vec<SocketAddr>,
@@ -173,8 +182,8 @@ impl Exec {
         match self.start().await {
             Ok((started, output)) => {
                 let exit = tokio::select! {
-                    exit = started.wait() => exit,
-                    () = listen(&output, said) => started.wait().await,
+                    exit = started.0.wait() => exit,
+                    () = listen(&output, said) => started.0.wait().await,
                 };
                 // What was written last is there when the writer has ended.
                 drain(&output, said);
@@ -189,16 +198,22 @@ impl Exec {
         }
     }
 
-    async fn start(&self) -> Result<(Started, OwnedFd), String> {
+    async fn start(&self) -> Result<(Bounded, OwnedFd), String> {
         let failed = |error: io::Error| error.to_string();
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| failed(error.into()))?;
         let null = std::fs::File::open("/dev/null").map_err(failed)?;
         let stdio = [null.into(), writer.try_clone().map_err(failed)?, writer];
         let container = self.container.try_clone().map_err(failed)?;
-        let task = ExecTask { join: self.join.clone(), launcher: self.launcher.clone(), container, stdio };
+        let task = ExecTask {
+            join: self.join.clone(),
+            launcher: self.launcher.clone(),
+            container,
+            stdio,
+            leash: None,
+        };
         let started = task.start().await.map_err(|failure| failure.message)?;
-        Ok((started, reader))
+        Ok((Bounded(started), reader))
     }
 }
 

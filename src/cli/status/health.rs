@@ -1,23 +1,11 @@
-//! Lines of the status page about what was checked of a unit: the conditions of its start, and its health.
+//! The line of the status page about the health of a container.
 
 use super::render::Surroundings;
 use crate::cli::text::{Tone, escaped, time};
 use crate::cli::unit_properties::UnitProperties;
 
-/// `start condition unmet at Sat 2026-11-21 15:00:00 UTC; 3s ago`, and which; as systemctl has it.
-pub(super) fn condition(unit: &UnitProperties, around: &Surroundings) -> String {
-    if unit.unmet_condition.is_empty() {
-        return String::new();
-    }
-    let kind = if unit.assert_result { "condition" } else { "assertion" };
-    let when = unit.condition_timestamp;
-    let age = time::ago(around.now.saturating_sub(when));
-    let when = time::timestamp(when, &around.zone);
-    format!("start {kind} unmet at {when}; {age}\n             └─ {}", escaped(&unit.unmet_condition))
-}
-
 /// `healthy (last check 3s ago)`; of a container that is not, also what the last check said.
-pub(super) fn health(unit: &UnitProperties, around: &Surroundings) -> String {
+pub(super) fn line(unit: &UnitProperties, around: &Surroundings) -> String {
     let tone = match unit.health_state.as_str() {
         "" => return String::new(),
         "healthy" => Tone::Good,
@@ -36,7 +24,9 @@ pub(super) fn health(unit: &UnitProperties, around: &Surroundings) -> String {
     let is_quiet = unit.health_state == "healthy" && unit.health_failing_streak == 0;
     let output = unit.health_output.lines().map(str::trim).find(|line| !line.is_empty());
     match output.filter(|_| !is_quiet) {
-        Some(line) => format!("{state}{details}\n             └─ {}", escaped(line)),
+        Some(line) => {
+            format!("{state}{details}\n             {}{}", around.style.glyphs.last_branch(), escaped(line))
+        }
         None => format!("{state}{details}"),
     }
 }
@@ -49,7 +39,7 @@ mod tests {
     #[test]
     fn what_was_checked_is_told() {
         let around = Surroundings {
-            style: Style::Plain,
+            style: Style::PLAIN,
             zone: jiff::tz::TimeZone::UTC,
             now: 5_000_000,
             main_name: None,
@@ -61,15 +51,15 @@ mod tests {
             health_output: "all is well".to_owned(),
             ..UnitProperties::default()
         };
-        assert_eq!(health(&healthy, &around), "healthy (last check 3s ago)");
+        assert_eq!(line(&healthy, &around), "healthy (last check 3s ago)");
         let unhealthy = UnitProperties {
             health_state: "unhealthy".to_owned(),
             health_failing_streak: 4,
             health_output: "\nno answer\nmore".to_owned(),
             ..healthy
         };
-        let text = "unhealthy (last check 3s ago, 4 failed in a row)\n             └─ no answer";
-        assert_eq!(health(&unhealthy, &around), text);
-        assert_eq!(health(&UnitProperties::default(), &around), "");
+        let text = "unhealthy (last check 3s ago, 4 failed in a row)\n             └─no answer";
+        assert_eq!(line(&unhealthy, &around), text);
+        assert_eq!(line(&UnitProperties::default(), &around), "");
     }
 }
