@@ -2,7 +2,8 @@
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Managed, Phase, Run, Stamps};
+use super::machine::{HealthState, Managed, Phase, Run, Stamps};
+use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
@@ -39,6 +40,12 @@ pub struct RunFacts {
     pub executed: bool,
     /// When the launch got where.
     pub moments: Moments,
+    /// Ports that the image exposes: `80/tcp`.
+    pub ports: Vec<String>,
+    /// What the image says of checking it.
+    pub health_check: Option<HealthCheck>,
+    /// What followed from the checks so far.
+    pub health: HealthState,
 }
 
 /// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.

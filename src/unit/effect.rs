@@ -53,7 +53,6 @@ pub const LATER: &[Later] = &[
     warn(&["unit", "ignore_on_isolate"], &["false"]),
     refuse(&["unit", "condition"], &[], "the unit would start whether it holds or not: leave it out"),
     refuse(&["unit", "assert"], &[], "the unit would start whether it holds or not: leave it out"),
-    warn(&["container", "ready"], &["exec"]),
     refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
     warn(&["container", "restart_steps"], &["0"]),
     warn(&["container", "restart_delay_max"], &["infinity"]),
@@ -94,7 +93,7 @@ pub const LATER: &[Later] = &[
     warn(&["network", "publish"], &["{}"]),
     warn(&["network", "dns"], &["[]"]),
     warn(&["credentials"], &["{}"]),
-    warn(&["health"], &["{}"]),
+    warn(&["health", "on_unhealthy"], &["none"]),
     warn(&["timer"], &["{}"]),
     warn(&["update"], &["{policy=none}", "{}"]),
 ];

@@ -5,7 +5,7 @@ use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
-use super::{Manager, Note, now};
+use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::{Launcher, is_launcher};
 use crate::manager::machine::{Event, Failure, Launched};
@@ -61,6 +61,7 @@ impl Manager {
         };
         let live = Rc::new(LiveRun::new(run));
         self.runs.insert(unit.clone(), live.clone());
+        self.expect_binds(unit);
         let task = self.run_task(specification, live);
         let passed: BTreeMap<&str, &OpenSocket> = self
             .sockets
@@ -89,6 +90,7 @@ impl Manager {
     pub(super) fn forget_run(&mut self, unit: &UnitName, run: u64) {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
+            self.checks.end(unit);
             self.sockets.drop_notifier(unit);
             self.end_output(unit);
             self.listen_again(unit);
@@ -124,7 +126,13 @@ impl RunTask {
             Err(failure) => return self.failed(failure, None).await,
         };
         let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let mut prepared = match prepare(&self.unit, container, &self.paths, &means.store, notify) {
+        let prepared = prepare(&self.unit, container, &self.paths, &means.store, notify);
+        let prepared = prepared.and_then(|prepared| {
+            listening::check(container, &prepared.facts)?;
+            health::check(container, &prepared.facts)?;
+            Ok(prepared)
+        });
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(failure, None).await,
         };

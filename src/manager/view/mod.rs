@@ -2,6 +2,7 @@
 //! one table with its type, whether its changes are told, and how it is read.
 
 mod container;
+mod health;
 mod identity;
 mod life;
 mod relations;
@@ -151,8 +152,8 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 5] =
-    [identity::TABLE, life::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
+const TABLES: [&[Entry]; 6] =
+    [identity::TABLE, life::TABLE, health::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()

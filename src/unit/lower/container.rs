@@ -1,6 +1,6 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
-use super::life;
+use super::{health, life};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, Security, Socket,
     StartOn,
@@ -62,7 +62,7 @@ pub fn lower(
         watchdog_signal: table.watchdog_signal.clone().map_or(WATCHDOG_SIGNAL, |Text(signal)| signal.0),
         reload: life::reload(table),
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
-        health: life::health(&file.health),
+        health: health::lower(file, report),
         sockets,
         start: file.activation.start.unwrap_or_default(),
         resources: resources(&file.resources, report),
@@ -112,7 +112,7 @@ fn useless_pull(table: &ContainerTable, report: &mut Report<'_>) {
 
 fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let table = &file.container;
-    life::contradictions(table, &file.health, report);
+    life::contradictions(table, report);
     // Faulty sockets have been left out of the file, but are in the tree.
     let sockets = report
         .tree()

@@ -2,6 +2,7 @@
 
 mod condition;
 mod container;
+mod health;
 mod life;
 mod mount;
 mod socket;

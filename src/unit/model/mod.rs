@@ -1,14 +1,13 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod health;
 mod life;
 mod mount;
 mod relation;
 
-pub use life::{
-    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-    StartOn,
-};
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
