@@ -12,12 +12,22 @@ pub enum BusError {
     Bus(zbus::Error),
     /// No unit of this name.
     NoSuchUnit(String),
+    /// No job of this number.
+    NoSuchJob(String),
     /// The unit is masked.
     UnitMasked(String),
     /// The unit's file has errors.
     BadUnitSetting(String),
     /// The transaction cannot be.
     TransactionRefused(String),
+    /// The unit cannot do this at all.
+    JobTypeNotApplicable(String),
+    /// Only other units may ask for this.
+    OnlyByDependency(String),
+    /// The unit does not allow to stop all others.
+    NoIsolation(String),
+    /// The unit is not up.
+    UnitInactive(String),
     /// An argument makes no sense.
     InvalidArgument(String),
     /// What was asked for did not work.
@@ -30,11 +40,16 @@ impl From<RequestError> for BusError {
         match error {
             RequestError::NotFound(_) => Self::NoSuchUnit(text),
             RequestError::Masked(_) => Self::UnitMasked(text),
-            RequestError::Bad(_) => Self::BadUnitSetting(text),
-            RequestError::Template(..) => Self::InvalidArgument(text),
+            RequestError::Bad(_) | RequestError::BadNative(..) => Self::BadUnitSetting(text),
+            RequestError::Template(..) | RequestError::IsolationOfStart => Self::InvalidArgument(text),
+            RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
+            RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
+            RequestError::NoIsolation(_) => Self::NoIsolation(text),
+            RequestError::NotActive(_) => Self::UnitInactive(text),
             RequestError::Dependency { .. }
             | RequestError::Cycle(_)
             | RequestError::Contradiction(_)
+            | RequestError::Irreversible { .. }
             | RequestError::JobExists { .. } => Self::TransactionRefused(text),
         }
     }

@@ -5,7 +5,7 @@ use super::transfer;
 use super::unit::UnitObject;
 use super::wire::{JobRow, SocketRow, TransferRow, UnitRow, job_path, unit_path};
 use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
-use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
+use crate::manager::machine::{Freezer, JobId, JobMode, JobPhase, Managed, Request, Verb};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use zbus::object_server::SignalEmitter;
@@ -29,6 +29,11 @@ impl ManagerObject {
         Ok(job_path(answer?.0))
     }
 
+    async fn set_freezer(&self, name: &str, target: Freezer) -> Result<(), BusError> {
+        let unit = parse_name(name)?;
+        self.with(move |manager| manager.freeze(&unit, target)).await?.map_err(BusError::from)
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         look: impl FnOnce(&mut Manager) -> T + Send + 'static,
@@ -46,13 +51,14 @@ fn parse_name(name: &str) -> Result<UnitName, BusError> {
 }
 
 fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
-    match mode {
-        "replace" | "" => Ok(JobMode::Replace),
-        "fail" => Ok(JobMode::Fail),
-        _ => {
-            Err(BusError::InvalidArgument(format!("Job mode \"{mode}\" is not known: use replace or fail.")))
-        }
+    if mode.is_empty() {
+        return Ok(JobMode::Replace);
     }
+    JobMode::parse(mode).ok_or_else(|| {
+        let known: Vec<&str> = JobMode::WORDS.iter().map(|(word, _)| *word).collect();
+        let known = known.join(", ");
+        BusError::InvalidArgument(format!("Job mode \"{mode}\" is not known: use one of {known}."))
+    })
 }
 
 fn optional(text: String) -> Option<String> {
@@ -75,6 +81,31 @@ impl ManagerObject {
 
     async fn try_restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
         self.enqueue(name, Verb::TryRestart, mode).await
+    }
+
+    async fn reload_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
+        self.enqueue(name, Verb::Reload, mode).await
+    }
+
+    async fn reload_or_restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
+        self.enqueue(name, Verb::ReloadOrRestart, mode).await
+    }
+
+    async fn reload_or_try_restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
+        self.enqueue(name, Verb::TryReloadOrRestart, mode).await
+    }
+
+    async fn cancel_job(&self, id: u32) -> Result<(), BusError> {
+        let known = self.with(move |manager| manager.cancel_job(JobId(id)));
+        known.await?.then_some(()).ok_or_else(|| BusError::NoSuchJob(format!("Job {id} does not exist.")))
+    }
+
+    async fn freeze_unit(&self, name: &str) -> Result<(), BusError> {
+        self.set_freezer(name, Freezer::Frozen).await
+    }
+
+    async fn thaw_unit(&self, name: &str) -> Result<(), BusError> {
+        self.set_freezer(name, Freezer::Running).await
     }
 
     async fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> Result<(), BusError> {

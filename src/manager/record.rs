@@ -2,7 +2,7 @@
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Managed, Phase, Run, Stamps};
+use super::machine::{JobKind, Managed, Phase, Run, Stamps};
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Serialize};
@@ -49,12 +49,20 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// The job that is not over.
+    #[serde(default)]
+    pub job: Option<JobKind>,
 }
 
 impl Record {
-    /// What is worth keeping of a unit; `None` where it is down.
-    pub fn of(unit: &UnitName, managed: &Managed, facts: Option<&RunFacts>) -> Option<Self> {
-        let worth = !managed.phase.is_down();
+    /// What is worth keeping of a unit; `None` where it is down and to stay so.
+    pub fn of(
+        unit: &UnitName,
+        managed: &Managed,
+        job: Option<JobKind>,
+        facts: Option<&RunFacts>,
+    ) -> Option<Self> {
+        let worth = !managed.phase.is_down() || job.is_some();
         worth.then(|| Self {
             unit: unit.clone(),
             phase: managed.phase,
@@ -62,6 +70,7 @@ impl Record {
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
+            job,
         })
     }
 }

@@ -107,7 +107,10 @@ impl Manager {
     pub(super) fn take_command(&mut self, command: Command) {
         match command {
             // A client that has gone away does not take its request back.
-            Command::Request(request, reply) => drop(reply.send(self.request(&request))),
+            Command::Request(request, reply) => {
+                let answer = self.machine.permits(&request).and_then(|()| self.request(&request));
+                drop(reply.send(answer));
+            }
             Command::Exec(request, reply) => self.exec(*request, reply),
             Command::Query(query) => query(self),
         }
@@ -116,6 +119,13 @@ impl Manager {
     /// Forgets failures; of all units where none is named.
     pub fn reset_failed(&mut self, unit: Option<UnitName>) {
         self.event(Event::ResetFailed { unit });
+    }
+
+    /// Takes a job back; answers whether there was one.
+    pub fn cancel_job(&mut self, job: JobId) -> bool {
+        let known = self.machine.jobs().contains_key(&job);
+        self.event(Event::CancelJob(job));
+        known
     }
 
     /// Tells listeners and records what this turn of the loop changed.
@@ -135,8 +145,10 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record =
-            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
+        let record = managed.and_then(|managed| {
+            let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
+            super::super::record::Record::of(unit, managed, job, self.facts.get(unit))
+        });
         if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
         }

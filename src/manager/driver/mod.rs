@@ -7,6 +7,7 @@ mod condition;
 mod control;
 mod errand;
 mod exec;
+mod freeze;
 mod handle;
 mod launch;
 mod live;
@@ -15,6 +16,7 @@ mod native;
 mod output;
 mod prepare;
 mod pull;
+mod reload;
 mod sockets;
 mod stop;
 mod timer;
@@ -42,6 +44,7 @@ use handle::Command;
 use live::LiveRun;
 use output::Outputs;
 use pull::Pulls;
+use rustix::time::{ClockId, clock_gettime};
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -208,7 +211,9 @@ impl Manager {
         self.leaving = Leaving::WhenAllAreDown;
         let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
         for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::Replace }) {
+            if let Err(error) =
+                self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::ReplaceIrreversibly })
+            {
                 tracing::warn!("{error}");
             }
         }
@@ -304,11 +309,13 @@ impl Manager {
     }
 }
 
-/// The two clocks, now.
+/// The clocks, now.
 pub fn now() -> Stamp {
     let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(boottime.tv_sec).unwrap_or_default();
-    let nanoseconds = u32::try_from(boottime.tv_nsec).unwrap_or_default();
-    Stamp { realtime, boottime: Duration::new(seconds, nanoseconds) }
+    let clock = |id| {
+        let time = clock_gettime(id);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    };
+    Stamp { realtime, boottime: clock(ClockId::Boottime), monotonic: clock(ClockId::Monotonic) }
 }
