@@ -32,12 +32,13 @@ fn unit(root: &Path, name: &str, content: &str) {
 fn a_wrong_command_line_names_what_is_wrong() {
     let root = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
-        (&["strat", "web"][..], "'start'"),
+        (&["strat", "web"][..], "Unknown command verb 'strat', did you mean 'start'?"),
+        (&["frobnicate"], "Unknown command verb 'frobnicate'. See \"sampanctl --help\"."),
         (&["start"], "<UNIT>"),
-        (&["start", "--job-mode=isolate", "web"], "replace, fail"),
+        (&["start", "--job-mode=isolat", "web"], "'isolate'"),
         (&["kill", "-s", "SIGNOPE", "web"], "not a signal"),
         (&["exec", "web"], "<COMMAND>"),
-        (&["exec", "-e", "NAME", "web", "--", "ls"], "NAME=VALUE"),
+        (&["exec", "-e", "NO SUCH VARIABLE", "web", "--", "ls"], "NAME=VALUE"),
     ] {
         let output = sampanctl(root.path(), arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -23,13 +23,14 @@ fn run(test: impl Future<Output = ()>) {
         let name = std::thread::current().name().expect("the harness names threads after tests").to_owned();
         return inside::run_again(&["--exact", &name, "--nocapture"]);
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
 }
 
 async fn connect() -> Systemd {
     let systemd = Systemd::connect().await.expect("a private host has a systemd");
     // As the manager does: systemd asks the owner of this name to stop scopes.
-    systemd.connection().request_name(CONTROLLER).await.expect("no manager runs on this host");
+    systemd.connection().await.request_name(CONTROLLER).await.expect("no manager runs on this host");
     systemd
 }
 
@@ -68,6 +69,7 @@ fn request(name: &str, payload: &Payload) -> ScopeRequest {
         resources: Resources { tasks_max: Some(77), ..Resources::default() },
         stop_timeout: Some(PATIENCE),
         stop_signal: 15,
+        after: Vec::new(),
     }
 }
 
@@ -87,7 +89,7 @@ fn a_scope_is_started_found_and_stopped_through_us() {
         let systemd = connect().await;
         let mut events = systemd.events();
         let mut payload = Payload::start();
-        let request = request("steered", &payload);
+        let request = self::request("steered", &payload);
         let scope = request.name.clone();
         systemd.start_scope(&request).await.unwrap();
 
@@ -99,7 +101,8 @@ fn a_scope_is_started_found_and_stopped_through_us() {
             Path::new("/sys/fs/cgroup").join(group.strip_prefix("/").unwrap()).join("cgroup.procs");
         assert_eq!(std::fs::read_to_string(processes).unwrap(), format!("{}\n", payload.pid()));
 
-        let again = systemd.start_scope(&request).await;
+        let other = Payload::start();
+        let again = systemd.start_scope(&self::request("steered", &other)).await;
         assert!(matches!(again, Err(SystemdError::Running { .. })), "{again:?}");
 
         let mut stop = Command::new("systemctl").args(["stop", &scope]).spawn().unwrap();
@@ -134,7 +137,7 @@ fn scopes_started_at_once_each_get_their_own_answer() {
         let payloads: Vec<Payload> = (0..20).map(|_| Payload::start()).collect();
         let start = |(number, payload)| {
             let (systemd, request) = (systemd.clone(), request(&format!("many-{number}"), payload));
-            tokio::spawn(async move { systemd.start_scope(&request).await })
+            tokio::task::spawn_local(async move { systemd.start_scope(&request).await })
         };
         let starts: Vec<_> = payloads.iter().enumerate().map(start).collect();
         for result in starts {

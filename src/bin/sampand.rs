@@ -1,17 +1,15 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
-use sampan::bus::publish;
+use sampan::bus::publish::Publisher;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
-use sampan::manager::machine::{JobMode, Request, Verb};
 use sampan::manager::reconcile::{self, Predecessor};
 use sampan::paths::Paths;
 use sampan::store::Store;
 use sampan::systemd::fdstore;
 use sampan::systemd::manager::Systemd;
 use sampan::systemd::notify::ServiceManager;
-use sampan::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -65,25 +63,16 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors);
-    publish::export(&systemd, &handle).await?;
-    let publisher = tokio::task::spawn_local(publish::publish(systemd.clone(), handle, notice_receiver));
-    publish::take_name(&systemd).await.context("cannot take the bus name org.sampan1")?;
+    let publisher = Publisher::begin(systemd, handle, notice_receiver).await;
+    let publisher = publisher.context("cannot take the bus name org.sampan1")?;
+    let publisher = tokio::task::spawn_local(publisher.run());
     service.ready()?;
     if predecessor == Predecessor::None {
-        boot(&mut manager)?;
+        manager.boot()?;
+        reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")?;
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
     publisher.abort();
     result
-}
-
-/// Starts what is enabled, once for each boot of the host.
-fn boot(manager: &mut Manager) -> anyhow::Result<()> {
-    let unit = UnitName::parse("default.target")?;
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{error}, nothing is started at boot");
-    }
-    reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")
 }

@@ -201,9 +201,11 @@ impl ManagerObject {
         directory: String,
         stdio: Vec<zbus::OwnedFd>,
     ) -> Result<(i32, i32), BusError> {
-        let stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+        let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+        let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
+        let stdio = stdio.try_into();
         let stdio =
-            stdio.try_into().map_err(|_| BusError::InvalidArgument("stdio: three descriptors".into()))?;
+            stdio.map_err(|_| BusError::InvalidArgument("stdio: three descriptors or four".into()))?;
         let request = ExecRequest {
             unit: parse_name(name)?,
             command,
@@ -211,6 +213,7 @@ impl ManagerObject {
             user: optional(user),
             directory: optional(directory),
             stdio,
+            leash,
         };
         let exit = self.manager.exec(request).await.ok_or_else(leaving)?;
         exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)

@@ -36,8 +36,9 @@ pub trait Manager {
     fn list_jobs(&self) -> zbus::Result<Vec<JobRow>>;
     /// All pulls of images for units.
     fn list_transfers(&self) -> zbus::Result<Vec<TransferRow>>;
-    /// Runs a command in a running container with the three descriptors as its standard input, output and
-    /// error, and answers when it has ended: the `CLD_*` code and the status, waitid(2). `user` and
+    /// Runs a command in a running container with three descriptors as its standard input, output and error, and
+    /// answers when it has ended. A fourth is a leash, a pipe: each byte is the number of a signal for the command,
+    /// and its end is the command's. The answer is the `CLD_*` code and the status, waitid(2). `user` and
     /// `directory` are empty for the container's own.
     fn exec(
         &self,

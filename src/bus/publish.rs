@@ -15,42 +15,82 @@ use zbus::Connection;
 use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 
-/// Exports the manager's object on the connection that systemd knows as the controller of our scopes.
-///
-/// # Errors
-/// When the bus does not take the object.
-pub async fn export(systemd: &Systemd, manager: &ManagerHandle) -> zbus::Result<()> {
-    systemd.connection().object_server().at(MANAGER_PATH, ManagerObject::new(manager.clone())).await?;
-    Ok(())
-}
-
-/// Takes our name; from now on clients find us.
-///
-/// # Errors
-/// When another process has the name, or the bus policy forbids it.
-pub async fn take_name(systemd: &Systemd) -> zbus::Result<()> {
-    systemd.connection().request_name(BUS_NAME).await
-}
-
-/// Carries notices of the manager to the bus until the manager ends.
-pub async fn publish(systemd: Systemd, manager: ManagerHandle, mut notices: UnboundedReceiver<Notice>) {
-    let mut publisher =
-        Publisher { connection: systemd.connection().clone(), manager, units: BTreeMap::new() };
-    while let Some(notice) = notices.recv().await {
-        if let Err(error) = publisher.tell(notice).await {
-            tracing::debug!("bus: {error}");
-        }
-    }
-}
-
-/// What clients have been told of each unit, so that only differences are sent.
-struct Publisher {
+/// Our side of the bus: objects, name and signals, on one connection after the other.
+pub struct Publisher {
+    systemd: Systemd,
+    /// The connection that systemd knows as the controller of our scopes.
     connection: Connection,
     manager: ManagerHandle,
+    notices: UnboundedReceiver<Notice>,
+    /// What clients have been told of each unit, so that only differences are sent.
     units: BTreeMap<UnitName, Vec<Property>>,
 }
 
 impl Publisher {
+    /// Exports the manager's object and takes our name; from then on clients find us.
+    ///
+    /// # Errors
+    /// When another process has the name, or the bus policy forbids it.
+    pub async fn begin(
+        systemd: Systemd,
+        manager: ManagerHandle,
+        notices: UnboundedReceiver<Notice>,
+    ) -> zbus::Result<Self> {
+        let connection = systemd.connection().await;
+        let publisher = Self { systemd, connection, manager, notices, units: BTreeMap::new() };
+        publisher.appear().await?;
+        Ok(publisher)
+    }
+
+    async fn appear(&self) -> zbus::Result<()> {
+        let server = self.connection.object_server();
+        server.at(MANAGER_PATH, ManagerObject::new(self.manager.clone())).await?;
+        self.connection.request_name(BUS_NAME).await
+    }
+
+    /// Carries notices of the manager to the bus until the manager ends.
+    pub async fn run(mut self) {
+        let systemd = self.systemd.clone();
+        loop {
+            let connection = self.connection.clone();
+            tokio::select! {
+                notice = self.notices.recv() => {
+                    let Some(notice) = notice else { return };
+                    if let Err(error) = self.tell(notice).await {
+                        tracing::debug!("bus: {error}");
+                    }
+                }
+                () = systemd.replaced(&connection) => self.move_on().await,
+            }
+        }
+    }
+
+    /// Takes everything to a new connection.
+    async fn move_on(&mut self) {
+        self.connection = self.systemd.connection().await;
+        let objects = async {
+            for unit in self.units.keys() {
+                if let Some(all) = self.manager.properties(unit.clone()).await {
+                    let object = UnitObject::new(unit.clone(), self.manager.clone(), &all);
+                    self.connection.object_server().at(unit_path(unit.as_str()), object).await?;
+                }
+            }
+            let transfers: Option<Vec<u32>> = self
+                .manager
+                .with(|manager| manager.transfers().all().map(|transfer| transfer.id).collect())
+                .await;
+            for id in transfers.unwrap_or_default() {
+                let object = TransferObject::new(id, self.manager.clone());
+                self.connection.object_server().at(transfer_path(id), object).await?;
+            }
+            self.appear().await
+        };
+        match objects.await {
+            Ok(()) => tracing::info!("Back on the bus as {BUS_NAME}."),
+            Err(error) => tracing::error!("cannot come back to the bus as {BUS_NAME}: {error}"),
+        }
+    }
+
     async fn tell(&mut self, notice: Notice) -> zbus::Result<()> {
         match notice {
             Notice::JobNew(id, unit) => {

@@ -1,33 +1,73 @@
 //! Lets options stand before the verb, as systemctl does: `sampanctl -n 5 status web`, `sampanctl --failed`.
 
 use clap::Command;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+
+/// Verbs after which `--user` names a user of the container.
+const INSIDE: [&str; 3] = ["exec", "shell", "run"];
+/// How many lines are meant where only `--lines` is said, journalctl(1).
+const LINES: &str = "--lines=10";
 
 /// Moves options that stand before the verb behind it; without a verb they are those of `list-units`.
 ///
-/// Options of the program itself (`--help`, `--version`) stay in front.
+/// Options of the program itself (`--help`, `--version`, `--user`, `--system`) stay in front, and may stand behind.
 pub fn verb_first(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
     let mut rest = words.into_iter();
     let Some(program) = rest.next() else {
         return Vec::new();
     };
-    let (mut options, mut verb) = (Vec::new(), None);
+    let (mut front, mut options, mut verb) = (vec![program], Vec::new(), None);
     while let Some(word) = rest.next() {
         let Some(text) = word.to_str().filter(|text| text.starts_with('-') && text.len() > 1) else {
             verb = Some(word);
             break;
         };
-        if matches!(text, "-h" | "--help" | "-V" | "--version") {
-            return [program, word].into_iter().chain(rest).collect();
-        }
-        let value_follows = takes_value(command, text);
-        options.push(word);
-        if value_follows {
-            options.extend(rest.next());
+        match text {
+            "-h" | "--help" | "-V" | "--version" => {
+                return front.into_iter().chain([word]).chain(rest).collect();
+            }
+            "--user" | "--system" => front.push(word),
+            text => {
+                let value_follows = takes_value(command, text);
+                options.push(word);
+                if value_follows {
+                    options.extend(rest.next());
+                }
+            }
         }
     }
     let verb = verb.unwrap_or_else(|| "list-units".into());
-    [program, verb].into_iter().chain(options).chain(rest).collect()
+    options.extend(rest);
+    if !INSIDE.iter().any(|inside| *inside == verb) {
+        let (chosen, others) = options.into_iter().partition(|word| word == "--user" || word == "--system");
+        front.extend::<Vec<_>>(chosen);
+        options = others;
+    }
+    if verb == "logs" {
+        options = counted(options);
+    }
+    front.into_iter().chain([verb]).chain(options).collect()
+}
+
+/// `-n` may stand without a number, before the name of a unit.
+fn counted(words: Vec<OsString>) -> Vec<OsString> {
+    let mut counted = Vec::with_capacity(words.len());
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let alone = word == "-n" || word == "--lines";
+        counted.push(if alone && !words.peek().is_some_and(|next| is_count(next)) {
+            LINES.into()
+        } else {
+            word
+        });
+    }
+    counted
+}
+
+fn is_count(word: &OsStr) -> bool {
+    let text = word.to_str().unwrap_or_default();
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    text == "all" || (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether the word after this option belongs to it, in any of the verbs.
@@ -69,5 +109,19 @@ mod tests {
         assert_eq!(sorted("sampanctl"), "sampanctl list-units");
         assert_eq!(sorted("sampanctl --version"), "sampanctl --version");
         assert_eq!(sorted("sampanctl exec web -- ls -l"), "sampanctl exec web -- ls -l");
+    }
+
+    #[test]
+    fn the_manager_is_chosen_anywhere_but_inside() {
+        assert_eq!(sorted("sampanctl list-units --user"), "sampanctl --user list-units");
+        assert_eq!(sorted("sampanctl --user -a status"), "sampanctl --user status -a");
+        assert_eq!(sorted("sampanctl exec --user root web id"), "sampanctl exec --user root web id");
+    }
+
+    #[test]
+    fn lines_may_be_asked_for_without_a_number() {
+        assert_eq!(sorted("sampanctl logs -n web"), "sampanctl logs --lines=10 web");
+        assert_eq!(sorted("sampanctl logs -n 5 web"), "sampanctl logs -n 5 web");
+        assert_eq!(sorted("sampanctl logs web -n"), "sampanctl logs web --lines=10");
     }
 }

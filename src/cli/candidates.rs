@@ -14,7 +14,7 @@ pub fn image_names() -> Vec<CompletionCandidate> {
 
 /// Names of units, those of containers without the suffix.
 pub fn unit_names() -> Vec<CompletionCandidate> {
-    let names = Search::new(&Paths::default()).names(&mut Vec::new());
+    let names = Search::new(&Paths::default()).names();
     names
         .iter()
         .map(|name| match name.as_str().strip_suffix(".container") {
@@ -22,4 +22,10 @@ pub fn unit_names() -> Vec<CompletionCandidate> {
             None => CompletionCandidate::new(name.as_str()),
         })
         .collect()
+}
+
+/// Names of the properties of units: those of a unit that runs, as the manager tells them; without one, the words that
+/// each unit has.
+pub fn property_names() -> Vec<CompletionCandidate> {
+    super::client::property_names().into_iter().map(CompletionCandidate::new).collect()
 }

@@ -3,13 +3,25 @@
 use super::error::CliError;
 use super::unit_properties::{UnitProperties, Values};
 use crate::bus::proxy::ManagerProxy;
-use crate::bus::wire::BUS_NAME;
+use crate::bus::wire::{BUS_NAME, MANAGER_PATH};
+use crate::unit::name::DEFAULT_TARGET;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Duration;
 use zbus::fdo::PropertiesProxy;
-use zbus::names::InterfaceName;
+use zbus::message::Type;
+use zbus::names::{BusName, InterfaceName};
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+use zbus::zvariant::{DynamicDeserialize, DynamicType};
+use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
+/// How long a bus that is being restarted may take.
+const BUS_DEADLINE: Duration = Duration::from_secs(10);
+
+const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
+const UNITS_PATH: &str = "/org/sampan1/unit";
 
 /// The manager as a client sees it.
 #[derive(Debug)]
@@ -17,6 +29,28 @@ pub struct Client {
     connection: Connection,
     /// Its methods and signals.
     pub manager: ManagerProxy<'static>,
+}
+
+/// Whose manager is talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// The system's.
+    System,
+    /// That of the user who calls.
+    User,
+}
+
+/// Chosen once by the command line, for the whole process.
+static BUS: OnceLock<Bus> = OnceLock::new();
+
+/// Says whose manager is meant. The first word counts.
+pub fn choose(bus: Bus) {
+    BUS.get_or_init(|| bus);
+}
+
+/// Whose manager is meant.
+pub fn bus() -> Bus {
+    BUS.get().copied().unwrap_or(Bus::System)
 }
 
 /// Runs a conversation with the manager on a runtime of its own.
@@ -31,9 +65,44 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
     })
 }
 
+/// The names of the properties of units, as the running manager has them; none when it does not run, or takes its
+/// time. A key press never starts it.
+pub fn property_names() -> Vec<String> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let asked = async |client: &Client| {
+        let bus = zbus::fdo::DBusProxy::new(&client.connection).await?;
+        if !bus.name_has_owner(BusName::try_from(BUS_NAME)?).await? {
+            return Ok(Vec::new());
+        }
+        let values = client.all_values(DEFAULT_TARGET).await?;
+        let unit =
+            client.manager.list_units().await?.into_iter().find(|unit| unit.name.ends_with(".container"));
+        let more = match unit {
+            Some(unit) => client.values_of(unit.path, UNIT_INTERFACE).await?,
+            None => Values::new(),
+        };
+        Ok(values.into_keys().chain(more.into_keys()).collect::<BTreeSet<_>>().into_iter().collect())
+    };
+    let names = talk(async |client| Ok(tokio::time::timeout(PATIENCE, asked(client)).await));
+    names
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|names: zbus::Result<Vec<String>>| names.ok())
+        .unwrap_or_default()
+}
+
 impl Client {
     async fn connect() -> Result<Self, CliError> {
-        let connection = Connection::system().await.map_err(CliError::of_connection)?;
+        let connecting = async {
+            match bus() {
+                Bus::System => Connection::system().await,
+                Bus::User => Connection::session().await,
+            }
+        };
+        let connection = match tokio::time::timeout(BUS_DEADLINE, connecting).await {
+            Ok(connection) => connection.map_err(CliError::of_connection)?,
+            Err(_) => return Err(CliError::Bus { after: BUS_DEADLINE }),
+        };
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
         Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
     }
@@ -64,9 +133,50 @@ impl Client {
         }
     }
 
+    /// Calls a method of the manager.
+    ///
+    /// # Errors
+    /// When the manager does not answer, or answers with an error.
+    pub async fn call<B, R>(&self, method: &'static str, body: &B) -> zbus::Result<R>
+    where
+        B: Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        self.manager.inner().call(method, body).await
+    }
+
+    /// Listens to changes of units' properties.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached.
+    pub async fn changes(&self) -> Result<MessageStream, CliError> {
+        let failed = |error| CliError::of_call("watch units", error);
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .sender(BUS_NAME)
+            .interface("org.freedesktop.DBus.Properties")
+            .path_namespace(UNITS_PATH);
+        let rule = rule.build().map_err(failed)?;
+        MessageStream::for_match_rule(rule, &self.connection, None).await.map_err(failed)
+    }
+
+    /// The properties of the manager.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or does not answer.
+    pub async fn manager_values(&self) -> Result<Values, CliError> {
+        let failed = |error| CliError::of_call("get properties of sampand", error);
+        let path = OwnedObjectPath::try_from(MANAGER_PATH).unwrap_or_default();
+        self.values_of(path, MANAGER_INTERFACE).await.map_err(failed)
+    }
+
     async fn all_values(&self, name: &str) -> zbus::Result<Values> {
         let path = self.manager.load_unit(name).await?;
-        let interface = InterfaceName::from_static_str_unchecked(UNIT_INTERFACE);
+        self.values_of(path, UNIT_INTERFACE).await
+    }
+
+    async fn values_of(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Values> {
+        let interface = InterfaceName::from_static_str_unchecked(interface);
         let all = self.properties(path).await?.get_all(interface).await?;
         Ok(all
             .into_iter()

@@ -1,5 +1,7 @@
 //! What goes wrong between the command line and the manager, and the exit status that says so.
 
+use super::client::{self, Bus};
+use std::time::Duration;
 use zbus::fdo;
 
 /// Failure, whatever the reason.
@@ -24,6 +26,15 @@ pub enum CliError {
         /// What the bus says.
         reason: String,
     },
+    /// Somebody has the bus's socket, and does not answer.
+    #[error(
+        "Failed to connect to sampand: the system bus does not answer since {} s. Containers run on meanwhile. See \
+         \"systemctl status dbus\".", .after.as_secs()
+    )]
+    Bus {
+        /// How long was waited.
+        after: Duration,
+    },
     /// The manager answered with an error.
     #[error("Failed to {action}: {reason}")]
     Refused {
@@ -40,6 +51,20 @@ pub enum CliError {
         /// What was asked for.
         action: String,
     },
+    /// A process is in no container of ours.
+    #[error("Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit.")]
+    NoUnitOfProcess {
+        /// The process.
+        pid: u32,
+    },
+    /// `--user`, and no manager of the user.
+    #[error(
+        "Failed to connect to the manager of this user: {reason}. Without --user the manager of the system is meant."
+    )]
+    NoUserManager {
+        /// What is missing.
+        reason: String,
+    },
     /// A program that a verb needs cannot be executed.
     #[error("Failed to execute {program}: {error}")]
     Program {
@@ -48,27 +73,47 @@ pub enum CliError {
         /// Why not.
         error: std::io::Error,
     },
-    /// A signal asked us to end while a command ran in a container.
-    #[error("Interrupted: the command may still run in the container.")]
-    Interrupted,
+    /// Who sat at the terminal of a command in a container has left it.
+    #[error("Left the terminal: the command in the container is ended.")]
+    LeftTerminal,
     /// The terminal cannot be used.
     #[error("Failed to set up the terminal: {0}")]
     Terminal(#[from] rustix::io::Errno),
+    /// Signals cannot be caught.
+    #[error("Failed to catch signals: {0}")]
+    Signals(std::io::Error),
 }
 
 impl CliError {
     /// The error of a call that was to do `action`.
     pub fn of_call(action: &str, error: zbus::Error) -> Self {
         if let Some(reason) = unreachable_reason(&error) {
-            return Self::Unreachable { reason };
+            return Self::unreachable(reason);
         }
         let (reason, status) = message(error);
         Self::Refused { action: action.to_owned(), reason, status }
     }
 
+    /// The error of signals that cannot be caught.
+    pub fn of_signals(error: std::io::Error) -> Self {
+        Self::Signals(error)
+    }
+
     /// The error of a connection that could not be made.
     pub fn of_connection(error: zbus::Error) -> Self {
-        Self::Unreachable { reason: trimmed(message(error).0) }
+        Self::unreachable(trimmed(message(error).0))
+    }
+
+    fn unreachable(reason: String) -> Self {
+        match client::bus() {
+            Bus::System => Self::Unreachable { reason },
+            Bus::User => Self::NoUserManager { reason },
+        }
+    }
+
+    /// Whether a unit was asked for that does not exist.
+    pub fn is_unknown_unit(&self) -> bool {
+        matches!(self, Self::Refused { status: NOT_INSTALLED, .. })
     }
 
     /// The exit status.

@@ -38,11 +38,11 @@ pub fn run(question: Question, args: &TestArgs) -> anyhow::Result<u8> {
 
 /// Success when it holds of any unit; `None` is a unit that does not exist.
 fn status(question: Question, units: &[Option<ActiveState>]) -> u8 {
-    let wanted = match question {
-        Question::Active => ActiveState::Active,
-        Question::Failed => ActiveState::Failed,
+    let wanted = |state: &ActiveState| match question {
+        Question::Active => state.is_up(),
+        Question::Failed => *state == ActiveState::Failed,
     };
-    if units.contains(&Some(wanted)) {
+    if units.iter().flatten().any(wanted) {
         return 0;
     }
     match question {
@@ -58,8 +58,9 @@ mod tests {
 
     #[test]
     fn one_unit_is_enough() {
-        use ActiveState::{Active, Failed, Inactive};
+        use ActiveState::{Active, Failed, Inactive, Reloading};
         assert_eq!(status(Question::Active, &[Some(Inactive), Some(Active)]), 0);
+        assert_eq!(status(Question::Active, &[Some(Reloading)]), 0);
         assert_eq!(status(Question::Active, &[Some(Failed), None]), 3);
         assert_eq!(status(Question::Active, &[None]), 4);
         assert_eq!(status(Question::Failed, &[Some(Failed), Some(Active)]), 0);

@@ -1,11 +1,17 @@
-//! `start`, `stop`, `restart` and `try-restart`: one job for each unit, waited for.
+//! `start`, `stop`, `restart`, `reload` and the like: one job for each unit, waited for.
 
-use super::args::{JobArgs, JobMode};
+use super::args::{IsolateArgs, JobArgs, JobMode};
 use super::client::{Client, talk};
 use super::error::{CliError, FAILURE};
 use super::jobs::{JobWatch, explain};
 use super::output::complain;
+use super::pattern::is_pattern;
 use super::select;
+use super::suggestion;
+use super::unit_properties::{ActiveState, UnitProperties};
+use crate::paths::Paths;
+use futures_util::StreamExt;
+use std::collections::BTreeSet;
 use zbus::{OwnedObjectPath, Variant};
 
 /// What is done to a unit.
@@ -19,6 +25,12 @@ pub enum Operation {
     Restart,
     /// `try-restart`.
     TryRestart,
+    /// `reload`.
+    Reload,
+    /// `reload-or-restart`.
+    ReloadOrRestart,
+    /// `try-reload-or-restart`.
+    TryReloadOrRestart,
 }
 
 impl Operation {
@@ -28,28 +40,97 @@ impl Operation {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::TryRestart => "try-restart",
+            Self::Reload => "reload",
+            Self::ReloadOrRestart => "reload-or-restart",
+            Self::TryReloadOrRestart => "try-reload-or-restart",
+        }
+    }
+
+    /// The method of the manager.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Start => "StartUnit",
+            Self::Stop => "StopUnit",
+            Self::Restart => "RestartUnit",
+            Self::TryRestart => "TryRestartUnit",
+            Self::Reload => "ReloadUnit",
+            Self::ReloadOrRestart => "ReloadOrRestartUnit",
+            Self::TryReloadOrRestart => "ReloadOrTryRestartUnit",
         }
     }
 }
 
-/// Whether a verb ends when its jobs do.
+/// Until when a verb waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// It does.
-    ForJobs,
-    /// It ends when they are queued.
-    No,
+pub enum Until {
+    /// Jobs are queued.
+    Queued,
+    /// Jobs are over.
+    Done,
+    /// Units have ended again.
+    Ended,
+}
+
+/// Whether a verb tells more than errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    /// Warnings and hints.
+    Hints,
+    /// Errors alone.
+    Errors,
+}
+
+/// Jobs that are asked for together.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    operation: Operation,
+    mode: JobMode,
+    until: Until,
+    telling: Telling,
+    show_transaction: bool,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
-pub fn run(operation: Operation, args: &JobArgs) -> anyhow::Result<u8> {
-    let waiting = if args.no_block { Waiting::No } else { Waiting::ForJobs };
+pub fn run(operation: Operation, args: &JobArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let until = match (args.no_block, args.wait) {
+        (true, _) => Until::Queued,
+        (_, true) => Until::Ended,
+        _ => Until::Done,
+    };
+    let telling = if args.quiet { Telling::Errors } else { Telling::Hints };
+    let show_transaction = args.show_transaction;
+    let order = Order { operation, mode: args.job_mode, until, telling, show_transaction };
     talk(async |client| {
         let units = select::units(client, &args.units).await?;
-        perform(client, operation, &units, args.job_mode, waiting).await
+        if units.is_empty() && telling == Telling::Hints {
+            complain(&format!(
+                "Warning: {} is called with a pattern, and patterns mean units in memory: none matches.",
+                operation.word()
+            ));
+        }
+        perform(client, order, &units, paths).await
+    })
+}
+
+/// Runs `isolate`.
+///
+/// # Errors
+/// When the word is no name or the manager cannot be reached.
+pub fn isolate(args: &IsolateArgs, paths: &Paths) -> anyhow::Result<u8> {
+    if is_pattern(&args.unit) {
+        anyhow::bail!("Failed to isolate {}: one unit is isolated, and no pattern.", args.unit);
+    }
+    let until = if args.no_block { Until::Queued } else { Until::Done };
+    let telling = if args.quiet { Telling::Errors } else { Telling::Hints };
+    let show_transaction = args.show_transaction;
+    let order =
+        Order { operation: Operation::Start, mode: JobMode::Isolate, until, telling, show_transaction };
+    talk(async |client| {
+        let units = select::units(client, std::slice::from_ref(&args.unit)).await?;
+        perform(client, order, &units, paths).await
     })
 }
 
@@ -57,37 +138,45 @@ pub fn run(operation: Operation, args: &JobArgs) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// When the manager cannot be reached.
-pub async fn follow(client: &Client, operation: Operation, units: &[String]) -> anyhow::Result<u8> {
-    perform(client, operation, units, JobMode::Replace, Waiting::ForJobs).await
-}
-
-async fn perform(
+pub async fn follow(
     client: &Client,
     operation: Operation,
     units: &[String],
-    mode: JobMode,
-    waiting: Waiting,
+    until: Until,
+    paths: &Paths,
 ) -> anyhow::Result<u8> {
-    let mut watch = match waiting {
-        Waiting::ForJobs => Some(JobWatch::new(client).await?),
-        Waiting::No => None,
+    let (mode, telling) = (JobMode::Replace, Telling::Hints);
+    let order = Order { operation, mode, until, telling, show_transaction: false };
+    perform(client, order, units, paths).await
+}
+
+async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths) -> anyhow::Result<u8> {
+    let mut watch = match order.until {
+        Until::Queued => None,
+        Until::Done | Until::Ended => Some(JobWatch::new(client).await?),
     };
-    let mut status = 0;
+    let changes = if order.until == Until::Ended { Some(client.changes().await?) } else { None };
+    let (mut status, mut queued) = (0, Vec::new());
     for unit in units {
-        let call = enqueue(client, operation, unit, mode);
-        let queued = match &mut watch {
+        let call = enqueue(client, order, unit);
+        let answer = match &mut watch {
             Some(watch) => watch.during(call).await,
             None => call.await,
         };
-        match queued {
+        match answer {
             Ok(job) => {
                 if let Some(watch) = &mut watch {
                     watch.add(job, unit);
                 }
+                queued.push(unit.clone());
             }
-            Err(error @ CliError::Unreachable { .. }) => return Err(error.into()),
+            Err(error @ (CliError::Unreachable { .. } | CliError::NoUserManager { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
-                complain(&error.to_string());
+                let near =
+                    if error.is_unknown_unit() { suggestion::of_unit(unit, paths) } else { String::new() };
+                complain(&format!("{error}{near}"));
                 status = error.status();
             }
         }
@@ -98,24 +187,75 @@ async fn perform(
             status = FAILURE;
         }
     }
-    warn_of_changed_files(client, units).await;
+    if let Some(changes) = changes {
+        status = status.max(ended(client, &queued, changes).await?);
+    }
+    if order.telling == Telling::Hints {
+        warn_of_changed_files(client, units).await;
+    }
     Ok(status)
 }
 
-async fn enqueue(
+async fn enqueue(client: &Client, order: Order, unit: &str) -> Result<OwnedObjectPath, CliError> {
+    let operation = order.operation;
+    let verb = if order.mode == JobMode::Isolate { "isolate" } else { operation.word() };
+    let failed = |error| CliError::of_call(&format!("{verb} {unit}"), error);
+    let before = if order.show_transaction { jobs(client).await? } else { BTreeSet::new() };
+    let job = client.call(operation.method(), &(unit, order.mode.word())).await.map_err(failed)?;
+    if order.show_transaction {
+        tell_transaction(client, &job, unit, operation, &before).await?;
+    }
+    Ok(job)
+}
+
+/// Prints the jobs that came of a call, in systemctl's words. What was over before it could be asked for is told all
+/// the same when it is what was asked for.
+async fn tell_transaction(
     client: &Client,
-    operation: Operation,
+    anchor: &OwnedObjectPath,
     unit: &str,
-    mode: JobMode,
-) -> Result<OwnedObjectPath, CliError> {
-    let (manager, mode) = (&client.manager, mode.word());
-    let job = match operation {
-        Operation::Start => manager.start_unit(unit, mode).await,
-        Operation::Stop => manager.stop_unit(unit, mode).await,
-        Operation::Restart => manager.restart_unit(unit, mode).await,
-        Operation::TryRestart => manager.try_restart_unit(unit, mode).await,
-    };
-    job.map_err(|error| CliError::of_call(&format!("{} {unit}", operation.word()), error))
+    operation: Operation,
+    before: &BTreeSet<u32>,
+) -> Result<(), CliError> {
+    let number = anchor.as_str().rsplit('/').next().unwrap_or_default();
+    complain(&format!("Enqueued anchor job {number} {unit}/{}.", operation.word()));
+    let rows = client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))?;
+    for row in rows.iter().filter(|row| row.path != *anchor && !before.contains(&row.id)) {
+        complain(&format!("Enqueued auxiliary job {} {}/{}.", row.id, row.unit, row.job_type));
+    }
+    Ok(())
+}
+
+async fn jobs(client: &Client) -> Result<BTreeSet<u32>, CliError> {
+    let rows = client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Waits until units have ended; fails when one of them failed.
+async fn ended(
+    client: &Client,
+    units: &[String],
+    mut changes: impl StreamExt + Unpin,
+) -> Result<u8, CliError> {
+    let (mut status, mut left) = (0, units.to_vec());
+    loop {
+        let mut still = Vec::new();
+        for name in left {
+            let unit = client.unit(&name).await?.unwrap_or_default();
+            match unit {
+                UnitProperties { active_state: ActiveState::Failed, job: 0, .. } => status = FAILURE,
+                UnitProperties { active_state: ActiveState::Inactive, job: 0, .. } => {}
+                _ => still.push(name),
+            }
+        }
+        if still.is_empty() {
+            return Ok(status);
+        }
+        left = still;
+        if changes.next().await.is_none() {
+            return Err(CliError::Left { action: "wait for units".to_owned() });
+        }
+    }
 }
 
 /// Asked after the jobs, so that it delays no start.

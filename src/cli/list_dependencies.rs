@@ -2,12 +2,13 @@
 
 use super::args::DependencyArgs;
 use super::client::{Client, talk};
-use super::display::OutputFormat;
+use super::display::{Layout, Shape};
 use super::error::{CliError, FAILURE};
-use super::output::{complain, print, print_json};
+use super::output::complain;
 use super::select;
-use super::text::{Style, Tone};
+use super::suggestion;
 use super::unit_properties::{ActiveState, Value, Values};
+use crate::paths::Paths;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,14 +51,14 @@ impl Direction {
 ///
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
-pub fn run(args: &DependencyArgs) -> anyhow::Result<u8> {
+pub fn run(args: &DependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
     let mut status = 0;
     let trees = talk(async |client| {
         let mut trees = Vec::new();
         for name in select::units(client, &args.units).await? {
             let units = reachable(client, &name, args).await?;
             if units.get(&name).is_none_or(Option::is_none) {
-                complain(&format!("Unit {name} could not be found."));
+                complain(&format!("Unit {name} could not be found.{}", suggestion::of_unit(&name, paths)));
                 status = FAILURE;
                 continue;
             }
@@ -65,13 +66,7 @@ pub fn run(args: &DependencyArgs) -> anyhow::Result<u8> {
         }
         Ok(trees)
     })?;
-    match args.display.output {
-        OutputFormat::Json => print_json(&trees)?,
-        OutputFormat::Text => {
-            let text: String = trees.iter().map(|tree| render(tree, Style::of_output())).collect();
-            print(&text, args.display.paging())?;
-        }
-    }
+    args.display.show(&trees, |layout| trees.iter().map(|tree| render(tree, layout)).collect())?;
     Ok(status)
 }
 
@@ -117,34 +112,33 @@ fn node(name: &str, units: &Units, args: &DependencyArgs, path: &mut Vec<String>
     Node { unit: name.to_owned(), active, dependencies }
 }
 
-fn render(root: &Node, style: Style) -> String {
+fn render(root: &Node, layout: &Layout) -> String {
     let mut text = format!("{}\n", root.unit);
-    branches(root, "", style, &mut text);
+    match layout.shape {
+        Shape::Drawn => branches(root, "", layout, &mut text),
+        Shape::Plain => indented(root, "  ", &mut text),
+    }
     text
 }
 
-fn branches(node: &Node, indentation: &str, style: Style, text: &mut String) {
+fn branches(node: &Node, indentation: &str, layout: &Layout, text: &mut String) {
+    let glyphs = layout.style.glyphs;
     for (index, child) in node.dependencies.iter().enumerate() {
         let last = index + 1 == node.dependencies.len();
-        let (branch, rail) = if last { ("└─", "  ") } else { ("├─", "│ ") };
-        let dot = dot(&child.active, style);
-        text.push_str(&format!("{dot}{indentation}{branch}{}\n", child.unit));
-        branches(child, &format!("{indentation}{rail}"), style, text);
+        let (branch, rail) =
+            if last { (glyphs.last_branch(), "  ") } else { (glyphs.branch(), glyphs.rail()) };
+        let state = ActiveState::of_word(&child.active);
+        let dot = layout.style.dot(state.tone(), state.dot());
+        text.push_str(&format!("{dot} {indentation}{branch}{}\n", child.unit));
+        branches(child, &format!("{indentation}{rail}"), layout, text);
     }
 }
 
-/// Dots tell the state by colour and shape; a pipe gets none.
-fn dot(active: &str, style: Style) -> String {
-    if style == Style::Plain {
-        return String::new();
+fn indented(node: &Node, indentation: &str, text: &mut String) {
+    for child in &node.dependencies {
+        text.push_str(&format!("{indentation}{}\n", child.unit));
+        indented(child, &format!("{indentation}  "), text);
     }
-    let (dot, tone) = match ActiveState::of_word(active) {
-        ActiveState::Active => ("●", Tone::Good),
-        ActiveState::Activating | ActiveState::Deactivating => ("●", Tone::Moving),
-        ActiveState::Failed => ("×", Tone::Bad),
-        ActiveState::Inactive => ("○", Tone::Normal),
-    };
-    format!("{} ", style.paint(tone, dot))
 }
 
 #[cfg(test)]
@@ -171,16 +165,17 @@ mod tests {
             ("db.container".to_owned(), unit(&[], &[])),
             ("web.container".to_owned(), unit(&["db.container"], &[])),
         ]);
-        render(&node("default.target", &units, &args, &mut Vec::new()), Style::Plain)
+        let layout = Layout { shape: args.display.layout().shape, ..Layout::PLAIN };
+        render(&node("default.target", &units, &args, &mut Vec::new()), &layout)
     }
 
     #[test]
     fn targets_are_opened() {
         insta::assert_snapshot!(shown("sampanctl list-dependencies"), @r"
         default.target
-        ├─blog.target
-        │ └─blog.container
-        └─web.container
+        ● ├─blog.target
+        ● │ └─blog.container
+        ● └─web.container
         ");
     }
 
@@ -188,11 +183,21 @@ mod tests {
     fn all_opens_containers_and_cycles_end() {
         insta::assert_snapshot!(shown("sampanctl list-dependencies --all"), @r"
         default.target
-        ├─blog.target
-        │ └─blog.container
-        │   └─db.container
-        └─web.container
-          └─db.container
+        ● ├─blog.target
+        ● │ └─blog.container
+        ● │   └─db.container
+        ● └─web.container
+        ●   └─db.container
+        ");
+    }
+
+    #[test]
+    fn plain_trees_have_neither_dots_nor_branches() {
+        insta::assert_snapshot!(shown("sampanctl list-dependencies --plain"), @r"
+        default.target
+          blog.target
+            blog.container
+          web.container
         ");
     }
 }

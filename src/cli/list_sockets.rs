@@ -2,11 +2,10 @@
 
 use super::args::ListArgs;
 use super::client::talk;
-use super::display::OutputFormat;
+use super::display::Layout;
 use super::error::CliError;
-use super::output::{print, print_json};
 use super::pattern::matches_any;
-use super::text::{Column, Heading, Style, Table, Tone, time};
+use super::text::{Column, Heading, Table, Tone, time};
 use crate::bus::wire::SocketRow;
 
 /// Runs the verb.
@@ -18,16 +17,13 @@ pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
         let rows = client.manager.list_sockets().await;
         Ok(rows.map_err(|error| CliError::of_call("list sockets", error))?)
     })?;
-    rows.retain(|row| matches_any(&args.patterns, &row.unit));
+    rows.retain(|row| matches_any(&args.patterns, &row.unit) && (args.all || row.state != "closed"));
     rows.sort_by(|left, right| left.listen.cmp(&right.listen));
-    match args.display.output {
-        OutputFormat::Json => print_json(&rows)?,
-        OutputFormat::Text => print(&render(&rows, args, Style::of_output()), args.display.paging())?,
-    }
+    args.display.show(&rows, |layout| render(&rows, args, layout))?;
     Ok(0)
 }
 
-fn render(rows: &[SocketRow], args: &ListArgs, style: Style) -> String {
+fn render(rows: &[SocketRow], args: &ListArgs, layout: &Layout) -> String {
     let columns = ["LISTEN", "NAME", "UNIT", "PASS", "STATE", "CONNECTIONS", "ACTIVATIONS", "LATENCY"];
     let mut table = Table::new(&columns.map(Column::new));
     for row in rows {
@@ -48,14 +44,18 @@ fn render(rows: &[SocketRow], args: &ListArgs, style: Style) -> String {
         ];
         table.row(cells.map(|cell| (cell, tone)));
     }
-    let heading = args.display.heading();
-    if rows.is_empty() {
-        return if heading == Heading::Shown { "0 sockets listed.\n".to_owned() } else { String::new() };
+    let mut text = if rows.is_empty() {
+        String::new()
+    } else {
+        table.render(layout.style, layout.heading, layout.width) + "\n"
+    };
+    if layout.heading == Heading::Hidden {
+        text.truncate(text.trim_end().len() + usize::from(!rows.is_empty()));
+        return text;
     }
-    let mut text = table.render(style, heading, args.display.width());
-    if heading == Heading::Shown {
-        text.push_str(&format!("\n{} sockets listed.\n", rows.len()));
-    }
+    let tone = if rows.is_empty() { Tone::Bad } else { Tone::Strong };
+    text.push_str(&layout.style.paint(tone, &format!("{} sockets listed.", rows.len())));
+    text.push_str(if args.all { "\n" } else { "\nPass --all to see sockets that do not listen, too.\n" });
     text
 }
 
@@ -76,12 +76,13 @@ mod tests {
             last_activation_usec,
         };
         let rows = [row("/run/web.sock", "listening", 0, 0), row("[::]:80", "running", 2, 9_200)];
-        insta::assert_snapshot!(render(&rows, &ListArgs::default(), Style::Plain), @r"
+        insta::assert_snapshot!(render(&rows, &ListArgs::default(), &Layout::PLAIN), @r"
         LISTEN        NAME UNIT          PASS STATE     CONNECTIONS ACTIVATIONS LATENCY
         /run/web.sock http web.container swap listening 0           0           -
         [::]:80       http web.container swap running   0           2           9ms
 
         2 sockets listed.
+        Pass --all to see sockets that do not listen, too.
         ");
     }
 }

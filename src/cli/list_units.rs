@@ -2,14 +2,20 @@
 
 use super::args::ListUnitsArgs;
 use super::client::talk;
-use super::display::OutputFormat;
+use super::display::{Layout, Shape};
 use super::error::CliError;
-use super::output::{print, print_json};
+use super::output::{Paging, print};
 use super::pattern::matches_any;
-use super::text::{Column, Heading, Style, Table, Tone};
+use super::text::{Column, Dot, Heading, Style, Table, Tone};
 use super::unit_properties::ActiveState;
 use crate::bus::wire::UnitRow;
 use serde::Serialize;
+
+/// What `--state=help` and `--type=help` print.
+const STATES: &str = "loaded\nnot-found\nbad\nmasked\n\nactive\nreloading\ninactive\nfailed\nactivating\ndeactivating\n\n\
+    dead\nstart-pre\nlistening\npull\nstart\nrunning\nactive\nexited\nreload\nfrozen\nstop-sigterm\nstop-sigkill\n\
+    auto-restart\nfailed\n";
+const TYPES: &str = "container\ntarget\n";
 
 /// One unit as JSON, with the names that systemctl gives.
 #[derive(Serialize)]
@@ -27,15 +33,19 @@ struct JsonRow<'a> {
 /// # Errors
 /// When the manager cannot be reached.
 pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
+    for (words, help) in [(&args.state, STATES), (&args.kind, TYPES)] {
+        if words.iter().any(|word| word == "help") {
+            print(help, Paging::Never)?;
+            return Ok(0);
+        }
+    }
     let rows = talk(async |client| {
         let rows = client.manager.list_units().await;
         Ok(rows.map_err(|error| CliError::of_call("list units", error))?)
     })?;
     let rows = selected(rows, args);
-    match args.display.output {
-        OutputFormat::Json => print_json(&rows.iter().map(json).collect::<Vec<_>>())?,
-        OutputFormat::Text => print(&render(&rows, args, Style::of_output()), args.display.paging())?,
-    }
+    let json: Vec<JsonRow> = rows.iter().map(json).collect();
+    args.display.show(&json, |layout| render(&rows, args, layout))?;
     Ok(0)
 }
 
@@ -74,23 +84,23 @@ fn json(row: &UnitRow) -> JsonRow<'_> {
     }
 }
 
-fn render(rows: &[UnitRow], args: &ListUnitsArgs, style: Style) -> String {
+fn render(rows: &[UnitRow], args: &ListUnitsArgs, layout: &Layout) -> String {
     let with_jobs = rows.iter().any(|row| row.job_id != 0);
     let mut columns = vec!["UNIT", "LOAD", "ACTIVE", "SUB"];
     columns.extend(with_jobs.then_some("JOB"));
     columns.push("DESCRIPTION");
     let mut columns: Vec<Column> = columns.into_iter().map(Column::new).collect();
-    // The column of dots: a failed unit catches the eye, and a pipe gets names in the first column.
-    if style == Style::Colored {
+    // The column of dots: a failed unit catches the eye.
+    if layout.shape == Shape::Drawn {
         columns.insert(0, Column::new(" "));
     }
     let mut table = Table::new(&columns);
     for row in rows {
-        table.row(cells(row, JobColumn::of(with_jobs), style));
+        table.row(cells(row, JobColumn::of(with_jobs), layout));
     }
-    let mut text = table.render(style, args.display.heading(), args.display.width());
-    if args.display.heading() == Heading::Shown {
-        text.push_str(&legend(rows.len(), args));
+    let mut text = table.render(layout.style, layout.heading, layout.width);
+    if layout.heading == Heading::Shown {
+        text.push_str(&legend(rows.len(), args, layout.style));
     }
     text
 }
@@ -108,14 +118,18 @@ impl JobColumn {
     }
 }
 
-fn cells(row: &UnitRow, jobs: JobColumn, style: Style) -> Vec<(String, Tone)> {
+fn cells(row: &UnitRow, jobs: JobColumn, layout: &Layout) -> Vec<(String, Tone)> {
     let failed = ActiveState::of_word(&row.active_state) == ActiveState::Failed;
     let tone = if failed { Tone::Bad } else { Tone::Normal };
     let load_tone = if row.load_state == "loaded" { Tone::Normal } else { Tone::Bad };
     let mut cells = Vec::new();
-    if style == Style::Colored {
-        let dot = if failed || load_tone == Tone::Bad { "●" } else { " " };
-        cells.push((dot.to_owned(), Tone::Bad));
+    if layout.shape == Shape::Drawn {
+        let filled = layout.style.glyphs.dot(Dot::Filled);
+        cells.push(match (failed, load_tone) {
+            (true, _) => (filled.to_owned(), Tone::Bad),
+            (_, Tone::Bad) => (filled.to_owned(), Tone::Moving),
+            _ => (" ".to_owned(), Tone::Normal),
+        });
     }
     cells.push((row.name.clone(), tone));
     cells.push((row.load_state.clone(), load_tone));
@@ -128,21 +142,26 @@ fn cells(row: &UnitRow, jobs: JobColumn, style: Style) -> Vec<(String, Tone)> {
     cells
 }
 
-fn legend(count: usize, args: &ListUnitsArgs) -> String {
-    if count == 0 {
-        return "0 loaded units listed.\n".to_owned();
-    }
-    let hint = match args.all || !args.state.is_empty() || args.failed {
-        true => "",
-        false => " Pass --all to see loaded but inactive units, too.",
+fn legend(count: usize, args: &ListUnitsArgs, style: Style) -> String {
+    let explained = match count {
+        0 => "",
+        _ => {
+            "\nLOAD   = Reflects whether the unit definition was properly loaded.\n\
+             ACTIVE = The high-level unit activation state, i.e. generalization of SUB.\n\
+             SUB    = The low-level unit activation state, values depend on unit type.\n"
+        }
     };
-    format!(
-        "\nLOAD   = Reflects whether the unit definition was properly loaded.\n\
-         ACTIVE = The high-level unit activation state, i.e. generalization of SUB.\n\
-         SUB    = The low-level unit activation state, values depend on unit type.\n\
-         {count} loaded units listed.{hint}\n\
-         To show all installed unit files use \"sampanctl list-unit-files\".\n"
-    )
+    let counted = format!("{count} loaded units listed.");
+    let counted = style.paint(if count == 0 { Tone::Bad } else { Tone::Strong }, &counted);
+    let hint = match args.all || !args.state.is_empty() || args.failed {
+        true => String::new(),
+        false => {
+            let hint = style.paint(Tone::Faint, "Pass --all to see loaded but inactive units, too.");
+            let files = "To show all installed unit files use 'sampanctl list-unit-files'.";
+            format!(" {hint}\n{}", style.paint(Tone::Faint, files))
+        }
+    };
+    format!("{explained}{counted}{hint}\n")
 }
 
 #[cfg(test)]
@@ -176,17 +195,17 @@ mod tests {
     #[test]
     fn inactive_units_are_left_out() {
         let args = ListUnitsArgs::default();
-        insta::assert_snapshot!(render(&selected(rows(), &args), &args, Style::Plain), @r#"
-        UNIT           LOAD   ACTIVE SUB     DESCRIPTION
-        db.container   loaded failed failed  The db.container
-        default.target loaded active active  The default.target
-        web.container  loaded active running The web.container
+        insta::assert_snapshot!(render(&selected(rows(), &args), &args, &Layout::PLAIN), @r#"
+          UNIT           LOAD   ACTIVE SUB     DESCRIPTION
+        ● db.container   loaded failed failed  The db.container
+          default.target loaded active active  The default.target
+          web.container  loaded active running The web.container
 
         LOAD   = Reflects whether the unit definition was properly loaded.
         ACTIVE = The high-level unit activation state, i.e. generalization of SUB.
         SUB    = The low-level unit activation state, values depend on unit type.
         3 loaded units listed. Pass --all to see loaded but inactive units, too.
-        To show all installed unit files use "sampanctl list-unit-files".
+        To show all installed unit files use 'sampanctl list-unit-files'.
         "#);
     }
 

@@ -1,8 +1,9 @@
 //! Where text goes: straight to standard output, or through a pager on a terminal.
 
 use super::error::CliError;
+use super::pager;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Whether long text may go through a pager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,29 +14,34 @@ pub enum Paging {
     Never,
 }
 
+/// How JSON is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonLayout {
+    /// For programs.
+    OneLine,
+    /// For people, too.
+    Indented,
+}
+
 /// Prints text. A reader that closes its end early is no error.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub fn print(text: &str, paging: Paging) -> anyhow::Result<()> {
-    let pager = (paging == Paging::Allowed && io::stdout().is_terminal()).then(pager).flatten();
-    if let Some(pager) = pager
-        && page(text, &pager)
-    {
+    if paging == Paging::Allowed && io::stdout().is_terminal() && pager::show(text) {
         return Ok(());
     }
     write_all(io::stdout().lock(), text)
 }
 
-/// Prints a value as JSON, indented on a terminal.
+/// Prints a value as JSON.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let text = if io::stdout().is_terminal() {
-        serde_json::to_string_pretty(value)?
-    } else {
-        serde_json::to_string(value)?
+pub fn print_json(value: &impl serde::Serialize, layout: JsonLayout) -> anyhow::Result<()> {
+    let text = match layout {
+        JsonLayout::OneLine => serde_json::to_string(value)?,
+        JsonLayout::Indented => serde_json::to_string_pretty(value)?,
     };
     write_all(io::stdout().lock(), &(text + "\n"))
 }
@@ -57,33 +63,4 @@ fn write_all(mut output: impl Write, text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
-}
-
-/// The pager's command; an empty one and `cat` mean none.
-fn pager() -> Option<String> {
-    let named = ["SAMPAN_PAGER", "PAGER"].into_iter().find_map(|name| std::env::var(name).ok());
-    match named.as_deref().map(str::trim) {
-        Some("" | "cat") => None,
-        Some(command) => Some(command.to_owned()),
-        None => Some("less".to_owned()),
-    }
-}
-
-/// Whether the pager took the text.
-fn page(text: &str, pager: &str) -> bool {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(format!("exec {pager}")).stdin(Stdio::piped());
-    if std::env::var_os("LESS").is_none() {
-        // Leave at once when it fits on a screen, keep colours, cut long lines: as systemctl(1) sets it.
-        command.env("LESS", "FRSXMK");
-    }
-    let Ok(mut child) = command.spawn() else {
-        return false;
-    };
-    if let Some(input) = child.stdin.take() {
-        // The pager may be left before it has read everything.
-        let _ = write_all(input, text);
-    }
-    // The shell's "not found" and "cannot execute": the text has not been shown.
-    child.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127)))
 }

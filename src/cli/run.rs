@@ -2,14 +2,17 @@
 
 use super::args::{Cli, Verb};
 use super::argv::verb_first;
+use super::client::{self, Bus};
 use super::error::{CliError, FAILURE};
+use super::freeze::Motion;
 use super::is_active::Question;
 use super::lifecycle::Operation;
 use super::output::complain;
+use super::suggestion;
 use super::unit_files::Change;
 use super::{
-    completions, daemon, exec, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, unit_files, units,
+    completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
+    list_sockets, list_units, logs, show, status, system_state, unit_files, units,
 };
 use crate::paths::Paths;
 use clap::{CommandFactory, FromArgMatches};
@@ -28,6 +31,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    if cli.user {
+        client::choose(Bus::User);
+    }
     match run(cli.verb, &Paths::new(&cli.root)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -48,6 +54,10 @@ fn told(error: &anyhow::Error) -> String {
 
 /// Prints help, the version, or what is wrong with the command line; the latter is status 1, as systemctl's.
 fn usage(error: &clap::Error) -> ExitCode {
+    if let Some(told) = suggestion::of_verb(error) {
+        complain(&told);
+        return ExitCode::from(FAILURE);
+    }
     // When neither output can be written there is nobody to tell.
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS }
@@ -55,10 +65,16 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
     match verb {
-        Verb::Start(args) => lifecycle::run(Operation::Start, &args),
-        Verb::Stop(args) => lifecycle::run(Operation::Stop, &args),
-        Verb::Restart(args) => lifecycle::run(Operation::Restart, &args),
-        Verb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args),
+        Verb::Start(args) => lifecycle::run(Operation::Start, &args, paths),
+        Verb::Stop(args) => lifecycle::run(Operation::Stop, &args, paths),
+        Verb::Reload(args) => lifecycle::run(Operation::Reload, &args, paths),
+        Verb::Restart(args) => lifecycle::run(Operation::Restart, &args, paths),
+        Verb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args, paths),
+        Verb::ReloadOrRestart(args) => lifecycle::run(Operation::ReloadOrRestart, &args, paths),
+        Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
+        Verb::Isolate(args) => lifecycle::isolate(&args, paths),
+        Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        Verb::Thaw(args) => freeze::run(Motion::Thaw, &args),
         Verb::Kill(args) => kill::run(&args),
         Verb::Status(args) => status::run(&args, paths),
         Verb::Show(args) => show::run(&args),
@@ -67,7 +83,8 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::ListUnitFiles(args) => units::list_unit_files::run(&args, paths),
         Verb::ListSockets(args) => list_sockets::run(&args),
         Verb::ListJobs(args) => list_jobs::run(&args),
-        Verb::ListDependencies(args) => list_dependencies::run(&args),
+        Verb::Cancel(args) => list_jobs::cancel(&args),
+        Verb::ListDependencies(args) => list_dependencies::run(&args, paths),
         Verb::Enable(args) => unit_files::run(Change::Enable, &args, paths),
         Verb::Disable(args) => unit_files::run(Change::Disable, &args, paths),
         Verb::Reenable(args) => unit_files::run(Change::Reenable, &args, paths),
@@ -76,14 +93,15 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::IsActive(args) => is_active::run(Question::Active, &args),
         Verb::IsFailed(args) => is_active::run(Question::Failed, &args),
         Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
+        Verb::IsSystemRunning(args) => system_state::run(&args),
         Verb::DaemonReload => daemon::reload(),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
         Verb::Image(verb) => images::run(verb, paths),
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),
-        Verb::Exec(args) => exec::run(&args),
-        Verb::Shell(args) => exec::shell(&args),
+        Verb::Exec(args) => exec::run(&args, paths),
+        Verb::Shell(args) => exec::shell(&args, paths),
         Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -2,7 +2,6 @@
 
 use super::args::ShowArgs;
 use super::client::{Client, talk};
-use super::display::OutputFormat;
 use super::error::CliError;
 use super::output::{print, print_json};
 use super::select;
@@ -15,32 +14,27 @@ use jiff::tz::TimeZone;
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
 pub fn run(args: &ShowArgs) -> anyhow::Result<u8> {
-    let paging = args.display.paging();
     if args.plan {
         let plans = talk(async |client| plans(client, &args.units).await)?;
-        print(&plans, paging)?;
+        print(&plans, args.display.text.paging())?;
         return Ok(0);
     }
     let units = talk(async |client| match args.units.as_slice() {
-        [] => Ok(vec![manager(client).await?]),
+        [] => Ok(vec![client.manager_values().await?]),
         words => properties(client, words).await,
     })?;
     let units: Vec<Values> = units.into_iter().map(|values| selected(values, args.names())).collect();
-    match args.display.output {
-        OutputFormat::Json => print_json(&units)?,
-        OutputFormat::Text => {
-            let blocks: Vec<String> =
-                units.iter().map(|values| render(values, args, &TimeZone::system())).collect();
-            print(&blocks.join("\n"), paging)?;
+    if let Some(layout) = args.display.output.json() {
+        // Of the manager there is one.
+        match units.as_slice() {
+            [manager] if args.units.is_empty() => print_json(manager, layout)?,
+            units => print_json(&units, layout)?,
         }
+        return Ok(0);
     }
+    let blocks: Vec<String> = units.iter().map(|values| render(values, args, &TimeZone::system())).collect();
+    print(&blocks.join("\n"), args.display.text.paging())?;
     Ok(0)
-}
-
-async fn manager(client: &Client) -> Result<Values, CliError> {
-    let version = client.manager.version().await;
-    let version = version.map_err(|error| CliError::of_call("get properties of sampand", error))?;
-    Ok(Values::from([("Version".to_owned(), Value::Text(version))]))
 }
 
 async fn properties(client: &Client, words: &[String]) -> anyhow::Result<Vec<Values>> {
@@ -77,7 +71,7 @@ fn selected(mut values: Values, names: &[String]) -> Values {
 
 fn render(values: &Values, args: &ShowArgs, zone: &TimeZone) -> String {
     let mut text = String::new();
-    for (name, value) in values {
+    for (name, value) in in_order(values, args.names()) {
         let value = word(name, value, zone);
         if value.is_empty() && !args.all && args.names().is_empty() {
             continue;
@@ -88,6 +82,13 @@ fn render(values: &Values, args: &ShowArgs, zone: &TimeZone) -> String {
         }
     }
     text
+}
+
+/// In the order in which they were asked for: nothing else tells bare values apart.
+fn in_order<'a>(values: &'a Values, names: &[String]) -> Vec<(&'a String, &'a Value)> {
+    let mut order: Vec<_> = values.iter().collect();
+    order.sort_by_key(|(name, _)| names.iter().position(|wanted| wanted == *name));
+    order
 }
 
 fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn properties_are_selected() {
-        assert_eq!(shown("sampanctl show -p MainPID,LaunchError web"), "LaunchError=\nMainPID=12\n");
+        assert_eq!(shown("sampanctl show -p MainPID,LaunchError web"), "MainPID=12\nLaunchError=\n");
         assert_eq!(shown("sampanctl show -p MainPID --value web"), "12\n");
     }
 }

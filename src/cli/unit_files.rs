@@ -4,7 +4,7 @@
 use super::args::EnableNowArgs;
 use super::client::{Client, talk};
 use super::error::CliError;
-use super::lifecycle::{self, Operation};
+use super::lifecycle::{self, Operation, Until};
 use super::units::enable;
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
@@ -55,7 +55,8 @@ pub fn run(change: Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Resul
             let units = names(&args.files.units)?;
             talk(async |client| {
                 reload(client).await?;
-                lifecycle::follow(client, operation, &units).await
+                let until = if args.no_block { Until::Queued } else { Until::Done };
+                lifecycle::follow(client, operation, &units, until, paths).await
             })
         }
         None => {

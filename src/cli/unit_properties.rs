@@ -1,5 +1,6 @@
 //! The properties of a unit's object, read once into types.
 
+use super::text::{Dot, Tone};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use zbus::Variant;
@@ -48,6 +49,8 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
 pub enum ActiveState {
     /// It runs, or its sockets listen.
     Active,
+    /// It runs, and reads its configuration again.
+    Reloading,
     /// It starts.
     Activating,
     /// It stops.
@@ -63,7 +66,8 @@ impl ActiveState {
     /// Reads the word; one that is not known is as good as inactive.
     pub fn of_word(word: &str) -> Self {
         match word {
-            "active" | "reloading" => Self::Active,
+            "active" => Self::Active,
+            "reloading" => Self::Reloading,
             "activating" => Self::Activating,
             "deactivating" => Self::Deactivating,
             "failed" => Self::Failed,
@@ -75,12 +79,60 @@ impl ActiveState {
     pub fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Reloading => "reloading",
             Self::Activating => "activating",
             Self::Deactivating => "deactivating",
             Self::Failed => "failed",
             Self::Inactive => "inactive",
         }
     }
+
+    /// Whether it runs: what `is-active` asks for.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Active | Self::Reloading)
+    }
+
+    /// Whether it neither runs nor is on its way.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Inactive | Self::Failed)
+    }
+
+    /// Its colour.
+    pub fn tone(self) -> Tone {
+        match self {
+            Self::Active | Self::Reloading => Tone::Good,
+            Self::Activating | Self::Deactivating => Tone::Moving,
+            Self::Failed => Tone::Bad,
+            Self::Inactive => Tone::Normal,
+        }
+    }
+
+    /// The shape of its dot, as systemctl chooses it.
+    pub fn dot(self) -> Dot {
+        match self {
+            Self::Active | Self::Activating | Self::Deactivating => Dot::Filled,
+            Self::Reloading => Dot::Turning,
+            Self::Inactive => Dot::Hollow,
+            Self::Failed => Dot::Cross,
+        }
+    }
+}
+
+/// Memory of a container in bytes, and its limits; `None` is not known, or no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is named as the property of org.sampan1.Unit that it holds")]
+pub struct Memory {
+    pub current: Option<u64>,
+    pub peak: Option<u64>,
+    pub high: Option<u64>,
+    pub max: Option<u64>,
+    pub swap: Option<u64>,
+    pub swap_max: Option<u64>,
+    pub anonymous: Option<u64>,
+    pub page_cache: Option<u64>,
+    pub mapped: Option<u64>,
+    pub shared: Option<u64>,
+    pub kernel: Option<u64>,
 }
 
 /// How the main process ended, waitid(2).
@@ -107,6 +159,8 @@ pub struct UnitProperties {
     pub sub_state: String,
     pub result: String,
     pub unit_file_state: String,
+    pub unit_file_preset: String,
+    pub transient: bool,
     pub fragment_path: String,
     pub drop_in_paths: Vec<String>,
     pub need_daemon_reload: bool,
@@ -124,6 +178,7 @@ pub struct UnitProperties {
     pub inactive_exit: u64,
     pub restarts: u64,
     pub status_text: String,
+    pub status_errno: i64,
     pub launch_error: String,
     pub image: String,
     pub image_id: String,
@@ -132,12 +187,20 @@ pub struct UnitProperties {
     pub transfer_bytes_done: u64,
     pub transfer_bytes_total: u64,
     pub sockets: Vec<String>,
-    pub memory_current: Option<u64>,
-    pub memory_max: Option<u64>,
-    pub memory_high: Option<u64>,
+    pub triggered_by: Vec<String>,
+    pub conditions: Vec<String>,
+    pub condition_result: bool,
+    pub condition_timestamp: u64,
+    pub freezer_state: String,
+    pub oom_kills: u64,
+    pub memory: Memory,
     pub tasks_current: Option<u64>,
     pub tasks_max: Option<u64>,
     pub cpu_usage_nsec: Option<u64>,
+    pub io_read_bytes: Option<u64>,
+    pub io_write_bytes: Option<u64>,
+    pub ip_ingress_bytes: Option<u64>,
+    pub ip_egress_bytes: Option<u64>,
 }
 
 impl UnitProperties {
@@ -154,6 +217,8 @@ impl UnitProperties {
             sub_state: read.text("SubState"),
             result: read.text("Result"),
             unit_file_state: read.text("UnitFileState"),
+            unit_file_preset: read.text("UnitFilePreset"),
+            transient: read.flag("Transient"),
             fragment_path: read.text("FragmentPath"),
             drop_in_paths: read.list("DropInPaths"),
             need_daemon_reload: read.flag("NeedDaemonReload"),
@@ -171,6 +236,7 @@ impl UnitProperties {
             inactive_exit: read.number("InactiveExitTimestamp"),
             restarts: read.number("NRestarts"),
             status_text: read.text("StatusText"),
+            status_errno: read.signed("StatusErrno"),
             launch_error: read.text("LaunchError"),
             image: read.text("Image"),
             image_id: read.text("ImageID"),
@@ -179,12 +245,32 @@ impl UnitProperties {
             transfer_bytes_done: read.number("TransferBytesDone"),
             transfer_bytes_total: read.number("TransferBytesTotal"),
             sockets: read.list("Sockets"),
-            memory_current: read.finite("MemoryCurrent"),
-            memory_max: read.finite("MemoryMax"),
-            memory_high: read.finite("MemoryHigh"),
+            triggered_by: read.list("TriggeredBy"),
+            conditions: read.list("Conditions"),
+            condition_result: read.flag("ConditionResult"),
+            condition_timestamp: read.number("ConditionTimestamp"),
+            freezer_state: read.text("FreezerState"),
+            oom_kills: read.number("OOMKills"),
+            memory: Memory {
+                current: read.finite("MemoryCurrent"),
+                peak: read.finite("MemoryPeak"),
+                high: read.finite("MemoryHigh"),
+                max: read.finite("MemoryMax"),
+                swap: read.finite("MemorySwapCurrent"),
+                swap_max: read.finite("MemorySwapMax"),
+                anonymous: read.finite("MemoryAnonymous"),
+                page_cache: read.finite("MemoryPageCache"),
+                mapped: read.finite("MemoryMapped"),
+                shared: read.finite("MemoryShared"),
+                kernel: read.finite("MemoryKernel"),
+            },
             tasks_current: read.finite("TasksCurrent"),
             tasks_max: read.finite("TasksMax"),
             cpu_usage_nsec: read.finite("CPUUsageNSec"),
+            io_read_bytes: read.finite("IOReadBytes"),
+            io_write_bytes: read.finite("IOWriteBytes"),
+            ip_ingress_bytes: read.finite("IPIngressBytes"),
+            ip_egress_bytes: read.finite("IPEgressBytes"),
         }
     }
 
@@ -264,6 +350,6 @@ mod tests {
         ]);
         let unit = UnitProperties::new(&values);
         assert_eq!((unit.active_state, unit.exec_main), (ActiveState::Failed, Some(Ending::Killed(9))));
-        assert_eq!((unit.memory_max, unit.tasks_max), (None, Some(512)));
+        assert_eq!((unit.memory.max, unit.tasks_max), (None, Some(512)));
     }
 }

@@ -31,6 +31,7 @@ pub fn adopt(manager: &mut Manager, descriptors: Vec<(String, OwnedFd)>) -> Pred
     for record in records {
         let own = kept.remove(&record.unit).unwrap_or_default();
         manager.ensure_loaded(&record.unit);
+        manager.restore_definition(&record);
         adopt_unit(manager, record, own);
     }
     for (unit, lost) in kept {

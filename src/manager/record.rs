@@ -4,10 +4,12 @@
 
 use super::machine::{JobKind, Managed, Phase, Run, Stamps};
 use crate::paths::Paths;
+use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a run was launched with; for `status` and for `exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,15 @@ pub struct Record {
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
+    /// The version of its files that rules. The files may be broken or gone when a successor reads them.
+    #[serde(default, deserialize_with = "definition")]
+    pub definition: Option<Arc<Unit>>,
+}
+
+/// One that another version of this program has written, and that says nothing to this one, is none.
+fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Unit>>, D::Error> {
+    let written = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(written).ok())
 }
 
 impl Record {
@@ -71,6 +82,7 @@ impl Record {
             stamps: managed.stamps,
             restarts: managed.restarts,
             job,
+            definition: managed.unit().cloned(),
         })
     }
 }

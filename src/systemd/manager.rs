@@ -1,64 +1,53 @@
-//! Scopes: started around a process, stopped and waited for, each call with a deadline.
+//! Scopes: started around a process, stopped and waited for, each call with a deadline and over the loss of the
+//! bus.
 
 use super::SystemdError;
-use super::properties::{self, ProcessProperty};
-use super::proxy::{ManagerProxy, UnitPropertiesProxy};
-use super::signals::{Events, Hub, Signal, SystemdEvent};
-use std::future::Future;
+use super::native::NativeActive;
+use super::properties;
+use super::proxy::UnitPropertiesProxy;
+use super::session::{DEADLINE, Link, Session};
+use super::signals::{Events, QueuedJob, Signal, SystemdEvent};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
 pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
-
-/// Longest wait for systemd, whatever it is asked for.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Our name on the bus, which scopes know as their controller.
 pub const CONTROLLER: &str = "org.sampan1";
 
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
-/// The connection to systemd. Cheap to clone; must be made inside a tokio runtime.
+/// The way to systemd. Cheap to clone; must be made inside a tokio runtime. When the bus or systemd leaves, calls
+/// wait for it to come back, up to their deadline.
 #[derive(Debug, Clone)]
 pub struct Systemd {
-    connection: Connection,
-    manager: ManagerProxy<'static>,
-    hub: Hub,
-    process: ProcessProperty,
+    pub(super) link: Arc<Link>,
 }
 
 impl Systemd {
-    /// Connects to the system bus and subscribes to systemd's signals.
+    /// Connects to the system bus and subscribes to systemd's signals; from now on keeps connected.
     ///
     /// # Errors
     /// When there is no bus or no systemd on it.
     pub async fn connect() -> Result<Self, SystemdError> {
-        let connect = async {
-            let connection = Connection::system().await?;
-            let manager =
-                ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
-            let hub = Hub::start(&connection).await?;
-            manager.subscribe().await?;
-            let process = ProcessProperty::of_version(&manager.version().await?);
-            Ok::<_, zbus::Error>(Self { connection, manager, hub, process })
-        };
-        match tokio::time::timeout(DEADLINE, connect).await {
-            Ok(result) => result.map_err(|error| SystemdError::Connect { reason: error.to_string() }),
-            Err(_) => Err(SystemdError::Connect { reason: "no answer within 30 s".to_owned() }),
-        }
+        Ok(Self { link: Link::open().await? })
     }
 
-    /// The connection, for our own interfaces on the same bus name.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// The connection of now, for our own interfaces on the same bus name; waits while there is none.
+    pub async fn connection(&self) -> Connection {
+        self.link.session(None).await.connection
     }
 
-    /// What happens to scopes from now on.
+    /// Waits until another connection has taken the place of this one.
+    pub async fn replaced(&self, connection: &Connection) {
+        self.link.replaced(connection).await;
+    }
+
+    /// What happens to units from now on.
     pub fn events(&self) -> Events {
-        self.hub.events()
+        self.link.hub.events()
     }
 
     /// Starts a scope and waits until it is active. A dead scope that still has the name is waited for.
@@ -66,37 +55,11 @@ impl Systemd {
     /// # Errors
     /// When systemd refuses, when a scope of the name runs, or at the deadline.
     pub async fn start_scope(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
-        within(&request.name, "StartTransientUnit", self.start(request)).await
-    }
-
-    async fn start(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
-        let scope = request.name.as_str();
-        let properties = properties::of_scope(request, self.process, CONTROLLER);
-        let mut signals = self.hub.watch(scope);
-        loop {
-            match self.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
-                Ok(job) => return finish(&mut signals, &job, scope, "start").await,
-                Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => {
-                    self.clear(scope, &mut signals).await?;
-                }
-                Err(error) => return Err(refused("StartTransientUnit", scope, &error)),
-            }
-        }
-    }
-
-    /// Waits until a dead scope gives its name free. systemd may not have seen its end yet and call it active.
-    async fn clear(&self, scope: &str, signals: &mut UnboundedReceiver<Signal>) -> Result<(), SystemdError> {
-        match self.manager.get_unit_processes(scope).await {
-            Ok(processes) if !processes.is_empty() => {
-                return Err(SystemdError::Running { scope: scope.to_owned() });
-            }
-            Ok(_) => {}
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(refused("GetUnitProcesses", scope, &error)),
-        }
-        // A failed scope goes at once when reset; one whose end systemd is about to see goes by itself.
-        done_or_gone("ResetFailedUnit", scope, self.manager.reset_failed_unit(scope).await)?;
-        removal(signals).await
+        let mut signals = self.link.hub.watch(&request.name);
+        self.within(&request.name, "StartTransientUnit", async |session| {
+            start(&session, request, &mut signals).await
+        })
+        .await
     }
 
     /// Asks systemd to stop a scope and waits until it has. systemd asks back with
@@ -105,12 +68,24 @@ impl Systemd {
     /// # Errors
     /// When systemd refuses, or at the deadline.
     pub async fn stop_scope(&self, scope: &str) -> Result<(), SystemdError> {
-        let mut signals = self.hub.watch(scope);
-        within(scope, "StopUnit", async {
-            match self.manager.stop_unit(scope, "replace").await {
+        let mut signals = self.link.hub.watch(scope);
+        self.within(scope, "StopUnit", async |session| {
+            match session.manager.stop_unit(scope, "replace").await {
                 Ok(job) => finish(&mut signals, &job, scope, "stop").await,
                 Err(error) => done_or_gone("StopUnit", scope, Err(error)),
             }
+        })
+        .await
+    }
+
+    /// Kills all processes of a scope, without a job. A scope that is gone is success.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn kill_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        self.within(scope, "KillUnit", async |session| {
+            let killed = session.manager.kill_unit(scope, "all", libc::SIGKILL).await;
+            done_or_gone("KillUnit", scope, killed)
         })
         .await
     }
@@ -120,20 +95,35 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn wait_removed(&self, scope: &str) -> Result<(), SystemdError> {
-        let mut signals = self.hub.watch(scope);
-        within(scope, "GetUnit", async {
-            match self.manager.get_unit(scope).await {
-                Ok(_) => removal(&mut signals).await,
-                Err(error) => done_or_gone("GetUnit", scope, Err(error)),
-            }
+        let mut signals = self.link.hub.watch(scope);
+        self.within(scope, "GetUnit", async |session| match session.manager.get_unit(scope).await {
+            Ok(_) => removal(&mut signals, scope).await,
+            Err(error) => done_or_gone("GetUnit", scope, Err(error)),
         })
         .await
     }
 
-    /// Whether the host is being shut down.
+    /// Whether the host is being shut down. A systemd that does not answer is not.
     pub async fn is_stopping(&self) -> bool {
-        let state = tokio::time::timeout(DEADLINE, self.manager.system_state()).await;
-        matches!(state, Ok(Ok(state)) if state == "stopping")
+        let state = self.within("shutdown.target", "Get", async |session| {
+            session.manager.system_state().await.map_err(|error| refused("Get", "shutdown.target", &error))
+        });
+        state.await.is_ok_and(|state| state == "stopping")
+    }
+
+    /// Whether systemd stops a scope: by this job, or already.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn is_being_stopped(&self, scope: &str, job: Option<QueuedJob>) -> Result<bool, SystemdError> {
+        let kind = match job {
+            Some(job) => self.job_type(scope, &job).await?,
+            None => None,
+        };
+        match kind {
+            Some(kind) => Ok(kind == "stop"),
+            None => Ok(self.read_unit(scope).await?.state.active != NativeActive::Active),
+        }
     }
 
     /// The control group of a scope; `None` where systemd does not know the scope.
@@ -141,47 +131,104 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn control_group(&self, scope: &str) -> Result<Option<PathBuf>, SystemdError> {
-        within(scope, "GetUnit", async {
-            match self.manager.get_unit(scope).await {
-                Ok(path) => Ok(self.property(scope, path, "ControlGroup").await?.map(PathBuf::from)),
-                Err(error) => done_or_gone("GetUnit", scope, Err(error)).map(|()| None),
-            }
+        self.within(scope, "GetUnit", async |session| {
+            let path = match session.manager.get_unit(scope).await {
+                Ok(path) => path,
+                Err(error) => return done_or_gone("GetUnit", scope, Err(error)).map(|()| None),
+            };
+            let group = property(&session, scope, path, SCOPE_INTERFACE, "ControlGroup").await?;
+            Ok(group.map(PathBuf::from))
         })
         .await
     }
 
-    async fn property(
+    /// Does something on the session of now, and again on the next where that is lost meanwhile. What had become
+    /// of it is seen then.
+    pub(super) async fn within<T>(
         &self,
-        scope: &str,
-        path: OwnedObjectPath,
-        property: &str,
-    ) -> Result<Option<String>, SystemdError> {
-        let read = async {
-            let unit = UnitPropertiesProxy::builder(&self.connection).path(path).build().await?;
-            String::try_from(unit.get(SCOPE_INTERFACE, property).await?)
+        unit: &str,
+        call: &'static str,
+        mut work: impl AsyncFnMut(Session) -> Result<T, SystemdError>,
+    ) -> Result<T, SystemdError> {
+        let attempts = async {
+            let mut session = self.link.session(None).await;
+            loop {
+                match work(session.clone()).await {
+                    Err(SystemdError::Lost { .. }) => session = self.link.session(Some(&session)).await,
+                    result => return result,
+                }
+            }
         };
-        match read.await {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => done_or_gone("Get", scope, Err(error)).map(|()| None),
+        match tokio::time::timeout(DEADLINE, attempts).await {
+            Ok(result) => result,
+            Err(_) if self.link.is_up() => {
+                Err(SystemdError::Timeout { call, unit: unit.to_owned(), after: DEADLINE })
+            }
+            Err(_) => Err(SystemdError::Away { call, unit: unit.to_owned(), after: DEADLINE }),
         }
     }
 }
 
-async fn within<T>(
+async fn start(
+    session: &Session,
+    request: &ScopeRequest,
+    signals: &mut UnboundedReceiver<Signal>,
+) -> Result<(), SystemdError> {
+    let scope = request.name.as_str();
+    let properties = properties::of_scope(request, session.process, CONTROLLER);
+    loop {
+        match session.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
+            Ok(job) => return finish(signals, &job, scope, "start").await,
+            Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => {
+                match occupant(session, scope, request.pid).await? {
+                    Occupant::Ours => return Ok(()),
+                    Occupant::Other => return Err(SystemdError::Running { unit: scope.to_owned() }),
+                    Occupant::Nobody => clear(session, scope, signals).await?,
+                }
+            }
+            Err(error) => return Err(refused("StartTransientUnit", scope, &error)),
+        }
+    }
+}
+
+/// Who is in a scope whose name is taken.
+enum Occupant {
+    /// The process that it is to be started around: an attempt whose answer was lost.
+    Ours,
+    /// Somebody else.
+    Other,
+    /// It is dead. systemd may not have seen its end yet and call it active.
+    Nobody,
+}
+
+async fn occupant(session: &Session, scope: &str, pid: u32) -> Result<Occupant, SystemdError> {
+    match session.manager.get_unit_processes(scope).await {
+        Ok(processes) if processes.iter().any(|(_, process, _)| *process == pid) => Ok(Occupant::Ours),
+        Ok(processes) if !processes.is_empty() => Ok(Occupant::Other),
+        Ok(_) => Ok(Occupant::Nobody),
+        Err(error) if is_gone(&error) => Ok(Occupant::Nobody),
+        Err(error) => Err(refused("GetUnitProcesses", scope, &error)),
+    }
+}
+
+/// Waits until a dead scope gives its name free.
+async fn clear(
+    session: &Session,
     scope: &str,
-    call: &'static str,
-    work: impl Future<Output = Result<T, SystemdError>>,
-) -> Result<T, SystemdError> {
-    tokio::time::timeout(DEADLINE, work)
-        .await
-        .unwrap_or_else(|_| Err(SystemdError::Timeout { call, scope: scope.to_owned(), after: DEADLINE }))
+    signals: &mut UnboundedReceiver<Signal>,
+) -> Result<(), SystemdError> {
+    // A failed scope goes at once when reset; one whose end systemd is about to see goes by itself.
+    match session.manager.reset_failed_unit(scope).await {
+        Ok(()) => removal(signals, scope).await,
+        Err(error) => done_or_gone("ResetFailedUnit", scope, Err(error)),
+    }
 }
 
 /// Waits for the end of a job. The watch began before the call, so that its signal cannot be missed.
-async fn finish(
+pub(super) async fn finish(
     signals: &mut UnboundedReceiver<Signal>,
     ours: &OwnedObjectPath,
-    scope: &str,
+    unit: &str,
     kind: &'static str,
 ) -> Result<(), SystemdError> {
     while let Some(signal) = signals.recv().await {
@@ -189,27 +236,47 @@ async fn finish(
             Signal::JobRemoved { job, result, .. } if job == *ours => {
                 return match result.as_str() {
                     "done" => Ok(()),
-                    _ => Err(SystemdError::Job { scope: scope.to_owned(), job: kind, result }),
+                    _ => Err(SystemdError::Job { unit: unit.to_owned(), job: kind, result }),
                 };
             }
+            Signal::Event(SystemdEvent::Lost(_)) => break,
             _ => {}
         }
     }
-    Err(SystemdError::Disconnected)
+    Err(SystemdError::Lost { call: kind, unit: unit.to_owned() })
 }
 
-async fn removal(signals: &mut UnboundedReceiver<Signal>) -> Result<(), SystemdError> {
+async fn removal(signals: &mut UnboundedReceiver<Signal>, scope: &str) -> Result<(), SystemdError> {
     while let Some(signal) = signals.recv().await {
-        if matches!(signal, Signal::Event(SystemdEvent::ScopeRemoved { .. })) {
-            return Ok(());
+        match signal {
+            Signal::Event(SystemdEvent::ScopeRemoved { .. }) => return Ok(()),
+            Signal::Event(SystemdEvent::Lost(_)) => break,
+            _ => {}
         }
     }
-    Err(SystemdError::Disconnected)
+    Err(SystemdError::Lost { call: "UnitRemoved", unit: scope.to_owned() })
 }
 
-fn done_or_gone(call: &'static str, scope: &str, result: zbus::Result<()>) -> Result<(), SystemdError> {
+pub(super) async fn property(
+    session: &Session,
+    unit: &str,
+    path: OwnedObjectPath,
+    interface: &str,
+    property: &str,
+) -> Result<Option<String>, SystemdError> {
+    let read = async {
+        let proxy = UnitPropertiesProxy::builder(&session.connection).path(path).build().await?;
+        String::try_from(proxy.get(interface, property).await?)
+    };
+    match read.await {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => done_or_gone("Get", unit, Err(error)).map(|()| None),
+    }
+}
+
+fn done_or_gone(call: &'static str, unit: &str, result: zbus::Result<()>) -> Result<(), SystemdError> {
     match result {
-        Err(error) if !is_gone(&error) => Err(refused(call, scope, &error)),
+        Err(error) if !is_gone(&error) => Err(refused(call, unit, &error)),
         _ => Ok(()),
     }
 }
@@ -220,15 +287,32 @@ fn is_gone(error: &zbus::Error) -> bool {
     unknown_object || is(error, "org.freedesktop.systemd1.NoSuchUnit")
 }
 
-fn is(error: &zbus::Error, name: &str) -> bool {
+pub(super) fn is(error: &zbus::Error, name: &str) -> bool {
     matches!(error, zbus::Error::MethodError(found, _, _) if found.as_str() == name)
 }
 
-fn refused(call: &'static str, scope: &str, error: &zbus::Error) -> SystemdError {
+/// The bus ended, or it tells that systemd left it: during the call, or before.
+fn is_loss(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error::{Disconnected, NameHasNoOwner, NoReply, ServiceUnknown};
+    match error {
+        zbus::Error::InputOutput(_) => true,
+        zbus::Error::FDO(error) => {
+            matches!(**error, Disconnected(_) | NameHasNoOwner(_) | NoReply(_) | ServiceUnknown(_))
+        }
+        zbus::Error::MethodError(name, ..) => {
+            let name = name.as_str().strip_prefix("org.freedesktop.DBus.Error.");
+            matches!(name, Some("Disconnected" | "NameHasNoOwner" | "NoReply" | "ServiceUnknown"))
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn refused(call: &'static str, unit: &str, error: &zbus::Error) -> SystemdError {
+    let unit = unit.to_owned();
     let reason = match error {
-        zbus::Error::InputOutput(_) => return SystemdError::Disconnected,
+        error if is_loss(error) => return SystemdError::Lost { call, unit },
         zbus::Error::MethodError(_, Some(text), _) => text.clone(),
         error => error.to_string(),
     };
-    SystemdError::Refused { call, scope: scope.to_owned(), reason }
+    SystemdError::Refused { call, unit, reason }
 }

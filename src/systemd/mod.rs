@@ -5,10 +5,12 @@
 
 pub mod fdstore;
 pub mod manager;
+pub mod native;
 pub mod notify;
 pub mod notify_server;
 mod properties;
 mod proxy;
+mod session;
 pub mod signals;
 
 use std::path::PathBuf;
@@ -23,42 +25,57 @@ pub enum SystemdError {
         /// What the bus said.
         reason: String,
     },
-    /// The bus connection ended.
-    #[error("the connection to the system bus is lost")]
-    Disconnected,
+    /// systemd left, or the bus did, during a call.
+    #[error("{unit}: the connection to systemd was lost during {call}")]
+    Lost {
+        /// The method.
+        call: &'static str,
+        /// The unit that the call was about.
+        unit: String,
+    },
+    /// There was no bus, or no systemd on it, for all of the time that a call may take.
+    #[error("{unit}: {call} is not possible: systemd cannot be reached over the system bus since {} s", .after.as_secs())]
+    Away {
+        /// The method.
+        call: &'static str,
+        /// The unit that the call was about.
+        unit: String,
+        /// How long was waited.
+        after: Duration,
+    },
     /// systemd refused a call.
-    #[error("{scope}: systemd refused {call}: {reason}")]
+    #[error("{unit}: systemd refused {call}: {reason}")]
     Refused {
         /// The method.
         call: &'static str,
-        /// The scope that the call was about.
-        scope: String,
+        /// The unit that the call was about.
+        unit: String,
         /// systemd's words.
         reason: String,
     },
     /// A scope of this name runs already.
-    #[error("{scope}: a scope of this name is already running; stop it with \"systemctl stop {scope}\"")]
+    #[error("{unit}: a scope of this name is already running; stop it with \"systemctl stop {unit}\"")]
     Running {
         /// The scope.
-        scope: String,
+        unit: String,
     },
     /// The job ended otherwise than with success.
-    #[error("{scope}: the {job} job ended with result \"{result}\"")]
+    #[error("{unit}: the {job} job ended with result \"{result}\"")]
     Job {
-        /// The scope.
-        scope: String,
+        /// The unit.
+        unit: String,
         /// `start` or `stop`.
         job: &'static str,
         /// As in `org.freedesktop.systemd1.Manager.JobRemoved`: `failed`, `canceled`, ….
         result: String,
     },
     /// systemd did not answer in time.
-    #[error("{scope}: systemd did not finish {call} within {} s", .after.as_secs())]
+    #[error("{unit}: systemd did not finish {call} within {} s", .after.as_secs())]
     Timeout {
         /// The method.
         call: &'static str,
-        /// The scope that the call was about.
-        scope: String,
+        /// The unit that the call was about.
+        unit: String,
         /// How long was waited.
         after: Duration,
     },

@@ -1,16 +1,18 @@
-//! systemd's signals, read by one task and handed to whoever waits. One match per kind of signal is set at
-//! the start; no call adds or removes one.
+//! systemd's signals, read by one task and handed to whoever waits. One match per kind of signal is set for
+//! each connection, and one for each native unit that is watched.
 
-use super::proxy::SERVICE;
+use super::native::UnitState;
+use super::proxy::{SERVICE, UNIT_INTERFACE};
 use futures_util::{Stream, StreamExt};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use zbus::fdo::DBusProxy;
 use zbus::message::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
 
 /// What systemd tells about scopes without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +22,13 @@ pub enum SystemdEvent {
         /// `sampan-web.scope`.
         scope: String,
     },
-    /// A job for a scope begins. Of one that runs it can only be a stop. systemd forgets the controller of a
-    /// scope when that leaves the bus, so that this is all that the manager's successor hears of it.
+    /// A job for a scope begins. systemd forgets the controller of a scope when that leaves the bus, so that this
+    /// is all that the manager's successor hears of a stop.
     JobQueued {
         /// `sampan-web.scope`.
         scope: String,
+        /// The job.
+        job: QueuedJob,
     },
     /// The scope is gone.
     ScopeRemoved {
@@ -38,8 +42,32 @@ pub enum SystemdEvent {
         /// As the property `Result` has it.
         result: String,
     },
-    /// The bus connection ended; nothing more will come.
-    Disconnected,
+    /// A native unit that is watched has changed.
+    Unit {
+        /// `nginx.service`.
+        unit: String,
+        /// What it is now.
+        state: UnitState,
+    },
+    /// systemd has read its unit files again.
+    Reloaded,
+    /// systemd cannot be reached, and what it tells meanwhile is lost.
+    Lost(Loss),
+    /// It is there again.
+    Regained(Loss),
+}
+
+/// A job of systemd, that it can be asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedJob(pub(super) OwnedObjectPath);
+
+/// Who left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The bus did, and systemd has forgotten who controls its scopes.
+    Bus,
+    /// systemd did, to execute itself again: `systemctl daemon-reexec`.
+    Systemd,
 }
 
 /// One signal, as far as this room cares.
@@ -57,16 +85,17 @@ impl Signal {
             Self::JobRemoved { unit, .. } => Some(unit),
             Self::Event(
                 SystemdEvent::RequestStop { scope }
-                | SystemdEvent::JobQueued { scope }
+                | SystemdEvent::JobQueued { scope, .. }
                 | SystemdEvent::ScopeRemoved { scope }
                 | SystemdEvent::Result { scope, .. },
             ) => Some(scope),
-            Self::Event(SystemdEvent::Disconnected) => None,
+            Self::Event(SystemdEvent::Unit { unit, .. }) => Some(unit),
+            Self::Event(SystemdEvent::Reloaded | SystemdEvent::Lost(_) | SystemdEvent::Regained(_)) => None,
         }
     }
 }
 
-/// Events of all scopes, as a stream that ends after [`SystemdEvent::Disconnected`].
+/// Events of all units, as a stream that does not end.
 #[derive(Debug)]
 pub struct Events(UnboundedReceiver<Signal>);
 
@@ -100,22 +129,37 @@ struct Listener {
     sender: UnboundedSender<Signal>,
 }
 
-/// Everybody who waits for a signal. `None` once the connection has ended.
-#[derive(Debug, Clone)]
-pub(super) struct Hub(Arc<Mutex<Option<Vec<Listener>>>>);
+/// Everybody who waits for a signal, over all connections.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    listeners: Mutex<Vec<Listener>>,
+    /// Native units that are watched.
+    watched: Mutex<BTreeSet<String>>,
+}
 
 impl Hub {
-    /// Subscribes to systemd's signals and starts the task that reads them.
-    pub(super) async fn start(connection: &Connection) -> zbus::Result<Self> {
-        let stream = MessageStream::from(connection);
-        let bus = DBusProxy::new(connection).await?;
+    /// Asks a new connection for all signals that this room needs.
+    pub(super) async fn set_matches(&self, bus: &DBusProxy<'_>) -> zbus::Result<()> {
         for rule in rules()? {
             bus.add_match_rule(rule).await?;
         }
-        let owner = bus.get_name_owner(SERVICE.try_into()?).await?.to_string();
-        let hub = Self(Arc::new(Mutex::new(Some(Vec::new()))));
-        tokio::spawn(read(stream, owner, hub.clone()));
-        Ok(hub)
+        let watched = lock(&self.watched).clone();
+        for unit in watched {
+            bus.add_match_rule(changes_of(&unit)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the changes of a native unit from now on, also on later connections.
+    pub(super) async fn watch_native(&self, unit: &str, bus: &DBusProxy<'_>) -> zbus::Result<()> {
+        let is_new = lock(&self.watched).insert(unit.to_owned());
+        if is_new { Ok(bus.add_match_rule(changes_of(unit)?).await?) } else { Ok(()) }
+    }
+
+    /// Asks for them no longer.
+    pub(super) async fn leave_native(&self, unit: &str, bus: &DBusProxy<'_>) -> zbus::Result<()> {
+        let was_there = lock(&self.watched).remove(unit);
+        if was_there { Ok(bus.remove_match_rule(changes_of(unit)?).await?) } else { Ok(()) }
     }
 
     /// Signals about one unit from now on.
@@ -123,25 +167,19 @@ impl Hub {
         self.listen(Topic::Unit(unit.to_owned()))
     }
 
-    /// Events of all scopes from now on.
+    /// Events of all units from now on.
     pub(super) fn events(&self) -> Events {
         Events(self.listen(Topic::All))
     }
 
     fn listen(&self, topic: Topic) -> UnboundedReceiver<Signal> {
         let (sender, receiver) = unbounded_channel();
-        if let Some(listeners) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            listeners.push(Listener { topic, sender });
-        } else {
-            let _ = sender.send(Signal::Event(SystemdEvent::Disconnected));
-        }
+        lock(&self.listeners).push(Listener { topic, sender });
         receiver
     }
 
     fn publish(&self, signal: &Signal) {
-        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(listeners) = listeners.as_mut() else { return };
-        listeners.retain(|listener| {
+        lock(&self.listeners).retain(|listener| {
             let wanted = match (&listener.topic, signal.unit()) {
                 (Topic::Unit(wanted), Some(unit)) => wanted == unit,
                 (Topic::Unit(_), None) | (Topic::All, _) => true,
@@ -150,30 +188,57 @@ impl Hub {
         });
     }
 
-    fn close(&self) {
-        self.publish(&Signal::Event(SystemdEvent::Disconnected));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn publish_event(&self, event: SystemdEvent) {
+        self.publish(&Signal::Event(event));
     }
 }
 
-/// One ordered stream for all, so that a listener sees signals as systemd sent them.
-async fn read(mut stream: MessageStream, mut owner: String, hub: Hub) {
-    while let Some(Ok(message)) = stream.next().await {
-        if message.message_type() != Type::Signal {
-            continue;
-        }
-        if let Some(new) = new_owner(&message) {
-            owner = new;
-        } else if message.header().sender().is_some_and(|sender| sender.as_str() == owner)
-            && let Some(signal) = parse(&message)
-        {
-            hub.publish(&signal);
-        }
-    }
-    hub.close();
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sender of a signal is a unique name, which changes when systemd executes itself again.
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its connection.
+    Connection,
+    /// systemd has another unique name, or none.
+    Systemd,
+}
+
+/// What comes over one session: one ordered stream for all, so that a listener sees signals as systemd sent them.
+#[derive(Debug)]
+pub(super) struct Signals {
+    stream: MessageStream,
+    /// The sender of a signal is a unique name, which changes when systemd executes itself again.
+    owner: String,
+}
+
+impl Signals {
+    pub(super) fn new(stream: MessageStream, owner: String) -> Self {
+        Self { stream, owner }
+    }
+
+    /// Hands signals on until the session ends.
+    pub(super) async fn hand_on(mut self, hub: &Hub) -> End {
+        while let Some(Ok(message)) = self.stream.next().await {
+            if message.message_type() != Type::Signal {
+                continue;
+            }
+            if new_owner(&message).is_some_and(|owner| owner != self.owner) {
+                return End::Systemd;
+            }
+            if message.header().sender().is_some_and(|sender| sender.as_str() == self.owner)
+                && let Some(signal) = parse(&message)
+            {
+                hub.publish(&signal);
+            }
+        }
+        End::Connection
+    }
+}
+
+/// Who is systemd from now on; empty for nobody.
 fn new_owner(message: &Message) -> Option<String> {
     let header = message.header();
     if header.sender()?.as_str() != "org.freedesktop.DBus" || header.member()?.as_str() != "NameOwnerChanged"
@@ -182,7 +247,7 @@ fn new_owner(message: &Message) -> Option<String> {
     }
     let body = message.body();
     let (name, _, new): (&str, &str, &str) = body.deserialize().ok()?;
-    (name == SERVICE && !new.is_empty()).then(|| new.to_owned())
+    (name == SERVICE).then(|| new.to_owned())
 }
 
 fn parse(message: &Message) -> Option<Signal> {
@@ -194,12 +259,17 @@ fn parse(message: &Message) -> Option<Signal> {
             Some(Signal::JobRemoved { job, unit, result })
         }
         ("org.freedesktop.systemd1.Manager", "JobNew") => {
-            let (_, _, scope): (u32, OwnedObjectPath, String) = body.deserialize().ok()?;
-            scope.ends_with(".scope").then_some(Signal::Event(SystemdEvent::JobQueued { scope }))
+            let (_, job, scope): (u32, OwnedObjectPath, String) = body.deserialize().ok()?;
+            let job = QueuedJob(job);
+            scope.ends_with(".scope").then_some(Signal::Event(SystemdEvent::JobQueued { scope, job }))
         }
         ("org.freedesktop.systemd1.Manager", "UnitRemoved") => {
             let (scope, _): (String, OwnedObjectPath) = body.deserialize().ok()?;
             scope.ends_with(".scope").then_some(Signal::Event(SystemdEvent::ScopeRemoved { scope }))
+        }
+        ("org.freedesktop.systemd1.Manager", "Reloading") => {
+            let begins: bool = body.deserialize().ok()?;
+            (!begins).then_some(Signal::Event(SystemdEvent::Reloaded))
         }
         ("org.freedesktop.systemd1.Scope", "RequestStop") => {
             let scope = unit_of_path(header.path()?.as_str())?;
@@ -207,7 +277,11 @@ fn parse(message: &Message) -> Option<Signal> {
         }
         ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
             let scope = unit_of_path(header.path()?.as_str())?;
-            let (_, mut changed, _): ChangedProperties = body.deserialize().ok()?;
+            let (interface, mut changed, _): ChangedProperties = body.deserialize().ok()?;
+            if interface == UNIT_INTERFACE {
+                let state = UnitState::of_properties(&changed)?;
+                return Some(Signal::Event(SystemdEvent::Unit { unit: scope, state }));
+            }
             let result = String::try_from(changed.remove("Result")?).ok().filter(|text| text != "success")?;
             Some(Signal::Event(SystemdEvent::Result { scope, result }))
         }
@@ -233,6 +307,32 @@ fn unit_of_path(path: &str) -> Option<String> {
     String::from_utf8(name).ok()
 }
 
+/// The object of a unit, `sd_bus_path_encode(3)`.
+fn path_of_unit(unit: &str) -> String {
+    let mut path = "/org/freedesktop/systemd1/unit/".to_owned();
+    for (position, byte) in unit.bytes().enumerate() {
+        if byte.is_ascii_alphabetic() || byte.is_ascii_digit() && position > 0 {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(path, "_{byte:02x}");
+        }
+    }
+    path
+}
+
+/// The match for the changes of one unit.
+fn changes_of(unit: &str) -> zbus::Result<MatchRule<'static>> {
+    MatchRule::builder()
+        .msg_type(Type::Signal)
+        .sender(SERVICE)
+        .interface("org.freedesktop.DBus.Properties")
+        .member("PropertiesChanged")
+        .path(path_of_unit(unit))
+        .arg(0, UNIT_INTERFACE)
+        .build()
+}
+
 /// The matches on the bus. Properties only of scopes, since each change of any unit would wake us.
 fn rules() -> zbus::Result<Vec<MatchRule<'static>>> {
     let signal = || MatchRule::builder().msg_type(Type::Signal);
@@ -241,6 +341,7 @@ fn rules() -> zbus::Result<Vec<MatchRule<'static>>> {
         manager().member("JobNew"),
         manager().member("JobRemoved"),
         manager().member("UnitRemoved"),
+        manager().member("Reloading"),
         signal().sender(SERVICE).interface("org.freedesktop.systemd1.Scope").member("RequestStop"),
         signal()
             .sender(SERVICE)
@@ -271,17 +372,22 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_gets_signals_of_its_unit_and_the_end() {
-        let hub = Hub(Arc::new(Mutex::new(Some(Vec::new()))));
+    fn object_paths_are_encoded() {
+        let path = path_of_unit("a-b@c\\x20d.service");
+        assert_eq!(path, "/org/freedesktop/systemd1/unit/a_2db_40c_5cx20d_2eservice");
+        assert_eq!(unit_of_path(&path).as_deref(), Some("a-b@c\\x20d.service"));
+    }
+
+    #[test]
+    fn a_listener_gets_signals_of_its_unit_and_of_the_connection() {
+        let hub = Hub::default();
         let mut watch = hub.watch("sampan-a.scope");
-        let removed = |scope: &str| Signal::Event(SystemdEvent::ScopeRemoved { scope: scope.to_owned() });
-        hub.publish(&removed("sampan-b.scope"));
-        hub.publish(&removed("sampan-a.scope"));
-        hub.close();
-        assert_eq!(watch.try_recv().unwrap(), removed("sampan-a.scope"));
-        assert_eq!(watch.try_recv().unwrap(), Signal::Event(SystemdEvent::Disconnected));
+        let removed = |scope: &str| SystemdEvent::ScopeRemoved { scope: scope.to_owned() };
+        hub.publish_event(removed("sampan-b.scope"));
+        hub.publish_event(removed("sampan-a.scope"));
+        hub.publish_event(SystemdEvent::Lost(Loss::Bus));
+        assert_eq!(watch.try_recv().unwrap(), Signal::Event(removed("sampan-a.scope")));
+        assert_eq!(watch.try_recv().unwrap(), Signal::Event(SystemdEvent::Lost(Loss::Bus)));
         assert!(watch.try_recv().is_err());
-        let mut late = hub.watch("sampan-a.scope");
-        assert_eq!(late.try_recv().unwrap(), Signal::Event(SystemdEvent::Disconnected));
     }
 }

@@ -46,6 +46,20 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
     }
 }
 
+/// The place where a loaded unit says the value at `way`, or the item of it that reads `item`; `None` where its
+/// files do not say it, or no longer.
+pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
+    let files = Files { fragment: unit.fragment.clone(), drop_ins: unit.drop_ins.clone() };
+    let mut tree = tree(&unit.name, &files).ok()?;
+    specifier::expand_tree(&mut tree, &unit.name, &Host::default(), &mut Vec::new());
+    let value = &tree.find(way)?.node;
+    let reads = |node: &&Node| matches!(&node.value, Value::String(text) if Some(text.as_str()) == item);
+    match (&value.value, item) {
+        (Value::Array(items), Some(_)) => items.iter().find(reads).map(|node| node.mark.clone()),
+        _ => Some(value.mark.clone()),
+    }
+}
+
 /// The file with its drop-ins merged. Faults of all files are reported before any meaning is looked for.
 fn tree(name: &UnitName, files: &Files) -> Result<Node, Vec<Diagnostic>> {
     let nothing = Source::from_text(Path::new(&name.file_name()), "");

@@ -42,6 +42,14 @@ pub struct Diagnostic {
     /// What was probably meant, or what to do.
     pub help: Option<String>,
     place: Option<Place>,
+    notes: Vec<Note>,
+}
+
+/// Another place that has a part in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Note {
+    message: String,
+    place: Option<(PathBuf, Place)>,
 }
 
 /// A place in a text, with the line that it is in.
@@ -58,7 +66,7 @@ impl Diagnostic {
     /// Something about a file as a whole.
     pub fn of_file(severity: Severity, path: &Path, message: impl AsRef<str>) -> Self {
         let message = printable(shortened(message.as_ref()));
-        Self { severity, path: path.to_owned(), message, help: None, place: None }
+        Self { severity, path: path.to_owned(), message, help: None, place: None, notes: Vec::new() }
     }
 
     /// Something about the bytes `span` of a text.
@@ -76,6 +84,14 @@ impl Diagnostic {
     #[must_use]
     pub fn with_help(mut self, help: Option<impl AsRef<str>>) -> Self {
         self.help = help.map(|help| printable(shortened(help.as_ref())));
+        self
+    }
+
+    /// The same, with another place that has a part in it: bytes of a text, or none that could be shown.
+    #[must_use]
+    pub fn with_note(mut self, message: impl AsRef<str>, at: Option<(&Arc<Source>, Range<usize>)>) -> Self {
+        let place = at.map(|(source, span)| (source.path.clone(), Place::of(&source.text, span)));
+        self.notes.push(Note { message: printable(shortened(message.as_ref())), place });
         self
     }
 
@@ -103,17 +119,15 @@ impl Diagnostic {
         let path = printable(&self.path.to_string_lossy());
         let title = level.primary_title(self.message.as_str());
         let mut group: Group<'_> = match &self.place {
-            Some(place) if place.source_line.len() > LINE_MAX => {
-                title.element(Origin::path(path).line(place.line).char_column(place.column))
-            }
-            Some(place) => title.element(
-                Snippet::source(place.source_line.as_str())
-                    .path(path)
-                    .line_start(place.line)
-                    .annotation(AnnotationKind::Primary.span(place.span.clone())),
-            ),
+            Some(place) => place.show(Group::with_title(title), path),
             None => title.element(Origin::path(path)),
         };
+        for note in &self.notes {
+            group = group.element(Level::NOTE.message(note.message.as_str()));
+            if let Some((path, place)) = &note.place {
+                group = place.show(group, printable(&path.to_string_lossy()));
+            }
+        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -155,6 +169,19 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Place {
+    /// The line with a caret below, if it is not too long.
+    fn show<'a>(&'a self, group: Group<'a>, path: String) -> Group<'a> {
+        if self.source_line.len() > LINE_MAX {
+            return group.element(Origin::path(path).line(self.line).char_column(self.column));
+        }
+        group.element(
+            Snippet::source(self.source_line.as_str())
+                .path(path)
+                .line_start(self.line)
+                .annotation(AnnotationKind::Primary.span(self.span.clone())),
+        )
+    }
+
     fn of(text: &str, span: Range<usize>) -> Self {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);

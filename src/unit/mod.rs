@@ -4,19 +4,24 @@
 //! [`source`] reads it, [`tree`] parses it and merges its drop-ins, [`specifier`] fills in `%i` and the like,
 //! [`decode`] reads the tree into the types of [`schema`], [`lower`] looks for contradictions and makes a
 //! [`model::Unit`] of it, and [`effect`] says what is not in effect yet. [`assemble`] does this for one unit,
-//! [`load`] for every file of the [`search`] path; [`enable`] makes the links and [`state`] tells of them.
+//! [`load`] for every file of the [`search`] path, and [`across`] compares them; [`enable`] makes the links and
+//! [`state`] tells of them.
 #![forbid(unsafe_code)]
 
+pub mod across;
 pub mod address;
 pub mod assemble;
 pub mod decode;
 pub mod diagnostic;
+pub mod drop_in;
 pub mod effect;
 pub mod enable;
 pub mod load;
 pub mod lower;
 pub mod model;
 pub mod name;
+pub mod order;
+pub mod place;
 pub mod report;
 pub mod schema;
 pub mod search;
@@ -24,6 +29,7 @@ pub mod signal;
 pub mod source;
 pub mod specifier;
 pub mod state;
+pub mod stray;
 pub mod suggest;
 pub mod tree;
 pub mod value;

@@ -6,7 +6,7 @@ use super::tree::{FAULTS_MAX, Node};
 use crate::paths::Paths;
 
 /// What specifiers say about the host; read once for all units.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// `%H`.
     pub hostname: String,

@@ -1,8 +1,8 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
-use super::load::{DEFAULT_TARGET, Loaded, load_one};
+use super::load::{Loaded, load_one};
 use super::model::Install;
-use super::name::UnitName;
+use super::name::{DEFAULT_TARGET, UnitName};
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
 use crate::paths::Paths;
 use std::fmt;
@@ -101,11 +101,7 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
 
 /// An instance of a template, which cannot be loaded itself; any other name as it is.
 pub fn sample(name: &UnitName) -> UnitName {
-    if !name.is_template() {
-        return name.clone();
-    }
-    let instance = format!("{}@instance.{}", name.prefix(), name.suffix());
-    UnitName::parse(&instance).unwrap_or_else(|_| name.clone())
+    name.of_instance("instance").unwrap_or_else(|| name.clone())
 }
 
 /// The links in one directory of the search path that enable a unit: those in `.wants/` and `.requires/` of

@@ -2,7 +2,9 @@
 
 mod overview;
 mod processes;
+mod reason;
 mod render;
+mod resources;
 
 use super::args::StatusArgs;
 use super::client::{Client, talk};
@@ -11,78 +13,103 @@ use super::error::{NOT_RUNNING, UNKNOWN_UNIT};
 use super::logs;
 use super::output::{complain, print, print_json};
 use super::select;
+use super::suggestion;
 use super::text::{Style, time};
 use super::unit_properties::{ActiveState, UnitProperties, Values};
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
+use clap::ValueEnum;
 use jiff::tz::TimeZone;
 use render::Surroundings;
+use serde::Serialize;
 
 /// Runs the verb.
 ///
 /// # Errors
-/// When a word is no name or the manager cannot be reached.
+/// When a word is no name, a process is in no unit, or the manager cannot be reached.
 pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
-    if args.units.is_empty() {
-        let text = talk(async |client| overview::overview(client, Style::of_output()).await)?;
-        print(&text, args.display.paging())?;
-        return Ok(0);
+    if args.units.is_empty() && !args.all && args.state.is_empty() {
+        return overview::run(args, paths);
     }
-    let units = talk(async |client| units(client, &args.units).await)?;
+    let units = talk(async |client| units(client, args, paths).await)?;
     let mut status = 0;
     let (mut pages, mut found) = (Vec::new(), Vec::new());
     for (name, values) in units {
         let unit = values.as_ref().map(UnitProperties::new).filter(UnitProperties::exists);
         let Some((unit, values)) = unit.zip(values) else {
-            complain(&format!("Unit {name} could not be found."));
+            complain(&format!("Unit {name} could not be found.{}", suggestion::of_unit(&name, paths)));
             status = if status == 0 { UNKNOWN_UNIT } else { status };
             continue;
         };
         if status == 0 {
             status = exit_status(unit.active_state);
         }
-        if args.display.output == OutputFormat::Text {
-            pages.push(page(&unit, args, paths));
+        match format(args).json() {
+            Some(_) => found.push(Json { log: log_entries(&unit, args), properties: values }),
+            None => pages.push(page(&unit, args, paths)),
         }
-        found.push(values);
     }
-    match args.display.output {
-        OutputFormat::Json => print_json(&found)?,
-        OutputFormat::Text => print(&pages.join("\n"), args.display.paging())?,
+    match format(args).json() {
+        Some(layout) => print_json(&found, layout)?,
+        None => print(&pages.join("\n"), args.text.paging())?,
     }
     Ok(status)
 }
 
-async fn units(client: &Client, words: &[String]) -> anyhow::Result<Vec<(String, Option<Values>)>> {
+/// A unit as JSON: its properties, and the lines that the journal has, newest last.
+#[derive(Serialize)]
+struct Json {
+    #[serde(flatten)]
+    properties: Values,
+    #[serde(rename = "Log")]
+    log: Vec<serde_json::Value>,
+}
+
+/// JSON is for the page as a whole; all other formats are the journal's.
+fn format(args: &StatusArgs) -> OutputFormat {
+    OutputFormat::from_str(&args.output, false).unwrap_or_default()
+}
+
+async fn units(
+    client: &Client,
+    args: &StatusArgs,
+    paths: &Paths,
+) -> anyhow::Result<Vec<(String, Option<Values>)>> {
+    let names = match args.units.as_slice() {
+        [] => select::all(client).await?,
+        words => select::units(client, &select::of_processes(words, paths)?).await?,
+    };
     let mut units = Vec::new();
-    for name in select::units(client, words).await? {
+    for name in names {
         let values = client.values(&name).await?;
-        units.push((name, values));
+        let unit = values.as_ref().map(UnitProperties::new).unwrap_or_default();
+        let states = [unit.load_state.as_str(), unit.active_state.word(), unit.sub_state.as_str()];
+        if args.state.is_empty() || args.state.iter().any(|state| states.contains(&state.as_str())) {
+            units.push((name, values));
+        }
     }
     Ok(units)
 }
 
 /// As systemctl: what is on its way is no failure.
 fn exit_status(state: ActiveState) -> u8 {
-    match state {
-        ActiveState::Active | ActiveState::Activating | ActiveState::Deactivating => 0,
-        ActiveState::Inactive | ActiveState::Failed => NOT_RUNNING,
-    }
+    if state.is_down() { NOT_RUNNING } else { 0 }
 }
 
 fn page(unit: &UnitProperties, args: &StatusArgs, paths: &Paths) -> String {
-    let width = args.display.width();
+    let (width, style) = (args.text.width(), Style::of_output());
     let surroundings = Surroundings {
-        style: Style::of_output(),
+        style,
         zone: TimeZone::system(),
         now: time::now(),
         main_name: processes::name(paths, unit.main_pid),
-        processes: processes::tree(paths, &unit.control_group, width),
+        processes: processes::tree(paths, &unit.control_group, width, style),
     };
     let mut text = render::unit(unit, &surroundings);
-    let scope = UnitName::parse(&unit.id).map(|name| name.scope());
-    let log = match scope {
-        Ok(scope) if args.lines > 0 => logs::last_lines(&scope, args.lines, width),
+    let log = match UnitName::parse(&unit.id) {
+        Ok(name) if args.lines > 0 => {
+            logs::tail(&name, logs::Tail { lines: args.lines, format: &args.output, width })
+        }
         _ => String::new(),
     };
     if !log.is_empty() {
@@ -97,4 +124,14 @@ fn page(unit: &UnitProperties, args: &StatusArgs, paths: &Paths) -> String {
         ));
     }
     text
+}
+
+fn log_entries(unit: &UnitProperties, args: &StatusArgs) -> Vec<serde_json::Value> {
+    match UnitName::parse(&unit.id) {
+        Ok(name) if args.lines > 0 => {
+            let log = logs::tail(&name, logs::Tail { lines: args.lines, format: "json", width: None });
+            log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -1,32 +1,107 @@
-//! `sampanctl status` without a unit: the manager as a whole.
+//! `sampanctl status` without a unit: the manager as a whole, as `systemctl status` shows its own.
 
-use crate::cli::client::Client;
+use super::processes;
+use crate::cli::args::StatusArgs;
+use crate::cli::client::talk;
 use crate::cli::error::CliError;
-use crate::cli::text::{Style, Tone};
+use crate::cli::output::{print, print_json};
+use crate::cli::system_state::SystemState;
+use crate::cli::text::{Style, Tone, time};
+use crate::cli::unit_properties::{Value, Values};
+use crate::paths::Paths;
+use crate::systemd::manager::DEFAULT_SLICE;
+use jiff::tz::TimeZone;
 use rustix::system::uname;
+use serde::Serialize;
 
-/// The lines, as `systemctl status` has them.
+/// What is shown.
+#[derive(Debug, Serialize)]
+struct Overview {
+    host: String,
+    state: &'static str,
+    units: usize,
+    running: usize,
+    jobs: usize,
+    failed: usize,
+    /// Microseconds since 1970; 0: not known.
+    since: u64,
+    version: String,
+}
+
+/// Prints the overview.
 ///
 /// # Errors
 /// When the manager cannot be reached.
-pub async fn overview(client: &Client, style: Style) -> anyhow::Result<String> {
-    let failed = |error| CliError::of_call("get the state of sampand", error);
-    let units = client.manager.list_units().await.map_err(failed)?;
-    let version = client.manager.version().await.map_err(failed)?;
-    let jobs = units.iter().filter(|unit| unit.job_id != 0).count();
-    let failures = units.iter().filter(|unit| unit.active_state == "failed").count();
-    let running = units.iter().filter(|unit| unit.sub_state == "running").count();
-    let (state, tone) = match (failures, jobs) {
-        (0, 0) => ("running", Tone::Good),
-        (0, _) => ("starting", Tone::Moving),
-        _ => ("degraded", Tone::Bad),
+pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let (state, overview) = talk(async |client| {
+        let failed = |error| CliError::of_call("get the state of sampand", error);
+        let units = client.manager.list_units().await.map_err(failed)?;
+        let values = client.manager_values().await?;
+        let count = |state: &str| units.iter().filter(|unit| unit.active_state == state).count();
+        let state = SystemState::of(&values, &units);
+        let overview = Overview {
+            host: uname().nodename().to_string_lossy().into_owned(),
+            state: state.word(),
+            units: units.len(),
+            running: units.iter().filter(|unit| unit.sub_state == "running").count(),
+            jobs: units.iter().filter(|unit| unit.job_id != 0).count(),
+            failed: count("failed"),
+            since: number(&values, &["UserspaceTimestamp", "StartTimestamp"]),
+            version: text(&values, "Version"),
+        };
+        Ok((state, overview))
+    })?;
+    if let Some(layout) = super::format(args).json() {
+        print_json(&overview, layout)?;
+        return Ok(0);
+    }
+    let (style, width) = (Style::of_output(), args.text.width());
+    let tree = processes::tree(paths, &format!("/{DEFAULT_SLICE}"), width, style);
+    print(&render(&overview, state, &tree, style), args.text.paging())?;
+    Ok(0)
+}
+
+fn render(overview: &Overview, state: SystemState, tree: &[String], style: Style) -> String {
+    let plural = if overview.failed == 1 { "" } else { "s" };
+    let failed = format!("{} unit{plural}", overview.failed);
+    let failed = style.paint(if overview.failed > 0 { Tone::Bad } else { Tone::Normal }, &failed);
+    let mut text = format!(
+        "{dot} {host}\n    State: {word}\n    Units: {loaded} loaded, {running} running\n     Jobs: {jobs} queued\n   \
+         Failed: {failed}\n",
+        dot = style.dot(state.tone(), state.dot()),
+        host = overview.host,
+        word = style.paint(state.tone(), state.word()),
+        loaded = overview.units,
+        running = overview.running,
+        jobs = overview.jobs,
+    );
+    if overview.since != 0 {
+        let age = time::ago(time::now().saturating_sub(overview.since));
+        let since = time::timestamp(overview.since, &TimeZone::system());
+        text.push_str(&format!("    Since: {since}; {age}\n"));
+    }
+    text.push_str(&format!("  sampand: {}\n", overview.version));
+    if !tree.is_empty() {
+        text.push_str(&format!("   CGroup: /{DEFAULT_SLICE}\n"));
+        for line in tree {
+            text.push_str(&format!("           {line}\n"));
+        }
+    }
+    text
+}
+
+fn text(values: &Values, name: &str) -> String {
+    match values.get(name) {
+        Some(Value::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The first of these properties that the manager has.
+fn number(values: &Values, names: &[&str]) -> u64 {
+    let of = |name: &&str| match values.get(*name) {
+        Some(Value::Unsigned(number)) => Some(*number),
+        _ => None,
     };
-    Ok(format!(
-        "{dot} {host}\n    State: {state}\n    Units: {loaded} loaded, {running} running\n     Jobs: {jobs} queued\n   \
-         Failed: {failures} units\n  Version: sampand {version}\n",
-        dot = style.paint(tone, "●"),
-        host = uname().nodename().to_string_lossy(),
-        state = style.paint(tone, state),
-        loaded = units.len(),
-    ))
+    names.iter().find_map(of).unwrap_or_default()
 }

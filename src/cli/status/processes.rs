@@ -1,6 +1,6 @@
 //! The processes of a control group as a tree, read from the kernel's files.
 
-use crate::cli::text::escaped;
+use crate::cli::text::{Style, Tone, cut, escaped};
 use crate::paths::Paths;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,17 +18,14 @@ pub fn name(paths: &Paths, pid: u64) -> Option<String> {
 
 /// Lines such as `├─12 nginx: master process`, those of child groups indented; cut to the width of the
 /// terminal.
-pub fn tree(paths: &Paths, control_group: &str, width: Option<usize>) -> Vec<String> {
+pub fn tree(paths: &Paths, control_group: &str, width: Option<usize>, style: Style) -> Vec<String> {
     let relative = control_group.trim_start_matches('/');
     if relative.is_empty() {
         return Vec::new();
     }
-    let mut lines = Vec::new();
-    group(paths, &hierarchy(paths).join(relative), "", 0, &mut lines);
-    match width {
-        Some(width) => lines.iter().map(|line| cut(line, width.saturating_sub(INDENTATION))).collect(),
-        None => lines,
-    }
+    let mut tree = Tree { paths, style, width, lines: Vec::new() };
+    tree.group(&hierarchy(paths).join(relative), "", 0);
+    tree.lines
 }
 
 /// Where the unified hierarchy is: of its own on new hosts, below the old ones on hybrid hosts.
@@ -38,23 +35,39 @@ fn hierarchy(paths: &Paths) -> PathBuf {
     if !root.join("cgroup.procs").exists() && hybrid.exists() { hybrid } else { root }
 }
 
-fn group(paths: &Paths, directory: &Path, indentation: &str, depth: usize, lines: &mut Vec<String>) {
-    let (pids, children) = (pids(directory), children(directory));
-    let last = pids.len() + children.len();
-    let width = pids.iter().map(|pid| pid.to_string().len()).max().unwrap_or_default();
-    let branch = |number: usize| if number == last { "└─" } else { "├─" };
-    for (index, pid) in pids.iter().enumerate() {
-        let command = command(paths, *pid);
-        lines.push(format!("{indentation}{}{pid:>width$} {command}", branch(index + 1)));
-    }
-    for (index, child) in children.iter().enumerate() {
-        let number = pids.len() + index + 1;
-        let name = child.file_name().unwrap_or_default().to_string_lossy();
-        lines.push(format!("{indentation}{}{}", branch(number), escaped(&name)));
-        if depth < DEPTH_MAX {
-            let rail = if number == last { "  " } else { "│ " };
-            group(paths, child, &format!("{indentation}{rail}"), depth + 1, lines);
+struct Tree<'a> {
+    paths: &'a Paths,
+    style: Style,
+    width: Option<usize>,
+    lines: Vec<String>,
+}
+
+impl Tree<'_> {
+    fn group(&mut self, directory: &Path, indentation: &str, depth: usize) {
+        let (pids, children) = (pids(directory), children(directory));
+        let last = pids.len() + children.len();
+        let width = pids.iter().map(|pid| pid.to_string().len()).max().unwrap_or_default();
+        let glyphs = self.style.glyphs;
+        let branch = |number: usize| if number == last { glyphs.last_branch() } else { glyphs.branch() };
+        for (index, pid) in pids.iter().enumerate() {
+            let text = format!("{pid:>width$} {}", command(self.paths, *pid));
+            self.line(&format!("{indentation}{}", branch(index + 1)), &text, Tone::Faint);
         }
+        for (index, child) in children.iter().enumerate() {
+            let number = pids.len() + index + 1;
+            let name = child.file_name().unwrap_or_default().to_string_lossy();
+            self.line(&format!("{indentation}{}", branch(number)), &escaped(&name), Tone::Normal);
+            if depth < DEPTH_MAX {
+                let rail = if number == last { "  " } else { glyphs.rail() };
+                self.group(child, &format!("{indentation}{rail}"), depth + 1);
+            }
+        }
+    }
+
+    fn line(&mut self, branch: &str, text: &str, tone: Tone) {
+        let left = self.width.map(|width| width.saturating_sub(INDENTATION + branch.chars().count()));
+        let text = left.map_or_else(|| text.to_owned(), |left| cut(text, left, self.style.glyphs));
+        self.lines.push(format!("{branch}{}", self.style.paint(tone, &text)));
     }
 }
 
@@ -98,13 +111,6 @@ fn process(paths: &Paths, pid: u64) -> PathBuf {
     paths.root().join("proc").join(pid.to_string())
 }
 
-fn cut(line: &str, width: usize) -> String {
-    if line.chars().count() <= width || width == 0 {
-        return line.to_owned();
-    }
-    line.chars().take(width - 1).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,18 +134,18 @@ mod tests {
         file(root.path(), "proc/21/comm", "worker\n");
         let paths = Paths::new(root.path());
         let group = "/sampan.slice/sampan-web.scope";
-        insta::assert_snapshot!(tree(&paths, group, None).join("\n"), @r"
+        insta::assert_snapshot!(tree(&paths, group, None, Style::PLAIN).join("\n"), @r"
         ├─ 7 nginx: master process -g daemon off;
         ├─13 evil\x1b[2J
         └─inner
           └─21 [worker]
         ");
-        assert_eq!(tree(&paths, group, Some(30))[0], "├─ 7 nginx: mast…");
+        assert_eq!(tree(&paths, group, Some(30), Style::PLAIN)[0], "├─ 7 nginx: mast…");
         assert_eq!(name(&paths, 21).as_deref(), Some("worker"));
     }
 
     #[test]
     fn a_unit_without_a_group_has_no_processes() {
-        assert_eq!(tree(&Paths::default(), "", None), Vec::<String>::new());
+        assert_eq!(tree(&Paths::default(), "", None, Style::PLAIN), Vec::<String>::new());
     }
 }

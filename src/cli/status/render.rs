@@ -1,9 +1,13 @@
 //! The page of one unit, laid out as systemctl's: labels to the right of a column, values to the left.
 
+use super::{reason, resources};
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
 use crate::unit::signal;
 use jiff::tz::TimeZone;
+
+/// Goes on below a value.
+const INDENTED_LINE: &str = "\n             ";
 
 /// What the page needs besides the unit.
 pub struct Surroundings {
@@ -21,27 +25,32 @@ pub struct Surroundings {
 
 /// The page, without the log.
 pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
-    let mut page = Page(header(unit, around.style));
-    page.line("Loaded", &loaded(unit, around.style));
-    page.line("Drop-In", &drop_ins(unit));
+    let style = around.style;
+    let mut page = Page(header(unit, style));
+    page.line("Loaded", &loaded(unit, around));
+    page.line("Transient", if unit.transient { "yes" } else { "" });
+    page.line("Drop-In", &drop_ins(unit, style));
     page.line("Active", &active(unit, around));
     page.line("Duration", &duration(unit));
+    page.line("Condition", &conditions(unit, around));
     page.line("Job", &job(unit));
-    page.lines("Docs", &unit.documentation);
-    page.lines("Sockets", &unit.sockets);
+    page.lines("TriggeredBy", &unit.triggered_by);
+    page.lines("Listen", &unit.sockets);
+    page.line("Docs", &documentation(unit, style));
+    page.lines("Invocation", &present(&unit.invocation_id));
     page.line("Image", &image(unit));
     page.line("Pull", &pull(unit));
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
-    page.lines("Error", &present(&unit.launch_error));
+    page.lines("Error", &present(&reason::launch_error(unit)));
     page.lines("Error", &present(&unit.transfer_error));
-    if unit.active_state != ActiveState::Inactive && unit.active_state != ActiveState::Failed {
-        page.line("Tasks", &tasks(unit));
-        page.line("Memory", &memory(unit));
+    page.line("OOM kills", &positive(unit.oom_kills));
+    for (label, value) in resources::lines(unit) {
+        page.line(label, &value);
     }
-    page.line("CPU", &unit.cpu_usage_nsec.map(|time| time::span(time / 1000)).unwrap_or_default());
     page.line("CGroup", &control_group(unit, &around.processes));
+    page.lines("Next", &reason::next_step(unit).into_iter().collect::<Vec<_>>());
     page.block(&unit.load_error);
     page.0
 }
@@ -59,7 +68,7 @@ impl Page {
     /// A label and values of others below each other.
     fn lines(&mut self, label: &str, values: &[String]) {
         let values: Vec<_> = values.iter().map(|value| escaped(value)).collect();
-        self.line(label, &values.join("\n             "));
+        self.line(label, &values.join(INDENTED_LINE));
     }
 
     /// Text of several lines, set off by a blank one.
@@ -72,37 +81,55 @@ impl Page {
 }
 
 fn header(unit: &UnitProperties, style: Style) -> String {
-    let (dot, tone) = match unit.active_state {
-        ActiveState::Active => ("●", Tone::Good),
-        ActiveState::Activating | ActiveState::Deactivating => ("●", Tone::Moving),
-        ActiveState::Failed => ("×", Tone::Bad),
-        ActiveState::Inactive => ("○", Tone::Normal),
-    };
-    let dot = style.paint(tone, dot);
+    let dot = style.dot(unit.active_state.tone(), unit.active_state.dot());
     match unit.description.is_empty() || unit.description == unit.id {
         true => format!("{dot} {}\n", unit.id),
         false => format!("{dot} {} - {}\n", unit.id, escaped(&unit.description)),
     }
 }
 
-fn loaded(unit: &UnitProperties, style: Style) -> String {
+fn loaded(unit: &UnitProperties, around: &Surroundings) -> String {
+    let style = around.style;
     let tone = if matches!(unit.load_state.as_str(), "loaded" | "masked") { Tone::Normal } else { Tone::Bad };
     let state = style.paint(tone, &unit.load_state);
-    let file_tone = match unit.unit_file_state.as_str() {
+    if unit.fragment_path.is_empty() {
+        return state;
+    }
+    let mut parts = vec![file(&unit.fragment_path, style)];
+    parts.extend(present(&unit.unit_file_state).iter().map(|state| style.paint(file_tone(state), state)));
+    // A file that nothing can enable has no use for what presets say.
+    if !matches!(unit.unit_file_state.as_str(), "static" | "alias" | "bad") {
+        let preset = present(&unit.unit_file_preset);
+        parts.extend(
+            preset.iter().map(|preset| format!("preset: {}", style.paint(file_tone(preset), preset))),
+        );
+    }
+    format!("{state} ({})", parts.join("; "))
+}
+
+fn file_tone(state: &str) -> Tone {
+    match state {
         "enabled" | "enabled-runtime" => Tone::Good,
         "disabled" => Tone::Moving,
+        "masked" | "masked-runtime" | "bad" => Tone::Bad,
         _ => Tone::Normal,
-    };
-    let file_state = style.paint(file_tone, &unit.unit_file_state);
-    match (unit.fragment_path.as_str(), unit.unit_file_state.as_str()) {
-        ("", _) => state,
-        (path, "") => format!("{state} ({})", escaped(path)),
-        (path, _) => format!("{state} ({}; {file_state})", escaped(path)),
     }
 }
 
+/// A path, which a terminal can open.
+fn file(path: &str, style: Style) -> String {
+    let host = rustix::system::uname();
+    style.link(&format!("file://{}{path}", host.nodename().to_string_lossy()), &escaped(path))
+}
+
+/// Manuals and pages, which a terminal can open.
+fn documentation(unit: &UnitProperties, style: Style) -> String {
+    let docs: Vec<String> = unit.documentation.iter().map(|url| style.link(url, &escaped(url))).collect();
+    docs.join(INDENTED_LINE)
+}
+
 /// Directories, each with its files below, in the order of the merge.
-fn drop_ins(unit: &UnitProperties) -> String {
+fn drop_ins(unit: &UnitProperties, style: Style) -> String {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for path in &unit.drop_in_paths {
         let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -112,37 +139,61 @@ fn drop_ins(unit: &UnitProperties) -> String {
         }
     }
     let of = |(directory, files): &(&str, Vec<&str>)| {
-        format!("{}\n             └─{}", escaped(directory), escaped(&files.join(", ")))
+        let files: Vec<String> = files
+            .iter()
+            .map(|name| {
+                let host = rustix::system::uname();
+                let host = host.nodename().to_string_lossy().into_owned();
+                style.link(&format!("file://{host}{directory}/{name}"), &escaped(name))
+            })
+            .collect();
+        format!("{}{INDENTED_LINE}{}{}", escaped(directory), style.glyphs.last_branch(), files.join(", "))
     };
-    groups.iter().map(of).collect::<Vec<_>>().join("\n             ")
+    groups.iter().map(of).collect::<Vec<_>>().join(INDENTED_LINE)
 }
 
 fn active(unit: &UnitProperties, around: &Surroundings) -> String {
-    let tone = match unit.active_state {
-        ActiveState::Active => Tone::Good,
-        ActiveState::Activating | ActiveState::Deactivating => Tone::Moving,
-        ActiveState::Failed => Tone::Bad,
-        ActiveState::Inactive => Tone::Normal,
-    };
     let succeeded = matches!(unit.result.as_str(), "" | "success");
     let detail = match unit.active_state {
         ActiveState::Failed if !succeeded => format!("(Result: {})", unit.result),
         _ if succeeded => format!("({})", unit.sub_state),
         _ => format!("({}) (Result: {})", unit.sub_state, unit.result),
     };
-    let state = around.style.paint(tone, &format!("{} {detail}", unit.active_state.word()));
+    let state =
+        around.style.paint(unit.active_state.tone(), &format!("{} {detail}", unit.active_state.word()));
+    let frozen = match unit.freezer_state.as_str() {
+        "" | "running" => String::new(),
+        state => format!(" {}", around.style.paint(Tone::Moving, &format!("({state})"))),
+    };
     match since(unit) {
-        0 => state,
-        since => {
-            let age = time::ago(around.now.saturating_sub(since));
-            format!("{state} since {}; {age}", time::timestamp(since, &around.zone))
-        }
+        0 => format!("{state}{frozen}"),
+        since => format!("{state}{frozen} since {}", moment(since, around)),
     }
+}
+
+fn moment(time: u64, around: &Surroundings) -> String {
+    format!("{}; {}", time::timestamp(time, &around.zone), time::ago(around.now.saturating_sub(time)))
+}
+
+/// Why the last start was skipped.
+fn conditions(unit: &UnitProperties, around: &Surroundings) -> String {
+    if unit.condition_result || unit.condition_timestamp == 0 {
+        return String::new();
+    }
+    let failed = around.style.paint(Tone::Moving, "condition unmet");
+    let mut text = format!("start {failed} at {}", moment(unit.condition_timestamp, around));
+    let glyphs = around.style.glyphs;
+    for (index, condition) in unit.conditions.iter().enumerate() {
+        let last = index + 1 == unit.conditions.len();
+        let branch = if last { glyphs.last_branch() } else { glyphs.branch() };
+        text.push_str(&format!("{INDENTED_LINE}{branch}{}", escaped(condition)));
+    }
+    text
 }
 
 fn since(unit: &UnitProperties) -> u64 {
     match unit.active_state {
-        ActiveState::Active => unit.active_enter,
+        ActiveState::Active | ActiveState::Reloading => unit.active_enter,
         ActiveState::Inactive | ActiveState::Failed => unit.inactive_enter,
         ActiveState::Activating => unit.inactive_exit,
         ActiveState::Deactivating => unit.active_exit,
@@ -151,9 +202,8 @@ fn since(unit: &UnitProperties) -> u64 {
 
 /// How long the last run lasted, once it is over.
 fn duration(unit: &UnitProperties) -> String {
-    let over = matches!(unit.active_state, ActiveState::Inactive | ActiveState::Failed);
     match unit.active_exit.checked_sub(unit.active_enter) {
-        Some(span) if over && unit.active_enter != 0 => time::span(span),
+        Some(span) if unit.active_state.is_down() && unit.active_enter != 0 => time::span(span),
         _ => String::new(),
     }
 }
@@ -231,31 +281,9 @@ fn exit_name(status: i64) -> &'static str {
     }
 }
 
-fn tasks(unit: &UnitProperties) -> String {
-    match (unit.tasks_current, unit.tasks_max) {
-        (None, _) => String::new(),
-        (Some(count), None) => count.to_string(),
-        (Some(count), Some(limit)) => format!("{count} (limit: {limit})"),
-    }
-}
-
-fn memory(unit: &UnitProperties) -> String {
-    let Some(current) = unit.memory_current else {
-        return String::new();
-    };
-    let limits: Vec<String> = [("high", unit.memory_high), ("max", unit.memory_max)]
-        .into_iter()
-        .filter_map(|(name, limit)| Some(format!("{name}: {}", quantity::bytes(limit?))))
-        .collect();
-    match limits.is_empty() {
-        true => quantity::bytes(current),
-        false => format!("{} ({})", quantity::bytes(current), limits.join(" ")),
-    }
-}
-
 fn control_group(unit: &UnitProperties, processes: &[String]) -> String {
     let lines = [escaped(&unit.control_group).into_owned()].into_iter().chain(processes.iter().cloned());
-    lines.collect::<Vec<_>>().join("\n             ")
+    lines.collect::<Vec<_>>().join(INDENTED_LINE)
 }
 
 fn positive(number: u64) -> String {
@@ -273,12 +301,13 @@ fn present(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::unit_properties::Memory;
 
     const NOW: u64 = 1_795_237_885_000_000;
 
     fn around() -> Surroundings {
         Surroundings {
-            style: Style::Plain,
+            style: Style::PLAIN,
             zone: TimeZone::UTC,
             now: NOW,
             main_name: Some("nginx".to_owned()),
@@ -317,9 +346,12 @@ mod tests {
             status_text: "Ready".to_owned(),
             tasks_current: Some(2),
             tasks_max: Some(512),
-            memory_current: Some(2_560_000),
-            memory_max: Some(256 << 20),
-            memory_high: Some(200 << 20),
+            memory: Memory {
+                current: Some(2_560_000),
+                max: Some(256 << 20),
+                high: Some(200 << 20),
+                ..Memory::default()
+            },
             cpu_usage_nsec: Some(29_000_000),
             control_group: "/sampan.slice/sampan-web.scope".to_owned(),
             ..web()
@@ -330,10 +362,10 @@ mod tests {
             Drop-In: /etc/sampan/units/web.container.toml.d
                      └─10-a.toml, 20-b.toml
              Active: active (running) since Sat 2026-11-21 05:08:05 UTC; 3min 20s ago
+             Listen: http: [::]:80 (swap)
+                     admin: /run/web.sock (fd)
                Docs: man:nginx(8)
                      https://nginx.org
-            Sockets: http: [::]:80 (swap)
-                     admin: /run/web.sock (fd)
               Image: localhost/web (0123456789ab)
            Main PID: 12 (nginx)
              Status: "Ready"
@@ -361,7 +393,7 @@ mod tests {
             restarts: 5,
             ..web()
         };
-        insta::assert_snapshot!(unit(&failed, &Surroundings { processes: Vec::new(), ..around() }), @r"
+        insta::assert_snapshot!(unit(&failed, &Surroundings { processes: Vec::new(), ..around() }), @r#"
         × web.container - Web\nserver
              Loaded: loaded (/etc/sampan/units/web.container.toml; enabled)
              Active: failed (Result: exit-code) since Sat 2026-11-21 05:11:22 UTC; 3s ago
@@ -372,7 +404,8 @@ mod tests {
            Main PID: 12 (code=exited, status=1/FAILURE)
            Restarts: 5
               Error: execute: /bin/nope: No such file or directory
-        ");
+               Next: see what it said in "sampanctl logs -I web"
+        "#);
     }
 
     #[test]
@@ -411,13 +444,14 @@ mod tests {
             image: String::new(),
             ..web()
         };
-        insta::assert_snapshot!(unit(&bad, &Surroundings { processes: Vec::new(), ..around() }), @r"
+        insta::assert_snapshot!(unit(&bad, &Surroundings { processes: Vec::new(), ..around() }), @r#"
         ○ web.container - Web\nserver
              Loaded: bad (/etc/sampan/units/web.container.toml; bad)
              Active: inactive (dead)
+               Next: correct the file, see "sampanctl verify web"
 
         error: unknown key
          --> web.container.toml:3:1
-        ");
+        "#);
     }
 }

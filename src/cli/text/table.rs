@@ -1,7 +1,8 @@
 //! Tables as systemctl prints them: columns as wide as their widest cell, a heading, a legend below.
 
 use super::escape::escaped;
-use super::style::{Style, Tone};
+use super::style::{Palette, Style, Tone};
+use super::width::{cut, width as columns};
 
 /// One column.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +38,9 @@ impl Table {
     /// The heading, if wanted, and the rows. Lines are cut at `width` columns, where there is a width.
     pub fn render(&self, style: Style, heading: Heading, width: Option<usize>) -> String {
         let widths = self.widths(heading);
-        let headings = || self.columns.iter().map(|column| (column.heading.to_owned(), Tone::Heading));
         let mut text = String::new();
         if heading == Heading::Shown {
-            text.push_str(&line(&headings().collect::<Vec<_>>(), &widths, style, width));
+            text.push_str(&self.headings(&widths, style, width));
         }
         for row in &self.rows {
             text.push_str(&line(row, &widths, style, width));
@@ -48,10 +48,24 @@ impl Table {
         text
     }
 
+    /// On a terminal with colours the headings are underlined as a whole.
+    fn headings(&self, widths: &[usize], style: Style, width: Option<usize>) -> String {
+        let cells: Vec<_> =
+            self.columns.iter().map(|column| (column.heading.to_owned(), Tone::Normal)).collect();
+        let text = line(&cells, widths, Style { palette: Palette::Plain, ..style }, width);
+        if style.palette == Palette::Plain {
+            return text;
+        }
+        let all = widths.iter().sum::<usize>() + widths.len().saturating_sub(1);
+        let wanted = width.map_or(all, |width| width.min(all));
+        let text = text.trim_end_matches('\n');
+        let padding = " ".repeat(wanted.saturating_sub(columns(text)));
+        format!("{}\n", style.paint(Tone::Heading, &format!("{text}{padding}")))
+    }
+
     fn widths(&self, heading: Heading) -> Vec<usize> {
         let of = |index: usize, column: &Column| {
-            let cells =
-                self.rows.iter().filter_map(|row| row.get(index)).map(|(text, _)| text.chars().count());
+            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|(text, _)| columns(text));
             let least = if heading == Heading::Shown { column.heading.len() } else { 0 };
             cells.max().unwrap_or_default().max(least)
         };
@@ -73,12 +87,8 @@ fn line(cells: &[(String, Tone)], widths: &[usize], style: Style, width: Option<
     let mut left = width.unwrap_or(usize::MAX);
     for (index, ((cell, tone), width)) in cells.iter().zip(widths).enumerate() {
         let last = index + 1 == cells.len();
-        let cell: String = if cell.chars().count() > left && left > 0 {
-            cell.chars().take(left - 1).chain(['…']).collect()
-        } else {
-            cell.chars().take(left).collect()
-        };
-        let length = cell.chars().count();
+        let cell = cut(cell, left, style.glyphs);
+        let length = columns(&cell);
         let gap = if last { 0 } else { (width - length.min(*width) + 1).min(left - length) };
         text.push_str(&style.paint(*tone, &cell));
         text.push_str(&" ".repeat(gap));
@@ -103,7 +113,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_cells() {
-        insta::assert_snapshot!(table().render(Style::Plain, Heading::Shown, None), @r"
+        insta::assert_snapshot!(table().render(Style::PLAIN, Heading::Shown, None), @r"
         UNIT          SUB     DESCRIPTION
         web.container running A\x1b[2Jweb
         x                     A long description
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn lines_end_where_the_terminal_ends() {
-        insta::assert_snapshot!(table().render(Style::Plain, Heading::Hidden, Some(30)), @r"
+        insta::assert_snapshot!(table().render(Style::PLAIN, Heading::Hidden, Some(30)), @r"
         web.container running A\x1b[2…
         x                     A long …
         ");

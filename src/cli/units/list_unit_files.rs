@@ -1,9 +1,8 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
-use crate::cli::display::{DisplayArgs, OutputFormat};
-use crate::cli::output::{print, print_json};
+use crate::cli::display::{DisplayArgs, Layout};
 use crate::cli::pattern::matches_any;
-use crate::cli::text::{Column, Heading, Style, Table, Tone};
+use crate::cli::text::{Column, Heading, Table, Tone};
 use crate::paths::Paths;
 use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
@@ -37,10 +36,7 @@ struct Row {
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
     let rows = rows(args, paths);
-    match args.display.output {
-        OutputFormat::Json => print_json(&rows)?,
-        OutputFormat::Text => print(&table(&rows, args, Style::of_output()), args.display.paging())?,
-    }
+    args.display.show(&rows, |layout| table(&rows, layout))?;
     Ok(0)
 }
 
@@ -48,7 +44,7 @@ fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
     let in_state =
         |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
     Search::new(paths)
-        .names(&mut Vec::new())
+        .names()
         .iter()
         .filter(|name| matches_any(&args.patterns, name.as_str()))
         .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
@@ -57,7 +53,7 @@ fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
         .collect()
 }
 
-fn table(rows: &[Row], args: &ListUnitFilesArgs, style: Style) -> String {
+fn table(rows: &[Row], layout: &Layout) -> String {
     let mut table = Table::new(&[Column::new("UNIT FILE"), Column::new("STATE")]);
     for row in rows {
         let tone = match row.state {
@@ -67,8 +63,8 @@ fn table(rows: &[Row], args: &ListUnitFilesArgs, style: Style) -> String {
         };
         table.row([(row.unit_file.clone(), Tone::Normal), (row.state.to_owned(), tone)]);
     }
-    let mut text = table.render(style, args.display.heading(), args.display.width());
-    if args.display.heading() == Heading::Shown {
+    let mut text = table.render(layout.style, layout.heading, layout.width);
+    if layout.heading == Heading::Shown {
         text.push_str(&format!("\n{} unit files listed.\n", rows.len()));
     }
     text
@@ -86,8 +82,10 @@ mod tests {
         std::fs::write(units.join("web.container.toml"), "[container]\nimage = \"a\"\n").unwrap();
         std::fs::write(units.join("worker@.container.toml"), "[container]\nimagee = \"a\"\n").unwrap();
         std::os::unix::fs::symlink("/dev/null", units.join("old.container.toml")).unwrap();
-        let list =
-            |args: &ListUnitFilesArgs| table(&rows(args, &Paths::new(root.path())), args, Style::Plain);
+        let list = |args: &ListUnitFilesArgs| {
+            let layout = Layout { heading: args.display.layout().heading, ..Layout::PLAIN };
+            table(&rows(args, &Paths::new(root.path())), &layout)
+        };
         let args = ListUnitFilesArgs::default();
         assert_eq!(
             list(&args),

@@ -2,18 +2,20 @@
 
 use super::FAILURE;
 use crate::paths::Paths;
-use crate::unit::address::is_native;
+use crate::unit::across;
 use crate::unit::assemble::assemble;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
-use crate::unit::load::{Catalog, Loaded, load_all, load_one};
+use crate::unit::drop_in::{drop_ins_in, spellings};
+use crate::unit::load::{Loaded, Reading, load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
-use crate::unit::search::{Search, drop_ins_in, unit_of_file};
+use crate::unit::search::{Search, unit_of_file};
 use crate::unit::specifier::Host;
 use crate::unit::state::sample;
+use crate::unit::stray::NAMING;
 use clap::Args;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Checks unit files and prints everything that is wrong with them.
 #[derive(Debug, Clone, Args)]
@@ -58,10 +60,10 @@ pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
 fn everything(paths: &Paths) -> Vec<Diagnostic> {
     let catalog = load_all(paths);
     let mut diagnostics = catalog.diagnostics.clone();
-    diagnostics.extend(unmet(&catalog));
-    let names = Search::new(paths).names(&mut Vec::new());
+    diagnostics.extend(across::check(&catalog));
+    let names = Search::new(paths).names();
     for name in names.iter().filter(|name| name.is_template()) {
-        diagnostics.extend(load_one(paths, &sample(name)).diagnostics);
+        diagnostics.extend(template(paths, name));
     }
     let mut seen: Vec<Diagnostic> = Vec::new();
     diagnostics.retain(|diagnostic| {
@@ -72,18 +74,23 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
     diagnostics
 }
 
-/// What could never start, since something that it needs does not exist.
-fn unmet(catalog: &Catalog) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for loaded in catalog.units.values() {
-        let Loaded::Good(unit) = loaded else { continue };
-        for needed in unit.dependencies.requires.union(&unit.dependencies.binds_to) {
-            if catalog.find(needed).is_none() && !is_native(needed) {
-                let path = unit.fragment.clone().unwrap_or_else(|| unit.name.file_name().into());
-                let message = format!("{} requires {needed}, which does not exist", unit.name);
-                found.push(Diagnostic::of_file(Severity::Warning, &path, message));
-            }
-        }
+/// What is wrong between a unit and all others.
+fn beside(paths: &Paths, reading: &Reading) -> Vec<Diagnostic> {
+    let Some(Loaded::Good(unit)) = &reading.loaded else { return Vec::new() };
+    let own = |diagnostic: &Diagnostic| {
+        unit.fragment.iter().chain(&unit.drop_ins).any(|path| *path == diagnostic.path)
+    };
+    across::check(&load_all(paths)).into_iter().filter(own).collect()
+}
+
+/// A template, seen by two of its instances.
+fn template(paths: &Paths, name: &UnitName) -> Vec<Diagnostic> {
+    let [one, other] = ["instance", "other"].map(|instance| name.of_instance(instance));
+    let (Some(one), Some(other)) = (one, other) else { return Vec::new() };
+    let [one, other] = [one, other].map(|name| load_one(paths, &name));
+    let mut found = one.diagnostics;
+    if let (Some(Loaded::Good(one)), Some(Loaded::Good(other))) = (&one.loaded, &other.loaded) {
+        found.extend(across::check_template(one, other));
     }
     found
 }
@@ -95,9 +102,10 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
     }
     let error = |message: String| vec![Diagnostic::of_file(Severity::Error, Path::new(word), message)];
     match UnitName::from_command_line(word) {
+        Ok(name) if name.is_template() && Search::new(paths).find(&name).is_some() => template(paths, &name),
         Ok(name) => match load_one(paths, &sample(&name)) {
             reading if reading.loaded.is_none() => error(format!("unit {name} could not be found")),
-            reading => reading.diagnostics,
+            reading => reading.diagnostics.iter().cloned().chain(beside(paths, &reading)).collect(),
         },
         Err(fault) => error(fault.to_string()),
     }
@@ -107,12 +115,11 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
 fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let Some(name) = unit_of_file(path) else {
         let message = "this file is not named as a unit";
-        let help = "the files of units are named NAME.container.toml and NAME.target.toml";
-        return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(help))];
+        return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(NAMING))];
     };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".d");
-    let files = Files { fragment: Some(path.to_owned()), drop_ins: drop_ins_in(&PathBuf::from(beside)) };
+    let beside = spellings(name.as_str()).map(|directory| path.with_file_name(directory));
+    let drop_ins = beside.iter().flat_map(|directory| drop_ins_in(directory)).collect();
+    let files = Files { fragment: Some(path.to_owned()), drop_ins };
     match assemble(&sample(&name), files, &Host::read(paths)) {
         Ok((_, warnings)) => warnings,
         Err(faults) => faults,

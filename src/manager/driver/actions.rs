@@ -1,7 +1,7 @@
 //! Carries out what the core asks for.
 
 use super::{Manager, Notice};
-use crate::manager::machine::{Action, Event, JobResult, Managed, Phase};
+use crate::manager::machine::{Action, Event, JobKind, JobResult, Managed, Phase};
 use crate::unit::name::UnitName;
 
 impl Manager {
@@ -29,6 +29,9 @@ impl Manager {
                 Action::JobRemoved(id, unit, kind, result) => {
                     if matches!(result, JobResult::Dependency) {
                         tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
+                    }
+                    if kind == JobKind::Stop {
+                        self.services.stopped(&unit);
                     }
                     self.tell(Notice::JobRemoved(id, unit, kind, result));
                 }

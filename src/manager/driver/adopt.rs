@@ -84,6 +84,7 @@ impl Manager {
         let live = Rc::new(LiveRun::new(run.number));
         live.executed.set(record.facts.executed);
         live.stop_signal.set(record.facts.stop_signal);
+        live.controlled.set(false);
         // The run is new to this process, so the cell is empty.
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
         self.runs.insert(unit.clone(), live.clone());

@@ -37,6 +37,8 @@ pub struct ExecRequest {
     pub directory: Option<String>,
     /// Standard input, output and error.
     pub stdio: [OwnedFd; 3],
+    /// The leash: each byte that comes is the number of a signal for the command, and its end is the command's.
+    pub leash: Option<OwnedFd>,
 }
 
 type Query = Box<dyn FnOnce(&mut Manager) + Send>;
@@ -132,10 +134,12 @@ impl Manager {
     pub(super) fn tell_changes(&mut self) {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
+            self.follow_service(&unit);
             if let Some(properties) = view::changing(self, &unit) {
                 self.tell(Notice::Changed(unit, properties));
             }
         }
+        self.services.end_turn();
     }
 
     pub(super) fn tell(&self, notice: Notice) {

@@ -18,6 +18,7 @@ use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
+use crate::unit::address::is_native;
 use crate::unit::model::{Body, Container, Pass, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
@@ -204,6 +205,12 @@ impl RunTask {
         let _ = written.await;
     }
 
+    /// Units of systemd's that stop after this one when the host goes down.
+    fn native_order(&self) -> Vec<String> {
+        let after = self.unit.dependencies.after.iter();
+        after.filter(|unit| is_native(unit)).map(ToString::to_string).collect()
+    }
+
     fn scope_request(
         &self,
         container: &Container,
@@ -221,6 +228,7 @@ impl RunTask {
             keeper: Keeper::Manager,
             stop_timeout: container.stop_timeout,
             stop_signal: facts.stop_signal,
+            after: self.native_order(),
         }
     }
 
@@ -292,7 +300,9 @@ impl RunTask {
             return Ok(());
         }
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await
+        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await?;
+        self.live.controlled.set(true);
+        Ok(())
     }
 
     async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {

@@ -33,6 +33,8 @@ pub(super) struct LiveRun {
     pub(super) over: Cell<bool>,
     /// systemd has sent the stop signal already.
     pub(super) signalled: Cell<bool>,
+    /// Whether systemd knows this connection as the controller of the scope.
+    pub(super) controlled: Cell<bool>,
     /// Where its programs write by name, once it is known.
     pub(super) outlet: OnceCell<Rc<Outlet>>,
 }
@@ -66,6 +68,7 @@ impl LiveRun {
             stop_signal: Cell::new(libc::SIGTERM),
             over: Cell::new(false),
             signalled: Cell::new(false),
+            controlled: Cell::new(true),
             outlet: OnceCell::new(),
         }
     }
@@ -74,9 +77,10 @@ impl LiveRun {
         self.number
     }
 
-    /// Whether an earlier manager launched it.
-    pub(super) fn is_adopted(&self) -> bool {
-        self.process.get().is_some_and(|process| process.parent == Parent::Predecessor)
+    /// Whether systemd asks us to stop it. It knows us by the connection over which the scope was started: not
+    /// by a predecessor's, nor by one that was lost.
+    pub(super) fn is_controlled(&self) -> bool {
+        self.controlled.get()
     }
 
     /// Kills the process and with it, where it is the first, all of its pid namespace.

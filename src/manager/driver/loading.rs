@@ -2,6 +2,8 @@
 
 use super::Manager;
 use crate::manager::machine::{Event, LoadState, Loaded};
+use crate::manager::record::Record;
+use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
 use crate::unit::name::UnitName;
@@ -12,7 +14,7 @@ impl Manager {
     /// Reads all unit files again.
     pub fn reload(&mut self) {
         let catalog = load::load_all(&self.paths);
-        for diagnostic in &catalog.diagnostics {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),
@@ -55,6 +57,17 @@ impl Manager {
             self.event(Event::LoadedMore(units));
         }
         self.aliases.get(unit).unwrap_or(unit).clone()
+    }
+
+    /// What a predecessor has left goes on by the version of its files that ruled then, where they are not
+    /// valid any more.
+    pub fn restore_definition(&mut self, record: &Record) {
+        let now = self.machine.unit(&record.unit).map(|managed| managed.loaded.clone());
+        let now = now.unwrap_or(Loaded::unusable(LoadState::NotFound));
+        if now.unit.is_none() && record.definition.is_some() {
+            let loaded = Loaded { unit: record.definition.clone(), ..now };
+            self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
+        }
     }
 
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.

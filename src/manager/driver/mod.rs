@@ -3,6 +3,7 @@
 
 mod actions;
 mod adopt;
+mod boot;
 mod condition;
 mod control;
 mod errand;
@@ -17,6 +18,7 @@ mod output;
 mod prepare;
 mod pull;
 mod reload;
+mod service;
 mod sockets;
 mod stop;
 mod timer;
@@ -28,7 +30,7 @@ pub use pull::TransferNotice;
 pub use sockets::SocketLine;
 pub use stop::Whom;
 
-use super::machine::{Event, JobId, JobMode, Machine, Request, RequestError, Stamp, Verb};
+use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
@@ -36,15 +38,17 @@ use crate::store::Store;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::manager::Systemd;
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::signals::SystemdEvent;
+use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
 use crate::unit::name::UnitName;
 use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use live::LiveRun;
+use native::Natives;
 use output::Outputs;
 use pull::Pulls;
 use rustix::time::{ClockId, clock_gettime};
+use service::Services;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -69,6 +73,8 @@ enum Note {
     Transfer(u32, Told),
     /// All of a run is over.
     RunOver(UnitName, u64),
+    /// systemd is stopping the scope of a run.
+    Deactivating(UnitName, u64),
     /// Wants to know when everything noted before is in the records.
     Written(oneshot::Sender<()>),
 }
@@ -85,6 +91,8 @@ pub struct Manager {
     sockets: Sockets,
     outputs: Outputs,
     pulls: Pulls,
+    natives: Natives,
+    services: Services,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -146,6 +154,8 @@ impl Manager {
             sockets: Sockets::new(parts.received),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
+            natives: Natives::default(),
+            services: Services::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -183,45 +193,25 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        self.look_at_services();
         loop {
             timer.set(self.machine.next_deadline())?;
             tokio::select! {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
-                Some(event) = systemd_events.next() => self.take_systemd_event(event)?,
+                Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 _ = timer.due() => self.event(Event::TimersDue),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },
                 _ = interrupt.recv() => break,
             }
             self.tell_changes();
-            if self.leaving == Leaving::WhenAllAreDown && self.all_are_down() {
+            if self.is_done() {
                 break;
             }
         }
         tracing::info!("Leaving; containers and sockets stay.");
         Ok(())
-    }
-
-    /// Stops everything in order where the host goes down; otherwise a successor takes over.
-    async fn begin_shutdown(&mut self) -> bool {
-        if !self.systemd.is_stopping().await {
-            return false;
-        }
-        self.leaving = Leaving::WhenAllAreDown;
-        let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
-        for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            if let Err(error) =
-                self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::ReplaceIrreversibly })
-            {
-                tracing::warn!("{error}");
-            }
-        }
-        true
-    }
-
-    fn all_are_down(&self) -> bool {
-        self.machine.jobs().is_empty() && self.machine.units().values().all(|unit| unit.phase.is_down())
     }
 
     /// Asks the core for a job, after everything that it may touch has been loaded.
@@ -263,6 +253,7 @@ impl Manager {
             }
             Note::Transfer(id, told) => self.take_transfer(id, told),
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
+            Note::Deactivating(unit, run) => self.stopped_by_systemd(unit, run),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
         }
@@ -287,7 +278,7 @@ impl Manager {
         self.runs.get(unit).is_some_and(|live| live.number() == run)
     }
 
-    fn take_systemd_event(&mut self, event: SystemdEvent) -> anyhow::Result<()> {
+    fn take_systemd_event(&mut self, event: SystemdEvent) {
         match event {
             SystemdEvent::RequestStop { scope } => {
                 if let Some((unit, _)) = self.run_in(&scope) {
@@ -295,17 +286,55 @@ impl Manager {
                 }
             }
             // systemd has sent the stop signal itself; what is left to us is a payload that is deaf to it.
-            SystemdEvent::JobQueued { scope } => {
-                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| live.is_adopted()) {
-                    live.signalled.set(true);
-                    self.event(Event::StopRequested { unit });
+            SystemdEvent::JobQueued { scope, job } => {
+                if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| !live.is_controlled()) {
+                    self.look_at_scope(unit, &live, Some(job));
                 }
             }
-            // systemd restarts this service, and the next process adopts everything over a new connection.
-            SystemdEvent::Disconnected => anyhow::bail!("the connection to the system bus is lost"),
+            SystemdEvent::Lost(loss) => self.systemd_lost(loss),
+            SystemdEvent::Regained(_) => {
+                self.look_at_scopes();
+                self.natives.look_again();
+                self.look_at_services();
+            }
+            SystemdEvent::Reloaded => self.natives.look_again(),
+            SystemdEvent::Unit { unit, state } => self.natives.changed(&unit, state),
             SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
         }
-        Ok(())
+    }
+
+    /// With the bus, systemd loses who controls its scopes.
+    fn systemd_lost(&mut self, loss: Loss) {
+        if loss == Loss::Bus {
+            tracing::warn!("The system bus has gone; containers run on, starts wait for it.");
+            self.runs.values().for_each(|live| live.controlled.set(false));
+        }
+    }
+
+    /// Asks which scopes systemd has begun to stop while it could not tell us.
+    fn look_at_scopes(&self) {
+        for (unit, live) in self.runs.iter().filter(|(_, live)| live.executed.get() && !live.over.get()) {
+            self.look_at_scope(unit.clone(), live, None);
+        }
+    }
+
+    fn look_at_scope(&self, unit: UnitName, live: &LiveRun, job: Option<QueuedJob>) {
+        let (run, systemd, notes) = (live.number(), self.systemd.clone(), self.notes.clone());
+        drop(tokio::task::spawn_local(async move {
+            match systemd.is_being_stopped(&unit.scope(), job).await {
+                // The receiver lives as long as the loop.
+                Ok(true) => drop(notes.send(Note::Deactivating(unit, run))),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(SAMPAN_UNIT = %unit, "{error}"),
+            }
+        }));
+    }
+
+    fn stopped_by_systemd(&mut self, unit: UnitName, run: u64) {
+        if let Some(live) = self.runs.get(&unit).filter(|live| live.number() == run && !live.over.get()) {
+            live.signalled.set(true);
+            self.event(Event::StopRequested { unit });
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Manager {
             user: None,
             directory: None,
             stdio,
+            leash: None,
         };
         let (sender, receiver) = oneshot::channel();
         self.exec(request, sender);

@@ -27,7 +27,7 @@ impl Machine {
 
     fn insert_unit(&mut self, name: UnitName, mut new: Loaded) {
         let Some(managed) = self.units.get_mut(&name) else {
-            if new.state != LoadState::NotFound {
+            if new.state != LoadState::NotFound || new.unit.is_some() {
                 self.forget_native(&name);
                 if let Some(unit) = &new.unit {
                     self.graph.add(&name, &unit.dependencies);
@@ -44,7 +44,7 @@ impl Machine {
         if managed.loaded == new {
             return;
         }
-        let is_gone = new.state == LoadState::NotFound && idle;
+        let is_gone = new.state == LoadState::NotFound && new.unit.is_none() && idle;
         let old = std::mem::replace(&mut managed.loaded, new.clone());
         if let Some(unit) = &old.unit {
             self.graph.remove(&name, &unit.dependencies);

@@ -3,7 +3,7 @@
 use super::Machine;
 use super::job::{JobId, JobKind, JobMode, JobResult, Order, Tenure};
 use super::unit::LoadState;
-use crate::unit::load::DEFAULT_TARGET;
+use crate::unit::name::DEFAULT_TARGET;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 

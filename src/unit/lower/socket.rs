@@ -5,7 +5,6 @@ use crate::unit::report::Report;
 use crate::unit::schema::SocketTable;
 use crate::unit::value::Text;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 const BACKLOG: u32 = 4096;
 /// One message can pass 253 descriptors, unix(7) `SCM_RIGHTS`.
@@ -24,7 +23,7 @@ pub fn lower(tables: &BTreeMap<String, SocketTable>, report: &mut Report<'_>) ->
     for (name, table) in tables {
         check(name, table, report);
         let Some(socket) = socket(table) else { continue };
-        if let Some((other, _)) = sockets.iter().find(|(_, other)| collide(&other.listen, &socket.listen)) {
+        if let Some((other, _)) = sockets.iter().find(|(_, other)| other.listen.collides(&socket.listen)) {
             let message = format!("[socket.{other}] listens on this address already");
             report.error(&["socket", name, "listen"], message, "\"[::]:PORT\" takes v4 connections too");
         }
@@ -85,20 +84,5 @@ fn check(name: &str, table: &SocketTable, report: &mut Report<'_>) {
                 "write the group in \"group\"",
             );
         }
-    }
-}
-
-/// Whether binding one would make binding the other fail: `[::]:80` takes v4 connections too.
-fn collide(one: &Listen, other: &Listen) -> bool {
-    match (one, other) {
-        (Listen::Tcp(one), Listen::Tcp(other)) if one.port() == other.port() => {
-            let dual = |address: &SocketAddr| address.is_ipv6() && address.ip().is_unspecified();
-            let any = |address: &SocketAddr| address.ip().is_unspecified();
-            one == other
-                || dual(one)
-                || dual(other)
-                || (one.is_ipv4() && other.is_ipv4() && (any(one) || any(other)))
-        }
-        _ => one == other,
     }
 }

@@ -248,6 +248,23 @@ pub enum Listen {
     Abstract(String),
 }
 
+impl Listen {
+    /// Whether binding one would make binding the other fail: `[::]:80` takes v4 connections too.
+    pub fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) if one.port() == other.port() => {
+                let any = |address: &SocketAddr| address.ip().is_unspecified();
+                let dual = |address: &SocketAddr| address.is_ipv6() && any(address);
+                one == other
+                    || dual(one)
+                    || dual(other)
+                    || (one.is_ipv4() && other.is_ipv4() && (any(one) || any(other)))
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// `socket.*.pass`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pass {

@@ -1,0 +1,171 @@
+//! The command line as it is typed. Nothing is done here.
+
+mod inside;
+mod jobs;
+mod list;
+mod look;
+
+pub use inside::{AdHocArgs, ExecArgs, PlaceArgs, ShellArgs};
+pub use jobs::{
+    CancelArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode, KillArgs, SetPropertyArgs, UnitsArgs, Whom,
+};
+pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
+pub use look::{
+    BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
+    TopArgs,
+};
+
+use super::images::ImageVerb;
+use super::units::cat::CatArgs;
+use super::units::enable::EnableArgs;
+use super::units::list_unit_files::ListUnitFilesArgs;
+use super::units::schema::SchemaArgs;
+use super::units::verify::VerifyArgs;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Control containers and their images.
+#[derive(Debug, Parser)]
+#[command(name = "sampanctl", version, max_term_width = 100, infer_subcommands = false)]
+#[command(after_help = "Without a verb, the loaded units are listed. \"web\" means \"web.container\".")]
+pub struct Cli {
+    /// Work on the unit files and the store below another root directory
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true)]
+    pub root: PathBuf,
+    /// Do not ask for passwords, to be allowed more than root alone may do
+    #[arg(long, global = true)]
+    pub no_ask_password: bool,
+    // Of the program alone: after `exec`, `--user` is another option.
+    /// Talk to the manager of the user who calls
+    #[arg(long, conflicts_with = "system")]
+    pub user: bool,
+    /// Talk to the manager of the system; it does so anyway
+    #[arg(long)]
+    pub system: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start units
+    Start(JobArgs),
+    /// Stop units
+    Stop(JobArgs),
+    /// Let units read their configuration again
+    Reload(JobArgs),
+    /// Start or restart units
+    Restart(JobArgs),
+    /// Restart units that are active
+    #[command(alias = "condrestart")]
+    TryRestart(JobArgs),
+    /// Reload units where they can be reloaded, else start or restart them
+    #[command(alias = "force-reload")]
+    ReloadOrRestart(JobArgs),
+    /// Reload or restart units that are active
+    #[command(alias = "reload-or-try-restart")]
+    TryReloadOrRestart(JobArgs),
+    /// Start a unit and stop all others
+    Isolate(IsolateArgs),
+    /// Send a signal to the processes of units
+    Kill(KillArgs),
+    /// Suspend the processes of units
+    Freeze(UnitsArgs),
+    /// Let frozen units go on
+    Thaw(UnitsArgs),
+    /// Show what units do, with the last lines of their logs
+    Status(StatusArgs),
+    /// Show properties of units or of the manager, or the plan of a launch
+    Show(ShowArgs),
+    /// Show the files of units
+    Cat(CatArgs),
+    /// List the units in memory
+    ListUnits(ListUnitsArgs),
+    /// List the unit files
+    ListUnitFiles(ListUnitFilesArgs),
+    /// List sockets and the units behind them
+    ListSockets(ListArgs),
+    /// List jobs
+    ListJobs(ListJobsArgs),
+    /// Take jobs back
+    Cancel(CancelArgs),
+    /// Show what units need, as a tree
+    ListDependencies(DependencyArgs),
+    /// Start units at boot
+    Enable(EnableNowArgs),
+    /// Do not start units at boot
+    Disable(EnableNowArgs),
+    /// Disable units, then enable them
+    Reenable(EnableNowArgs),
+    /// Make it impossible to start units
+    Mask(EnableNowArgs),
+    /// Undo mask
+    Unmask(EnableNowArgs),
+    /// Check whether units are active
+    IsActive(TestArgs),
+    /// Check whether units have failed
+    IsFailed(TestArgs),
+    /// Check whether units are enabled
+    IsEnabled(EnableArgs),
+    /// Check whether all is well
+    IsSystemRunning(SystemStateArgs),
+    /// Read all unit files again
+    DaemonReload,
+    /// Forget that units failed, and their start limits
+    ResetFailed(ResetFailedArgs),
+    /// Verbs over images
+    #[command(flatten)]
+    Image(ImageVerb),
+    /// Check unit files
+    Verify(VerifyArgs),
+    /// Print the JSON schema of unit files
+    Schema(SchemaArgs),
+    /// Show the logs of units
+    Logs(LogsArgs),
+    /// Run a command in a container
+    Exec(ExecArgs),
+    /// Open a shell in a container
+    Shell(ShellArgs),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_of_exec_keeps_its_own_options() {
+        let words = ["sampanctl", "exec", "web", "-u", "root", "--", "ls", "-u", "--", "x"];
+        let Verb::Exec(args) = Cli::parse_from(words).verb else { panic!("not exec") };
+        assert_eq!(
+            (args.place.user.as_str(), args.command),
+            ("root", ["ls", "-u", "--", "x"].map(str::to_owned).to_vec())
+        );
+    }
+
+    #[test]
+    fn properties_may_be_named_one_by_one() {
+        let words = ["sampanctl", "show", "-p", "Id", "--property=After,Before", "web"];
+        let Verb::Show(args) = Cli::parse_from(words).verb else { panic!("not show") };
+        assert_eq!(args.names(), ["Id", "After", "Before"]);
+    }
+}

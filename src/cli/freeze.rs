@@ -1,0 +1,42 @@
+//! `freeze` and `thaw`: containers that stand still.
+
+use super::args::UnitsArgs;
+use super::client::talk;
+use super::error::CliError;
+use super::output::complain;
+use super::select;
+
+/// What is done to the processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// `freeze`.
+    Freeze,
+    /// `thaw`.
+    Thaw,
+}
+
+/// Runs `freeze` or `thaw`.
+///
+/// # Errors
+/// When a word is no name or the manager cannot be reached.
+pub fn run(motion: Motion, args: &UnitsArgs) -> anyhow::Result<u8> {
+    let (method, verb) = match motion {
+        Motion::Freeze => ("FreezeUnit", "freeze"),
+        Motion::Thaw => ("ThawUnit", "thaw"),
+    };
+    talk(async |client| {
+        let mut status = 0;
+        for unit in select::units(client, &args.units).await? {
+            let done: zbus::Result<()> = client.call(method, &(&unit,)).await;
+            match done.map_err(|error| CliError::of_call(&format!("{verb} unit {unit}"), error)) {
+                Ok(()) => {}
+                Err(error @ CliError::Unreachable { .. }) => return Err(error.into()),
+                Err(error) => {
+                    complain(&error.to_string());
+                    status = error.status();
+                }
+            }
+        }
+        Ok(status)
+    })
+}

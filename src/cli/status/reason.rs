@@ -1,0 +1,114 @@
+//! Why a unit failed, and what to do next.
+
+use crate::cli::unit_properties::UnitProperties;
+
+/// What a person does next about a unit that failed; `None` where there is nothing to say.
+pub fn next_step(unit: &UnitProperties) -> Option<String> {
+    let name = unit.id.strip_suffix(".container").unwrap_or(&unit.id);
+    if unit.load_state == "bad" {
+        return Some(format!("correct the file, see \"sampanctl verify {name}\""));
+    }
+    if !unit.active_state.is_down() {
+        return None;
+    }
+    let missing_image = !unit.launch_error.is_empty() && unit.launch_error.contains("no such image");
+    Some(match unit.result.as_str() {
+        "start-limit-hit" | "trigger-limit-hit" => {
+            format!(
+                "see \"sampanctl logs {name}\", then \"sampanctl reset-failed {name}\" and start it again"
+            )
+        }
+        "oom-kill" => format!(
+            "raise it with \"sampanctl set-property {name} memory_max=SIZE\", or find what takes the memory"
+        ),
+        "resources" if missing_image => format!("bring it in with \"sampanctl pull {}\"", unit.image),
+        "resources" => format!("the steps of the launch are told by \"sampanctl show --plan {name}\""),
+        "timeout" => format!(
+            "see \"sampanctl logs {name}\", and start_timeout and stop_timeout in sampan.container(5)"
+        ),
+        "protocol" => "with type = \"notify\" the payload has to send READY=1, see sd_notify(3)".to_owned(),
+        "exit-code" | "signal" | "core-dump" | "watchdog" => {
+            format!("see what it said in \"sampanctl logs -I {name}\"")
+        }
+        _ => return None,
+    })
+}
+
+/// The error of the launch with its errno, where the message does not name it already.
+pub fn launch_error(unit: &UnitProperties) -> String {
+    let errno = i32::try_from(unit.status_errno).unwrap_or_default();
+    let name = errno_name(errno).filter(|name| !unit.launch_error.contains(*name));
+    match (unit.launch_error.as_str(), name) {
+        ("", _) => String::new(),
+        (error, Some(name)) => format!("{error} ({name})"),
+        (error, None) => error.to_owned(),
+    }
+}
+
+/// The names that a launch meets, errno(3).
+fn errno_name(errno: i32) -> Option<&'static str> {
+    use rustix::io::Errno;
+    let names = [
+        (Errno::PERM, "EPERM"),
+        (Errno::NOENT, "ENOENT"),
+        (Errno::IO, "EIO"),
+        (Errno::NOEXEC, "ENOEXEC"),
+        (Errno::AGAIN, "EAGAIN"),
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::ACCESS, "EACCES"),
+        (Errno::BUSY, "EBUSY"),
+        (Errno::EXIST, "EEXIST"),
+        (Errno::NODEV, "ENODEV"),
+        (Errno::NOTDIR, "ENOTDIR"),
+        (Errno::ISDIR, "EISDIR"),
+        (Errno::INVAL, "EINVAL"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::NOSPC, "ENOSPC"),
+        (Errno::ROFS, "EROFS"),
+        (Errno::LOOP, "ELOOP"),
+        (Errno::NAMETOOLONG, "ENAMETOOLONG"),
+        (Errno::OVERFLOW, "EOVERFLOW"),
+        (Errno::OPNOTSUPP, "EOPNOTSUPP"),
+        (Errno::ADDRINUSE, "EADDRINUSE"),
+        (Errno::ADDRNOTAVAIL, "EADDRNOTAVAIL"),
+        (Errno::DQUOT, "EDQUOT"),
+    ];
+    names.into_iter().find(|(known, _)| known.raw_os_error() == errno).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::unit_properties::ActiveState;
+
+    #[test]
+    fn a_failure_names_the_next_step() {
+        let failed = |result: &str| UnitProperties {
+            id: "web.container".to_owned(),
+            active_state: ActiveState::Failed,
+            result: result.to_owned(),
+            ..UnitProperties::default()
+        };
+        let step = |result| next_step(&failed(result)).unwrap();
+        assert!(step("start-limit-hit").contains("sampanctl reset-failed web"));
+        assert!(step("exit-code").contains("sampanctl logs -I web"));
+        assert_eq!(next_step(&failed("success")), None);
+        let running = UnitProperties { active_state: ActiveState::Active, ..failed("exit-code") };
+        assert_eq!(next_step(&running), None);
+    }
+
+    #[test]
+    fn the_errno_is_named_once() {
+        let unit = |error: &str| UnitProperties {
+            launch_error: error.to_owned(),
+            status_errno: 2,
+            ..UnitProperties::default()
+        };
+        assert_eq!(
+            launch_error(&unit("execute: /bin/nope: No such file")),
+            "execute: /bin/nope: No such file (ENOENT)"
+        );
+        assert_eq!(launch_error(&unit("ENOENT")), "ENOENT");
+        assert_eq!(launch_error(&unit("")), "");
+    }
+}

@@ -1,0 +1,66 @@
+//! "Did you mean …?" for units and verbs that nobody knows.
+
+use super::args::Cli;
+use super::text::escaped;
+use crate::paths::Paths;
+use crate::unit::search::Search;
+use crate::unit::suggest::nearest;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+
+/// A question to put behind a message about a unit that does not exist; empty where no name is near.
+pub fn of_unit(name: &str, paths: &Paths) -> String {
+    let known = Search::new(paths).names();
+    let stem = |name: &str| name.strip_suffix(".container").unwrap_or(name).to_owned();
+    let known: Vec<String> = known.iter().map(|name| stem(name.as_str())).collect();
+    match nearest(&stem(name), known.iter().map(String::as_str)) {
+        Some(near) => format!(" Did you mean \"{near}\"?"),
+        None => String::new(),
+    }
+}
+
+/// What is said of a verb that does not exist, in systemctl's words; `None` for other errors.
+pub fn of_verb(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let command = Cli::command();
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name);
+    let near = nearest(verb, verbs);
+    let verb = escaped(verb);
+    Some(match near {
+        Some(near) => format!("Unknown command verb '{verb}', did you mean '{near}'?"),
+        None => format!("Unknown command verb '{verb}'. See \"sampanctl --help\"."),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn verbs_near_the_word_are_named() {
+        let told = |verb: &str| of_verb(&Cli::try_parse_from(["sampanctl", verb, "web"]).unwrap_err());
+        assert_eq!(told("strat").unwrap(), "Unknown command verb 'strat', did you mean 'start'?");
+        assert_eq!(
+            told("frobnicate").unwrap(),
+            "Unknown command verb 'frobnicate'. See \"sampanctl --help\"."
+        );
+        assert_eq!(of_verb(&Cli::try_parse_from(["sampanctl", "start"]).unwrap_err()), None);
+    }
+
+    #[test]
+    fn units_near_the_name_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/sampan/units");
+        std::fs::create_dir_all(&units).unwrap();
+        std::fs::write(units.join("web.container.toml"), "[container]\n").unwrap();
+        let paths = Paths::new(root.path());
+        assert_eq!(of_unit("wbe.container", &paths), " Did you mean \"web\"?");
+        assert_eq!(of_unit("mail.container", &paths), "");
+    }
+}

@@ -1,0 +1,155 @@
+//! `is-system-running`, and the state of the manager as a whole, in systemd's words.
+
+use super::args::SystemStateArgs;
+use super::client::{Client, talk};
+use super::error::{CliError, FAILURE};
+use super::output::{Paging, print};
+use super::text::{Dot, Tone};
+use super::unit_properties::{Value, Values};
+use crate::bus::wire::UnitRow;
+use futures_util::StreamExt;
+
+/// The state of the manager, systemctl(1) `is-system-running`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemState {
+    /// What is enabled is being started.
+    Starting,
+    /// All is well.
+    Running,
+    /// Units have failed.
+    Degraded,
+    /// Everything is being stopped.
+    Stopping,
+    /// There is no manager.
+    Offline,
+}
+
+impl SystemState {
+    /// As the manager tells it, else as its units do.
+    pub fn of(manager: &Values, units: &[UnitRow]) -> Self {
+        match manager.get("SystemState") {
+            Some(Value::Text(word)) => Self::of_word(word),
+            _ => Self::of_units(units),
+        }
+    }
+
+    fn of_word(word: &str) -> Self {
+        match word {
+            "initializing" | "starting" => Self::Starting,
+            "degraded" | "maintenance" => Self::Degraded,
+            "stopping" => Self::Stopping,
+            "offline" => Self::Offline,
+            _ => Self::Running,
+        }
+    }
+
+    /// Nothing but the first start of the default target is "starting".
+    fn of_units(units: &[UnitRow]) -> Self {
+        let starts = |unit: &UnitRow| unit.name == "default.target" && unit.job_type == "start";
+        if units.iter().any(starts) {
+            Self::Starting
+        } else if units.iter().any(|unit| unit.active_state == "failed") {
+            Self::Degraded
+        } else {
+            Self::Running
+        }
+    }
+
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// Its colour.
+    pub fn tone(self) -> Tone {
+        match self {
+            Self::Running => Tone::Good,
+            Self::Starting | Self::Stopping => Tone::Moving,
+            Self::Degraded | Self::Offline => Tone::Bad,
+        }
+    }
+
+    /// The shape of its dot.
+    pub fn dot(self) -> Dot {
+        match self {
+            Self::Degraded => Dot::Cross,
+            Self::Offline => Dot::Hollow,
+            _ => Dot::Filled,
+        }
+    }
+}
+
+/// Runs the verb: success when all is well.
+///
+/// # Errors
+/// When the manager refuses to answer.
+pub fn run(args: &SystemStateArgs) -> anyhow::Result<u8> {
+    let asked = talk(async |client| if args.wait { started(client).await } else { state(client).await });
+    let state = match asked {
+        Err(error) if matches!(error.downcast_ref(), Some(CliError::Unreachable { .. })) => {
+            SystemState::Offline
+        }
+        result => result?,
+    };
+    if !args.quiet {
+        print(&format!("{}\n", state.word()), Paging::Never)?;
+    }
+    Ok(if state == SystemState::Running { 0 } else { FAILURE })
+}
+
+async fn state(client: &Client) -> anyhow::Result<SystemState> {
+    let failed = |error| CliError::of_call("get the state of sampand", error);
+    let units = client.manager.list_units().await.map_err(failed)?;
+    Ok(SystemState::of(&client.manager_values().await?, &units))
+}
+
+/// Waits until no start at boot is under way any more.
+async fn started(client: &Client) -> anyhow::Result<SystemState> {
+    let failed = |error| CliError::of_call("watch jobs", error);
+    let mut removed = client.manager.receive_job_removed().await.map_err(failed)?;
+    loop {
+        match state(client).await? {
+            SystemState::Starting => {}
+            state => return Ok(state),
+        }
+        if removed.next().await.is_none() {
+            return Ok(SystemState::Offline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::wire::unit_path;
+
+    fn unit(name: &str, active: &str, job: &str) -> UnitRow {
+        UnitRow {
+            name: name.to_owned(),
+            description: String::new(),
+            load_state: "loaded".to_owned(),
+            active_state: active.to_owned(),
+            sub_state: String::new(),
+            path: unit_path(name),
+            job_id: u32::from(!job.is_empty()),
+            job_type: job.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_state_is_that_of_the_units() {
+        let of = |units: &[UnitRow]| SystemState::of(&Values::new(), units).word();
+        assert_eq!(of(&[unit("web.container", "active", "")]), "running");
+        assert_eq!(of(&[unit("web.container", "inactive", "start")]), "running");
+        assert_eq!(of(&[unit("default.target", "inactive", "start")]), "starting");
+        assert_eq!(of(&[unit("web.container", "failed", "")]), "degraded");
+        let told = Values::from([("SystemState".to_owned(), Value::Text("stopping".to_owned()))]);
+        assert_eq!(SystemState::of(&told, &[]).word(), "stopping");
+    }
+}

@@ -1,0 +1,181 @@
+//! Mistakes that no file shows by itself: units that are named and do not exist, orders that run in a circle,
+//! addresses that two units want. All of them are warnings: each unit can be loaded.
+
+use super::address::is_native;
+use super::diagnostic::Diagnostic;
+use super::load::{Catalog, Loaded};
+use super::model::{Dependencies, Listen, Unit};
+use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
+use super::order;
+use super::place::Place;
+use super::suggest;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Everything that is wrong between the units of a catalog.
+pub fn check(catalog: &Catalog) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for unit in good(catalog) {
+        unknown_units(unit, catalog, &mut found);
+        unknown_targets(unit, catalog, &mut found);
+        unordered(unit, catalog, &mut found);
+    }
+    found.extend(order::cycles(&good(catalog).map(Arc::as_ref).collect::<Vec<_>>()));
+    same_addresses(catalog, &mut found);
+    found
+}
+
+/// What is wrong with a template, seen by two of its instances.
+pub fn check_template(one: &Unit, other: &Unit) -> Vec<Diagnostic> {
+    let sockets =
+        |unit: &Unit| unit.body.container().map(|container| container.sockets.clone()).unwrap_or_default();
+    let others = sockets(other);
+    let same = sockets(one)
+        .into_iter()
+        .filter(|(name, socket)| others.get(name).is_some_and(|other| other.listen == socket.listen));
+    same.map(|(name, _)| {
+        let place = Place::of(one, &["socket", &name, "listen"], None);
+        place
+            .warning("every instance of this template would listen on this address")
+            .with_help(Some("write \"%i\" where they differ, or give each instance a drop-in"))
+    })
+    .collect()
+}
+
+fn good(catalog: &Catalog) -> impl Iterator<Item = &Arc<Unit>> {
+    catalog.units.values().filter_map(|loaded| match loaded {
+        Loaded::Good(unit) => Some(unit),
+        _ => None,
+    })
+}
+
+/// How much a unit needs another one that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// It cannot start.
+    Fatal,
+    /// It starts without.
+    Bearable,
+    /// It is as good as said that it may be missing, unless the name is a slip.
+    Usual,
+}
+
+fn named(dependencies: &Dependencies) -> [(&'static str, Lack, &BTreeSet<UnitName>); 11] {
+    let own = dependencies;
+    [
+        ("requires", Lack::Fatal, &own.requires),
+        ("requisite", Lack::Fatal, &own.requisite),
+        ("binds_to", Lack::Fatal, &own.binds_to),
+        ("wants", Lack::Bearable, &own.wants),
+        ("upholds", Lack::Bearable, &own.upholds),
+        ("on_failure", Lack::Bearable, &own.on_failure),
+        ("on_success", Lack::Bearable, &own.on_success),
+        ("part_of", Lack::Usual, &own.part_of),
+        ("conflicts", Lack::Usual, &own.conflicts),
+        ("after", Lack::Usual, &own.after),
+        ("before", Lack::Usual, &own.before),
+    ]
+}
+
+fn unknown_units(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+    let mut told = BTreeSet::new();
+    for (key, lack, names) in named(&unit.dependencies) {
+        for name in names.iter().filter(|name| !is_native(name)) {
+            let near = nearest(name, catalog).filter(|near| *near != name.as_str());
+            // A target that is not ours may be systemd's.
+            let lack = if name.kind() == UnitKind::Target { Lack::Usual } else { lack };
+            let consequence = match (catalog.find(name), lack) {
+                (Some(Loaded::Masked), Lack::Fatal) => "is masked: this unit cannot start",
+                (None, Lack::Fatal) => "does not exist: this unit cannot start",
+                (None, Lack::Bearable) => "does not exist: this unit starts without it",
+                (None, Lack::Usual) if near.is_some() => "does not exist",
+                _ => continue,
+            };
+            // A name that is wrong in "requires" is as wrong in "after".
+            if told.insert(name) {
+                let place = Place::of(unit, &["unit", key], Some(name.as_str()));
+                let help = near.map(|near| format!("did you mean \"{near}\"?"));
+                found.push(place.warning(format!("{name} {consequence}")).with_help(help));
+            }
+        }
+    }
+}
+
+fn nearest<'c>(name: &UnitName, catalog: &'c Catalog) -> Option<&'c str> {
+    let known = catalog.units.keys().chain(catalog.aliases.keys());
+    let stems = known.filter(|known| known.kind() == name.kind()).map(UnitName::stem);
+    let near = suggest::nearest(name.stem(), stems)?;
+    let full = |known: &&UnitName| known.kind() == name.kind() && known.stem() == near;
+    catalog.units.keys().chain(catalog.aliases.keys()).find(full).map(UnitName::as_str)
+}
+
+/// A target that nothing starts is no use to what it wants.
+fn unknown_targets(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+    let install = &unit.install;
+    for (key, names) in
+        [("wanted_by", &install.wanted_by), ("required_by", &install.required_by), ("also", &install.also)]
+    {
+        for name in names.iter().filter(|name| !name.is_template() && catalog.find(name).is_none()) {
+            let near = nearest(name, catalog).unwrap_or(DEFAULT_TARGET);
+            let place = Place::of(unit, &["install", key], Some(name.as_str()));
+            let help = format!("did you mean \"{near}\"?");
+            found.push(place.warning(format!("{name} does not exist")).with_help(Some(help)));
+        }
+    }
+}
+
+/// A requirement is no order, systemd.unit(5): both start at once, and the other may not be ready. One with
+/// sockets is ready from the first moment on.
+fn unordered(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+    let own = &unit.dependencies;
+    for (key, names) in [("requires", &own.requires), ("binds_to", &own.binds_to)] {
+        for name in names.iter().filter(|name| !own.after.contains(name) && !own.before.contains(name)) {
+            let Some(Loaded::Good(other)) = catalog.find(name) else { continue };
+            let listens = other.body.container().is_none_or(|container| !container.sockets.is_empty());
+            let ordered = other.dependencies.after.contains(&unit.name);
+            if listens || ordered || other.dependencies.before.contains(&unit.name) {
+                continue;
+            }
+            let place = Place::of(unit, &["unit", key], Some(name.as_str()));
+            let message = format!("{name} is required, but this unit does not wait until it has started");
+            found.push(place.warning(message).with_help(Some(format!("add after = [\"{name}\"]"))));
+        }
+    }
+}
+
+/// Two units that listen on one address cannot both be up.
+fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+    let mut known: BTreeMap<String, Vec<(&Unit, &str, &Listen)>> = BTreeMap::new();
+    for unit in good(catalog) {
+        let Some(container) = unit.body.container() else { continue };
+        for (name, socket) in &container.sockets {
+            let others = known.entry(bucket(&socket.listen)).or_default();
+            let same = others.iter().find(|(other, _, listen)| {
+                other.name != unit.name && listen.collides(&socket.listen) && !conflict(unit, other)
+            });
+            if let Some((other, other_name, _)) = same {
+                let place = Place::of(unit, &["socket", name, "listen"], None);
+                let message =
+                    format!("{} listens on this address, too: one of the two cannot start", other.name);
+                let there = Place::of(other, &["socket", other_name, "listen"], None);
+                found.push(
+                    there.note(place.warning(message), &format!("[socket.{other_name}] of {}", other.name)),
+                );
+            }
+            others.push((unit, name, &socket.listen));
+        }
+    }
+}
+
+/// Addresses that collide are in one bucket.
+fn bucket(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.port().to_string(),
+        Listen::Unix(path) => path.display().to_string(),
+        Listen::Abstract(name) => format!("@{name}"),
+    }
+}
+
+fn conflict(one: &Unit, other: &Unit) -> bool {
+    one.dependencies.conflicts.contains(&other.name) || other.dependencies.conflicts.contains(&one.name)
+}

@@ -1,0 +1,73 @@
+//! Unit files that change while their units run: broken ones, what a reload would do, and what editing does.
+
+mod support;
+
+use support::host::Host;
+use support::units::{shell, socket};
+
+/// The state that systemd's own users would look at.
+fn loaded(host: &Host, unit: &str) -> (String, String, String) {
+    let property = |name| host.property(unit, name);
+    (property("LoadState"), property("ActiveState"), property("SubState"))
+}
+
+fn words(state: &str, active: &str, sub: &str) -> (String, String, String) {
+    (state.to_owned(), active.to_owned(), sub.to_owned())
+}
+
+#[test]
+fn a_broken_file_leaves_its_last_good_version_running_whatever_happens_to_the_daemon() {
+    let host = Host::with_images(&["hello"]);
+    let good = shell("echo begun; exec sleep 1000") + "restart = \"always\"\nrestart_delay = \"10ms\"\n";
+    host.unit("web.container", &good);
+    host.succeed(&["sampanctl", "start", "web"]);
+    let first = host.property("web", "MainPID");
+    host.unit("web.container", &(good.clone() + "memory_max = \"1G\"\n"));
+    assert_eq!(loaded(&host, "web"), words("bad", "active", "running"));
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    for part in ["Loaded: bad", "web.container.toml:7:1", "memory_max", "[resources]"] {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+    let listed = host.succeed(&["sampanctl", "list-units", "--no-legend"]);
+    let row = listed.lines().find(|line| line.contains("web.container")).expect("it is listed");
+    assert!(row.split_whitespace().any(|word| word == "bad"), "{row}");
+
+    // A restart that somebody asks for is refused, and takes nothing down.
+    let refusal = host.fail(6, &["sampanctl", "restart", "web"]);
+    assert!(refusal.contains("bad unit file"), "{refusal}");
+    assert_eq!(host.property("web", "MainPID"), first);
+
+    // A daemon that dies and comes back knows the version that runs, and restarts the payload with it.
+    host.succeed(&["systemctl", "kill", "--signal=SIGKILL", "sampand"]);
+    host.wait_until("the daemon is back", |host| {
+        host.run(&["sampanctl", "is-active", "web"]).status.success()
+    });
+    assert_eq!(loaded(&host, "web"), words("bad", "active", "running"));
+    assert_eq!(host.property("web", "MainPID"), first);
+    host.succeed(&["sampanctl", "kill", "--signal=SIGKILL", "web"]);
+    host.wait_until("the payload runs again", |host| {
+        let pid = host.property("web", "MainPID");
+        pid != first && pid != "0" && host.property("web", "SubState") == "running"
+    });
+    assert_eq!(loaded(&host, "web").0, "bad");
+
+    host.unit("web.container", &good);
+    assert_eq!(loaded(&host, "web"), words("loaded", "active", "running"));
+    host.succeed(&["sampanctl", "restart", "web"]);
+    host.succeed(&["sampanctl", "stop", "web"]);
+}
+
+#[test]
+fn a_unit_without_its_file_keeps_its_sockets_and_can_be_stopped() {
+    let host = Host::with_images(&["servers"]);
+    let program = "import socket,os\ns=socket.socket(fileno=3)\nwhile True:\n c,_=s.accept(); c.recv(99); c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nhere'); c.close()";
+    host.unit("web.container", &(support::units::python(program) + &socket("0.0.0.0:8080", "\"fd\"")));
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.succeed(&["rm", "/etc/sampan/units/web.container.toml"]);
+    host.succeed(&["systemctl", "restart", "sampand"]);
+    assert_eq!(loaded(&host, "web"), words("not-found", "active", "listening"));
+    assert!(host.get("127.0.0.1:8080").ends_with("here"));
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert!(host.connect("127.0.0.1:8080").is_err());
+    assert_eq!(host.answer(4, &["sampanctl", "is-active", "web"]), "inactive\n");
+}
