@@ -7,6 +7,7 @@ use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,10 @@ pub struct RunFacts {
     pub ephemeral: Option<PathBuf>,
     /// The stop signal.
     pub stop_signal: i32,
+    /// Names of the volumes that it has mounted.
+    pub volumes: Vec<String>,
+    /// Ids of the images that it has mounted beside its own.
+    pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
 }
@@ -54,6 +59,9 @@ pub struct Record {
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
+    /// How often each socket has launched the container.
+    #[serde(default)]
+    pub activations: BTreeMap<String, u32>,
     /// The version of its files that rules. The files may be broken or gone when a successor reads them.
     #[serde(default, deserialize_with = "definition")]
     pub definition: Option<Arc<Unit>>,
@@ -66,6 +74,21 @@ fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<U
 }
 
 impl Record {
+    /// A record without a past.
+    pub fn new(unit: UnitName, phase: Phase) -> Self {
+        Self {
+            unit,
+            phase,
+            run: None,
+            facts: RunFacts::default(),
+            stamps: Stamps::default(),
+            restarts: 0,
+            job: None,
+            activations: BTreeMap::new(),
+            definition: None,
+        }
+    }
+
     /// What is worth keeping of a unit; `None` where it is down and to stay so.
     pub fn of(
         unit: &UnitName,
@@ -75,14 +98,13 @@ impl Record {
     ) -> Option<Self> {
         let worth = !managed.phase.is_down() || job.is_some();
         worth.then(|| Self {
-            unit: unit.clone(),
-            phase: managed.phase,
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
             job,
             definition: managed.unit().cloned(),
+            ..Self::new(unit.clone(), managed.phase)
         })
     }
 }

@@ -21,15 +21,6 @@ pub async fn until_writable(descriptor: impl AsFd) -> io::Result<()> {
     register(descriptor.as_fd(), Interest::WRITABLE)?.writable().await.map(drop)
 }
 
-/// Waits until the kernel tells a change of what a descriptor shows, by POLLPRI as cgroups(7) does. Must be called
-/// in the runtime, with a descriptor that has been read since the last change.
-///
-/// # Errors
-/// As [`watch`].
-pub async fn until_urgent(descriptor: impl AsFd) -> io::Result<()> {
-    register(descriptor.as_fd(), Interest::PRIORITY)?.ready(Interest::PRIORITY).await.map(drop)
-}
-
 fn register(descriptor: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     let copy = descriptor.try_clone_to_owned()?;
     // SAFETY: the loop may use the number while the value lives. It is that of an `OwnedFd`, which gives the

@@ -23,7 +23,6 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Abort { unit, run } => self.abort(&unit, run),
                 Action::Reload { unit, run } => self.reload_container(&unit, run),
-                Action::Freeze { unit, run, target } => self.set_freezer(&unit, run, target),
                 Action::Changed(unit) => self.note_change(unit),
                 Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
                 Action::JobRemoved(id, unit, kind, result) => {
@@ -33,7 +32,7 @@ impl Manager {
                     if kind == JobKind::Stop {
                         self.services.stopped(&unit);
                     }
-                    self.tell(Notice::JobRemoved(id, unit, kind, result));
+                    self.tell(Notice::JobRemoved(id, unit, result));
                 }
                 Action::Removed(unit) => {
                     self.facts.remove(&unit);

@@ -38,6 +38,7 @@ impl Manager {
     /// Brings a unit into the state that it was left in.
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
+        self.sockets.count_on(unit, &record.activations);
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
             Adoption::Run { pidfd, notifier, outlet } => {
@@ -89,7 +90,6 @@ impl Manager {
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);
-        self.read_freezer(unit, run.number, run.pid);
         let waits = specification.body.container().is_some_and(Container::notifies);
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
         let task = self.run_task(specification, live);

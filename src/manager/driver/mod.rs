@@ -8,9 +8,9 @@ mod condition;
 mod control;
 mod errand;
 mod exec;
-mod freeze;
 mod handle;
 mod launch;
+mod limits;
 mod live;
 mod loading;
 mod native;
@@ -176,6 +176,11 @@ impl Manager {
     /// The host's directories.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The connection to systemd.
+    pub fn systemd(&self) -> &Systemd {
+        &self.systemd
     }
 
     /// What the present or last run of a unit was launched with.

@@ -21,6 +21,7 @@ impl Manager {
             return;
         }
         let Some(process) = live.process.get() else { return };
+        self.thaw(process.pid);
         let signal = live.stop_signal.get();
         if signal == libc::SIGKILL {
             live.kill();
@@ -38,6 +39,16 @@ impl Manager {
         };
         if let Err(error) = sent {
             tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
+        }
+    }
+
+    /// What is frozen would not hear a signal.
+    fn thaw(&self, first: u32) {
+        let group = accounting::directory(&self.paths, first);
+        if let Some(group) = group.filter(|group| accounting::is_frozen(group))
+            && let Err(error) = fs::write(group.join("cgroup.freeze"), "0")
+        {
+            tracing::warn!("{}: cannot thaw: {error}", group.display());
         }
     }
 

@@ -5,7 +5,7 @@ use super::event::Action;
 use super::job::{JobKind, JobResult};
 use super::restart::{named, restart_delay, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
-use super::unit::{Freezer, ImageState, Intent, Managed, SocketState, Then};
+use super::unit::{ImageState, Intent, Managed, SocketState, Then};
 use crate::unit::model::ServiceType;
 use crate::unit::name::UnitName;
 use std::time::Duration;
@@ -55,7 +55,6 @@ impl Machine {
         ended.exit = exit;
         managed.timers.runtime = None;
         managed.timers.watchdog = None;
-        managed.freezer = Freezer::Running;
         let phase = managed.phase;
         self.arm(name);
         phase.has_run().then(|| self.units.get_mut(name)).flatten()
@@ -155,7 +154,6 @@ impl Machine {
             Intent::Failed(UnitResult::Watchdog, _) => (Phase::StopWatchdog, Action::Abort { unit, run }),
             _ => (Phase::StopSigterm, Action::Terminate { unit, run }),
         };
-        self.thaw_to_stop(name);
         self.set_phase(name, phase);
         self.set_deadline(name, timeout);
         self.actions.push(action);

@@ -3,7 +3,7 @@
 use super::job::{JobId, JobKind, JobResult};
 use super::native::NativeState;
 use super::state::{Exit, Failure, Phase};
-use super::unit::{Freezer, Loaded, Run, Stamps};
+use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::Otherwise;
 use crate::unit::name::UnitName;
@@ -48,6 +48,8 @@ pub enum Event {
         /// The first condition that does not hold.
         result: Result<(), Unmet>,
     },
+    /// Somebody cancels a job.
+    JobCanceled(JobId),
     /// [`Action::OpenSockets`] is done.
     SocketsOpened {
         /// The unit.
@@ -158,17 +160,6 @@ pub enum Event {
         /// What went wrong.
         result: Result<(), Failure>,
     },
-    /// [`Action::Freeze`] is done; after a failure with the state that is.
-    Freezer {
-        /// The unit.
-        unit: UnitName,
-        /// The run.
-        run: u64,
-        /// The state.
-        state: Freezer,
-    },
-    /// Somebody takes a job back.
-    CancelJob(JobId),
     /// A unit of an earlier manager is still there. Nothing follows from it before [`Event::AdoptionDone`].
     Adopted {
         /// The unit.
@@ -293,15 +284,6 @@ pub enum Action {
         unit: UnitName,
         /// The run.
         run: u64,
-    },
-    /// Freeze or thaw the container; answer with [`Event::Freezer`].
-    Freeze {
-        /// The unit.
-        unit: UnitName,
-        /// The run.
-        run: u64,
-        /// [`Freezer::Frozen`] or [`Freezer::Running`].
-        target: Freezer,
     },
     /// Something of a unit changed: keep its record, tell listeners.
     Changed(UnitName),

@@ -328,9 +328,4 @@ impl Machine {
         job.phase = JobPhase::Waiting;
         self.requeue(id);
     }
-
-    /// Takes a job back. Its unit stays as far as it has come.
-    pub(super) fn cancel_job(&mut self, id: JobId) {
-        self.finish_job(id, JobResult::Canceled);
-    }
 }

@@ -11,7 +11,6 @@ mod cycle;
 mod end;
 mod event;
 mod follow;
-mod freeze;
 mod graph;
 mod image;
 mod job;
@@ -37,7 +36,7 @@ pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
-pub use unit::{Freezer, LoadState, Loaded, Managed, Run, Stamps};
+pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
 
 use crate::unit::model::ReadyOn;
 use crate::unit::name::UnitName;
@@ -115,6 +114,7 @@ impl Machine {
             Event::NativeState { unit, state } => self.native_state(&unit, state),
             Event::NativeDone { unit, job, result } => self.native_done(&unit, job, result),
             Event::ConditionsChecked { unit, result } => self.conditions_checked(&unit, result),
+            Event::JobCanceled(job) => self.finish_job(job, JobResult::Canceled),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
             Event::Pulling { unit, run } => self.pulling(&unit, run),
@@ -130,8 +130,6 @@ impl Machine {
             Event::TimersDue => self.timers_due(),
             Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
             Event::Reloaded { unit, run, result } => self.reloaded(&unit, run, result),
-            Event::Freezer { unit, run, state } => self.freezer_told(&unit, run, state),
-            Event::CancelJob(job) => self.cancel_job(job),
             Event::Adopted { unit, left } => self.adopted(&unit, *left),
             Event::AdoptionDone => self.resume_jobs(),
         }

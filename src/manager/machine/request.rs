@@ -101,9 +101,6 @@ pub enum RequestError {
     /// `isolate` with another verb than `start`.
     #[error("Only a start can be isolated.")]
     IsolationOfStart,
-    /// There is no container to freeze or thaw.
-    #[error("Unit {0} is not active: there is nothing to freeze or thaw.")]
-    NotActive(UnitName),
 }
 
 impl Machine {

@@ -134,8 +134,6 @@ pub struct Managed {
     pub status_text: String,
     /// errno(3) of the payload, `ERRNO=`.
     pub status_errno: i32,
-    /// Whether the container is frozen.
-    pub freezer: Freezer,
     /// Moments.
     pub stamps: Stamps,
     /// Numbers of runs are never used again.
@@ -193,32 +191,6 @@ pub(super) enum Then {
     Rest,
 }
 
-/// Whether a container is frozen, systemd's words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Freezer {
-    /// It runs.
-    #[default]
-    Running,
-    /// It is being frozen.
-    Freezing,
-    /// It is frozen.
-    Frozen,
-    /// It is being thawed.
-    Thawing,
-}
-
-impl Freezer {
-    /// systemd's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Freezing => "freezing",
-            Self::Frozen => "frozen",
-            Self::Thawing => "thawing",
-        }
-    }
-}
-
 /// Whether sockets are held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum SocketState {
@@ -230,7 +202,8 @@ pub(super) enum SocketState {
 }
 
 impl Managed {
-    pub(super) fn new(loaded: Loaded) -> Self {
+    /// A unit that was just read.
+    pub fn new(loaded: Loaded) -> Self {
         Self {
             loaded,
             phase: Phase::Dead,
@@ -243,7 +216,6 @@ impl Managed {
             unmet: None,
             status_text: String::new(),
             status_errno: 0,
-            freezer: Freezer::Running,
             stamps: Stamps::default(),
             last_run: 0,
             timers: Timers::default(),

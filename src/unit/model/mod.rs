@@ -2,11 +2,15 @@
 //! The enumerations that are plain words have the words of the unit file.
 
 mod life;
+mod mount;
 mod relation;
 
 pub use life::{
     ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
     StartOn,
+};
+pub use mount::{
+    Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
 pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
 
@@ -183,6 +187,7 @@ pub struct EnvironmentFile {
 
 /// What happens when a file that a unit names does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfMissing {
     /// The start fails.
     Fail,
@@ -333,36 +338,4 @@ pub enum NetworkMode {
     Host,
     /// An own network namespace with nothing up.
     None,
-}
-
-/// One `[mount."TARGET"]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// What is mounted.
-    pub source: MountSource,
-    /// Whether it can be written.
-    pub access: MountAccess,
-}
-
-/// What a mount brings into the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A named volume of the store, empty at first use.
-    Volume(String),
-    /// A file or directory of the host, seen through the container's id mapping.
-    Bind(PathBuf),
-    /// Memory, with a size limit in bytes.
-    Tmpfs {
-        /// Bytes; `None`: half of the memory.
-        size: Option<u64>,
-    },
-}
-
-/// Whether a mount can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountAccess {
-    /// `ro`.
-    ReadOnly,
-    /// `rw`, the default.
-    ReadWrite,
 }
