@@ -310,6 +310,10 @@ fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) ->
     set(&mut lines, &format!("INVOCATION_ID={}", facts.invocation));
     if facts.notify.is_some() {
         set(&mut lines, &format!("NOTIFY_SOCKET={NOTIFY}"));
+        if let Some(time) = container.watchdog {
+            // Without WATCHDOG_PID any process of the container may do it, sd_watchdog_enabled(3).
+            set(&mut lines, &format!("WATCHDOG_USEC={}", time.as_micros()));
+        }
     }
     lines
 }

@@ -128,6 +128,24 @@ pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
     Some(mount(paths).join(group.trim_start_matches('/')))
 }
 
+/// The processes of the control group of a process, and of those below it.
+pub fn processes(paths: &Paths, pid: u32) -> Vec<u32> {
+    let mut open: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
+    let mut processes = Vec::new();
+    while let Some(group) = open.pop() {
+        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        processes.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        let entries = fs::read_dir(&group).into_iter().flatten().flatten();
+        open.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    processes
+}
+
+/// Whether all processes of a control group stand still.
+pub fn is_frozen(directory: &Path) -> bool {
+    Table(fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default()).value("frozen") == Some(1)
+}
+
 /// Where the unified hierarchy is: beside version 1 hierarchies systemd mounts it at `unified`.
 pub fn mount(paths: &Paths) -> PathBuf {
     let beside = paths.control_groups().join("unified");

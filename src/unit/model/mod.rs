@@ -157,6 +157,13 @@ pub struct Container {
     pub mounts: BTreeMap<PathBuf, Mount>,
 }
 
+impl Container {
+    /// Whether the payload gets a socket for sd_notify(3).
+    pub fn notifies(&self) -> bool {
+        self.kind == ServiceType::Notify || self.watchdog.is_some()
+    }
+}
+
 /// `container.image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
