@@ -136,6 +136,7 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
+            self.forget_vanished(&unit);
             self.forget_unused(&unit);
             self.tell(Notice::Changed(unit));
         }
