@@ -29,5 +29,6 @@ pub mod source;
 pub mod specifier;
 pub mod state;
 pub mod suggest;
+pub mod system_calls;
 pub mod tree;
 pub mod value;
