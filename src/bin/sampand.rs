@@ -1,17 +1,16 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
-use sampan::bus::publish::Publisher;
+use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
-use sampan::manager::machine::{JobMode, Request, Verb};
+use sampan::manager::orphan;
 use sampan::manager::reconcile::{self, Predecessor};
 use sampan::paths::Paths;
 use sampan::store::Store;
 use sampan::systemd::fdstore;
 use sampan::systemd::manager::Systemd;
 use sampan::systemd::notify::ServiceManager;
-use sampan::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -52,6 +51,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let paths = Paths::default();
     std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
+    let containers = orphan::find(&systemd).await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {
         store: Store::create(&paths)?,
@@ -64,26 +64,16 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     };
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
-    let predecessor = reconcile::adopt(&mut manager, descriptors);
-    let publisher = Publisher::begin(systemd, handle, notice_receiver).await;
-    let publisher = publisher.context("cannot take the bus name org.sampan1")?;
-    let publisher = tokio::task::spawn_local(publisher.run());
+    let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
+    let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
+    let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
-        boot(&mut manager)?;
+        manager.boot()?;
+        reconcile::mark_booted(manager.paths());
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
-    publisher.abort();
+    bus.abort();
     result
-}
-
-/// Starts what is enabled, once for each boot of the host.
-fn boot(manager: &mut Manager) -> anyhow::Result<()> {
-    let unit = UnitName::parse("default.target")?;
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{error}, nothing is started at boot");
-    }
-    reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")
 }

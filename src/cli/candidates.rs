@@ -20,7 +20,7 @@ pub fn volume_names() -> Vec<CompletionCandidate> {
 
 /// Names of units, those of containers without the suffix.
 pub fn unit_names() -> Vec<CompletionCandidate> {
-    let names = Search::new(&Paths::default()).names(&mut Vec::new());
+    let names = Search::new(&Paths::default()).names();
     names
         .iter()
         .map(|name| match name.as_str().strip_suffix(".container") {

@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::unit_properties::{UnitProperties, Values};
 use crate::bus::proxy::ManagerProxy;
 use crate::bus::wire::{BUS_NAME, MANAGER_PATH};
-use crate::unit::load::DEFAULT_TARGET;
+use crate::unit::name::DEFAULT_TARGET;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

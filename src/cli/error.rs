@@ -73,12 +73,15 @@ pub enum CliError {
         /// Why not.
         error: std::io::Error,
     },
-    /// A signal asked us to end while a command ran in a container.
-    #[error("Interrupted: the command may still run in the container.")]
-    Interrupted,
+    /// Who sat at the terminal of a command in a container has left it.
+    #[error("Left the terminal: the command in the container is ended.")]
+    LeftTerminal,
     /// The terminal cannot be used.
     #[error("Failed to set up the terminal: {0}")]
     Terminal(#[from] rustix::io::Errno),
+    /// Signals cannot be caught.
+    #[error("Failed to catch signals: {0}")]
+    Signals(std::io::Error),
 }
 
 impl CliError {
@@ -89,6 +92,11 @@ impl CliError {
         }
         let (reason, status) = message(error);
         Self::Refused { action: action.to_owned(), reason, status }
+    }
+
+    /// The error of signals that cannot be caught.
+    pub fn of_signals(error: std::io::Error) -> Self {
+        Self::Signals(error)
     }
 
     /// The error of a connection that could not be made.
@@ -152,7 +160,9 @@ fn message(error: zbus::Error) -> (String, u8) {
 
 fn of_fdo(error: fdo::Error) -> (String, u8) {
     match error {
-        fdo::Error::AccessDenied(text) | fdo::Error::AuthFailed(text) => (text, NO_PERMISSION),
+        fdo::Error::AccessDenied(text)
+        | fdo::Error::AuthFailed(text)
+        | fdo::Error::InteractiveAuthorizationRequired(text) => (text, NO_PERMISSION),
         fdo::Error::UnknownObject(text) | fdo::Error::FileNotFound(text) => (text, NOT_INSTALLED),
         fdo::Error::NotSupported(text) => (text, NOT_SUPPORTED),
         fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) | fdo::Error::LimitsExceeded(text) => {

@@ -25,8 +25,6 @@ mod list_units;
 mod logs;
 mod output;
 mod pager;
-mod pattern;
-mod pty;
 mod run;
 mod select;
 mod show;
@@ -40,4 +38,5 @@ pub mod unit_properties;
 pub mod units;
 pub mod volumes;
 
+use crate::unit::pattern;
 pub use run::main;

@@ -101,8 +101,8 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),
-        Verb::Exec(args) => exec::run(&args),
-        Verb::Shell(args) => exec::shell(&args),
+        Verb::Exec(args) => exec::run(&args, paths),
+        Verb::Shell(args) => exec::shell(&args, paths),
         Verb::Completions(args) => completions::run(&args),
     }
 }

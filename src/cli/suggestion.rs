@@ -10,7 +10,7 @@ use clap::{Command, CommandFactory};
 
 /// A question to put behind a message about a unit that does not exist; empty where no name is near.
 pub fn of_unit(name: &str, paths: &Paths) -> String {
-    let known = Search::new(paths).names(&mut Vec::new());
+    let known = Search::new(paths).names();
     let stem = |name: &str| name.strip_suffix(".container").unwrap_or(name).to_owned();
     let known: Vec<String> = known.iter().map(|name| stem(name.as_str())).collect();
     match nearest(&stem(name), known.iter().map(String::as_str)) {

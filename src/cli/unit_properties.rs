@@ -36,6 +36,10 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
         Variant::Array(array) => {
             let text = |item: &Variant<'_>| match item {
                 Variant::Str(text) => Some(text.to_string()),
+                Variant::Structure(phase) => match phase.fields() {
+                    [Variant::Str(name), Variant::U64(time)] => Some(format!("{name}={time}us")),
+                    _ => None,
+                },
                 _ => None,
             };
             Value::List(array.inner().iter().filter_map(text).collect())

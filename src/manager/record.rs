@@ -7,9 +7,11 @@ use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a run was launched with; for `status` and for `exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,22 @@ pub struct RunFacts {
     pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
+    /// When the launch got where.
+    pub moments: Moments,
+}
+
+/// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moments {
+    /// Image and sockets are there.
+    pub begun: Duration,
+    /// The plan is made, and the launcher runs.
+    pub spawned: Duration,
+    /// systemd has made the scope.
+    pub attached: Duration,
+    /// The payload has been executed.
+    pub executed: Duration,
 }
 
 /// The record of one unit.
@@ -55,6 +73,9 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// How often each socket has launched the container.
+    #[serde(default)]
+    pub activations: BTreeMap<String, u32>,
     /// The version of its files that rules. The files may be broken or gone when a successor reads them.
     #[serde(default, deserialize_with = "definition")]
     pub definition: Option<Arc<Unit>>,
@@ -67,17 +88,30 @@ fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<U
 }
 
 impl Record {
+    /// A record without a past.
+    pub fn new(unit: UnitName, phase: Phase) -> Self {
+        Self {
+            unit,
+            phase,
+            run: None,
+            facts: RunFacts::default(),
+            stamps: Stamps::default(),
+            restarts: 0,
+            activations: BTreeMap::new(),
+            definition: None,
+        }
+    }
+
     /// What is worth keeping of a unit; `None` where it is down.
     pub fn of(unit: &UnitName, managed: &Managed, facts: Option<&RunFacts>) -> Option<Self> {
         let worth = !managed.phase.is_down();
         worth.then(|| Self {
-            unit: unit.clone(),
-            phase: managed.phase,
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
             definition: managed.unit().cloned(),
+            ..Self::new(unit.clone(), managed.phase)
         })
     }
 }
@@ -95,8 +129,11 @@ pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Resu
         };
     };
     let new = paths.state().join(format!(".{unit}.json.new"));
-    std::fs::write(&new, serde_json::to_vec(record)?)?;
-    std::fs::rename(&new, &path)
+    let written = std::fs::write(&new, serde_json::to_vec(record)?);
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a record is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// All records that can be read; the others are reported and passed over.

@@ -1,12 +1,15 @@
 //! Native units: services, mounts and so on that containers depend on, and services that stand for containers.
 
 use super::SystemdError;
-use super::manager::{Systemd, finish, is, refused};
+use super::manager::{Systemd, finish, is, property, refused};
 use super::proxy::UnitRow;
+use super::signals::{QueuedJob, Signal, SystemdEvent};
 use std::collections::HashMap;
 use std::str::FromStr;
-use zbus::OwnedVariant;
 use zbus::fdo::DBusProxy;
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+const JOB_INTERFACE: &str = "org.freedesktop.systemd1.Job";
 
 /// `ActiveState` of a unit, org.freedesktop.systemd1(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct UnitState {
     pub active: NativeActive,
     /// Its sub-state, in systemd's word: `running`, `mounted`, ….
     pub sub: String,
+    /// The job that it has.
+    pub job: Option<QueuedJob>,
 }
 
 impl UnitState {
@@ -61,7 +66,9 @@ impl UnitState {
     pub(super) fn of_properties(changed: &HashMap<String, OwnedVariant>) -> Option<Self> {
         let text = |name: &str| <&str>::try_from(changed.get(name)?).ok();
         let sub = text("SubState").unwrap_or_default().to_owned();
-        Some(Self { active: text("ActiveState")?.parse().ok()?, sub })
+        let job = changed.get("Job").and_then(|job| <(u32, OwnedObjectPath)>::try_from(job.clone()).ok());
+        let job = job.filter(|(number, _)| *number != 0).map(|(_, path)| QueuedJob(path));
+        Some(Self { active: text("ActiveState")?.parse().ok()?, sub, job })
     }
 }
 
@@ -85,11 +92,13 @@ pub struct NativeUnit {
     pub load: NativeLoad,
     /// Its state.
     pub state: UnitState,
+    /// What its job does, where it has one: `start`, `stop`, ….
+    pub job_type: Option<String>,
 }
 
 impl NativeUnit {
     fn of(row: UnitRow) -> Self {
-        let (_, _, load, active, sub, ..) = row;
+        let (_, _, load, active, sub, _, _, job, job_type, job_path) = row;
         let load = match load.as_str() {
             "loaded" | "merged" => NativeLoad::Loaded,
             "not-found" => NativeLoad::NotFound,
@@ -97,7 +106,42 @@ impl NativeUnit {
             _ => NativeLoad::Bad(load),
         };
         let active = active.parse().unwrap_or(NativeActive::Inactive);
-        Self { load, state: UnitState { active, sub } }
+        let job = (job != 0).then_some(QueuedJob(job_path));
+        let job_type = job.as_ref().map(|_| job_type);
+        Self { load, state: UnitState { active, sub, job }, job_type }
+    }
+}
+
+/// What a job does to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NativeVerb {
+    /// Starts it.
+    Start,
+    /// Stops it.
+    Stop,
+    /// Stops it where it is up, and starts it.
+    Restart,
+    /// Has it read its configuration again.
+    Reload,
+}
+
+impl NativeVerb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+        }
+    }
+
+    fn call(self) -> &'static str {
+        match self {
+            Self::Start => "StartUnit",
+            Self::Stop => "StopUnit",
+            Self::Restart => "RestartUnit",
+            Self::Reload => "ReloadUnit",
+        }
     }
 }
 
@@ -159,23 +203,59 @@ impl Systemd {
         .await
     }
 
-    /// Starts a unit and waits for the end of the job, however long that takes.
+    /// What a unit is once it is no longer on its way up.
+    ///
+    /// # Errors
+    /// When systemd refuses, or is away for too long.
+    pub async fn settled(&self, unit: &str) -> Result<UnitState, SystemdError> {
+        let mut signals = self.link.hub.watch(unit);
+        let mut state = self.watch_unit(unit).await?.state;
+        while state.active == NativeActive::Activating {
+            match signals.recv().await {
+                Some(Signal::Event(SystemdEvent::Unit { state: new, .. })) => state = new,
+                Some(Signal::Event(SystemdEvent::Regained(_))) => state = self.read_unit(unit).await?.state,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.leave_unit(unit).await?;
+        Ok(state)
+    }
+
+    /// Runs a job for a unit and waits for its end, however long that takes.
     ///
     /// # Errors
     /// When systemd refuses, when the job fails, or when systemd is away for too long.
-    pub async fn start_unit(&self, unit: &str) -> Result<(), SystemdError> {
+    pub async fn run_job(&self, unit: &str, verb: NativeVerb) -> Result<(), SystemdError> {
         loop {
             let mut signals = self.link.hub.watch(unit);
-            let job = self.within(unit, "StartUnit", async |session| {
-                let job = session.manager.start_unit(unit, "replace").await;
-                job.map_err(|error| refused("StartUnit", unit, &error))
+            let job = self.within(unit, verb.call(), async |session| {
+                let manager = &session.manager;
+                let job = match verb {
+                    NativeVerb::Start => manager.start_unit(unit, "replace").await,
+                    NativeVerb::Stop => manager.stop_unit(unit, "replace").await,
+                    NativeVerb::Restart => manager.restart_unit(unit, "replace").await,
+                    NativeVerb::Reload => manager.reload_unit(unit, "replace").await,
+                };
+                job.map_err(|error| refused(verb.call(), unit, &error))
             });
-            match finish(&mut signals, &job.await?, unit, "start").await {
-                // It is asked for again: what is up already is done at once.
+            match finish(&mut signals, &job.await?, unit, verb.word()).await {
+                // It is asked for again: what is up or down already is done at once.
                 Err(SystemdError::Lost { .. }) => {}
                 result => return result,
             }
         }
+    }
+
+    /// What a job does, in systemd's word; `None` where it is over.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn job_type(&self, unit: &str, job: &QueuedJob) -> Result<Option<String>, SystemdError> {
+        self.within(unit, "Get", async |session| {
+            property(&session, unit, job.0.clone(), JOB_INTERFACE, "JobType").await
+        })
+        .await
     }
 
     /// Asks for the stop of a unit, and does not wait for it. A unit that is gone is success.

@@ -87,6 +87,14 @@ impl ServiceManager {
         self.send("STOPPING=1", None)
     }
 
+    /// The end takes longer: `TimeoutStopSec=` counts from now on, to this.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn extend_timeout(&self, timeout: std::time::Duration) -> Result<(), SystemdError> {
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}", timeout.as_micros()), None)
+    }
+
     /// One line for `systemctl status`.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ pub struct ScopeRequest {
     pub keeper: Keeper,
     /// Between systemd's stop request and its SIGKILL; `None`: infinity.
     pub stop_timeout: Option<Duration>,
+    /// Units of systemd's that at shutdown stop after it.
+    pub after: Vec<String>,
     /// What systemd sends in place of the stop request when the manager is away.
     pub stop_signal: i32,
 }
@@ -91,8 +93,10 @@ pub(super) fn of_scope<'a>(
         process,
         ("Description", request.description.as_str().into()),
         ("Slice", request.slice.as_str().into()),
-        // At shutdown it stops before its controller, without which systemd would wait for the time-out.
-        ("After", vec![CONTROLLER_SERVICE].into()),
+        // At shutdown systemd stops the controller first, which then stops all containers in their order; what it
+        // leaves, systemd stops itself. Before what it uses goes away: that is stopped after it.
+        ("Before", vec![CONTROLLER_SERVICE].into()),
+        ("After", request.after.clone().into()),
         ("CollectMode", "inactive-or-failed".into()),
         ("TimeoutStopUSec", stop_timeout.into()),
         ("KillSignal", request.stop_signal.into()),

@@ -3,9 +3,9 @@
 
 use super::address::is_native;
 use super::diagnostic::Diagnostic;
-use super::load::{Catalog, DEFAULT_TARGET, Loaded};
+use super::load::{Catalog, Loaded};
 use super::model::{Dependencies, Listen, Unit};
-use super::name::{UnitKind, UnitName};
+use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::order;
 use super::place::Place;
 use super::suggest;

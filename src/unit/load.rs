@@ -4,15 +4,13 @@ use super::assemble::assemble;
 use super::diagnostic::{Diagnostic, Severity};
 use super::lower::Files;
 use super::model::{Body, Dependencies, Unit};
-use super::name::{UnitKind, UnitName};
+use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::search::{Found, LinkKind, Search};
 use super::specifier::Host;
+use super::stray;
 use crate::paths::Paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The target that the manager starts at boot; it exists without a file.
-pub const DEFAULT_TARGET: &str = "default.target";
 
 /// Links from one alias to the next before they are called a loop.
 const ALIASES_MAX: usize = 8;
@@ -61,8 +59,9 @@ impl Catalog {
 pub fn load_all(paths: &Paths) -> Catalog {
     let loader = Loader::new(paths);
     let mut catalog = Catalog::default();
-    let names = loader.search.names(&mut catalog.diagnostics);
-    let mut queue: Vec<UnitName> = names.into_iter().filter(|name| !name.is_template()).collect();
+    catalog.diagnostics.extend(stray::check(&loader.search));
+    let mut queue: Vec<UnitName> =
+        loader.search.names().into_iter().filter(|name| !name.is_template()).collect();
     queue.extend(UnitName::parse(DEFAULT_TARGET));
     let mut seen = BTreeSet::new();
     while let Some(name) = queue.pop() {

@@ -18,6 +18,9 @@ pub enum UnitKind {
     Native,
 }
 
+/// The target that the manager starts at boot; it exists without a file.
+pub const DEFAULT_TARGET: &str = "default.target";
+
 /// Types of units of systemd's that one of ours may depend on, beside targets.
 pub const NATIVE: &[&str] =
     &["service", "socket", "mount", "automount", "swap", "path", "timer", "slice", "scope", "device"];
@@ -80,11 +83,15 @@ impl UnitName {
         })
     }
 
-    /// Reads a name as typed on a command line, where `web` means `web.container`.
+    /// Reads a name as typed on a command line, where `web` means `web.container`. What systemd-escape(1) made of
+    /// it is taken as well: `web\x40blue`.
     ///
     /// # Errors
     /// As [`UnitName::parse`].
     pub fn from_command_line(text: &str) -> Result<Self, NameError> {
+        if let Some(plain) = unescaped(text) {
+            return Self::from_command_line(&plain);
+        }
         match Self::parse(text) {
             Err(NameError::Kind(_)) => Self::parse(&format!("{text}.container")),
             result => result,
@@ -144,10 +151,28 @@ impl UnitName {
         format!("sampan-{}.scope", self.stem().replace('@', ":"))
     }
 
+    /// The container whose scope this is.
+    pub fn of_scope(scope: &str) -> Option<Self> {
+        let stem = scope.strip_prefix("sampan-")?.strip_suffix(".scope")?;
+        let name = Self::parse(&format!("{}.container", stem.replace(':', "@"))).ok()?;
+        (name.scope() == scope).then_some(name)
+    }
+
     /// The file that defines the unit, inside a directory of the search path.
     pub fn file_name(&self) -> String {
         format!("{}.toml", self.full)
     }
+}
+
+/// The text with `\xNN` undone; `None` where it has none, or a wrong one.
+fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split(r"\x");
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        plain.push(char::from(u8::from_str_radix(part.get(..2)?, 16).ok()?));
+        plain.push_str(&part[2..]);
+    }
+    (plain != text).then_some(plain)
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -1,19 +1,37 @@
 //! Where the files of units are: the search path, drop-ins, masks, aliases, `.wants/` and `.requires/`.
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::drop_in;
 use super::name::UnitName;
-use super::suggest;
 use crate::paths::Paths;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// The search path of one host.
+/// The search path of one host. What its directories hold is read once: most of what is looked for is in none.
 #[derive(Debug, Clone)]
 pub struct Search {
     root: PathBuf,
-    directories: Vec<PathBuf>,
+    directories: Vec<Directory>,
+}
+
+/// One directory of the search path.
+#[derive(Debug, Clone)]
+struct Directory {
+    path: PathBuf,
+    names: BTreeSet<OsString>,
+}
+
+impl Directory {
+    fn read(path: PathBuf) -> Self {
+        let names = entries(&path).iter().filter_map(|entry| Some(entry.file_name()?.to_owned())).collect();
+        Self { path, names }
+    }
+
+    /// The path of an entry, if there is one of this name.
+    fn get(&self, name: &OsStr) -> Option<PathBuf> {
+        self.names.contains(name).then(|| self.path.join(name))
+    }
 }
 
 /// What a unit's name leads to.
@@ -63,12 +81,10 @@ impl LinkKind {
 impl Search {
     /// The search path of a host.
     pub fn new(paths: &Paths) -> Self {
-        Self { root: paths.root().to_owned(), directories: paths.unit_search_path() }
-    }
-
-    /// The directories, the first wins.
-    pub fn directories(&self) -> &[PathBuf] {
-        &self.directories
+        Self {
+            root: paths.root().to_owned(),
+            directories: paths.unit_search_path().into_iter().map(Directory::read).collect(),
+        }
     }
 
     /// Looks for a unit's own file, then for that of its template.
@@ -78,7 +94,8 @@ impl Search {
     }
 
     fn find_file(&self, file_name: &str, name: &UnitName) -> Option<Found> {
-        self.directories.iter().find_map(|directory| self.look(&directory.join(file_name), name))
+        let file_name = OsStr::new(file_name);
+        self.directories.iter().find_map(|directory| self.look(&directory.get(file_name)?, name))
     }
 
     fn look(&self, path: &Path, name: &UnitName) -> Option<Found> {
@@ -95,7 +112,7 @@ impl Search {
             return Some(Found::Dangling { link: path.to_owned(), target });
         }
         let inside =
-            target.parent().is_some_and(|parent| self.directories.iter().any(|known| known == parent));
+            target.parent().is_some_and(|parent| self.directories.iter().any(|known| known.path == parent));
         if inside && let Some(other) = unit_of_file(&target) {
             let same = other == *name || name.template().as_ref() == Some(&other);
             if !same {
@@ -130,17 +147,25 @@ impl Search {
         }
     }
 
-    /// Drop-ins of a unit and of its template in the order of merging. Of those with the same name the one in
-    /// the first directory wins, and one for the instance before one for the template; an empty one masks.
+    /// Drop-ins of a unit in the order of merging. Of those with the same name the one in the first directory
+    /// wins, and in one directory of the search path the more special; those of the type come last, wherever
+    /// they are. An empty one masks.
     pub fn drop_ins(&self, name: &UnitName) -> Vec<PathBuf> {
+        let own = drop_in::stems(name);
+        let own = self.directories.iter().flat_map(|directory| {
+            own.iter()
+                .flat_map(|stem| drop_in::spellings(stem))
+                .filter_map(|spelling| directory.get(&spelling))
+        });
+        let of_type = drop_in::spellings(name.suffix());
+        let of_type = self
+            .directories
+            .iter()
+            .flat_map(|directory| of_type.iter().filter_map(|spelling| directory.get(spelling)));
         let mut by_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-        for directory in &self.directories {
-            for unit in [Some(name.clone()), name.template()].into_iter().flatten() {
-                for path in drop_ins_in(&directory.join(format!("{}.d", unit.file_name()))) {
-                    let Some(file_name) = path.file_name() else { continue };
-                    by_name.entry(file_name.to_owned()).or_insert(path);
-                }
-            }
+        for path in own.chain(of_type).flat_map(|directory| drop_in::drop_ins_in(&directory)) {
+            let Some(file_name) = path.file_name() else { continue };
+            by_name.entry(file_name.to_owned()).or_insert(path);
         }
         by_name.into_values().filter(|path| !is_mask(path)).collect()
     }
@@ -150,7 +175,8 @@ impl Search {
         let mut found: BTreeMap<UnitName, PathBuf> = BTreeMap::new();
         for directory in &self.directories {
             for unit in [Some(name.clone()), name.template()].into_iter().flatten() {
-                for path in entries(&directory.join(format!("{unit}.{}", kind.suffix()))) {
+                let beside = directory.get(format!("{unit}.{}", kind.suffix()).as_ref());
+                for path in beside.iter().flat_map(|beside| entries(beside)) {
                     let Some(unit) = unit_of_file(&path) else { continue };
                     found.entry(unit).or_insert(path);
                 }
@@ -163,33 +189,22 @@ impl Search {
             .collect()
     }
 
-    /// Every unit that has a file, templates and aliases among them. Files that are no units are reported.
-    pub fn names(&self, diagnostics: &mut Vec<Diagnostic>) -> BTreeSet<UnitName> {
-        let mut names = BTreeSet::new();
-        for path in self.directories.iter().flat_map(|directory| entries(directory)) {
-            if path.extension().is_none_or(|extension| extension != "toml") {
-                continue;
-            }
-            match unit_of_file(&path) {
-                Some(name) => {
-                    names.insert(name);
-                }
-                None => diagnostics.push(stray(&path)),
-            }
-        }
-        names
+    /// Every unit that has a file, templates and aliases among them.
+    pub fn names(&self) -> BTreeSet<UnitName> {
+        self.paths().filter_map(|path| unit_of_file(&path)).collect()
+    }
+
+    /// Everything that the directories hold.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.directories
+            .iter()
+            .flat_map(|directory| directory.names.iter().map(|name| directory.path.join(name)))
     }
 }
 
 /// The unit that a file `NAME.toml` defines.
 pub fn unit_of_file(path: &Path) -> Option<UnitName> {
     UnitName::parse(path.file_name()?.to_str()?.strip_suffix(".toml")?).ok()
-}
-
-/// The drop-ins in one directory.
-pub fn drop_ins_in(directory: &Path) -> Vec<PathBuf> {
-    let toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
-    entries(directory).into_iter().filter(toml).collect()
 }
 
 /// What a directory holds, sorted, without hidden entries; nothing if it cannot be read.
@@ -204,25 +219,9 @@ pub fn entries(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// An empty file, or a link to `/dev/null`.
-fn is_mask(path: &Path) -> bool {
+pub fn is_mask(path: &Path) -> bool {
     let null = fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"));
     null || fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
-}
-
-fn stray(path: &Path) -> Diagnostic {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let suffix = name.rsplit('.').next().unwrap_or_default();
-    if suffix == "network" {
-        return Diagnostic::of_file(Severity::Warning, path, "network units are not in effect yet, ignoring");
-    }
-    let help = match suggest::nearest(suffix, ["container", "target"]) {
-        Some(near) => {
-            format!("did you mean \"{}.{near}.toml\"?", name.trim_end_matches(suffix).trim_end_matches('.'))
-        }
-        None => "the files of units are named NAME.container.toml and NAME.target.toml".to_owned(),
-    };
-    Diagnostic::of_file(Severity::Warning, path, "this file is not named as a unit, ignoring")
-        .with_help(Some(help))
 }
 
 /// Takes out `.` and `..` without asking the file system.

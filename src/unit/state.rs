@@ -1,8 +1,8 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
-use super::load::{DEFAULT_TARGET, Loaded, load_one};
+use super::load::{Loaded, load_one};
 use super::model::Install;
-use super::name::UnitName;
+use super::name::{DEFAULT_TARGET, UnitName};
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
 use crate::paths::Paths;
 use std::fmt;

@@ -146,6 +146,65 @@ fn instances_are_made_of_templates_with_the_drop_ins_of_both() {
 }
 
 #[test]
+fn drop_ins_of_a_type_a_prefix_a_template_and_a_unit_are_ranked() {
+    let say = |name: &str| format!("[container.environment]\n{name} = \"%n\"\nALL = \"{name}\"\n");
+    let host = Host::new()
+        .write("usr/lib/sampan/units/web-a@.container.toml", WEB)
+        .write("usr/lib/sampan/units/db.container.toml", WEB)
+        .write("etc/sampan/units/container.d/10.toml", &say("TYPE"))
+        .write("usr/lib/sampan/units/container.toml.d/20.toml", &say("VENDOR"))
+        .write("usr/lib/sampan/units/web-.container.d/10.toml", &say("PREFIX"))
+        .write("etc/sampan/units/web-a@.container.toml.d/30.toml", &say("TEMPLATE"))
+        .write("etc/sampan/units/web-a@x.container.d/40.toml", &say("INSTANCE"))
+        .link("etc/sampan/units/web-a@.container.d/20.toml", "/dev/null");
+    let of = |unit: &str| match load_one(&host.paths(), &name(unit)).loaded {
+        Some(Loaded::Good(unit)) => container(&unit).environment.clone(),
+        other => panic!("{unit} is {other:?}"),
+    };
+    let words = |unit: &str| of(unit).into_keys().filter(|key| key != "ALL").collect::<Vec<_>>().join(" ");
+    assert_eq!(words("db.container"), "TYPE VENDOR");
+    assert_eq!(words("web-a@x.container"), "INSTANCE PREFIX TEMPLATE");
+    assert_eq!(words("web-a@y.container"), "PREFIX TEMPLATE");
+    assert_eq!(of("web-a@x.container")["ALL"], "INSTANCE");
+    assert_eq!(of("db.container")["TYPE"], "db.container");
+}
+
+#[test]
+fn what_nobody_reads_is_told() {
+    let host = Host::new()
+        .write("etc/sampan/units/web.container.toml", WEB)
+        .write("etc/sampan/units/web.container", "[Container]\nImage=a\n")
+        .write("etc/sampan/units/db.contaner.toml", WEB)
+        .write("etc/sampan/units/my app.container.toml", WEB)
+        .write("etc/sampan/units/pod.yaml", "")
+        .write("etc/sampan/units/README", "read me")
+        .write("etc/sampan/units/web.container.toml.d/10.conf", "[container]\n")
+        .write("etc/sampan/units/wbe.container.d/10.toml", "[container]\n")
+        .write("etc/sampan/units/default.target.wants/web.container", "");
+    let catalog = load_all(&host.paths());
+    let found: Vec<String> = catalog
+        .diagnostics
+        .iter()
+        .map(|fault| fault.to_string().replace(&format!("{}/etc/sampan/units/", host.root().display()), ""))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "db.contaner.toml: this file is not named as a unit, ignoring (did you mean \"db.container.toml\"?)",
+            "default.target.wants/web.container: this is not the name of a unit's file, ignoring (write the name of \
+             the unit and \".toml\")",
+            "my app.container.toml: this file is not named as a unit, ignoring (use letters, digits, \"_\", \".\" \
+             and \"-\")",
+            "pod.yaml: this file is not named as a unit, ignoring (the files of units are named \
+             NAME.container.toml and NAME.target.toml)",
+            "wbe.container.d: there is no unit wbe.container for these drop-ins (did you mean \"web.container.d\"?)",
+            "web.container: this file is not named as a unit, ignoring (did you mean \"web.container.toml\"?)",
+            "web.container.toml.d/10.conf: this drop-in does not end in \".toml\", ignoring",
+        ]
+    );
+}
+
+#[test]
 fn links_beside_a_target_are_dependencies_and_the_target_comes_after_them() {
     let host = Host::new()
         .write("etc/sampan/units/web.container.toml", WEB)

@@ -53,7 +53,7 @@ impl fmt::Display for User {
 /// All uses of images, as the users name them.
 pub(super) fn roots(paths: &Paths) -> Vec<Root> {
     let search = Search::new(paths);
-    let templates = search.names(&mut Vec::new()).into_iter().filter(UnitName::is_template);
+    let templates = search.names().into_iter().filter(UnitName::is_template);
     let templates = templates
         .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
     let units = load::load_all(paths).units.into_iter().chain(templates);

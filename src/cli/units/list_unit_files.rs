@@ -44,7 +44,7 @@ fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
     let in_state =
         |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
     Search::new(paths)
-        .names(&mut Vec::new())
+        .names()
         .iter()
         .filter(|name| matches_any(&args.patterns, name.as_str()))
         .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))

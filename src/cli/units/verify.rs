@@ -5,15 +5,17 @@ use crate::paths::Paths;
 use crate::unit::across;
 use crate::unit::assemble::assemble;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
+use crate::unit::drop_in::{drop_ins_in, spellings};
 use crate::unit::load::{Loaded, Reading, load_all, load_one};
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
-use crate::unit::search::{Search, drop_ins_in, unit_of_file};
+use crate::unit::search::{Search, unit_of_file};
 use crate::unit::specifier::Host;
 use crate::unit::state::sample;
+use crate::unit::stray::NAMING;
 use clap::Args;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Checks unit files and prints everything that is wrong with them.
 #[derive(Debug, Clone, Args)]
@@ -59,7 +61,7 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
     let catalog = load_all(paths);
     let mut diagnostics = catalog.diagnostics.clone();
     diagnostics.extend(across::check(&catalog));
-    let names = Search::new(paths).names(&mut Vec::new());
+    let names = Search::new(paths).names();
     for name in names.iter().filter(|name| name.is_template()) {
         diagnostics.extend(template(paths, name));
     }
@@ -113,12 +115,11 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
 fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let Some(name) = unit_of_file(path) else {
         let message = "this file is not named as a unit";
-        let help = "the files of units are named NAME.container.toml and NAME.target.toml";
-        return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(help))];
+        return vec![Diagnostic::of_file(Severity::Error, path, message).with_help(Some(NAMING))];
     };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".d");
-    let files = Files { fragment: Some(path.to_owned()), drop_ins: drop_ins_in(&PathBuf::from(beside)) };
+    let beside = spellings(name.as_str()).map(|directory| path.with_file_name(directory));
+    let drop_ins = beside.iter().flat_map(|directory| drop_ins_in(directory)).collect();
+    let files = Files { fragment: Some(path.to_owned()), drop_ins };
     match assemble(&sample(&name), files, &Host::read(paths)) {
         Ok((_, warnings)) => warnings,
         Err(faults) => faults,

@@ -61,7 +61,7 @@ impl Users {
     /// Looks at all unit files and at what runs now.
     pub(super) fn look(paths: &Paths) -> Self {
         let search = Search::new(paths);
-        let templates = search.names(&mut Vec::new()).into_iter().filter(UnitName::is_template);
+        let templates = search.names().into_iter().filter(UnitName::is_template);
         let templates = templates
             .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
         let units = load::load_all(paths).units.into_iter().chain(templates);

@@ -1,7 +1,7 @@
 //! Carries out what the core asks for.
 
 use super::{Manager, Notice};
-use crate::manager::machine::{Action, Event, JobResult, Managed, Phase};
+use crate::manager::machine::{Action, Event, JobKind, JobResult, Managed, Phase};
 use crate::unit::name::UnitName;
 
 impl Manager {
@@ -27,7 +27,10 @@ impl Manager {
                     if matches!(result, JobResult::Dependency) {
                         tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
                     }
-                    self.tell(Notice::JobRemoved(id, unit, kind, result));
+                    if kind == JobKind::Stop {
+                        self.services.stopped(&unit);
+                    }
+                    self.tell(Notice::JobRemoved(id, unit, result));
                 }
                 Action::Removed(unit) => {
                     self.facts.remove(&unit);

@@ -38,6 +38,7 @@ impl Manager {
     /// Brings a unit into the state that it was left in.
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
+        self.sockets.count_on(unit, &record.activations);
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
             Adoption::Run { pidfd, notifier, outlet } => {

@@ -1,6 +1,7 @@
 //! One pull as a task: the process that does it, in a scope of its own, and what that tells.
 
 use super::Note;
+use super::boot::Network;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::sys::pidfd;
@@ -35,6 +36,7 @@ pub(super) struct Errand {
     pub(super) paths: Paths,
     pub(super) systemd: Systemd,
     pub(super) slots: Rc<Semaphore>,
+    pub(super) network: Rc<Network>,
     pub(super) signals: Rc<Signals>,
     pub(super) notes: UnboundedSender<Note>,
 }
@@ -99,6 +101,7 @@ impl Errand {
                 () = self.signals.hurry.notified() => {}
             }
         }
+        self.network.configured(&self.systemd).await;
         // The slots are never closed.
         let _slot = self.slots.acquire().await;
         let program = self.paths.helper("sampan-import");
@@ -147,6 +150,7 @@ impl Errand {
             keeper: Keeper::Systemd,
             stop_timeout: Some(STOP_TIMEOUT),
             stop_signal: libc::SIGTERM,
+            after: Vec::new(),
         }
     }
 

@@ -9,9 +9,16 @@ use crate::launch::plan::Command;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
+use crate::sys::readiness;
+use rustix::net::{RecvFlags, recv};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::oneshot::Sender;
+
+/// How long a command may take to end once it was hung up.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A command that can be run.
 struct ExecTask {
@@ -19,6 +26,7 @@ struct ExecTask {
     launcher: Rc<Launcher>,
     container: OwnedFd,
     stdio: [OwnedFd; 3],
+    leash: Option<OwnedFd>,
 }
 
 impl Manager {
@@ -28,7 +36,7 @@ impl Manager {
             Ok(task) => {
                 tokio::task::spawn_local(async move {
                     let result = task.perform().await.map_err(|failure| failure.message);
-                    // A client that has gone away leaves its command to itself.
+                    // A client that has gone away has let go of the leash.
                     let _ = reply.send(result);
                 });
             }
@@ -56,6 +64,7 @@ impl Manager {
             launcher: self.launcher.clone(),
             container: process.pidfd.try_clone().map_err(|error| error.to_string())?,
             stdio: request.stdio,
+            leash: request.leash,
         })
     }
 }
@@ -70,13 +79,58 @@ impl ExecTask {
         let live = LiveRun::new(0);
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
-        match control.executed().await {
-            Ok(()) => Ok(live.wait().await),
-            Err(failure) => {
-                live.kill();
-                live.wait().await;
-                Err(failure)
+        // Held by the command alone from now on: who reads its output wants to see the end of it.
+        drop(self.stdio);
+        if let Err(failure) = control.executed().await {
+            live.kill();
+            live.wait().await;
+            return Err(failure);
+        }
+        let ended = live.wait();
+        match self.leash {
+            Some(leash) => {
+                tokio::pin!(ended);
+                tokio::select! {
+                    exit = &mut ended => return Ok(exit),
+                    () = obey(&leash, &live) => {}
+                }
+                Ok(ended.await)
             }
+            None => Ok(ended.await),
         }
     }
+}
+
+/// Passes the signals on that come over the leash, as a terminal would: to the process group that the command leads.
+/// Where the leash ends, its holder has, and the group goes, too.
+async fn obey(leash: &OwnedFd, live: &LiveRun) {
+    let group = live.process.get().and_then(|process| Pid::from_raw(i32::try_from(process.pid).ok()?));
+    let (Some(group), Ok(readable)) = (group, readiness::watch(leash)) else {
+        return std::future::pending().await;
+    };
+    // Nobody else gets the number of the group before its leader is reaped, which the caller does later. In a group
+    // that has ended, nobody needs a signal.
+    let send = |signal| {
+        let _ = kill_process_group(group, signal);
+    };
+    loop {
+        let mut numbers = [0; 16];
+        let Ok(mut ready) = readable.readable().await else { break };
+        // Its holder could make the socket a blocking one at any time.
+        match ready.try_io(|_| Ok(recv(leash, &mut numbers, RecvFlags::DONTWAIT)?.0)) {
+            Ok(Ok(count @ 1..)) => {
+                let signals = numbers
+                    .iter()
+                    .take(count)
+                    .filter_map(|number| Signal::from_named_raw(i32::from(*number)));
+                signals.for_each(send);
+            }
+            Ok(_) => break,
+            Err(_would_block) => {}
+        }
+    }
+    send(Signal::HUP);
+    send(Signal::CONT);
+    tokio::time::sleep(GRACE).await;
+    send(Signal::KILL);
 }

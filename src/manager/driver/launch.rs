@@ -5,11 +5,11 @@ use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
-use super::{Manager, Note};
+use super::{Manager, Note, now};
 use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::{Launcher, is_launcher};
 use crate::manager::machine::{Event, Failure, Launched};
-use crate::manager::record::RunFacts;
+use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::sys::{pidfd, readiness};
@@ -17,6 +17,7 @@ use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::NotifyListener;
+use crate::unit::address::is_native;
 use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
@@ -117,15 +118,17 @@ impl RunTask {
 
     async fn perform(self, means: Means) {
         let Body::Container(container) = &self.unit.body else { return };
+        let begun = now().boottime;
         let notify_server = match self.notify_server(container) {
             Ok(server) => server,
             Err(failure) => return self.failed(failure, None).await,
         };
         let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let prepared = match prepare(&self.unit, container, &self.paths, &means.store, notify) {
+        let mut prepared = match prepare(&self.unit, container, &self.paths, &means.store, notify) {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(failure, None).await,
         };
+        prepared.facts.moments.begun = begun;
         let ephemeral = prepared.facts.ephemeral.clone();
         let launched = tokio::select! {
             result = self.launch(container, prepared, &means) => result,
@@ -160,6 +163,7 @@ impl RunTask {
         let sockets: Vec<BorrowedFd<'_>> = means.sockets.iter().map(AsFd::as_fd).collect();
         let launch = means.launcher.spawn(&prepared.plan, &sockets);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        prepared.facts.moments.spawned = now().boottime;
         // The scope begins with the launcher's outer process.
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
@@ -170,11 +174,13 @@ impl RunTask {
             ready.notified().await;
             self.start_scope(&request).await?;
             control.order(&Order::Attached);
-            Ok(())
+            Ok(now().boottime)
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
+        let ((), attached) =
+            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
         self.live.executed.set(true);
+        prepared.facts.moments = Moments { attached, executed: now().boottime, ..prepared.facts.moments };
         prepared.facts.executed = true;
         self.facts(prepared.facts);
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
@@ -203,6 +209,12 @@ impl RunTask {
         let _ = written.await;
     }
 
+    /// Units of systemd's that stop after this one when the host goes down.
+    fn native_order(&self) -> Vec<String> {
+        let after = self.unit.dependencies.after.iter();
+        after.filter(|unit| is_native(unit)).map(ToString::to_string).collect()
+    }
+
     fn scope_request(
         &self,
         container: &Container,
@@ -220,6 +232,7 @@ impl RunTask {
             keeper: Keeper::Manager,
             stop_timeout: container.stop_timeout,
             stop_signal: facts.stop_signal,
+            after: self.native_order(),
         }
     }
 

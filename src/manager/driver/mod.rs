@@ -3,18 +3,21 @@
 
 mod actions;
 mod adopt;
+mod boot;
 mod condition;
 mod control;
 mod errand;
 mod exec;
 mod handle;
 mod launch;
+mod limits;
 mod live;
 mod loading;
 mod native;
 mod output;
 mod prepare;
 mod pull;
+mod service;
 mod sockets;
 mod stop;
 mod timer;
@@ -26,7 +29,7 @@ pub use pull::TransferNotice;
 pub use sockets::SocketLine;
 pub use stop::Whom;
 
-use super::machine::{Event, JobId, JobMode, Machine, Request, RequestError, Stamp, Verb};
+use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
@@ -40,8 +43,10 @@ use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use live::LiveRun;
+use native::Natives;
 use output::Outputs;
 use pull::Pulls;
+use service::Services;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -84,6 +89,8 @@ pub struct Manager {
     sockets: Sockets,
     outputs: Outputs,
     pulls: Pulls,
+    natives: Natives,
+    services: Services,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -145,6 +152,8 @@ impl Manager {
             sockets: Sockets::new(parts.received),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
+            natives: Natives::default(),
+            services: Services::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -167,6 +176,11 @@ impl Manager {
         &self.paths
     }
 
+    /// The connection to systemd.
+    pub fn systemd(&self) -> &Systemd {
+        &self.systemd
+    }
+
     /// What the present or last run of a unit was launched with.
     pub fn run_facts(&self, unit: &UnitName) -> Option<&RunFacts> {
         self.facts.get(unit)
@@ -182,6 +196,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        self.look_at_services();
         loop {
             timer.set(self.machine.next_deadline())?;
             tokio::select! {
@@ -194,31 +209,12 @@ impl Manager {
                 _ = interrupt.recv() => break,
             }
             self.tell_changes();
-            if self.leaving == Leaving::WhenAllAreDown && self.all_are_down() {
+            if self.is_done() {
                 break;
             }
         }
         tracing::info!("Leaving; containers and sockets stay.");
         Ok(())
-    }
-
-    /// Stops everything in order where the host goes down; otherwise a successor takes over.
-    async fn begin_shutdown(&mut self) -> bool {
-        if !self.systemd.is_stopping().await {
-            return false;
-        }
-        self.leaving = Leaving::WhenAllAreDown;
-        let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
-        for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::Replace }) {
-                tracing::warn!("{error}");
-            }
-        }
-        true
-    }
-
-    fn all_are_down(&self) -> bool {
-        self.machine.jobs().is_empty() && self.machine.units().values().all(|unit| unit.phase.is_down())
     }
 
     /// Asks the core for a job, after everything that it may touch has been loaded.
@@ -299,11 +295,14 @@ impl Manager {
                 }
             }
             SystemdEvent::Lost(loss) => self.systemd_lost(loss),
-            SystemdEvent::Regained(_) => self.look_at_scopes(),
-            SystemdEvent::ScopeRemoved { .. }
-            | SystemdEvent::Result { .. }
-            | SystemdEvent::Unit { .. }
-            | SystemdEvent::Reloaded => {}
+            SystemdEvent::Regained(_) => {
+                self.look_at_scopes();
+                self.natives.look_again();
+                self.look_at_services();
+            }
+            SystemdEvent::Reloaded => self.natives.look_again(),
+            SystemdEvent::Unit { unit, state } => self.natives.changed(&unit, state),
+            SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Images before launches: whether the store has what a unit wants, and pulls of what it has not.
 
 use super::Manager;
+use super::boot::Network;
 use super::control::failure;
 use super::errand::{Errand, Pulled, Refused, Signals, Told};
 use super::handle::Notice;
@@ -28,6 +29,7 @@ pub(super) struct Pulls {
     transfers: Transfers,
     signals: BTreeMap<u32, Rc<Signals>>,
     slots: Rc<Semaphore>,
+    pub(super) network: Rc<Network>,
 }
 
 impl Default for Pulls {
@@ -36,6 +38,7 @@ impl Default for Pulls {
             transfers: Transfers::default(),
             signals: BTreeMap::new(),
             slots: Rc::new(Semaphore::new(PARALLEL)),
+            network: Rc::default(),
         }
     }
 }
@@ -189,6 +192,7 @@ impl Manager {
             paths: self.paths.clone(),
             systemd: self.systemd.clone(),
             slots: self.pulls.slots.clone(),
+            network: self.pulls.network.clone(),
             signals,
             notes: self.notes.clone(),
         };
@@ -203,6 +207,21 @@ impl Manager {
         }
         tracing::info!("Canceled the pull of {}.", abandoned.image);
         self.tell(Notice::Transfer(abandoned.id, TransferNotice::Canceled));
+    }
+
+    /// Ends a pull, and with it the starts that wait for it; whether there was one.
+    pub fn cancel_transfer(&mut self, id: u32) -> bool {
+        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
+        if let Some(signals) = self.pulls.signals.remove(&id) {
+            signals.cancel.notify_one();
+        }
+        tracing::info!("Canceled the pull of {image}.");
+        self.tell(Notice::Transfer(id, TransferNotice::Canceled));
+        for Waiting { unit, run } in waiting {
+            let canceled = failure(format!("pull: {image}: canceled"), libc::ECANCELED);
+            self.event(Event::ImageReady { unit, run, result: Err(canceled) });
+        }
+        true
     }
 
     /// Takes in what a pull tells. One that was abandoned is not heard any more.

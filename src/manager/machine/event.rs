@@ -113,6 +113,8 @@ pub enum Event {
         /// The first condition that does not hold.
         result: Result<(), Unmet>,
     },
+    /// Somebody cancels a job.
+    JobCanceled(JobId),
     /// [`Action::OpenSockets`] is done.
     SocketsOpened {
         /// The unit.

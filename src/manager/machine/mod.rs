@@ -98,6 +98,7 @@ impl Machine {
             Event::NativeState { unit, state } => self.native_state(&unit, state),
             Event::NativeDone { unit, job, result } => self.native_done(&unit, job, result),
             Event::ConditionsChecked { unit, result } => self.conditions_checked(&unit, result),
+            Event::JobCanceled(job) => self.finish_job(job, JobResult::Canceled),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
             Event::Pulling { unit, run } => self.pulling(&unit, run),

@@ -163,7 +163,8 @@ pub(super) enum SocketState {
 }
 
 impl Managed {
-    pub(super) fn new(loaded: Loaded) -> Self {
+    /// A unit that was just read.
+    pub fn new(loaded: Loaded) -> Self {
         Self {
             loaded,
             phase: Phase::Dead,

@@ -1,15 +1,25 @@
 //! A terminal for a command in a container: ours in raw mode, bytes relayed both ways until it is closed.
 
-use super::error::CliError;
+use super::streams::write_all;
+use crate::cli::error::CliError;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// What is typed to leave: Ctrl-], three times within a second, as machinectl(1) has it.
+const ESCAPE: u8 = 0x1d;
+const ESCAPE_COUNT: usize = 3;
+const ESCAPE_TIME: Duration = Duration::from_secs(1);
+/// What may still be printed once the command has ended: more than the kernel holds back is written by others.
+const LAST_WORDS: usize = 128 * 1024;
 
 /// The outer side of a pseudo-terminal.
 #[derive(Debug)]
@@ -18,6 +28,7 @@ pub struct Terminal {
     /// Closing it tells the relay to print what is left and end.
     alive: OwnedFd,
     relay: JoinHandle<()>,
+    left: Arc<Notify>,
     /// Dropped last, when nothing is relayed any more.
     _raw: Option<RawMode>,
 }
@@ -35,19 +46,25 @@ impl Terminal {
         let inner = ioctl_tiocgptpeer(&outer, flags)?;
         let (ended, alive) = pipe_with(PipeFlags::CLOEXEC)?;
         let raw = RawMode::enter()?;
-        let side = Arc::clone(&outer);
-        let relay = thread::spawn(move || relay(&side, &ended));
-        let terminal = Self { outer, alive, relay, _raw: raw };
+        let (side, left) = (Arc::clone(&outer), Arc::new(Notify::new()));
+        let typed = Typed { leave: Arc::clone(&left), ..Typed::default() };
+        let relay = thread::spawn(move || relay(&side, &ended, typed));
+        let terminal = Self { outer, alive, relay, left, _raw: raw };
         terminal.resize();
         Ok((terminal, inner))
     }
 
     /// Gives the inner side the size of our terminal.
     pub fn resize(&self) {
-        if let Ok(size) = tcgetwinsize(stdout()) {
+        if let Ok(size) = tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stdin())) {
             // The size is a courtesy: the command runs with any.
             let _ = tcsetwinsize(&*self.outer, size);
         }
+    }
+
+    /// Waits until the one at the keyboard wants to leave.
+    pub async fn left(&self) {
+        self.left.notified().await;
     }
 
     /// Prints what is left and gives our terminal its mode back.
@@ -90,11 +107,14 @@ impl Drop for RawMode {
 struct Typed {
     bytes: Vec<u8>,
     ended: bool,
+    /// When each of the last escapes in a row was typed.
+    escapes: Vec<Instant>,
+    leave: Arc<Notify>,
 }
 
 /// Moves bytes until the command's side is closed, or `ended` is and nothing is left to print.
-fn relay(outer: &OwnedFd, ended: &OwnedFd) {
-    let mut typed = Typed::default();
+fn relay(outer: &OwnedFd, ended: &OwnedFd, mut typed: Typed) {
+    let mut last_words = 0;
     loop {
         let Ok(ready) = wait(outer, ended, &typed) else { return };
         if ready.outer.contains(PollFlags::OUT) && !typed.bytes.is_empty() {
@@ -104,14 +124,18 @@ fn relay(outer: &OwnedFd, ended: &OwnedFd) {
                 Err(_) => typed.bytes.clear(),
             }
         }
-        if ready.outer.intersects(PollFlags::IN | PollFlags::HUP) && !print(outer) {
-            return;
+        if ready.outer.intersects(PollFlags::IN | PollFlags::HUP) {
+            match print(outer) {
+                Some(count) if ready.over => last_words += count,
+                Some(_) => {}
+                None => return,
+            }
         }
         if !ready.stdin.is_empty() {
             typed.read();
         }
-        // The command has ended and the last look found nothing to print.
-        if ready.over && !ready.outer.contains(PollFlags::IN) {
+        // The command has ended, and the last look found nothing to print, or what others keep printing.
+        if ready.over && (!ready.outer.contains(PollFlags::IN) || last_words > LAST_WORDS) {
             return;
         }
     }
@@ -151,13 +175,30 @@ fn wait(outer: &OwnedFd, ended: &OwnedFd, typed: &Typed) -> Result<Ready, Errno>
 }
 
 impl Typed {
+    fn look_for_escape(&mut self, bytes: &[u8], now: Instant) {
+        for byte in bytes {
+            if *byte == ESCAPE {
+                self.escapes.push(now);
+            } else {
+                self.escapes.clear();
+            }
+        }
+        self.escapes.retain(|typed| now.duration_since(*typed) < ESCAPE_TIME);
+        if self.escapes.len() >= ESCAPE_COUNT {
+            self.leave.notify_one();
+        }
+    }
+
     fn read(&mut self) {
         /// What a terminal sends when Ctrl-D is typed, termios(3) `VEOF`.
         const END: u8 = 4;
         let mut buffer = [0; 4096];
         match read(stdin(), &mut buffer) {
             Err(Errno::INTR | Errno::AGAIN) => {}
-            Ok(count @ 1..) => self.bytes.extend_from_slice(&buffer[..count]),
+            Ok(count @ 1..) => {
+                self.look_for_escape(&buffer[..count], Instant::now());
+                self.bytes.extend_from_slice(&buffer[..count]);
+            }
             _ => {
                 self.ended = true;
                 self.bytes.push(END);
@@ -166,23 +207,34 @@ impl Typed {
     }
 }
 
-/// Prints what the command wrote; false when its side is closed (`EIO`) or nobody reads ours.
-fn print(outer: &OwnedFd) -> bool {
+/// Prints what the command wrote, and counts it; `None` when its side is closed (`EIO`) or nobody reads ours.
+fn print(outer: &OwnedFd) -> Option<usize> {
     let mut buffer = [0; 4096];
     match read(outer, &mut buffer) {
-        Err(Errno::INTR | Errno::AGAIN) => true,
-        Ok(count @ 1..) => write_all(stdout(), &buffer[..count]),
-        _ => false,
+        Err(Errno::INTR | Errno::AGAIN) => Some(0),
+        Ok(count @ 1..) => write_all(stdout(), &buffer[..count]).then_some(count),
+        _ => None,
     }
 }
 
-fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        match write(output, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            Err(_) => return false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(keys: &[(&[u8], u64)]) -> bool {
+        let (mut typed, start) = (Typed::default(), Instant::now());
+        for (bytes, milliseconds) in keys {
+            typed.look_for_escape(bytes, start + Duration::from_millis(*milliseconds));
         }
+        typed.escapes.len() >= ESCAPE_COUNT
     }
-    true
+
+    #[test]
+    fn three_escapes_in_a_row_within_a_second_leave() {
+        let escape: &[u8] = &[ESCAPE];
+        assert!(leaves(&[(escape, 0), (escape, 300), (escape, 600)]));
+        assert!(leaves(&[(&[ESCAPE, ESCAPE, ESCAPE], 0)]));
+        assert!(!leaves(&[(escape, 0), (escape, 300), (escape, 1200)]));
+        assert!(!leaves(&[(escape, 0), (b"x", 100), (escape, 200), (escape, 300)]));
+    }
 }
