@@ -14,6 +14,7 @@ pub use mount::{
 pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
 
 use super::name::UnitName;
+use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -308,6 +309,12 @@ pub struct Security {
     pub capabilities: Option<BTreeSet<String>>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
+    /// Absolute paths in the container that cannot be written.
+    pub read_only_paths: BTreeSet<PathBuf>,
+    /// Absolute paths in the container that cannot be seen.
+    pub mask_paths: BTreeSet<PathBuf>,
 }
 
 /// `security.user_namespace`.
