@@ -83,7 +83,8 @@ fn a_plan_says_what_apply_does() {
     assert_eq!(host.succeed(&["sampanctl", "plan"]), "Nothing to do.\n");
     host.answer(0, &["sampanctl", "plan", "--detailed-exitcode"]);
 
-    let write = |name: &str, text: &str| host.write(&format!("/etc/sampan/units/{name}.container.toml"), text);
+    let write =
+        |name: &str, text: &str| host.write(&format!("/etc/sampan/units/{name}.container.toml"), text);
     write("web", &unit("exec sleep 2000"));
     write("same", &(String::from("[unit]\ndescription = \"Same\"\n") + &unit("exec sleep 1000")));
     write("new", &unit("exec sleep 1000"));
@@ -120,7 +121,8 @@ fn a_plan_says_what_apply_does() {
     write("new", "[container]\nimagee = \"x\"\n");
     write("web", &unit("exec sleep 3000"));
     let output = host.run(&["sampanctl", "apply"]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("did you mean \"image\"?") && text.contains("! keep new.container"), "{text}");
     assert_eq!(host.property("new", "ActiveState"), "active");

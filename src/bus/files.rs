@@ -42,26 +42,35 @@ pub(super) async fn state(call: Call, file: String) -> Result<(String,), BusErro
 /// The first of the answer says whether any of the units has an `[install]` table.
 pub(super) async fn enable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
     let count = names.len();
-    let outcome = change(call, names, "enable", |paths, names| enable::enable(paths, names, Manner::default())).await?;
+    let outcome =
+        change(call, names, "enable", |paths, names| enable::enable(paths, names, Manner::default())).await?;
     Ok((outcome.without_install.len() < count, changes(outcome)))
 }
 
 pub(super) async fn reenable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
     let count = names.len();
-    let outcome = change(call, names, "reenable", |paths, names| enable::reenable(paths, names, Manner::default())).await?;
+    let outcome =
+        change(call, names, "reenable", |paths, names| enable::reenable(paths, names, Manner::default()))
+            .await?;
     Ok((outcome.without_install.len() < count, changes(outcome)))
 }
 
 pub(super) async fn disable(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "disable", |paths, names| enable::disable(paths, names, Lasting::Always)).await?),))
+    Ok((changes(
+        change(call, names, "disable", |paths, names| enable::disable(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 pub(super) async fn mask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "mask", |paths, names| enable::mask(paths, names, Lasting::Always)).await?),))
+    Ok((changes(
+        change(call, names, "mask", |paths, names| enable::mask(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 pub(super) async fn unmask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "unmask", |paths, names| enable::unmask(paths, names, Lasting::Always)).await?),))
+    Ok((changes(
+        change(call, names, "unmask", |paths, names| enable::unmask(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 type Act = fn(&Paths, &[UnitName]) -> Result<Outcome, EnableError>;

@@ -12,8 +12,9 @@ use super::plan::{self, Purpose};
 use super::suggestion;
 use super::units::enable::Change;
 use super::{
-    completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, system_state, unit_files, units, volumes,
+    blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
+    list_dependencies, list_jobs, list_sockets, list_units, logs, show, status, system_state, top,
+    unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
@@ -78,6 +79,10 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
         Verb::Isolate(args) => lifecycle::isolate(&args, paths),
         Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        Verb::SetProperty(args) => freeze::set_property(&args),
+        Verb::Top(args) => top::run(&args, paths),
+        Verb::Blame(args) => blame::run(&args),
+        Verb::CriticalChain(args) => critical_chain::run(&args, paths),
         Verb::Thaw(args) => freeze::run(Motion::Thaw, &args),
         Verb::Kill(args) => kill::run(&args),
         Verb::Status(args) => status::run(&args, paths),

@@ -2,7 +2,7 @@
 //! believed only where the kernel agrees.
 
 use super::driver::{self, Adoption, Manager, Outlet};
-use super::machine::{JobMode, Phase, Request, Run, Verb};
+use super::machine::{Phase, Run};
 use super::orphan::Orphan;
 use super::record::{self, Record};
 use crate::paths::Paths;
@@ -35,8 +35,11 @@ pub fn adopt(
     let mut kept = sort(descriptors);
     let records = record::all(manager.paths());
     let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
-    for record in records {
+    for mut record in records {
         let own = kept.remove(&record.unit).unwrap_or_default();
+        if let Some(container) = containers.iter().find(|container| container.unit == record.unit) {
+            container.correct(&mut record, driver::now());
+        }
         adopt_unit(manager, record, own);
     }
     for orphan in containers.iter().filter(|orphan| !recorded.contains(&orphan.unit)) {
@@ -48,6 +51,7 @@ pub fn adopt(
         tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
         manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
     }
+    manager.adopted_all();
     if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
 }
 
@@ -86,11 +90,11 @@ fn marker(paths: &Paths) -> PathBuf {
 }
 
 /// Notes that the enabled units have been started since the host was booted.
-///
-/// # Errors
-/// When `/run/sampan` cannot be written.
-pub fn mark_booted(paths: &Paths) -> std::io::Result<()> {
-    std::fs::write(marker(paths), "")
+pub fn mark_booted(paths: &Paths) {
+    let marker = marker(paths);
+    if let Err(error) = std::fs::write(&marker, "") {
+        tracing::error!("{}: {error}; the next start of sampand starts all enabled units", marker.display());
+    }
 }
 
 /// Whether a manager has run since the host was booted.
@@ -150,14 +154,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),
         },
         // The predecessor died before there was a process: the start is made anew.
-        _ => start_again(manager, unit),
-    }
-}
-
-fn start_again(manager: &mut Manager, unit: UnitName) {
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{}: cannot be started again: {error}", request.unit);
+        (Phase::Start, _) => manager.adopt(&unit, Adoption::Phase(Phase::Pull), &record),
+        (phase, _) => manager.adopt(&unit, Adoption::Phase(phase), &record),
     }
 }
 

@@ -97,16 +97,12 @@ fn flatten(way: &str, value: &Value, keys: &mut BTreeMap<String, String>) {
         keys.insert(way.to_owned(), text);
         return;
     }
-    match value {
-        Value::Object(table) => {
-            for (name, value) in table {
-                let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-                let name = if bare { name.clone() } else { format!("\"{name}\"") };
-                flatten(&format!("{way}.{name}"), value, keys);
-            }
-        }
-        // Neither null nor an empty list says anything.
-        _ => {}
+    // Neither null nor an empty list says anything.
+    let Value::Object(table) = value else { return };
+    for (name, value) in table {
+        let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        let name = if bare { name.clone() } else { format!("\"{name}\"") };
+        flatten(&format!("{way}.{name}"), value, keys);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Arguments of verbs that change what units do.
 
 use crate::cli::candidates::unit_names;
+use crate::cli::display::DisplayArgs;
 use crate::cli::units::enable::EnableArgs;
 use crate::unit::signal;
-use crate::cli::display::DisplayArgs;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 

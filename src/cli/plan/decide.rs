@@ -97,7 +97,11 @@ fn step(known: Option<&Known>, new: Option<&Loaded>, wanted: Wanted) -> Option<D
         Some(Loaded::Masked) if is_up => return plain(Action::Stop, "it is masked"),
         None if is_up => return plain(Action::Stop, "its file is gone"),
         Some(Loaded::Masked) => return None,
-        None => return known.and_then(|known| known.unit.as_ref()).and_then(|_| plain(Action::Forget, "its file is gone")),
+        None => {
+            return known
+                .and_then(|known| known.unit.as_ref())
+                .and_then(|_| plain(Action::Forget, "its file is gone"));
+        }
     };
     let old = known.and_then(|known| known.unit.as_ref());
     let changes = old.map(|old| between(old, new)).unwrap_or_default();

@@ -129,10 +129,18 @@ fn summary(steps: &[Step]) -> String {
     if steps.is_empty() {
         return "Nothing to do.\n".to_owned();
     }
-    let words: Vec<String> = [Action::Start, Action::Restart, Action::Stop, Action::Update, Action::Add, Action::Forget, Action::Keep]
-        .into_iter()
-        .filter(|action| count(*action) > 0)
-        .map(|action| format!("{} to {}", count(action), look(action).1))
-        .collect();
+    let words: Vec<String> = [
+        Action::Start,
+        Action::Restart,
+        Action::Stop,
+        Action::Update,
+        Action::Add,
+        Action::Forget,
+        Action::Keep,
+    ]
+    .into_iter()
+    .filter(|action| count(*action) > 0)
+    .map(|action| format!("{} to {}", count(action), look(action).1))
+    .collect();
     format!("{}.\n", words.join(", "))
 }

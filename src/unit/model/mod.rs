@@ -1,20 +1,20 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod health;
 mod life;
 mod mount;
 mod relation;
 
-pub use life::{
-    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-    StartOn,
-};
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
 pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
 
 use super::name::UnitName;
+use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +158,13 @@ pub struct Container {
     pub hostname: String,
     /// Mounts by their absolute target in the container.
     pub mounts: BTreeMap<PathBuf, Mount>,
+}
+
+impl Container {
+    /// Whether the payload gets a socket for sd_notify(3).
+    pub fn notifies(&self) -> bool {
+        self.kind == ServiceType::Notify || self.watchdog.is_some()
+    }
 }
 
 /// `container.image`.
@@ -304,6 +311,12 @@ pub struct Security {
     pub capabilities: Option<BTreeSet<String>>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
+    /// Absolute paths in the container that cannot be written.
+    pub read_only_paths: BTreeSet<PathBuf>,
+    /// Absolute paths in the container that cannot be seen.
+    pub mask_paths: BTreeSet<PathBuf>,
 }
 
 /// `security.user_namespace`.

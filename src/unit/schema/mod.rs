@@ -4,12 +4,14 @@
 //! checked by [`super::lower`].
 
 mod container;
+mod health;
 mod parts;
 
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
+pub use health::HealthTable;
 pub use parts::{
-    Credential, HealthTable, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable,
-    UpdatePolicy, UpdateTable,
+    Credential, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable, UpdatePolicy,
+    UpdateTable,
 };
 
 use super::address::{Dependency, InstallName, InstallTarget};
@@ -42,7 +44,7 @@ pub struct ContainerFile {
     /// Secrets by name, as files below `$CREDENTIALS_DIRECTORY`.
     pub credentials: BTreeMap<String, Credential>,
     /// A check that the container is well.
-    pub health: HealthTable,
+    pub health: Option<HealthTable>,
     /// Starts the unit on time as well, as in systemd.timer(5).
     pub timer: TimerTable,
     /// Newer images.

@@ -1,5 +1,6 @@
 //! Values that a unit file writes as text and that have a grammar of their own.
 
+mod check;
 mod quantity;
 mod word;
 mod written;
