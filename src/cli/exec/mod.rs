@@ -113,7 +113,8 @@ impl Request<'_> {
         let environment: Vec<&str> = self.environment.iter().map(String::as_str).collect();
         let (user, directory) = (&self.place.user, &self.place.working_directory);
         let descriptors = streams.into_iter().chain([leash]).map(Fd::from).collect();
-        let ended = client.manager.exec(&self.unit, &command, &environment, user, directory, descriptors).await;
+        let ended =
+            client.manager.exec(&self.unit, &command, &environment, user, directory, descriptors).await;
         ended.map_err(|error| CliError::of_call(&format!("execute in {}", self.unit), error))
     }
 

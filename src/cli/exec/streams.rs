@@ -36,7 +36,8 @@ impl Streams {
             if isatty(output) {
                 let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
                 streams.theirs[index] = Some(theirs);
-                let ended = ended.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                let ended =
+                    ended.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
                 streams.relays.push(thread::spawn(move || hand_out(&ours, output, &ended)));
             }
         }

@@ -20,9 +20,8 @@ impl Written for HttpCheck {
     const EXPECTED: &'static str = "an address such as \"http://localhost:8080/health\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        let wrong = |help: &str| {
-            ValueError::new(format!("\"{text}\" cannot be asked")).with_help(help.to_owned())
-        };
+        let wrong =
+            |help: &str| ValueError::new(format!("\"{text}\" cannot be asked")).with_help(help.to_owned());
         if text.starts_with("https://") {
             return Err(wrong("only http:// is asked: use tcp, or a command that knows TLS"));
         }
