@@ -4,7 +4,7 @@
 #[path = "launch_rig/mod.rs"]
 mod rig;
 
-use rig::{RANGE, Rig, STORE, own, socket};
+use rig::{RANGE, Rig, STORE, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
 use sampan::launch::step::HostTree;
@@ -213,23 +213,13 @@ fn mounts_of_the_unit_belong_to_the_container() {
     let shared = rig.directory.path().join("shared");
     std::fs::create_dir(&shared).unwrap();
     std::fs::write(shared.join("file"), "from the host\n").unwrap();
-    let bind = |source: &Path, access| Mount { source: MountSource::Bind(source.to_owned()), access };
-    let mounts = &mut rig.container.mounts;
-    mounts.insert("/srv/shared".into(), bind(&shared, MountAccess::ReadWrite));
-    mounts.insert("/srv/read".into(), bind(&shared, MountAccess::ReadOnly));
-    mounts.insert("/etc/file".into(), bind(&shared.join("file"), MountAccess::ReadOnly));
-    mounts.insert(
-        "/cache".into(),
-        Mount { source: MountSource::Tmpfs { size: Some(65536) }, access: MountAccess::ReadWrite },
-    );
-    mounts.insert(
-        "/data".into(),
-        Mount { source: MountSource::Volume("data".into()), access: MountAccess::ReadWrite },
-    );
-    let volume = rig.directory.path().join("volume");
-    std::fs::create_dir(&volume).unwrap();
-    own(&volume);
-    rig.facts.volumes.insert("data".into(), HostTree { path: volume.clone(), id_base: STORE });
+    let bind = |source: &Path| Mount::new(MountSource::Bind(Bind::new(source.to_owned())));
+    rig.mount("/srv/shared", bind(&shared));
+    rig.mount("/srv/read", bind(&shared).read_only());
+    rig.mount("/etc/file", bind(&shared.join("file")).read_only());
+    rig.mount("/cache", Mount::new(MountSource::Tmpfs(Tmpfs::new(Some(65536)))));
+    rig.mount("/data", Mount::new(MountSource::Volume { name: "data".into(), seed: Seed::Image }));
+    let volume = rig.volume("data");
     rig.script(
         "cat /etc/file; stat -c %u /srv/shared/file; touch /srv/shared/new /data/new; touch /srv/read/x; echo y > /etc/file; \
          df -k /cache | tail -1 | awk '{print $2}'; chown 33 /data/new",
@@ -317,11 +307,8 @@ fn a_payload_that_cannot_run_is_named() {
 #[test]
 fn host_trees_that_are_missing_are_named() {
     let mut rig = Rig::new();
-    rig.container.mounts.insert(
-        "/srv/x".into(),
-        Mount { source: MountSource::Bind("/nonexistent".into()), access: MountAccess::ReadOnly },
-    );
-    assert_eq!(rig.run().failure(), ("mount", "/nonexistent", ENOENT));
+    rig.mount("/srv/x", Mount::new(MountSource::Bind(Bind::new("/nonexistent".into()))));
+    assert_eq!(rig.run().failure(), ("open bind", "/nonexistent", ENOENT));
     rig.container.mounts.clear();
     rig.facts.rootfs.path = "/nonexistent".into();
     assert_eq!(rig.run().failure(), ("mount root", "/nonexistent", ENOENT));

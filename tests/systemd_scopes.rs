@@ -5,7 +5,7 @@ mod support;
 use futures_util::StreamExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan::systemd::SystemdError;
-use sampan::systemd::manager::{CONTROLLER, DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
+use sampan::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use sampan::systemd::signals::{Events, SystemdEvent};
 use sampan::unit::model::Resources;
 use std::future::Future;
@@ -28,10 +28,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 async fn connect() -> Systemd {
-    let systemd = Systemd::connect().await.expect("a private host has a systemd");
-    // As the manager does: systemd asks the owner of this name to stop scopes.
-    systemd.connection().await.request_name(CONTROLLER).await.expect("no manager runs on this host");
-    systemd
+    Systemd::connect().await.expect("a private host has a systemd")
 }
 
 /// A process to put into a scope, as the launcher's child would be.

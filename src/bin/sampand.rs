@@ -1,9 +1,10 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
-use sampan::bus::publish::Publisher;
+use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
+use sampan::manager::orphan;
 use sampan::manager::reconcile::{self, Predecessor};
 use sampan::paths::Paths;
 use sampan::store::Store;
@@ -50,6 +51,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let paths = Paths::default();
     std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
+    let containers = orphan::find(&systemd).await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {
         store: Store::create(&paths)?,
@@ -62,10 +64,9 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     };
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
-    let predecessor = reconcile::adopt(&mut manager, descriptors);
-    let publisher = Publisher::begin(systemd, handle, notice_receiver).await;
-    let publisher = publisher.context("cannot take the bus name org.sampan1")?;
-    let publisher = tokio::task::spawn_local(publisher.run());
+    let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
+    let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
+    let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
@@ -73,6 +74,6 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     }
     let result = manager.run(inbox).await;
     service.stopping()?;
-    publisher.abort();
+    bus.abort();
     result
 }

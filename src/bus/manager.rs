@@ -1,233 +1,157 @@
-//! The object `/org/sampan1`: interface `org.sampan1.Manager`. The bus policy lets root alone in.
+//! The object `/org/sampan1`: interface `org.sampan1.Manager`. Its methods stand in the table here, and what they
+//! do in the files beside.
 
+use super::call::Call;
 use super::error::BusError;
-use super::transfer;
-use super::unit::UnitObject;
-use super::wire::{JobRow, SocketRow, TransferRow, UnitRow, job_path, unit_path};
-use crate::manager::driver::{ExecRequest, Manager, ManagerHandle, Whom};
-use crate::manager::machine::{JobMode, JobPhase, Managed, Request, Verb};
-use crate::unit::name::UnitName;
-use std::os::fd::OwnedFd;
-use zbus::object_server::SignalEmitter;
-use zbus::{ObjectServer, OwnedObjectPath};
+use super::interface::{Interface, Which};
+use super::{exec, files, jobs, listing, process, resources, transfer};
+use crate::manager::driver::Manager;
+use crate::manager::machine::{ActiveState, Verb};
+use crate::manager::view::{Change, Shape, Value};
+use zbus::OwnedObjectPath;
 
-/// The manager on the bus.
-#[derive(Debug)]
-pub struct ManagerObject {
-    manager: ManagerHandle,
+/// The interface's name.
+pub(super) const NAME: &str = "org.sampan1.Manager";
+
+/// Its table.
+pub(super) fn interface() -> Interface<()> {
+    let manager = Interface::new(NAME);
+    signals(images(unit_files(others(units(verbs(manager))))))
+        .properties(SHAPES.into_iter(), |(), call, which| properties(call, which))
 }
 
-impl ManagerObject {
-    /// The object of this manager.
-    pub fn new(manager: ManagerHandle) -> Self {
-        Self { manager }
-    }
-
-    async fn enqueue(&self, name: &str, verb: Verb, mode: &str) -> Result<OwnedObjectPath, BusError> {
-        let request = Request { unit: parse_name(name)?, verb, mode: parse_mode(mode)? };
-        let answer = self.manager.request(request).await.ok_or_else(leaving)?;
-        Ok(job_path(answer?.0))
-    }
-
-    async fn with<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&mut Manager) -> T + Send + 'static,
-    ) -> Result<T, BusError> {
-        self.manager.with(look).await.ok_or_else(leaving)
-    }
-}
-
-fn leaving() -> BusError {
-    BusError::Failed("sampand is about to end: try again in a moment.".into())
-}
-
-fn parse_name(name: &str) -> Result<UnitName, BusError> {
-    Ok(UnitName::parse(name)?)
-}
-
-fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
-    match mode {
-        "replace" | "" => Ok(JobMode::Replace),
-        "fail" => Ok(JobMode::Fail),
-        _ => {
-            Err(BusError::InvalidArgument(format!("Job mode \"{mode}\" is not known: use replace or fail.")))
-        }
-    }
-}
-
-fn optional(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
-#[zbus::interface(name = "org.sampan1.Manager")]
-impl ManagerObject {
-    async fn start_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
-        self.enqueue(name, Verb::Start, mode).await
-    }
-
-    async fn stop_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
-        self.enqueue(name, Verb::Stop, mode).await
-    }
-
-    async fn restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
-        self.enqueue(name, Verb::Restart, mode).await
-    }
-
-    async fn try_restart_unit(&self, name: &str, mode: &str) -> Result<OwnedObjectPath, BusError> {
-        self.enqueue(name, Verb::TryRestart, mode).await
-    }
-
-    async fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> Result<(), BusError> {
-        let unit = parse_name(name)?;
-        let whom = match whom {
-            "main" => Whom::Main,
-            "all" | "" => Whom::All,
-            _ => return Err(BusError::InvalidArgument(format!("\"{whom}\" is not known: use main or all."))),
-        };
-        self.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(BusError::Failed)
-    }
-
-    async fn reset_failed_unit(&self, name: &str) -> Result<(), BusError> {
-        let unit = parse_name(name)?;
-        let known = self.with(move |manager| {
-            let known = manager.machine().unit(&unit).is_some();
-            manager.reset_failed(Some(unit));
-            known
-        });
-        known.await?.then_some(()).ok_or_else(|| BusError::Failed(format!("Unit {name} not loaded.")))
-    }
-
-    async fn reset_failed(&self) -> Result<(), BusError> {
-        self.with(|manager| manager.reset_failed(None)).await
-    }
-
-    async fn reload(&self) -> Result<(), BusError> {
-        self.with(Manager::reload).await
-    }
-
-    /// The object is there before its path is answered, so that the client's next call finds it.
-    async fn load_unit(
-        &self,
-        #[zbus(object_server)] server: &ObjectServer,
-        name: &str,
-    ) -> Result<OwnedObjectPath, BusError> {
-        let asked = parse_name(name)?;
-        let unit = self.with(move |manager| manager.ensure_loaded(&asked)).await?;
-        let unknown = || BusError::NoSuchUnit(format!("Unit {name} not found."));
-        let properties = self.manager.properties(unit.clone()).await.ok_or_else(unknown)?;
-        let path = unit_path(unit.as_str());
-        server.at(&path, UnitObject::new(unit, self.manager.clone(), &properties)).await?;
-        Ok(path)
-    }
-
-    async fn list_units(&self) -> Result<Vec<UnitRow>, BusError> {
-        self.with(|manager| {
-            let units = manager.machine().units().iter();
-            units.map(|(name, managed)| unit_row(manager, name, managed)).collect()
+fn verbs(manager: Interface<()>) -> Interface<()> {
+    let (takes, gives) = (&["name", "mode"], &["job"]);
+    manager
+        .act("StartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Start))
+        .act("StopUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Stop))
+        .act("RestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Restart))
+        .act("ReloadUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Reload))
+        .act("ReloadOrRestartUnit", takes, gives, |(), call, asked| {
+            jobs::enqueue(call, asked, Verb::ReloadOrRestart)
         })
-        .await
-    }
-
-    async fn list_sockets(&self) -> Result<Vec<SocketRow>, BusError> {
-        let lines = self.with(|manager| manager.socket_lines()).await?;
-        let row = |line: crate::manager::driver::SocketLine| SocketRow {
-            listen: line.listen,
-            name: line.name,
-            unit: line.unit.to_string(),
-            pass: line.pass.to_owned(),
-            state: line.state.to_owned(),
-            connections: line.connections,
-            activations: line.activations,
-            last_activation_usec: u64::try_from(line.latency.as_micros()).unwrap_or(u64::MAX),
-        };
-        Ok(lines.into_iter().map(row).collect())
-    }
-
-    async fn list_jobs(&self) -> Result<Vec<JobRow>, BusError> {
-        self.with(|manager| {
-            let row = |job: &crate::manager::machine::Job| JobRow {
-                id: job.id.0,
-                unit: job.unit.to_string(),
-                job_type: job.kind.as_str().to_owned(),
-                state: if job.phase == JobPhase::Running { "running" } else { "waiting" }.to_owned(),
-                path: job_path(job.id.0),
-            };
-            manager.machine().jobs().values().map(row).collect()
+        .act("ReloadOrTryRestartUnit", takes, gives, |(), call, asked| {
+            jobs::enqueue(call, asked, Verb::TryReloadOrRestart)
         })
-        .await
-    }
-
-    async fn list_transfers(&self) -> Result<Vec<TransferRow>, BusError> {
-        self.with(|manager| manager.transfers().all().map(transfer::row).collect()).await
-    }
-
-    async fn exec(
-        &self,
-        name: &str,
-        command: Vec<String>,
-        environment: Vec<String>,
-        user: String,
-        directory: String,
-        stdio: Vec<zbus::OwnedFd>,
-    ) -> Result<(i32, i32), BusError> {
-        let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
-        let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
-        let stdio = stdio.try_into();
-        let stdio =
-            stdio.map_err(|_| BusError::InvalidArgument("stdio: three descriptors or four".into()))?;
-        let request = ExecRequest {
-            unit: parse_name(name)?,
-            command,
-            environment,
-            user: optional(user),
-            directory: optional(directory),
-            stdio,
-            leash,
-        };
-        let exit = self.manager.exec(request).await.ok_or_else(leaving)?;
-        exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)
-    }
-
-    async fn plan(&self, name: &str) -> Result<String, BusError> {
-        let unit = parse_name(name)?;
-        self.with(move |manager| manager.plan(&unit)).await?.map_err(BusError::Failed)
-    }
-
-    /// A job was made.
-    #[zbus(signal)]
-    pub async fn job_new(
-        emitter: &SignalEmitter<'_>,
-        id: u32,
-        job: OwnedObjectPath,
-        unit: String,
-    ) -> zbus::Result<()>;
-
-    /// A job is over.
-    #[zbus(signal)]
-    pub async fn job_removed(
-        emitter: &SignalEmitter<'_>,
-        id: u32,
-        job: OwnedObjectPath,
-        unit: String,
-        result: String,
-    ) -> zbus::Result<()>;
-
-    #[zbus(property)]
-    fn version(&self) -> String {
-        env!("CARGO_PKG_VERSION").to_owned()
-    }
+        .act("TryRestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::TryRestart))
+        .act("KillUnit", &["name", "whom", "signal"], &[], |(), call, asked| process::kill(call, asked))
+        .act("FreezeUnit", &["name"], &[], |(), call, (name,)| process::freeze(call, name))
+        .act("ThawUnit", &["name"], &[], |(), call, (name,)| process::thaw(call, name))
+        .act("ResetFailedUnit", &["name"], &[], |(), call, (name,)| jobs::reset_failed_unit(call, name))
+        .act("ResetFailed", &[], &[], |(), call, ()| jobs::reset_failed(call))
+        .act("SetUnitProperties", &["name", "runtime", "properties"], &[], |(), call, asked| {
+            resources::set(call, asked)
+        })
+        .act("CancelJob", &["id"], &[], |(), call, (id,)| jobs::cancel(call, id))
+        .act("ClearJobs", &[], &[], |(), call, ()| jobs::clear(call))
+        .act("Reload", &[], &[], |(), call, ()| jobs::reload(call))
+        .act(
+            "Exec",
+            &["name", "command", "environment", "user", "directory", "stdio"],
+            &["code", "status"],
+            |(), call, asked| exec::exec(call, asked),
+        )
 }
 
-fn unit_row(manager: &Manager, name: &UnitName, managed: &Managed) -> UnitRow {
-    let job = managed.job.and_then(|id| manager.machine().jobs().get(&id));
-    UnitRow {
-        name: name.to_string(),
-        description: managed.unit().map_or_else(|| name.to_string(), |unit| unit.description.clone()),
-        load_state: managed.loaded.state.as_str().to_owned(),
-        active_state: managed.active_state().as_str().to_owned(),
-        sub_state: managed.phase.as_str().to_owned(),
-        path: unit_path(name.as_str()),
-        job_id: job.map_or(0, |job| job.id.0),
-        job_type: job.map_or("", |job| job.kind.as_str()).to_owned(),
-    }
+fn units(manager: Interface<()>) -> Interface<()> {
+    manager
+        .look("GetUnit", &["name"], &["unit"], |(), call, (name,)| listing::get(call, name))
+        .look("GetUnitByPID", &["pid"], &["unit"], |(), call, (pid,)| listing::by_pid(call, pid))
+        .look("GetUnitByInvocationID", &["invocation_id"], &["unit"], |(), call, (id,)| {
+            listing::by_invocation(call, id)
+        })
+        .look("LoadUnit", &["name"], &["unit"], |(), call, (name,)| listing::load(call, name))
+        .look("ListUnits", &[], &["units"], |(), call, ()| listing::units(call, Vec::new(), Vec::new()))
+        .look("ListUnitsFiltered", &["states"], &["units"], |(), call, (states,)| {
+            listing::units(call, states, Vec::new())
+        })
+        .look("ListUnitsByPatterns", &["states", "patterns"], &["units"], |(), call, (states, patterns)| {
+            listing::units(call, states, patterns)
+        })
+        .look("ListUnitsByNames", &["names"], &["units"], |(), call, (names,)| listing::named(call, names))
+}
+
+fn others(manager: Interface<()>) -> Interface<()> {
+    manager
+        .look("GetJob", &["id"], &["job"], |(), call, (id,)| jobs::get(call, id))
+        .look("ListJobs", &[], &["jobs"], |(), call, ()| jobs::list(call))
+        .look("ListSockets", &[], &["sockets"], |(), call, ()| listing::sockets(call))
+        .look("Subscribe", &[], &[], |(), call: Call, ()| async move {
+            call.shared.subscribers.add(call.sender())
+        })
+        .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
+            call.shared.subscribers.remove(call.sender())
+        })
+        .act("Plan", &["name"], &["plan"], |(), call, (name,)| exec::plan(call, name))
+}
+
+fn unit_files(manager: Interface<()>) -> Interface<()> {
+    manager
+        .look("ListUnitFiles", &[], &["unit_files"], |(), call, ()| files::list(call, Vec::new(), Vec::new()))
+        .look(
+            "ListUnitFilesByPatterns",
+            &["states", "patterns"],
+            &["unit_files"],
+            |(), call, (states, patterns)| files::list(call, states, patterns),
+        )
+        .look("GetUnitFileState", &["file"], &["state"], |(), call, (file,)| files::state(call, file))
+        .act("EnableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
+            files::enable(call, names)
+        })
+        .act("ReenableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
+            files::reenable(call, names)
+        })
+        .act("DisableUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::disable(call, names))
+        .act("MaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::mask(call, names))
+        .act("UnmaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::unmask(call, names))
+}
+
+fn images(manager: Interface<()>) -> Interface<()> {
+    manager.look("ListTransfers", &[], &["transfers"], |(), call, ()| transfer::list(call)).act(
+        "CancelTransfer",
+        &["id"],
+        &[],
+        |(), call, (id,)| transfer::cancel(call, id),
+    )
+}
+
+fn signals(manager: Interface<()>) -> Interface<()> {
+    manager
+        .signal::<(String, OwnedObjectPath)>("UnitNew", &["name", "unit"])
+        .signal::<(String, OwnedObjectPath)>("UnitRemoved", &["name", "unit"])
+        .signal::<(u32, OwnedObjectPath, String)>("JobNew", &["id", "job", "unit"])
+        .signal::<(u32, OwnedObjectPath, String, String)>("JobRemoved", &["id", "job", "unit", "result"])
+        .signal::<(bool,)>("Reloading", &["active"])
+        .signal::<()>("UnitFilesChanged", &[])
+}
+
+const SHAPES: [Shape; 6] = [
+    Shape { name: "Version", signature: "s", change: Change::Never },
+    Shape { name: "UnitPath", signature: "as", change: Change::Never },
+    Shape { name: "SystemState", signature: "s", change: Change::Untold },
+    Shape { name: "NNames", signature: "u", change: Change::Untold },
+    Shape { name: "NFailedUnits", signature: "u", change: Change::Untold },
+    Shape { name: "NJobs", signature: "u", change: Change::Untold },
+];
+
+async fn properties(call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
+    let mut all = call.with(|manager| values(manager)).await?;
+    all.retain(|(name, _)| which == Which::All || which == Which::One(name));
+    Ok(all)
+}
+
+fn values(manager: &Manager) -> Vec<(&'static str, Value)> {
+    let machine = manager.machine();
+    let failed = machine.units().values().filter(|unit| unit.active_state() == ActiveState::Failed).count();
+    let count = |count: usize| Value::Unsigned(u32::try_from(count).unwrap_or(u32::MAX));
+    let state = if failed > 0 { "degraded" } else { "running" };
+    let path = manager.paths().unit_search_path();
+    vec![
+        ("Version", Value::Text(env!("CARGO_PKG_VERSION").to_owned())),
+        ("UnitPath", Value::List(path.iter().map(|path| path.display().to_string()).collect())),
+        ("SystemState", Value::Text(state.to_owned())),
+        ("NNames", count(machine.units().len())),
+        ("NFailedUnits", count(failed)),
+        ("NJobs", count(machine.jobs().len())),
+    ]
 }

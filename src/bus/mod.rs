@@ -1,11 +1,34 @@
 //! Our own D-Bus interfaces, shaped after `org.freedesktop.systemd1`: bus name `org.sampan1`, objects
-//! `/org/sampan1`, `/org/sampan1/unit/ESCAPED` and `/org/sampan1/transfer/ID`.
+//! `/org/sampan1`, `/org/sampan1/unit/NAME`, `/org/sampan1/job/ID` and `/org/sampan1/transfer/ID`.
+//!
+//! [`interface`] is the table of an interface: what can be called is what introspection tells. [`serve`] takes calls
+//! in and finds their [`object`]; the methods stand in [`manager`], [`unit`], [`job`] and [`transfer`], and do what
+//! the files beside say. Looking is free; what changes something goes through [`access`] first. [`publish`] sends
+//! signals to those that [`subscribers`] knows. [`ledger`] sees to it that no client takes the bus from the others.
 #![forbid(unsafe_code)]
 
+mod access;
+mod call;
 pub mod error;
-pub mod manager;
+mod exec;
+mod files;
+mod interface;
+mod job;
+mod jobs;
+mod ledger;
+mod listing;
+mod manager;
+mod object;
+mod polkit;
+mod process;
 pub mod proxy;
-pub mod publish;
-pub mod transfer;
-pub mod unit;
+mod publish;
+mod resources;
+mod serve;
+mod standard;
+mod subscribers;
+mod transfer;
+mod unit;
 pub mod wire;
+
+pub use serve::Bus;

@@ -10,21 +10,31 @@ use zbus::{Fd, OwnedObjectPath};
     default_path = "/org/sampan1"
 )]
 pub trait Manager {
+    /// Has signals sent for as long as this connection lasts.
+    fn subscribe(&self) -> zbus::Result<()>;
     /// Starts a unit and what it needs. `mode` is `replace` or `fail`. The answer is the job.
+    #[zbus(allow_interactive_auth)]
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     /// Stops a unit and what needs it.
+    #[zbus(allow_interactive_auth)]
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     /// Stops and starts a unit; starts it where it is not running.
+    #[zbus(allow_interactive_auth)]
     fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     /// Restarts a unit only where it is active; else the job is done at once.
+    #[zbus(allow_interactive_auth)]
     fn try_restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     /// Sends a signal. `whom` is `main` or `all`.
+    #[zbus(allow_interactive_auth)]
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
     /// Forgets that a unit failed, and its start limit.
+    #[zbus(allow_interactive_auth)]
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     /// Forgets all failures.
+    #[zbus(allow_interactive_auth)]
     fn reset_failed(&self) -> zbus::Result<()>;
     /// Reads all unit files again.
+    #[zbus(allow_interactive_auth)]
     fn reload(&self) -> zbus::Result<()>;
     /// The object of a unit, which is loaded where it is not yet.
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
@@ -40,6 +50,7 @@ pub trait Manager {
     /// answers when it has ended. A fourth is a leash, a pipe: each byte is the number of a signal for the command,
     /// and its end is the command's. The answer is the `CLD_*` code and the status, waitid(2). `user` and
     /// `directory` are empty for the container's own.
+    #[zbus(allow_interactive_auth)]
     fn exec(
         &self,
         name: &str,
@@ -50,6 +61,7 @@ pub trait Manager {
         stdio: Vec<Fd<'_>>,
     ) -> zbus::Result<(i32, i32)>;
     /// The launch plan of a unit, as JSON.
+    #[zbus(allow_interactive_auth)]
     fn plan(&self, name: &str) -> zbus::Result<String>;
 
     /// A job was made.

@@ -1,151 +1,161 @@
-//! Puts the manager on the bus and tells clients what changes.
+//! Tells subscribers what changes. Nothing is sent, and nothing is kept, while there are none.
 
-use super::manager::ManagerObject;
-use super::transfer::{self, TransferObject};
-use super::unit::{INTERFACE, UnitObject, dictionary};
-use super::wire::{BUS_NAME, MANAGER_PATH, job_path, transfer_path, unit_path};
-use crate::manager::driver::{ManagerHandle, Notice, TransferNotice};
-use crate::manager::view::Property;
-use crate::systemd::manager::Systemd;
+use super::serve::Shared;
+use super::wire::{MANAGER_PATH, dictionary, job_path, transfer_path, unit_path};
+use super::{manager, transfer as own, unit};
+use crate::manager::driver::{Notice, TransferNotice};
+use crate::manager::transfer::Change;
+use crate::manager::view::{self, Property};
 use crate::unit::name::UnitName;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::Connection;
-use zbus::names::InterfaceName;
-use zbus::object_server::SignalEmitter;
+use zbus::DynamicType;
 
-/// Our side of the bus: objects, name and signals, on one connection after the other.
-pub struct Publisher {
-    systemd: Systemd,
-    /// The connection that systemd knows as the controller of our scopes.
-    connection: Connection,
-    manager: ManagerHandle,
+/// How many notices are taken at once. Changes of one unit among them are told as one.
+const BATCH: usize = 256;
+
+/// What carries notices of the manager to the bus.
+pub(super) struct Publisher {
     notices: UnboundedReceiver<Notice>,
-    /// What clients have been told of each unit, so that only differences are sent.
-    units: BTreeMap<UnitName, Vec<Property>>,
+    /// What subscribers have been told of each unit, so that only differences are sent.
+    told: BTreeMap<UnitName, Vec<Property>>,
 }
 
 impl Publisher {
-    /// Exports the manager's object and takes our name; from then on clients find us.
-    ///
-    /// # Errors
-    /// When another process has the name, or the bus policy forbids it.
-    pub async fn begin(
-        systemd: Systemd,
-        manager: ManagerHandle,
-        notices: UnboundedReceiver<Notice>,
-    ) -> zbus::Result<Self> {
-        let connection = systemd.connection().await;
-        let publisher = Self { systemd, connection, manager, notices, units: BTreeMap::new() };
-        publisher.appear().await?;
-        Ok(publisher)
+    pub(super) fn new(notices: UnboundedReceiver<Notice>) -> Self {
+        Self { notices, told: BTreeMap::new() }
     }
 
-    async fn appear(&self) -> zbus::Result<()> {
-        let server = self.connection.object_server();
-        server.at(MANAGER_PATH, ManagerObject::new(self.manager.clone())).await?;
-        self.connection.request_name(BUS_NAME).await
+    /// Works until the manager ends.
+    pub(super) async fn run(&mut self, shared: &Rc<Shared>) {
+        let mut batch = Vec::new();
+        while self.notices.recv_many(&mut batch, BATCH).await > 0 {
+            if !shared.subscribers.exist() {
+                batch.clear();
+                self.told.clear();
+                continue;
+            }
+            if let Err(error) = self.tell(shared, &mut batch).await {
+                tracing::debug!("bus: {error}");
+            }
+        }
     }
 
-    /// Carries notices of the manager to the bus until the manager ends.
-    pub async fn run(mut self) {
-        let systemd = self.systemd.clone();
-        loop {
-            let connection = self.connection.clone();
-            tokio::select! {
-                notice = self.notices.recv() => {
-                    let Some(notice) = notice else { return };
-                    if let Err(error) = self.tell(notice).await {
-                        tracing::debug!("bus: {error}");
-                    }
+    /// Hears what happens while there is no bus, until the manager ends.
+    pub(super) async fn rest(&mut self) {
+        self.told.clear();
+        while self.notices.recv().await.is_some() {}
+    }
+
+    /// A unit's new state is told before the end of the job that led to it.
+    async fn tell(&mut self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
+        let mut changed = BTreeSet::new();
+        for notice in batch.iter() {
+            match notice {
+                Notice::New(unit) => unit_signal(shared, "UnitNew", unit).await?,
+                Notice::Changed(unit) => drop(changed.insert(unit.clone())),
+                _ => {}
+            }
+        }
+        self.changed(shared, changed).await?;
+        for notice in batch.drain(..) {
+            match notice {
+                Notice::New(_) | Notice::Changed(_) => {}
+                Notice::Removed(unit) => {
+                    self.told.remove(&unit);
+                    unit_signal(shared, "UnitRemoved", &unit).await?;
                 }
-                () = systemd.replaced(&connection) => self.move_on().await,
-            }
-        }
-    }
-
-    /// Takes everything to a new connection.
-    async fn move_on(&mut self) {
-        self.connection = self.systemd.connection().await;
-        let objects = async {
-            for unit in self.units.keys() {
-                if let Some(all) = self.manager.properties(unit.clone()).await {
-                    let object = UnitObject::new(unit.clone(), self.manager.clone(), &all);
-                    self.connection.object_server().at(unit_path(unit.as_str()), object).await?;
+                Notice::JobNew(id, unit) => {
+                    signal(shared, "JobNew", &(id.0, job_path(id.0), unit.as_str())).await?;
                 }
+                Notice::JobRemoved(id, unit, result) => {
+                    let body = (id.0, job_path(id.0), unit.as_str(), result.as_str());
+                    signal(shared, "JobRemoved", &body).await?;
+                }
+                Notice::Reloading(active) => signal(shared, "Reloading", &(active,)).await?,
+                Notice::Transfer(id, notice) => transfer(shared, id, notice).await?,
             }
-            let transfers: Option<Vec<u32>> = self
-                .manager
-                .with(|manager| manager.transfers().all().map(|transfer| transfer.id).collect())
-                .await;
-            for id in transfers.unwrap_or_default() {
-                let object = TransferObject::new(id, self.manager.clone());
-                self.connection.object_server().at(transfer_path(id), object).await?;
-            }
-            self.appear().await
-        };
-        match objects.await {
-            Ok(()) => tracing::info!("Back on the bus as {BUS_NAME}."),
-            Err(error) => tracing::error!("cannot come back to the bus as {BUS_NAME}: {error}"),
-        }
-    }
-
-    async fn tell(&mut self, notice: Notice) -> zbus::Result<()> {
-        match notice {
-            Notice::JobNew(id, unit) => {
-                let emitter = SignalEmitter::new(&self.connection, MANAGER_PATH)?;
-                ManagerObject::job_new(&emitter, id.0, job_path(id.0), unit.to_string()).await
-            }
-            Notice::JobRemoved(id, unit, _, result) => {
-                let emitter = SignalEmitter::new(&self.connection, MANAGER_PATH)?;
-                let result = result.as_str().to_owned();
-                ManagerObject::job_removed(&emitter, id.0, job_path(id.0), unit.to_string(), result).await
-            }
-            Notice::Changed(unit, properties) => self.changed(unit, properties).await,
-            Notice::Transfer(id, notice) => self.transfer(id, notice).await,
-            Notice::Removed(unit) => {
-                self.units.remove(&unit);
-                let server = self.connection.object_server();
-                server.remove::<UnitObject, _>(unit_path(unit.as_str())).await.map(drop)
-            }
-        }
-    }
-
-    /// The object is there before its first signal and after its last.
-    async fn transfer(&self, id: u32, notice: TransferNotice) -> zbus::Result<()> {
-        let (path, server) = (transfer_path(id), self.connection.object_server());
-        if let TransferNotice::New(_) = &notice {
-            server.at(&path, TransferObject::new(id, self.manager.clone())).await?;
-        }
-        let is_last = matches!(
-            notice,
-            TransferNotice::Finished(_) | TransferNotice::Failed(_) | TransferNotice::Canceled
-        );
-        transfer::tell(&SignalEmitter::new(&self.connection, &path)?, notice).await?;
-        if is_last {
-            server.remove::<TransferObject, _>(&path).await?;
         }
         Ok(())
     }
 
-    async fn changed(&mut self, unit: UnitName, properties: Vec<Property>) -> zbus::Result<()> {
-        let path = unit_path(unit.as_str());
-        let Some(known) = self.units.insert(unit.clone(), properties.clone()) else {
-            let Some(all) = self.manager.properties(unit.clone()).await else { return Ok(()) };
-            let object = UnitObject::new(unit, self.manager.clone(), &all);
-            return self.connection.object_server().at(path, object).await.map(drop);
-        };
-        let differs = |property: &Property| !known.contains(property);
-        let changed: Vec<Property> = properties.into_iter().filter(differs).collect();
-        if changed.is_empty() {
+    async fn changed(&mut self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
+        if units.is_empty() {
             return Ok(());
         }
-        let dictionary = dictionary(changed)?;
-        let changed = dictionary.iter().map(|(name, value)| (name.as_str(), zbus::Variant::clone(value)));
-        let emitter = SignalEmitter::new(&self.connection, path)?;
-        let interface = InterfaceName::from_static_str_unchecked(INTERFACE);
-        zbus::fdo::Properties::properties_changed(&emitter, interface, changed.collect(), Cow::Borrowed(&[]))
-            .await
+        let values = shared.manager.with(move |manager| {
+            let values = |unit: UnitName| (view::changing(manager, &unit), unit);
+            units.into_iter().map(values).collect::<Vec<_>>()
+        });
+        for (now, unit) in values.await.unwrap_or_default().into_iter().filter(|(now, _)| !now.is_empty()) {
+            let before = self.told.insert(unit.clone(), now.clone()).unwrap_or_default();
+            let differs = |property: &Property| !before.contains(property);
+            let changed: Vec<Property> = now.into_iter().filter(differs).collect();
+            if changed.is_empty() {
+                continue;
+            }
+            let body = (unit::NAME, dictionary(changed), Vec::<&str>::new());
+            let path = unit_path(unit.as_str());
+            emit(shared, path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body)
+                .await?;
+        }
+        Ok(())
     }
+}
+
+async fn transfer(shared: &Shared, id: u32, notice: TransferNotice) -> zbus::Result<()> {
+    match notice {
+        TransferNotice::New(image) => told_of(shared, id, "Began", &(image.to_string(),)).await,
+        TransferNotice::Changed(Change::Resolved { server, digest }) => {
+            told_of(shared, id, "Resolved", &(server, digest.to_string())).await
+        }
+        TransferNotice::Changed(Change::Layer(digest, layer)) => {
+            told_of(shared, id, "Progress", &(digest.to_string(), layer.done, layer.total)).await
+        }
+        TransferNotice::Changed(Change::Retrying(reason)) => {
+            told_of(shared, id, "Retrying", &(reason,)).await
+        }
+        TransferNotice::Finished(image_id) => told_of(shared, id, "Finished", &(image_id,)).await,
+        TransferNotice::Failed(reason) => told_of(shared, id, "Failed", &(reason,)).await,
+        TransferNotice::Canceled => told_of(shared, id, "Canceled", &()).await,
+    }
+}
+
+async fn told_of(
+    shared: &Shared,
+    id: u32,
+    member: &str,
+    body: &(impl Serialize + DynamicType),
+) -> zbus::Result<()> {
+    emit(shared, transfer_path(id).as_str(), own::NAME, member, body).await
+}
+
+async fn signal(shared: &Shared, member: &str, body: &(impl Serialize + DynamicType)) -> zbus::Result<()> {
+    emit(shared, MANAGER_PATH, manager::NAME, member, body).await
+}
+
+async fn unit_signal(shared: &Shared, member: &str, unit: &UnitName) -> zbus::Result<()> {
+    signal(shared, member, &(unit.as_str(), unit_path(unit.as_str()))).await
+}
+
+/// Tells that links of unit files have changed.
+pub(super) async fn unit_files_changed(shared: &Shared) {
+    if !shared.subscribers.exist() {
+        return;
+    }
+    if let Err(error) = emit(shared, MANAGER_PATH, manager::NAME, "UnitFilesChanged", &()).await {
+        tracing::debug!("bus: {error}");
+    }
+}
+
+async fn emit(
+    shared: &Shared,
+    path: &str,
+    interface: &str,
+    member: &str,
+    body: &(impl Serialize + DynamicType),
+) -> zbus::Result<()> {
+    shared.connection.emit_signal(None::<&str>, path, interface, member, body).await
 }

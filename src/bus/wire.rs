@@ -1,11 +1,12 @@
 //! The types that travel over the bus.
 
+use crate::manager::view::{Property, Value};
 use serde::{Deserialize, Serialize};
-use zbus::OwnedObjectPath;
-use zbus::zvariant::Type;
+use std::collections::HashMap;
+use zbus::{OwnedObjectPath, Type, Variant};
 
 /// Our name on the system bus.
-pub const BUS_NAME: &str = crate::systemd::manager::CONTROLLER;
+pub const BUS_NAME: &str = "org.sampan1";
 /// The manager's object.
 pub const MANAGER_PATH: &str = "/org/sampan1";
 
@@ -96,6 +97,38 @@ pub fn unit_path(name: &str) -> OwnedObjectPath {
         }
     }
     OwnedObjectPath::try_from(path).unwrap_or_default()
+}
+
+/// The name that the last part of a unit's object path stands for.
+pub(super) fn decoded(part: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), part.bytes());
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| u8::try_from(char::from(byte?).to_digit(16)?).ok();
+        match byte {
+            b'_' => bytes.push(digit(rest.next())? * 16 + digit(rest.next())?),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A value as the bus carries it.
+pub(super) fn variant(value: Value) -> Variant<'static> {
+    match value {
+        Value::Text(text) => text.into(),
+        Value::List(list) => list.into(),
+        Value::Unsigned(number) => number.into(),
+        Value::Signed(number) => number.into(),
+        Value::Large(number) => number.into(),
+        Value::Flag(flag) => flag.into(),
+        Value::Times(list) => list.into(),
+        Value::Parts(list) => list.into(),
+    }
+}
+
+/// Properties as the bus carries them.
+pub(super) fn dictionary(properties: Vec<Property>) -> HashMap<&'static str, Variant<'static>> {
+    properties.into_iter().map(|(name, value)| (name, variant(value))).collect()
 }
 
 /// The object path of a pull.

@@ -160,7 +160,9 @@ fn message(error: zbus::Error) -> (String, u8) {
 
 fn of_fdo(error: fdo::Error) -> (String, u8) {
     match error {
-        fdo::Error::AccessDenied(text) | fdo::Error::AuthFailed(text) => (text, NO_PERMISSION),
+        fdo::Error::AccessDenied(text)
+        | fdo::Error::AuthFailed(text)
+        | fdo::Error::InteractiveAuthorizationRequired(text) => (text, NO_PERMISSION),
         fdo::Error::UnknownObject(text) | fdo::Error::FileNotFound(text) => (text, NOT_INSTALLED),
         fdo::Error::NotSupported(text) => (text, NOT_SUPPORTED),
         fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) | fdo::Error::LimitsExceeded(text) => {

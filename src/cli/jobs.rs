@@ -48,7 +48,10 @@ impl JobWatch {
         let failed = |error| CliError::of_call("watch jobs", error);
         let signals = async {
             let (manager, proxy) = (&client.manager, client.manager.inner());
-            tokio::try_join!(manager.receive_job_removed(), proxy.receive_owner_changed()).map_err(failed)
+            let signals = tokio::try_join!(manager.receive_job_removed(), proxy.receive_owner_changed());
+            // Ours may have subscribed before, for another verb of the same call.
+            let _ = manager.subscribe().await;
+            signals.map_err(failed)
         };
         let ((removed, owner), transfers) = tokio::try_join!(signals, Transfers::new(client))?;
         Ok(Self { removed, owner, transfers, waiting: HashMap::new(), ended: HashMap::new() })

@@ -25,7 +25,6 @@ mod list_units;
 mod logs;
 mod output;
 mod pager;
-mod pattern;
 mod run;
 mod select;
 mod show;
@@ -37,5 +36,7 @@ mod transfers;
 mod unit_files;
 pub mod unit_properties;
 pub mod units;
+pub mod volumes;
 
+use crate::unit::pattern;
 pub use run::main;

@@ -12,7 +12,7 @@ use super::suggestion;
 use super::unit_files::Change;
 use super::{
     completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, system_state, unit_files, units,
+    list_sockets, list_units, logs, show, status, system_state, unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use clap::{CommandFactory, FromArgMatches};
@@ -97,6 +97,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::DaemonReload => daemon::reload(),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
         Verb::Image(verb) => images::run(verb, paths),
+        Verb::Volumes(args) => volumes::run(args, paths),
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),

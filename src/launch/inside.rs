@@ -8,6 +8,7 @@ use super::protocol::StepError;
 use super::step::{Filesystem, Links, Step, TextFile};
 use super::target;
 use crate::sys::namespace::raise_loopback;
+use crate::unit::model::IfMissing;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
@@ -43,6 +44,11 @@ impl Trees {
         self.trees.clear();
     }
 
+    /// Whether there is such a tree.
+    pub fn has(&self, name: &str) -> bool {
+        self.trees.contains_key(name)
+    }
+
     /// Takes a tree.
     pub fn take(&mut self, name: &str) -> Result<OwnedFd, StepError> {
         self.trees.remove(name).ok_or(Errno::BADF).during("take over", name)
@@ -60,7 +66,8 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
         Step::RaiseLoopback => raise_loopback().during("raise loopback", "lo"),
         Step::Make { tree, filesystem } => make(tree, filesystem, trees),
         Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
-        Step::Attach { tree, target, links } => {
+        Step::Attach { tree, missing: IfMissing::Ignore, .. } if !trees.has(tree) => Ok(()),
+        Step::Attach { tree, target, links, .. } => {
             attach(&trees.take(tree)?, target, *links).during_path("mount", target)
         }
         Step::Link { path, to } => link(path, to).during_path("link", path),
@@ -93,11 +100,21 @@ fn enter_root(root: &OwnedFd) -> io::Result<()> {
 }
 
 fn attach(tree: &OwnedFd, target: &Path, links: Links) -> io::Result<()> {
-    let target = match FileType::from_raw_mode(fstat(tree)?.st_mode) {
+    let place_of = match FileType::from_raw_mode(fstat(tree)?.st_mode) {
         FileType::Directory => target::directory(target, links)?,
-        _ => target::file(target, links)?,
+        _ => {
+            let found = target::file(target, links)?;
+            // Else move_mount(2) says no more than EINVAL.
+            if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory {
+                return Err(Errno::ISDIR.into());
+            }
+            found
+        }
     };
-    Ok(place(tree, &target)?)
+    if links == Links::Follow && !["/proc", "/sys"].iter().any(|kernels| target.starts_with(kernels)) {
+        target::refuse_kernels(&place_of)?;
+    }
+    Ok(place(tree, &place_of)?)
 }
 
 fn place(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
@@ -128,8 +145,9 @@ fn write(file: &TextFile) -> io::Result<()> {
         result => return Ok(result.map(drop)?),
     }
     match target::create(&file.path, Links::Follow) {
-        // A link that leads nowhere: the image wants to fill it by itself.
-        Err(Errno::EXIST) => Ok(()),
+        // A link that leads nowhere: the image wants to fill it by itself. Or the unit has mounted something there
+        // that cannot be written.
+        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
         created => io::Write::write_all(&mut std::fs::File::from(created?), file.text.as_bytes()),
     }
 }

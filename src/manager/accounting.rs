@@ -1,31 +1,124 @@
-//! What a container uses, read from its control group, cgroups(7).
+//! What a container uses, read from its control group, cgroups(7) and the kernel's cgroup-v2.
 
 use crate::paths::Paths;
 use crate::sys::process;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Stands for "not known" where a number must be given.
+pub const UNKNOWN: u64 = u64::MAX;
+
 /// Usage of a control group; `None` where the host has no such controller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes, page cache included.
-    pub memory: Option<u64>,
+    /// Memory.
+    pub memory: Memory,
     /// Processes and threads.
     pub tasks: Option<u64>,
     /// Time on processors.
     pub cpu_nanoseconds: Option<u64>,
+    /// Block devices.
+    pub io: Io,
+    /// How often the kernel killed in it for want of memory.
+    pub oom_kills: u32,
+    /// `running`, `frozen`, or empty where there is no control group.
+    pub freezer: &'static str,
+}
+
+/// Bytes charged to a control group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// All of them: `memory.current`.
+    pub total: Option<u64>,
+    /// The most that it ever was: `memory.peak`, Linux 5.19.
+    pub peak: Option<u64>,
+    /// Swapped out.
+    pub swap: Option<u64>,
+    /// Private: heaps and stacks.
+    pub anonymous: Option<u64>,
+    /// Contents of files. Of a file that containers share, only the first that read it is charged.
+    pub page_cache: Option<u64>,
+    /// The part of the page cache that is mapped into processes.
+    pub mapped: Option<u64>,
+    /// Shared memory and tmpfs.
+    pub shared: Option<u64>,
+    /// The kernel's own, for this control group: `kernel`, Linux 5.18.
+    pub kernel: Option<u64>,
+}
+
+/// Totals of `io.stat` over all devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Io {
+    /// Bytes read.
+    pub read_bytes: Option<u64>,
+    /// Bytes written.
+    pub write_bytes: Option<u64>,
+    /// Reads.
+    pub read_operations: Option<u64>,
+    /// Writes.
+    pub write_operations: Option<u64>,
 }
 
 impl Usage {
     /// The usage of the control group that a process is in.
     pub fn of(paths: &Paths, pid: u32) -> Option<Self> {
         let directory = directory(paths, pid)?;
-        let cpu = fs::read_to_string(directory.join("cpu.stat")).ok();
+        let table = |name: &str| Table(fs::read_to_string(directory.join(name)).unwrap_or_default());
+        let frozen = table("cgroup.events").value("frozen");
         Some(Self {
-            memory: number(&directory.join("memory.current")),
+            memory: Memory::of(&directory, &table("memory.stat")),
             tasks: number(&directory.join("pids.current")),
-            cpu_nanoseconds: cpu.as_deref().and_then(usage_usec).map(|usec| usec.saturating_mul(1000)),
+            cpu_nanoseconds: table("cpu.stat").value("usage_usec").map(|usec| usec.saturating_mul(1000)),
+            io: Io::of(&table("io.stat"), &directory),
+            oom_kills: table("memory.events")
+                .value("oom_kill")
+                .map_or(0, |kills| u32::try_from(kills).unwrap_or(u32::MAX)),
+            freezer: if frozen == Some(1) { "frozen" } else { "running" },
         })
+    }
+}
+
+impl Memory {
+    fn of(directory: &Path, stat: &Table) -> Self {
+        Self {
+            total: number(&directory.join("memory.current")),
+            peak: number(&directory.join("memory.peak")),
+            swap: number(&directory.join("memory.swap.current")),
+            anonymous: stat.value("anon"),
+            page_cache: stat.value("file"),
+            mapped: stat.value("file_mapped"),
+            shared: stat.value("shmem"),
+            kernel: stat.value("kernel"),
+        }
+    }
+}
+
+impl Io {
+    /// A group that has not touched a device has an empty `io.stat`: that is nothing, and not unknown.
+    fn of(stat: &Table, directory: &Path) -> Self {
+        let counted = directory.join("io.stat").exists();
+        let sum = |key: &str| counted.then(|| stat.sum(key));
+        Self {
+            read_bytes: sum("rbytes"),
+            write_bytes: sum("wbytes"),
+            read_operations: sum("rios"),
+            write_operations: sum("wios"),
+        }
+    }
+}
+
+/// A file of lines `KEY VALUE`, or of lines with `KEY=VALUE` pairs.
+struct Table(String);
+
+impl Table {
+    fn value(&self, key: &str) -> Option<u64> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        line?.trim().parse().ok()
+    }
+
+    fn sum(&self, key: &str) -> u64 {
+        let pairs = self.0.split_whitespace().filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        pairs.filter_map(|value| value.parse::<u64>().ok()).fold(0, u64::saturating_add)
     }
 }
 
@@ -33,6 +126,24 @@ impl Usage {
 pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
     let group = process::control_group(pid).ok()?;
     Some(mount(paths).join(group.trim_start_matches('/')))
+}
+
+/// The processes of the control group of a process, and of those below it.
+pub fn processes(paths: &Paths, pid: u32) -> Vec<u32> {
+    let mut open: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
+    let mut processes = Vec::new();
+    while let Some(group) = open.pop() {
+        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        processes.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        let entries = fs::read_dir(&group).into_iter().flatten().flatten();
+        open.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    processes
+}
+
+/// Whether all processes of a control group stand still.
+pub fn is_frozen(directory: &Path) -> bool {
+    Table(fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default()).value("frozen") == Some(1)
 }
 
 /// Where the unified hierarchy is: beside version 1 hierarchies systemd mounts it at `unified`.
@@ -45,6 +156,16 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-fn usage_usec(stat: &str) -> Option<u64> {
-    stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_control_groups_are_read() {
+        let stat = Table("anon 4096\nfile 8192\nfile_mapped 100\n".into());
+        assert_eq!(["anon", "file", "shmem"].map(|key| stat.value(key)), [Some(4096), Some(8192), None]);
+        let io =
+            Table("8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=5 wbytes=1 rios=1 wios=1\n".into());
+        assert_eq!((io.sum("rbytes"), io.sum("wbytes"), io.sum("rios"), io.sum("wios")), (15, 21, 2, 3));
+    }
 }

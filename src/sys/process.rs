@@ -121,6 +121,13 @@ fn set_file_gid(gid: u32) -> u32 {
     old.cast_unsigned()
 }
 
+/// The number of a process in the innermost pid namespace that it is in, proc_pid_status(5) `NSpid`.
+pub fn innermost(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_whitespace().last()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

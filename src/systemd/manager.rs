@@ -7,20 +7,18 @@ use super::properties;
 use super::proxy::UnitPropertiesProxy;
 use super::session::{DEADLINE, Link, Session};
 use super::signals::{Events, QueuedJob, Signal, SystemdEvent};
+use crate::unit::model::Resources;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::{Connection, OwnedObjectPath};
+use zbus::OwnedObjectPath;
 
 pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
-/// Our name on the bus, which scopes know as their controller.
-pub const CONTROLLER: &str = "org.sampan1";
-
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
-/// The way to systemd. Cheap to clone; must be made inside a tokio runtime. When the bus or systemd leaves, calls
-/// wait for it to come back, up to their deadline.
+/// The way to systemd, which knows our end of it as the controller of our scopes. Cheap to clone; must be made inside
+/// a tokio runtime. When the bus or systemd leaves, calls wait for it to come back, up to their deadline.
 #[derive(Debug, Clone)]
 pub struct Systemd {
     pub(super) link: Arc<Link>,
@@ -33,16 +31,6 @@ impl Systemd {
     /// When there is no bus or no systemd on it.
     pub async fn connect() -> Result<Self, SystemdError> {
         Ok(Self { link: Link::open().await? })
-    }
-
-    /// The connection of now, for our own interfaces on the same bus name; waits while there is none.
-    pub async fn connection(&self) -> Connection {
-        self.link.session(None).await.connection
-    }
-
-    /// Waits until another connection has taken the place of this one.
-    pub async fn replaced(&self, connection: &Connection) {
-        self.link.replaced(connection).await;
     }
 
     /// What happens to units from now on.
@@ -103,12 +91,60 @@ impl Systemd {
         .await
     }
 
+    /// Freezes the processes of a scope.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn freeze_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        self.within(scope, "FreezeUnit", async |session| {
+            session.manager.freeze_unit(scope).await.map_err(|error| refused("FreezeUnit", scope, &error))
+        })
+        .await
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn thaw_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        self.within(scope, "ThawUnit", async |session| {
+            session.manager.thaw_unit(scope).await.map_err(|error| refused("ThawUnit", scope, &error))
+        })
+        .await
+    }
+
+    /// Changes the limits of a scope for as long as it is there.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
+        let properties = properties::of_resources(limits);
+        self.within(scope, "SetUnitProperties", async |session| {
+            let set = session.manager.set_unit_properties(scope, true, &properties).await;
+            set.map_err(|error| refused("SetUnitProperties", scope, &error))
+        })
+        .await
+    }
+
     /// Whether the host is being shut down. A systemd that does not answer is not.
     pub async fn is_stopping(&self) -> bool {
         let state = self.within("shutdown.target", "Get", async |session| {
             session.manager.system_state().await.map_err(|error| refused("Get", "shutdown.target", &error))
         });
         state.await.is_ok_and(|state| state == "stopping")
+    }
+
+    /// The processes in a scope; none where systemd does not know it.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn processes(&self, scope: &str) -> Result<Vec<u32>, SystemdError> {
+        let call = "GetUnitProcesses";
+        self.within(scope, call, async |session| match session.manager.get_unit_processes(scope).await {
+            Ok(processes) => Ok(processes.into_iter().map(|(_, pid, _)| pid).collect()),
+            Err(error) => done_or_gone(call, scope, Err(error)).map(|()| Vec::new()),
+        })
+        .await
     }
 
     /// Whether systemd stops a scope: by this job, or already.
@@ -175,7 +211,8 @@ async fn start(
     signals: &mut UnboundedReceiver<Signal>,
 ) -> Result<(), SystemdError> {
     let scope = request.name.as_str();
-    let properties = properties::of_scope(request, session.process, CONTROLLER);
+    let controller = session.connection.unique_name().map(|name| name.as_str()).unwrap_or_default();
+    let properties = properties::of_scope(request, session.process, controller);
     loop {
         match session.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
             Ok(job) => return finish(signals, &job, scope, "start").await,

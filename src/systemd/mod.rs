@@ -1,6 +1,5 @@
 //! Our use of systemd: scopes over its bus interface, the descriptor store and readiness over sd_notify(3),
-//! and the receiving side of that protocol for containers. No type of zbus leaves this room but the
-//! connection, which our own bus interfaces share.
+//! and the receiving side of that protocol for containers. No type of zbus leaves this room.
 #![forbid(unsafe_code)]
 
 pub mod fdstore;

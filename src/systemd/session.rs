@@ -64,17 +64,6 @@ impl Link {
         }
     }
 
-    /// Waits until another connection is in use. Its unique name may be the same: a new bus counts from the start.
-    pub(super) async fn replaced(&self, former: &Connection) {
-        former.closed().await;
-        let mut changes = self.session.subscribe();
-        let is_open = |session: &Option<Session>| {
-            session.as_ref().is_some_and(|session| !session.connection.is_closed())
-        };
-        // The sender lives as long as the link.
-        let _ = changes.wait_for(is_open).await;
-    }
-
     /// Begins a session, on a connection that is there or on a new one.
     async fn begin(&self, there: Option<&Connection>, number: u64) -> Result<Signals, SystemdError> {
         let begin = async {

@@ -1,6 +1,7 @@
 //! One private systemd host (`tests/host`), for as long as its value lives.
 
 use super::events::Events;
+use super::subscription::Subscription;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -167,13 +168,16 @@ impl Host {
     }
 
     /// Signals from `org.sampan1`, one JSON object a line, from now on.
-    pub fn signals(&self) -> Events {
-        let rule = "--match=type='signal',sender='org.sampan1'";
+    pub fn signals(&self) -> Signals {
+        let ours = "--match=type='signal',sender='org.sampan1'";
+        // A daemon that comes back may have changed anything before somebody subscribed to it.
+        let back = "--match=type='signal',member='NameOwnerChanged',arg0='org.sampan1'";
         let socket = self.path("/run/dbus/system_bus_socket");
         let mut command = Command::new("busctl");
         command.arg(format!("--address=unix:path={}", socket.display()));
-        command.args(["--json=short", rule, "monitor"]);
-        Events::of_monitor(command)
+        command.args(["--json=short", ours, back, "monitor"]);
+        let events = Events::of_monitor(command);
+        Signals { events, _subscription: Subscription::new(&socket) }
     }
 
     /// Waits for a line that the container of a unit has printed.
@@ -220,6 +224,26 @@ impl Host {
     pub fn recent(&self) -> String {
         let output = self.run(&["journalctl", "--no-pager", "--lines=40", "--quiet"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// The daemon's signals, which are sent while somebody subscribes.
+pub struct Signals {
+    events: Events,
+    _subscription: Subscription,
+}
+
+impl std::ops::Deref for Signals {
+    type Target = Events;
+
+    fn deref(&self) -> &Events {
+        &self.events
+    }
+}
+
+impl std::ops::DerefMut for Signals {
+    fn deref_mut(&mut self) -> &mut Events {
+        &mut self.events
     }
 }
 

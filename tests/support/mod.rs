@@ -5,4 +5,5 @@ pub mod events;
 pub mod host;
 pub mod image;
 pub mod inside;
+pub mod subscription;
 pub mod units;

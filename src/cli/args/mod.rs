@@ -21,6 +21,7 @@ use super::units::enable::EnableArgs;
 use super::units::list_unit_files::ListUnitFilesArgs;
 use super::units::schema::SchemaArgs;
 use super::units::verify::VerifyArgs;
+use super::volumes::VolumesArgs;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -119,6 +120,8 @@ pub enum Verb {
     /// Verbs over images
     #[command(flatten)]
     Image(ImageVerb),
+    /// List volumes, or show, remove, export and import them
+    Volumes(VolumesArgs),
     /// Check unit files
     Verify(VerifyArgs),
     /// Print the JSON schema of unit files

@@ -48,7 +48,9 @@ impl Manager {
         self.say(self.service.stopping());
         let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
         for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::Replace }) {
+            if let Err(error) =
+                self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::ReplaceIrreversibly })
+            {
                 tracing::warn!("{error}");
             }
         }

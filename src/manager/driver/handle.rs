@@ -1,8 +1,8 @@
 //! How the bus reaches the manager: commands in, notices out, so that no lock is ever held.
 
 use super::{Manager, TransferNotice};
-use crate::manager::machine::{Event, Exit, JobId, JobKind, JobResult, Request, RequestError};
-use crate::manager::view::{self, Property};
+use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
+use crate::manager::record::{self, Record};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot};
@@ -13,11 +13,15 @@ pub enum Notice {
     /// A job was made.
     JobNew(JobId, UnitName),
     /// A job is over.
-    JobRemoved(JobId, UnitName, JobKind, JobResult),
-    /// Properties of a unit may have changed; these are the new values of those that change with its life.
-    Changed(UnitName, Vec<Property>),
+    JobRemoved(JobId, UnitName, JobResult),
+    /// A unit has come into memory.
+    New(UnitName),
+    /// Properties of a unit may have changed.
+    Changed(UnitName),
     /// A unit is no longer in memory.
     Removed(UnitName),
+    /// All unit files are about to be read again, or have been.
+    Reloading(bool),
     /// A pull, by its number, has something to tell.
     Transfer(u32, TransferNotice),
 }
@@ -98,21 +102,31 @@ impl ManagerHandle {
         self.commands.send(Command::Query(query)).ok()?;
         receiver.await.ok()
     }
-
-    /// The properties of a unit; `None` where it is not in memory.
-    pub async fn properties(&self, unit: UnitName) -> Option<Vec<Property>> {
-        self.with(move |manager| view::properties(manager, &unit)).await?
-    }
 }
 
 impl Manager {
     pub(super) fn take_command(&mut self, command: Command) {
         match command {
             // A client that has gone away does not take its request back.
-            Command::Request(request, reply) => drop(reply.send(self.request(&request))),
+            Command::Request(request, reply) => {
+                let answer = self.machine.permits(&request).and_then(|()| self.request(&request));
+                drop(reply.send(answer));
+            }
             Command::Exec(request, reply) => self.exec(*request, reply),
             Command::Query(query) => query(self),
         }
+    }
+
+    /// A job that is not over.
+    pub fn job(&self, id: u32) -> Option<&Job> {
+        self.machine.jobs().get(&JobId(id))
+    }
+
+    /// Cancels a job; whether there was one. What it has begun goes on.
+    pub fn cancel_job(&mut self, id: u32) -> bool {
+        let known = self.job(id).is_some();
+        self.event(Event::JobCanceled(JobId(id)));
+        known
     }
 
     /// Forgets failures; of all units where none is named.
@@ -125,9 +139,8 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
-            if let Some(properties) = view::changing(self, &unit) {
-                self.tell(Notice::Changed(unit, properties));
-            }
+            self.forget_unused(&unit);
+            self.tell(Notice::Changed(unit));
         }
         self.services.end_turn();
     }
@@ -139,9 +152,12 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record =
-            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
-        if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
+        let record = managed.and_then(|managed| {
+            let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
+            Record::of(unit, managed, job, self.facts.get(unit))
+        });
+        let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
+        if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
         }
     }

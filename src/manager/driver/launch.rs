@@ -8,17 +8,18 @@ use super::sockets::OpenSocket;
 use super::{Manager, Note, health, listening};
 use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::{Launcher, is_launcher};
+use crate::manager::accounting;
 use crate::manager::machine::{Event, Failure, Launched};
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::Store;
-use crate::sys::{pidfd, readiness};
+use crate::sys::{pidfd, process, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::notify_server::NotifyListener;
+use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::address::is_native;
-use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
+use crate::unit::model::{Body, Container, Pass, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -153,7 +154,7 @@ impl RunTask {
     }
 
     fn notify_server(&self, container: &Container) -> Result<Option<NotifyServer>, Failure> {
-        if container.kind != ServiceType::Notify {
+        if !container.notifies() {
             return Ok(None);
         }
         bind_notify(&self.paths, &self.unit.name).map(Some)
@@ -333,10 +334,28 @@ impl RunTask {
         let (unit, run) = (self.unit(), self.live.number());
         while let Ok(mut readable) = server.readiness.readable().await {
             for notification in server.listener.receive().unwrap_or_default() {
-                self.tell(Event::Notified { unit: unit.clone(), run, what: notification });
+                let what = match notification {
+                    Notification::MainPid(inside) => match self.process_of(inside) {
+                        Some(pid) => Notification::MainPid(pid),
+                        None => {
+                            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: MAINPID={inside} is not its process");
+                            continue;
+                        }
+                    },
+                    other => other,
+                };
+                self.tell(Event::Notified { unit: unit.clone(), run, what });
             }
             readable.clear_ready();
         }
+    }
+
+    /// The process of the container that has a number in its own pid namespace.
+    fn process_of(&self, inside: u32) -> Option<u32> {
+        let first = self.live.process.get()?.pid;
+        accounting::processes(&self.paths, first)
+            .into_iter()
+            .find(|pid| process::innermost(*pid) == Some(inside))
     }
 
     async fn failed(self, failure: Failure, ephemeral: Option<PathBuf>) {

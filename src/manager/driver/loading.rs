@@ -1,7 +1,7 @@
 //! Unit files into the core: all of them at a reload, others when they are asked for.
 
-use super::Manager;
-use crate::manager::machine::{Event, LoadState, Loaded};
+use super::{Manager, Notice};
+use crate::manager::machine::{Event, LoadState, Loaded, Phase};
 use crate::manager::record::Record;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 impl Manager {
     /// Reads all unit files again.
     pub fn reload(&mut self) {
+        self.tell(Notice::Reloading(true));
         let catalog = load::load_all(&self.paths);
         for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
             let text = diagnostic.render(Style::Plain);
@@ -30,7 +31,53 @@ impl Manager {
                 units.insert(name.clone(), loaded(load::load_one(&self.paths, name).loaded));
             }
         }
+        let new: Vec<UnitName> =
+            units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
         self.event(Event::Loaded(units));
+        for name in new {
+            self.tell(Notice::New(name));
+        }
+        self.tell(Notice::Reloading(false));
+    }
+
+    /// Reads one unit's files again.
+    pub(super) fn reload_one(&mut self, unit: &UnitName) {
+        let read = loaded(load::load_one(&self.paths, unit).loaded);
+        self.event(Event::LoadedMore(BTreeMap::from([(unit.clone(), read)])));
+    }
+
+    /// Other names of a unit.
+    pub fn aliases_of<'a>(&'a self, unit: &'a UnitName) -> impl Iterator<Item = &'a UnitName> {
+        self.aliases.iter().filter(move |(_, meant)| *meant == unit).map(|(alias, _)| alias)
+    }
+
+    /// The own name of a unit that is in memory.
+    pub fn loaded_name(&self, unit: &UnitName) -> Option<UnitName> {
+        let name = self.aliases.get(unit).unwrap_or(unit);
+        self.machine.unit(name).map(|_| name.clone())
+    }
+
+    /// Takes an instance out of memory that does nothing and that no other unit names. It has no file of its own: it
+    /// is there once more when it is asked for.
+    pub(super) fn forget_unused(&mut self, unit: &UnitName) {
+        let mut open = vec![unit.clone()];
+        while let Some(name) = open.pop() {
+            let Some(managed) = self.machine.unit(&name) else { continue };
+            let idle = managed.phase == Phase::Dead && managed.job.is_none();
+            if name.instance().is_none() || !idle || self.is_named(&name) {
+                continue;
+            }
+            open.extend(managed.unit().iter().flat_map(|unit| unit.dependencies.named()).cloned());
+            self.aliases.retain(|_, meant| *meant != name);
+            let gone = Loaded::unusable(LoadState::NotFound);
+            self.event(Event::LoadedMore(BTreeMap::from([(name, gone)])));
+        }
+    }
+
+    fn is_named(&self, name: &UnitName) -> bool {
+        let others = self.machine.units().values().filter_map(|managed| managed.unit());
+        let mut others = others.filter(|unit| unit.name != *name);
+        others.any(|unit| unit.dependencies.named().any(|named| named == name))
     }
 
     /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its
@@ -53,8 +100,12 @@ impl Manager {
                 units.insert(real, loaded);
             }
         }
-        if !units.is_empty() {
+        let new: Vec<UnitName> = units.keys().cloned().collect();
+        if !new.is_empty() {
             self.event(Event::LoadedMore(units));
+        }
+        for name in new.into_iter().filter(|name| self.machine.unit(name).is_some()) {
+            self.tell(Notice::New(name));
         }
         self.aliases.get(unit).unwrap_or(unit).clone()
     }

@@ -11,6 +11,7 @@ mod exec;
 mod handle;
 mod health;
 mod launch;
+mod limits;
 mod listening;
 mod live;
 mod loading;
@@ -18,6 +19,7 @@ mod native;
 mod output;
 mod prepare;
 mod pull;
+mod reload;
 mod service;
 mod sockets;
 mod stop;
@@ -50,6 +52,7 @@ use live::LiveRun;
 use native::Natives;
 use output::Outputs;
 use pull::Pulls;
+use rustix::time::{ClockId, clock_gettime};
 use service::Services;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,6 +187,11 @@ impl Manager {
     /// The host's directories.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The connection to systemd.
+    pub fn systemd(&self) -> &Systemd {
+        &self.systemd
     }
 
     /// What the present or last run of a unit was launched with.
@@ -352,11 +360,13 @@ impl Manager {
     }
 }
 
-/// The two clocks, now.
+/// The clocks, now.
 pub fn now() -> Stamp {
     let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(boottime.tv_sec).unwrap_or_default();
-    let nanoseconds = u32::try_from(boottime.tv_nsec).unwrap_or_default();
-    Stamp { realtime, boottime: Duration::new(seconds, nanoseconds) }
+    let clock = |id| {
+        let time = clock_gettime(id);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    };
+    Stamp { realtime, boottime: clock(ClockId::Boottime), monotonic: clock(ClockId::Monotonic) }
 }

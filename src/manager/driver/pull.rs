@@ -209,6 +209,21 @@ impl Manager {
         self.tell(Notice::Transfer(abandoned.id, TransferNotice::Canceled));
     }
 
+    /// Ends a pull, and with it the starts that wait for it; whether there was one.
+    pub fn cancel_transfer(&mut self, id: u32) -> bool {
+        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
+        if let Some(signals) = self.pulls.signals.remove(&id) {
+            signals.cancel.notify_one();
+        }
+        tracing::info!("Canceled the pull of {image}.");
+        self.tell(Notice::Transfer(id, TransferNotice::Canceled));
+        for Waiting { unit, run } in waiting {
+            let canceled = failure(format!("pull: {image}: canceled"), libc::ECANCELED);
+            self.event(Event::ImageReady { unit, run, result: Err(canceled) });
+        }
+        true
+    }
+
     /// Takes in what a pull tells. One that was abandoned is not heard any more.
     pub(super) fn take_transfer(&mut self, id: u32, told: Told) {
         match told {

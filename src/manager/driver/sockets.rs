@@ -60,6 +60,20 @@ impl Sockets {
         self.open.get(unit).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// How often each socket of a unit has launched the container.
+    pub(super) fn activations(&self, unit: &UnitName) -> BTreeMap<String, u32> {
+        let open = self.of(unit).iter();
+        let launched = open.filter(|open| open.activations > 0);
+        launched.map(|open| (open.held.name().to_owned(), open.activations)).collect()
+    }
+
+    /// Goes on counting where a predecessor ended.
+    pub(super) fn count_on(&mut self, unit: &UnitName, activations: &BTreeMap<String, u32>) {
+        for open in self.open.get_mut(unit).into_iter().flatten() {
+            open.activations = activations.get(open.held.name()).copied().unwrap_or_default();
+        }
+    }
+
     pub(super) fn activation(&self, unit: &UnitName) -> Activation {
         self.activations.get(unit).copied().unwrap_or_default()
     }

@@ -158,7 +158,7 @@ impl World {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { realtime: self.now, boottime: self.now }
+        Stamp { realtime: self.now, boottime: self.now, monotonic: self.now }
     }
 
     fn handle(&mut self, event: Event, choice: u8) {

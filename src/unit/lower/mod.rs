@@ -120,9 +120,10 @@ fn units(
             Dependency::Unit(other) if other == name => {
                 report.item_error(&way, index, format!("{name} names itself in \"{key}\""), "leave it out");
             }
-            Dependency::Unit(other) if is_native(other) => {
-                let message = format!("the dependency on {other} is not in effect yet");
-                report.item_warning(&way, index, message, "only units of Sampan can be depended on");
+            Dependency::Unit(other) if is_native(other) && key == "before" => {
+                let message = format!("systemd does not wait for units of Sampan: {other} is not ordered");
+                let help = format!("write After=sampan@{}.service into a drop-in of {other}", name.stem());
+                report.item_warning(&way, index, message, help);
             }
             Dependency::Unit(other) => {
                 units.insert(other.clone());

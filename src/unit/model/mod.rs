@@ -4,6 +4,7 @@
 mod condition;
 mod health;
 mod life;
+mod mount;
 mod relation;
 
 pub use condition::{
@@ -12,6 +13,9 @@ pub use condition::{
 };
 pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
 pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
+pub use mount::{
+    Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
+};
 pub use relation::{Dependencies, Handling};
 
 use super::name::UnitName;
@@ -158,6 +162,13 @@ pub struct Container {
     pub mounts: BTreeMap<PathBuf, Mount>,
 }
 
+impl Container {
+    /// Whether the payload gets a socket for sd_notify(3).
+    pub fn notifies(&self) -> bool {
+        self.kind == ServiceType::Notify || self.watchdog.is_some()
+    }
+}
+
 /// `container.image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
@@ -180,6 +191,7 @@ pub struct EnvironmentFile {
 
 /// What happens when a file that a unit names does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfMissing {
     /// The start fails.
     Fail,
@@ -330,36 +342,4 @@ pub enum NetworkMode {
     Host,
     /// An own network namespace with nothing up.
     None,
-}
-
-/// One `[mount."TARGET"]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// What is mounted.
-    pub source: MountSource,
-    /// Whether it can be written.
-    pub access: MountAccess,
-}
-
-/// What a mount brings into the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A named volume of the store, empty at first use.
-    Volume(String),
-    /// A file or directory of the host, seen through the container's id mapping.
-    Bind(PathBuf),
-    /// Memory, with a size limit in bytes.
-    Tmpfs {
-        /// Bytes; `None`: half of the memory.
-        size: Option<u64>,
-    },
-}
-
-/// Whether a mount can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountAccess {
-    /// `ro`.
-    ReadOnly,
-    /// `rw`, the default.
-    ReadWrite,
 }

@@ -1,0 +1,111 @@
+//! Methods that find and list units. Reading is free, and leaves nothing behind: a name without a unit is not kept.
+
+use super::call::Call;
+use super::error::BusError;
+use super::wire::{SocketRow, UnitRow, unit_path};
+use crate::manager::driver::{Manager, SocketLine};
+use crate::manager::machine::Managed;
+use crate::sys::process;
+use crate::unit::name::UnitName;
+use crate::unit::pattern::matches_any;
+use zbus::OwnedObjectPath;
+
+type Path = Result<(OwnedObjectPath,), BusError>;
+
+fn path(unit: &UnitName) -> (OwnedObjectPath,) {
+    (unit_path(unit.as_str()),)
+}
+
+pub(super) async fn get(call: Call, name: String) -> Path {
+    let asked = UnitName::parse(&name)?;
+    let found = call.with(move |manager| manager.loaded_name(&asked)).await?;
+    found.map(|unit| path(&unit)).ok_or_else(|| BusError::NoSuchUnit(format!("Unit {name} not loaded.")))
+}
+
+/// The object of a unit, also of one that has no file: its `LoadState` says so.
+pub(super) async fn load(call: Call, name: String) -> Path {
+    let asked = UnitName::parse(&name)?;
+    let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
+    Ok(path(&unit))
+}
+
+pub(super) async fn by_pid(call: Call, pid: u32) -> Path {
+    let scope = process::control_group(pid).unwrap_or_default();
+    let unit = call.with(move |manager| {
+        let mut units = manager.machine().units().keys();
+        units.find(|unit| scope.split('/').any(|part| part == unit.scope())).cloned()
+    });
+    let unknown = || BusError::NoUnitForPid(format!("PID {pid} does not belong to any loaded unit."));
+    unit.await?.map(|unit| path(&unit)).ok_or_else(unknown)
+}
+
+pub(super) async fn by_invocation(call: Call, id: Vec<u8>) -> Path {
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let unknown = BusError::NoUnitForInvocationId(format!("No unit with the invocation ID {id} known."));
+    let unit = call.with(move |manager| {
+        let is = |managed: &Managed| managed.run.as_ref().is_some_and(|run| run.invocation == id);
+        let mut units = manager.machine().units().iter();
+        units.find(|(_, managed)| is(managed)).map(|(name, _)| name.clone())
+    });
+    unit.await?.map(|unit| path(&unit)).ok_or(unknown)
+}
+
+/// Units in memory in one of these states and with a name like one of these; all where none is given.
+pub(super) async fn units(
+    call: Call,
+    states: Vec<String>,
+    patterns: Vec<String>,
+) -> Result<(Vec<UnitRow>,), BusError> {
+    let rows = call.with(move |manager| {
+        let units = manager.machine().units().iter();
+        let units =
+            units.filter(|(name, managed)| matches_any(&patterns, name.as_str()) && is_in(managed, &states));
+        units.map(|(name, managed)| row(manager, name, managed)).collect()
+    });
+    Ok((rows.await?,))
+}
+
+fn is_in(managed: &Managed, states: &[String]) -> bool {
+    let words = [managed.loaded.state.as_str(), managed.active_state().as_str(), managed.phase.as_str()];
+    states.is_empty() || states.iter().any(|state| words.contains(&state.as_str()))
+}
+
+/// Units that are in memory, or have a file, by their names.
+pub(super) async fn named(call: Call, names: Vec<String>) -> Result<(Vec<UnitRow>,), BusError> {
+    let asked: Vec<UnitName> = names.iter().map(|name| UnitName::parse(name)).collect::<Result<_, _>>()?;
+    let rows = call.with(move |manager| {
+        let names: Vec<UnitName> = asked.iter().map(|name| manager.ensure_loaded(name)).collect();
+        let found = names.iter().filter_map(|name| Some((name, manager.machine().unit(name)?)));
+        found.map(|(name, managed)| row(manager, name, managed)).collect()
+    });
+    Ok((rows.await?,))
+}
+
+fn row(manager: &Manager, name: &UnitName, managed: &Managed) -> UnitRow {
+    let job = managed.job.and_then(|id| manager.machine().jobs().get(&id));
+    UnitRow {
+        name: name.to_string(),
+        description: managed.unit().map_or_else(|| name.to_string(), |unit| unit.description.clone()),
+        load_state: managed.loaded.state.as_str().to_owned(),
+        active_state: managed.active_state().as_str().to_owned(),
+        sub_state: managed.phase.as_str().to_owned(),
+        path: unit_path(name.as_str()),
+        job_id: job.map_or(0, |job| job.id.0),
+        job_type: job.map_or("", |job| job.kind.as_str()).to_owned(),
+    }
+}
+
+pub(super) async fn sockets(call: Call) -> Result<(Vec<SocketRow>,), BusError> {
+    let lines = call.with(|manager| manager.socket_lines()).await?;
+    let row = |line: SocketLine| SocketRow {
+        listen: line.listen,
+        name: line.name,
+        unit: line.unit.to_string(),
+        pass: line.pass.to_owned(),
+        state: line.state.to_owned(),
+        connections: line.connections,
+        activations: line.activations,
+        last_activation_usec: u64::try_from(line.latency.as_micros()).unwrap_or(u64::MAX),
+    };
+    Ok((lines.into_iter().map(row).collect(),))
+}

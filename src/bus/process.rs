@@ -1,0 +1,45 @@
+//! Signals to the processes of units, and their freezer.
+
+use super::call::Call;
+use super::error::BusError;
+use super::jobs::allowed;
+use crate::manager::driver::Whom;
+use crate::systemd::SystemdError;
+use crate::systemd::manager::Systemd;
+use crate::unit::name::UnitName;
+
+pub(super) async fn kill(call: Call, (name, whom, signal): (String, String, i32)) -> Result<(), BusError> {
+    let whom = match whom.as_str() {
+        "main" => Whom::Main,
+        "all" | "" => Whom::All,
+        _ => return Err(BusError::InvalidArgs(format!("\"{whom}\" is not known: use main or all."))),
+    };
+    let unit = allowed(&call, &name, "kill").await?;
+    call.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(BusError::Failed)
+}
+
+pub(super) async fn freeze(call: Call, name: String) -> Result<(), BusError> {
+    let unit = allowed(&call, &name, "freeze").await?;
+    let systemd = running(&call, &unit).await?;
+    systemd.freeze_scope(&unit.scope()).await.map_err(failed)
+}
+
+pub(super) async fn thaw(call: Call, name: String) -> Result<(), BusError> {
+    let unit = allowed(&call, &name, "thaw").await?;
+    let systemd = running(&call, &unit).await?;
+    systemd.thaw_scope(&unit.scope()).await.map_err(failed)
+}
+
+/// systemd, for a unit whose scope is there.
+async fn running(call: &Call, unit: &UnitName) -> Result<Systemd, BusError> {
+    let name = unit.clone();
+    let systemd = call.with(move |manager| {
+        manager.machine().unit(&name)?.main_pid()?;
+        Some(manager.systemd().clone())
+    });
+    systemd.await?.ok_or_else(|| BusError::UnitInactive(format!("Unit {unit} is not running.")))
+}
+
+pub(super) fn failed(error: SystemdError) -> BusError {
+    BusError::Failed(error.to_string())
+}

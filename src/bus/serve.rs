@@ -1,0 +1,227 @@
+//! Our end of the bus: takes calls in, finds what they are for, and sends the answers. This connection is not the
+//! one to systemd, so that no client can stand between systemd and us.
+
+use super::access::{Access, Waiting};
+use super::call::Call;
+use super::error::BusError;
+use super::interface::{Interface, Pace, Pending, Which};
+use super::ledger::Ledger;
+use super::object::{Interfaces, Object};
+use super::publish::Publisher;
+use super::subscribers::Subscribers;
+use super::{standard, wire};
+use crate::manager::driver::{ManagerHandle, Notice};
+use futures_util::StreamExt;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use zbus::fdo::{DBusProxy, RequestNameFlags};
+use zbus::message::Type;
+use zbus::{Connection, MatchRule, Message, MessageStream};
+
+/// The longest call that is listened to, in bytes. Whatever is longer is no call of ours.
+const CALL_MAX: usize = 256 << 10;
+
+/// Between attempts to reach the bus again: the first pause and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What all calls share.
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) manager: ManagerHandle,
+    pub(super) access: Access,
+    pub(super) subscribers: Subscribers,
+    ledger: Ledger,
+    pub(super) interfaces: Interfaces,
+}
+
+/// Our name on the bus, and the calls that come for it.
+pub struct Bus {
+    pub(super) shared: Rc<Shared>,
+    calls: MessageStream,
+}
+
+/// A call that can be made: how long it may take, and its answer.
+type Ready = (Pace, Pending<Message>);
+
+impl Bus {
+    /// Connects to the system bus and takes our name; from now on clients find us.
+    ///
+    /// # Errors
+    /// When there is no bus, another process has the name, or the policy of the bus forbids it.
+    pub async fn connect(manager: ManagerHandle) -> zbus::Result<Self> {
+        let connection = Connection::system().await?;
+        let rule = MatchRule::builder().msg_type(Type::MethodCall).build()?;
+        let calls = MessageStream::for_match_rule(rule, &connection, None).await?;
+        let shared = Shared {
+            access: Access::new(&connection).await?,
+            subscribers: Subscribers::new(&connection).await?,
+            ledger: Ledger::new(&connection).await?,
+            interfaces: Interfaces::new(),
+            manager,
+            connection: connection.clone(),
+        };
+        let bus = DBusProxy::new(&connection).await?;
+        let name = wire::BUS_NAME.try_into()?;
+        bus.request_name(name, RequestNameFlags::DO_NOT_QUEUE).await?;
+        Ok(Self { shared: Rc::new(shared), calls })
+    }
+
+    /// Answers calls and carries notices of the manager to the bus, over one connection after the other.
+    pub async fn run(mut self, notices: UnboundedReceiver<Notice>) {
+        let mut publisher = Publisher::new(notices);
+        loop {
+            let shared = Rc::clone(&self.shared);
+            tokio::select! {
+                () = self.serve() => {}
+                // They end with the connection, as the other does.
+                () = shared.subscribers.watch() => {}
+                () = publisher.run(&shared) => return,
+            }
+            let again = Self::connect_again(&shared.manager);
+            tokio::select! {
+                bus = again => self = bus,
+                () = publisher.rest() => return,
+            }
+            tracing::info!("Back on the bus as {}.", wire::BUS_NAME);
+        }
+    }
+
+    async fn serve(&mut self) {
+        while let Some(message) = self.calls.next().await {
+            match message {
+                Ok(message) => take(&self.shared, message).await,
+                Err(error) => tracing::debug!("bus: {error}"),
+            }
+        }
+    }
+
+    async fn connect_again(manager: &ManagerHandle) -> Self {
+        let mut pause = PAUSES.0;
+        loop {
+            match Self::connect(manager.clone()).await {
+                Ok(bus) => return bus,
+                Err(error) => tracing::debug!("bus: {error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Answers a call, or has a task of its own answer it where that takes time.
+async fn take(shared: &Rc<Shared>, message: Message) {
+    let Some(call) = Call::new(message, Rc::clone(shared)) else { return };
+    // What does not read its answers is given no more of them.
+    if !shared.ledger.may_answer(call.sender()).await {
+        return;
+    }
+    match prepare(&call).await {
+        Ok((Pace::AtOnce, answer)) => finish(&call, answer.await).await,
+        Ok((Pace::Later, answer)) => match shared.access.enter(call.sender()).await {
+            Ok(waiting) => drop(tokio::task::spawn_local(finish_later(call, answer, waiting))),
+            Err(error) => finish(&call, Err(error)).await,
+        },
+        Err(error) => finish(&call, Err(error)).await,
+    }
+}
+
+async fn finish_later(call: Call, answer: Pending<Message>, waiting: Option<Waiting>) {
+    let answer = answer.await;
+    drop(waiting);
+    finish(&call, answer).await;
+}
+
+async fn finish(call: &Call, answer: Result<Message, BusError>) {
+    if !call.wants_answer() {
+        return;
+    }
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => match error.reply(&call.message().header()) {
+            Ok(answer) => answer,
+            Err(error) => return tracing::debug!("bus: {error}"),
+        },
+    };
+    call.shared.ledger.note(call.sender(), answer.data().len());
+    if let Err(error) = call.shared.connection.send(&answer).await {
+        tracing::debug!("bus: {error}");
+    }
+}
+
+async fn prepare(call: &Call) -> Result<Ready, BusError> {
+    let message = call.message();
+    if message.data().len() > CALL_MAX {
+        return Err(BusError::LimitsExceeded(format!("A call is at most {CALL_MAX} bytes long.")));
+    }
+    let header = message.header();
+    let path = header.path().map(|path| path.as_str()).unwrap_or_default();
+    let member = header.member().map(|member| member.as_str()).unwrap_or_default();
+    let interface = header.interface().map(|interface| interface.as_str());
+    if let Some(answer) = standard::answer(call, interface, path, member)? {
+        return Ok((Pace::AtOnce, answer));
+    }
+    let interfaces = &call.shared.interfaces;
+    match Object::find(path)? {
+        Object::Manager => ready(&interfaces.manager, (), call, interface, member),
+        Object::Unit(name) => ready(&interfaces.unit, name, call, interface, member),
+        Object::Job(id) => ready(&interfaces.job, id, call, interface, member),
+        Object::Transfer(id) => ready(&interfaces.transfer, id, call, interface, member),
+    }
+}
+
+fn ready<S: 'static>(
+    own: &Interface<S>,
+    subject: S,
+    call: &Call,
+    interface: Option<&str>,
+    member: &str,
+) -> Result<Ready, BusError> {
+    if let Some(other) = interface.filter(|interface| *interface != own.name) {
+        return Err(BusError::UnknownInterface(format!("Unknown interface {other}.")));
+    }
+    let method = own.method_named(member);
+    let method = method.ok_or_else(|| BusError::UnknownMethod(format!("Unknown method {member}.")))?;
+    Ok((method.pace, (method.run)(subject, call.clone())))
+}
+
+/// Reads properties of an object's own interface.
+pub(super) async fn read(
+    call: Call,
+    path: String,
+    interface: String,
+    property: Option<String>,
+) -> Result<Vec<(&'static str, crate::manager::view::Value)>, BusError> {
+    let shared = Rc::clone(&call.shared);
+    let interfaces = &shared.interfaces;
+    match Object::find(&path)? {
+        Object::Manager => read_of(&interfaces.manager, (), call, &interface, property).await,
+        Object::Unit(name) => read_of(&interfaces.unit, name, call, &interface, property).await,
+        Object::Job(id) => read_of(&interfaces.job, id, call, &interface, property).await,
+        Object::Transfer(id) => read_of(&interfaces.transfer, id, call, &interface, property).await,
+    }
+}
+
+async fn read_of<S: 'static>(
+    own: &Interface<S>,
+    subject: S,
+    call: Call,
+    interface: &str,
+    property: Option<String>,
+) -> Result<Vec<(&'static str, crate::manager::view::Value)>, BusError> {
+    if interface != own.name && !interface.is_empty() {
+        // The standard interfaces are there and have no properties.
+        return match property {
+            None if interface.starts_with("org.freedesktop.DBus.") => Ok(Vec::new()),
+            _ => Err(BusError::UnknownInterface(format!("Unknown interface {interface}."))),
+        };
+    }
+    let which = match property {
+        None => Which::All,
+        Some(name) => {
+            let known = own.property_named(&name);
+            Which::One(known.ok_or_else(|| BusError::UnknownProperty(format!("Unknown property {name}.")))?)
+        }
+    };
+    (own.read)(subject, call, which).await
+}

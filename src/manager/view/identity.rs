@@ -1,0 +1,54 @@
+//! What a unit is: its names, its files and what became of them.
+
+use super::Read::{Flag, List, Text};
+use super::{Entry, Look, Viewer, told, untold};
+use crate::manager::machine::LoadState;
+use std::path::Path;
+
+pub(super) const TABLE: &[Entry] = &[
+    Entry { name: "Id", change: super::Change::Never, read: Text(|look| look.name.to_string()) },
+    untold("Names", List(names)),
+    untold("Description", Text(description)),
+    untold(
+        "Documentation",
+        List(|look| look.unit().map(|unit| unit.documentation.clone()).unwrap_or_default()),
+    ),
+    told("LoadState", Text(|look| look.managed.loaded.state.as_str().to_owned())),
+    untold("LoadError", Text(load_error)),
+    untold("UnitFileState", Text(|look| look.manager.unit_file_state(look.name).to_owned())),
+    untold("FragmentPath", Text(fragment)),
+    untold("DropInPaths", List(drop_ins)),
+    untold("NeedDaemonReload", Flag(|look| look.manager.needs_reload(look.name))),
+];
+
+fn names(look: &Look<'_>) -> Vec<String> {
+    let aliases = look.manager.aliases_of(look.name);
+    std::iter::once(look.name).chain(aliases).map(ToString::to_string).collect()
+}
+
+fn description(look: &Look<'_>) -> String {
+    look.unit().map_or_else(|| look.name.to_string(), |unit| unit.description.clone())
+}
+
+/// The diagnostics quote the file, which not everybody may be able to read.
+fn load_error(look: &Look<'_>) -> String {
+    match (&look.managed.loaded.state, look.viewer) {
+        (LoadState::Bad(diagnostics), Viewer::Root) => diagnostics.clone(),
+        (LoadState::Bad(_), Viewer::Anybody) => {
+            format!("Unit {} has a bad unit file: see \"sampanctl verify {}\".", look.name, look.name)
+        }
+        _ => String::new(),
+    }
+}
+
+fn fragment(look: &Look<'_>) -> String {
+    look.unit().and_then(|unit| unit.fragment.as_deref()).map(text).unwrap_or_default()
+}
+
+fn drop_ins(look: &Look<'_>) -> Vec<String> {
+    look.unit().map(|unit| unit.drop_ins.iter().map(|path| text(path)).collect()).unwrap_or_default()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

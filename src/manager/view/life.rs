@@ -1,0 +1,61 @@
+//! Where a unit is in its life, and how it got there.
+
+use super::Read::{Large, Signed, Text, Unsigned};
+use super::{Entry, Look, told, untold};
+use crate::manager::machine::{Job, Run, Stamp};
+
+pub(super) const TABLE: &[Entry] = &[
+    told("ActiveState", Text(|look| look.managed.active_state().as_str().to_owned())),
+    told("SubState", Text(|look| look.managed.phase.as_str().to_owned())),
+    told("Result", Text(|look| look.managed.result.as_str().to_owned())),
+    untold("FreezerState", Text(|look| look.usage().freezer.to_owned())),
+    told("Job", Unsigned(|look| job(look).map_or(0, |job| job.id.0))),
+    told("JobType", Text(|look| job(look).map_or("", |job| job.kind.as_str()).to_owned())),
+    told("NRestarts", Unsigned(|look| look.managed.restarts)),
+    told("StatusText", Text(|look| look.managed.status_text.clone())),
+    told("StatusErrno", Signed(|look| look.managed.failure.as_ref().map_or(0, |failure| failure.errno))),
+    told("LaunchError", Text(launch_error)),
+    told("InvocationID", Text(|look| run(look).map(|run| run.invocation.clone()).unwrap_or_default())),
+    told("MainPID", Unsigned(|look| look.managed.main_pid().unwrap_or(0))),
+    told("ExecMainPID", Unsigned(|look| run(look).map_or(0, |run| run.pid))),
+    told("ExecMainCode", Signed(|look| exit(look).0)),
+    told("ExecMainStatus", Signed(|look| exit(look).1)),
+    told("ExecMainStartTimestamp", Large(|look| realtime(run(look).map(|run| run.started)))),
+    told("ExecMainExitTimestamp", Large(|look| realtime(run(look).and_then(|run| run.ended)))),
+    told("StateChangeTimestamp", Large(|look| realtime(Some(look.managed.stamps.changed)))),
+    told("StateChangeTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.changed))),
+    told("InactiveExitTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_exit)))),
+    told("InactiveExitTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.inactive_exit))),
+    told("ActiveEnterTimestamp", Large(|look| realtime(Some(look.managed.stamps.active_enter)))),
+    told("ActiveEnterTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.active_enter))),
+    told("ActiveExitTimestamp", Large(|look| realtime(Some(look.managed.stamps.active_exit)))),
+    told("ActiveExitTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.active_exit))),
+    told("InactiveEnterTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_enter)))),
+    told("InactiveEnterTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.inactive_enter))),
+];
+
+fn job<'a>(look: &Look<'a>) -> Option<&'a Job> {
+    look.managed.job.and_then(|id| look.manager.machine().jobs().get(&id))
+}
+
+fn run<'a>(look: &Look<'a>) -> Option<&'a Run> {
+    look.managed.run.as_ref()
+}
+
+fn launch_error(look: &Look<'_>) -> String {
+    look.managed.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default()
+}
+
+fn exit(look: &Look<'_>) -> (i32, i32) {
+    run(look).and_then(|run| run.exit).map_or((0, 0), |exit| exit.code_and_status())
+}
+
+/// Microseconds since 1970; 0: never.
+pub(super) fn realtime(stamp: Option<Stamp>) -> u64 {
+    stamp.map_or(0, |stamp| u64::try_from(stamp.realtime.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Microseconds since boot; 0: never.
+fn monotonic(stamp: Stamp) -> u64 {
+    u64::try_from(stamp.boottime.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,44 @@
+//! How a unit depends on others, and others on it.
+
+use super::Read::List;
+use super::{Entry, Look, untold};
+use crate::unit::model::Dependencies;
+use crate::unit::name::UnitName;
+use std::collections::BTreeSet;
+
+pub(super) const TABLE: &[Entry] = &[
+    untold("Requires", List(|look| own(look, |all| &all.requires))),
+    untold("Wants", List(|look| own(look, |all| &all.wants))),
+    untold("BindsTo", List(|look| own(look, |all| &all.binds_to))),
+    untold("PartOf", List(|look| own(look, |all| &all.part_of))),
+    untold("Conflicts", List(|look| own(look, |all| &all.conflicts))),
+    untold("After", List(|look| both(look, |all| &all.after, |all| &all.before))),
+    untold("Before", List(|look| both(look, |all| &all.before, |all| &all.after))),
+    untold("RequiredBy", List(|look| others(look, |all| &all.requires))),
+    untold("WantedBy", List(|look| others(look, |all| &all.wants))),
+    untold("BoundBy", List(|look| others(look, |all| &all.binds_to))),
+    untold("ConsistsOf", List(|look| others(look, |all| &all.part_of))),
+    untold("ConflictedBy", List(|look| others(look, |all| &all.conflicts))),
+];
+
+type Pick = fn(&Dependencies) -> &BTreeSet<UnitName>;
+
+/// What the unit itself names.
+fn own(look: &Look<'_>, pick: Pick) -> Vec<String> {
+    let own = look.unit().map(|unit| pick(&unit.dependencies));
+    own.into_iter().flatten().map(ToString::to_string).collect()
+}
+
+/// Who names the unit.
+fn others(look: &Look<'_>, pick: Pick) -> Vec<String> {
+    let names = |unit: &crate::unit::model::Unit| pick(&unit.dependencies).contains(look.name);
+    let units = look.manager.machine().units().iter();
+    let units = units.filter(|(_, managed)| managed.unit().is_some_and(|unit| names(unit)));
+    units.map(|(name, _)| name.to_string()).collect()
+}
+
+/// An order, whichever side names it.
+fn both(look: &Look<'_>, pick: Pick, reverse: Pick) -> Vec<String> {
+    let all: BTreeSet<String> = own(look, pick).into_iter().chain(others(look, reverse)).collect();
+    all.into_iter().collect()
+}
