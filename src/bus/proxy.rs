@@ -47,7 +47,7 @@ pub trait Manager {
     /// All pulls of images for units.
     fn list_transfers(&self) -> zbus::Result<Vec<TransferRow>>;
     /// Runs a command in a running container with three descriptors as its standard input, output and error, and
-    /// answers when it has ended. A fourth is a leash, a pipe: each byte is the number of a signal for the command,
+    /// answers when it has ended. A fourth is a leash, a stream socket: each byte is the number of a signal for the command,
     /// and its end is the command's. The answer is the `CLD_*` code and the status, waitid(2). `user` and
     /// `directory` are empty for the container's own.
     #[zbus(allow_interactive_auth)]

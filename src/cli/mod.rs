@@ -5,9 +5,11 @@
 
 pub mod args;
 mod argv;
+mod blame;
 mod candidates;
 pub mod client;
 mod completions;
+mod critical_chain;
 mod daemon;
 mod display;
 pub mod error;
@@ -32,6 +34,7 @@ mod status;
 mod suggestion;
 mod system_state;
 pub mod text;
+mod top;
 mod transfers;
 mod unit_files;
 pub mod unit_properties;

@@ -11,8 +11,9 @@ use super::output::complain;
 use super::suggestion;
 use super::unit_files::Change;
 use super::{
-    completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, system_state, unit_files, units, volumes,
+    blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
+    list_dependencies, list_jobs, list_sockets, list_units, logs, show, status, system_state, top,
+    unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use clap::{CommandFactory, FromArgMatches};
@@ -74,6 +75,10 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
         Verb::Isolate(args) => lifecycle::isolate(&args, paths),
         Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        Verb::SetProperty(args) => freeze::set_property(&args),
+        Verb::Top(args) => top::run(&args, paths),
+        Verb::Blame(args) => blame::run(&args),
+        Verb::CriticalChain(args) => critical_chain::run(&args, paths),
         Verb::Thaw(args) => freeze::run(Motion::Thaw, &args),
         Verb::Kill(args) => kill::run(&args),
         Verb::Status(args) => status::run(&args, paths),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a run was launched with; for `status` and for `exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +38,28 @@ pub struct RunFacts {
     pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
+    /// When the launch got where.
+    pub moments: Moments,
     /// Ports that the image exposes: `80/tcp`.
     pub ports: Vec<String>,
     /// What the image says of checking it.
     pub health_check: Option<HealthCheck>,
     /// What followed from the checks so far.
     pub health: HealthState,
+}
+
+/// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moments {
+    /// Image and sockets are there.
+    pub begun: Duration,
+    /// The plan is made, and the launcher runs.
+    pub spawned: Duration,
+    /// systemd has made the scope.
+    pub attached: Duration,
+    /// The payload has been executed.
+    pub executed: Duration,
 }
 
 /// The record of one unit.
@@ -129,8 +146,11 @@ pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Resu
         };
     };
     let new = paths.state().join(format!(".{unit}.json.new"));
-    std::fs::write(&new, serde_json::to_vec(record)?)?;
-    std::fs::rename(&new, &path)
+    let written = std::fs::write(&new, serde_json::to_vec(record)?);
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a record is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// All records that can be read; the others are reported and passed over.

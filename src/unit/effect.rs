@@ -45,22 +45,7 @@ pub const LATER: &[Later] = &[
     warn(&["resources", "oom_policy"], &["stop"]),
     warn(&["resources", "page_cache_high"], &["infinity"]),
     warn(&["resources", "memory_ksm"], &["false"]),
-    refuse(
-        &["security", "system_call_filter"],
-        &["[@system-service]"],
-        "the default filter, \"@system-service\", always applies: leave the key out",
-    ),
     warn(&["security", "devices"], &["[]"]),
-    refuse(
-        &["security", "read_only_paths"],
-        &["[]"],
-        "use root = \"read-only\", or a mount with options = [\"ro\"]",
-    ),
-    refuse(
-        &["security", "mask_paths"],
-        &["[]"],
-        "sensitive parts of /proc and /sys are always masked; use an empty tmpfs mount for others",
-    ),
     refuse(&["security", "apparmor_profile"], &[""], "the payload would run unconfined: leave the key out"),
     refuse(&["security", "selinux_label"], &[""], "the payload would run unconfined: leave the key out"),
     warn(&["network", "publish"], &["{}"]),

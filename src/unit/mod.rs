@@ -33,5 +33,6 @@ pub mod specifier;
 pub mod state;
 pub mod stray;
 pub mod suggest;
+pub mod system_calls;
 pub mod tree;
 pub mod value;

@@ -5,7 +5,7 @@ mod jobs;
 mod list;
 mod look;
 
-pub use inside::{AdHocArgs, ExecArgs, PlaceArgs, ShellArgs};
+pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
     CancelArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode, KillArgs, SetPropertyArgs, UnitsArgs, Whom,
 };
@@ -77,6 +77,8 @@ pub enum Verb {
     Freeze(UnitsArgs),
     /// Let frozen units go on
     Thaw(UnitsArgs),
+    /// Change limits of a unit, also while it runs
+    SetProperty(SetPropertyArgs),
     /// Show what units do, with the last lines of their logs
     Status(StatusArgs),
     /// Show properties of units or of the manager, or the plan of a launch
@@ -132,6 +134,12 @@ pub enum Verb {
     Exec(ExecArgs),
     /// Open a shell in a container
     Shell(ShellArgs),
+    /// Show what containers use, live
+    Top(TopArgs),
+    /// List units by the time that their last start took
+    Blame(BlameArgs),
+    /// Show the chain of units that made a start take its time
+    CriticalChain(ChainArgs),
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions(CompletionsArgs),

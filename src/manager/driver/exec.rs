@@ -10,6 +10,7 @@ use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::readiness;
+use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -140,10 +141,13 @@ async fn obey(leash: &OwnedFd, live: &LiveRun) {
     loop {
         let mut numbers = [0; 16];
         let Ok(mut ready) = readable.readable().await else { break };
-        match ready.try_io(|_| Ok(rustix::io::read(leash, &mut numbers)?)) {
+        // Its holder could make the socket a blocking one at any time.
+        match ready.try_io(|_| Ok(recv(leash, &mut numbers, RecvFlags::DONTWAIT)?.0)) {
             Ok(Ok(count @ 1..)) => {
-                let signals =
-                    numbers[..count].iter().filter_map(|number| Signal::from_named_raw(i32::from(*number)));
+                let signals = numbers
+                    .iter()
+                    .take(count)
+                    .filter_map(|number| Signal::from_named_raw(i32::from(*number)));
                 signals.for_each(send);
             }
             Ok(_) => break,

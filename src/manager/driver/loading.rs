@@ -121,6 +121,16 @@ impl Manager {
         }
     }
 
+    /// A unit whose file has gone stays while it is up.
+    pub(super) fn forget_vanished(&self, unit: &UnitName) {
+        let Some(managed) = self.machine.unit(unit) else { return };
+        let is_idle = managed.phase == Phase::Dead && managed.job.is_none();
+        if is_idle && managed.loaded.state == LoadState::NotFound {
+            let gone = Loaded::unusable(LoadState::NotFound);
+            self.later(Event::LoadedMore(BTreeMap::from([(unit.clone(), gone)])));
+        }
+    }
+
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
     pub fn unit_file_state(&self, unit: &UnitName) -> &'static str {
         state::of(&self.paths, unit).map_or("", state::FileState::word)

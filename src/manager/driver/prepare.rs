@@ -59,10 +59,10 @@ pub(super) fn prepare(
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
         ephemeral: Some(host.directory.join("ephemeral")),
         stop_signal: container.stop_signal.or(image_signal).unwrap_or(libc::SIGTERM),
-        ports: rootfs.config.exposed_ports,
-        health_check: rootfs.config.health_check,
         volumes: volumes(&plan),
         images: host.images.values().filter_map(image_of).collect(),
+        ports: rootfs.config.exposed_ports,
+        health_check: rootfs.config.health_check,
         ..RunFacts::default()
     };
     Ok(Prepared { plan, facts, invocation })

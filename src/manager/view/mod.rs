@@ -106,6 +106,7 @@ enum Read {
     Signed(fn(&Look<'_>) -> i32),
     Large(fn(&Look<'_>) -> u64),
     Flag(fn(&Look<'_>) -> bool),
+    Times(fn(&Look<'_>) -> Vec<(String, u64)>),
 }
 
 impl Read {
@@ -117,6 +118,7 @@ impl Read {
             Self::Signed(read) => Value::Signed(read(look)),
             Self::Large(read) => Value::Large(read(look)),
             Self::Flag(read) => Value::Flag(read(look)),
+            Self::Times(read) => Value::Times(read(look)),
         }
     }
 
@@ -128,6 +130,7 @@ impl Read {
             Self::Signed(_) => "i",
             Self::Large(_) => "t",
             Self::Flag(_) => "b",
+            Self::Times(_) => "a(st)",
         }
     }
 }

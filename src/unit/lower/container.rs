@@ -8,6 +8,7 @@ use crate::unit::model::{
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
+use crate::unit::system_calls::SystemCallFilter;
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub fn lower(
     contradictions(file, report);
     useless_pull(table, report);
     let environment_file = environment_files(table, report);
+    let (resources, security) = (resources(&file.resources, report), security(&file.security, report));
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -65,8 +67,8 @@ pub fn lower(
         health: health::lower(file, report),
         sockets,
         start: file.activation.start.unwrap_or_default(),
-        resources: resources(&file.resources, report),
-        security: security(&file.security),
+        resources,
+        security,
         network: file.network.mode.clone().map(|Text(mode)| mode).unwrap_or_default(),
         hostname: match &file.network.hostname {
             Some(Text(name)) => name.0.clone(),
@@ -192,11 +194,24 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
     }
 }
 
-fn security(table: &SecurityTable) -> Security {
+fn security(table: &SecurityTable, report: &mut Report<'_>) -> Security {
     let names = |names: &Vec<Text<CapabilityName>>| names.iter().map(|Text(name)| name.0.clone()).collect();
     Security {
         user_namespace: table.user_namespace.clone().map(|Text(mode)| mode).unwrap_or_default(),
         capabilities: table.capabilities.as_ref().map(names),
         no_new_privileges: table.no_new_privileges.unwrap_or(true),
+        system_calls: system_calls(&table.system_call_filter, report),
+        read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),
+        mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
     }
+}
+
+fn system_calls(items: &[String], report: &mut Report<'_>) -> SystemCallFilter {
+    SystemCallFilter::read(items).unwrap_or_else(|errors| {
+        for (index, error) in errors {
+            let way = ["security", "system_call_filter"];
+            report.item_error(&way, index, error.message(), error.help());
+        }
+        SystemCallFilter::default()
+    })
 }

@@ -19,6 +19,7 @@ pub use mount::{
 pub use relation::{Dependencies, Handling};
 
 use super::name::UnitName;
+use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -313,6 +314,12 @@ pub struct Security {
     pub capabilities: Option<BTreeSet<String>>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
+    /// Absolute paths in the container that cannot be written.
+    pub read_only_paths: BTreeSet<PathBuf>,
+    /// Absolute paths in the container that cannot be seen.
+    pub mask_paths: BTreeSet<PathBuf>,
 }
 
 /// `security.user_namespace`.

@@ -64,9 +64,9 @@ pub struct SecurityTable {
     /// Devices of the host that the container can use.
     pub devices: Vec<String>,
     /// Paths in the container that cannot be written.
-    pub read_only_paths: Vec<String>,
+    pub read_only_paths: Vec<Text<AbsolutePath>>,
     /// Paths in the container that cannot be seen.
-    pub mask_paths: Vec<String>,
+    pub mask_paths: Vec<Text<AbsolutePath>>,
     /// The AppArmor profile of the payload.
     pub apparmor_profile: Option<String>,
     /// The SELinux label of the payload.
