@@ -55,7 +55,7 @@ fn unit(
     report: &mut Report<'_>,
 ) -> Unit {
     let dependencies = dependencies(name, &table, report);
-    let conditions = condition::lower(&table, report);
+    let conditions = condition::lower(&table);
     Unit {
         name: name.clone(),
         fragment: files.fragment,

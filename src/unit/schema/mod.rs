@@ -3,10 +3,12 @@
 //! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
 //! checked by [`super::lower`].
 
+mod condition;
 mod container;
 mod health;
 mod parts;
 
+pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use health::HealthTable;
 pub use parts::{
@@ -116,22 +118,6 @@ pub struct UnitTable {
     /// What must hold for the unit to start; otherwise the start fails.
     #[serde(rename = "assert")]
     pub asserted: Option<ConditionTable>,
-}
-
-/// `unit.condition` and `unit.assert`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConditionTable {
-    /// A path that exists.
-    pub path_exists: Option<String>,
-    /// A path that is a directory.
-    pub path_is_directory: Option<String>,
-    /// A directory that has entries.
-    pub directory_not_empty: Option<String>,
-    /// A file that is not empty.
-    pub file_not_empty: Option<String>,
-    /// The name or machine id of this host.
-    pub host: Option<String>,
 }
 
 /// `[install]`.
