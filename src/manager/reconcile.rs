@@ -2,7 +2,7 @@
 //! believed only where the kernel agrees.
 
 use super::driver::{self, Adoption, Manager, Outlet};
-use super::machine::{JobMode, Phase, Request, Run, Verb};
+use super::machine::{Phase, Run};
 use super::orphan::Orphan;
 use super::record::{self, Record};
 use crate::paths::Paths;
@@ -51,6 +51,7 @@ pub fn adopt(
         tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
         manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
     }
+    manager.adopted_all();
     if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
 }
 
@@ -153,14 +154,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),
         },
         // The predecessor died before there was a process: the start is made anew.
-        _ => start_again(manager, unit),
-    }
-}
-
-fn start_again(manager: &mut Manager, unit: UnitName) {
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{}: cannot be started again: {error}", request.unit);
+        (Phase::Start, _) => manager.adopt(&unit, Adoption::Phase(Phase::Pull), &record),
+        (phase, _) => manager.adopt(&unit, Adoption::Phase(phase), &record),
     }
 }
 

@@ -2,7 +2,8 @@
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Managed, Phase, Run, Stamps};
+use super::machine::{HealthState, JobKind, Managed, Phase, Run, Stamps};
+use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
@@ -39,6 +40,12 @@ pub struct RunFacts {
     pub executed: bool,
     /// When the launch got where.
     pub moments: Moments,
+    /// Ports that the image exposes: `80/tcp`.
+    pub ports: Vec<String>,
+    /// What the image says of checking it.
+    pub health_check: Option<HealthCheck>,
+    /// What followed from the checks so far.
+    pub health: HealthState,
 }
 
 /// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
@@ -73,6 +80,9 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// The job that is not over.
+    #[serde(default)]
+    pub job: Option<JobKind>,
     /// How often each socket has launched the container.
     #[serde(default)]
     pub activations: BTreeMap<String, u32>,
@@ -97,19 +107,26 @@ impl Record {
             facts: RunFacts::default(),
             stamps: Stamps::default(),
             restarts: 0,
+            job: None,
             activations: BTreeMap::new(),
             definition: None,
         }
     }
 
-    /// What is worth keeping of a unit; `None` where it is down.
-    pub fn of(unit: &UnitName, managed: &Managed, facts: Option<&RunFacts>) -> Option<Self> {
-        let worth = !managed.phase.is_down();
+    /// What is worth keeping of a unit; `None` where it is down and to stay so.
+    pub fn of(
+        unit: &UnitName,
+        managed: &Managed,
+        job: Option<JobKind>,
+        facts: Option<&RunFacts>,
+    ) -> Option<Self> {
+        let worth = !managed.phase.is_down() || job.is_some();
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
+            job,
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)
         })

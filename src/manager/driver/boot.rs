@@ -48,7 +48,8 @@ impl Manager {
         self.leaving = Leaving::WhenAllAreDown;
         self.say(self.service.stopping());
         for unit in last_first(&self.machine) {
-            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode: JobMode::Replace }) {
+            let mode = JobMode::ReplaceIrreversibly;
+            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode }) {
                 tracing::warn!("{error}");
             }
         }

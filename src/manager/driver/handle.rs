@@ -108,7 +108,10 @@ impl Manager {
     pub(super) fn take_command(&mut self, command: Command) {
         match command {
             // A client that has gone away does not take its request back.
-            Command::Request(request, reply) => drop(reply.send(self.request(&request))),
+            Command::Request(request, reply) => {
+                let answer = self.machine.permits(&request).and_then(|()| self.request(&request));
+                drop(reply.send(answer));
+            }
             Command::Exec(request, reply) => self.exec(*request, reply),
             Command::Query(query) => query(self),
         }
@@ -150,7 +153,10 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record = managed.and_then(|managed| Record::of(unit, managed, self.facts.get(unit)));
+        let record = managed.and_then(|managed| {
+            let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
+            Record::of(unit, managed, job, self.facts.get(unit))
+        });
         let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
         if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
