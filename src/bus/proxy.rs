@@ -1,6 +1,6 @@
 //! Clients' view of our interfaces; `sampanctl` uses it.
 
-use super::wire::{JobRow, SocketRow, TransferRow, UnitRow};
+use super::wire::{DefinitionRow, JobRow, SocketRow, TransferRow, UnitRow};
 use zbus::{Fd, OwnedObjectPath};
 
 /// The manager.
@@ -60,6 +60,8 @@ pub trait Manager {
         directory: &str,
         stdio: Vec<Fd<'_>>,
     ) -> zbus::Result<(i32, i32)>;
+    /// The version of each unit in memory that rules, as JSON.
+    fn get_unit_definitions(&self) -> zbus::Result<Vec<DefinitionRow>>;
     /// The launch plan of a unit, as JSON.
     #[zbus(allow_interactive_auth)]
     fn plan(&self, name: &str) -> zbus::Result<String>;

@@ -27,6 +27,7 @@ mod list_units;
 mod logs;
 mod output;
 mod pager;
+mod plan;
 mod run;
 mod select;
 mod show;

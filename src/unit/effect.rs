@@ -38,8 +38,6 @@ const fn refuse(
 
 /// All of them.
 pub const LATER: &[Later] = &[
-    refuse(&["unit", "condition"], &[], "the unit would start whether it holds or not: leave it out"),
-    refuse(&["unit", "assert"], &[], "the unit would start whether it holds or not: leave it out"),
     refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
     warn(&["container", "init"], &["false"]),
     warn(&["activation", "idle_timeout"], &["infinity"]),
@@ -53,7 +51,6 @@ pub const LATER: &[Later] = &[
     warn(&["network", "publish"], &["{}"]),
     warn(&["network", "dns"], &["[]"]),
     warn(&["credentials"], &["{}"]),
-    warn(&["health", "on_unhealthy"], &["none"]),
     warn(&["timer"], &["{}"]),
     warn(&["update"], &["{policy=none}", "{}"]),
 ];

@@ -7,7 +7,8 @@ mod look;
 
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
-    CancelArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode, KillArgs, SetPropertyArgs, UnitsArgs, Whom,
+    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode,
+    KillArgs, PlanArgs, PresetAllArgs, SetPropertyArgs, UnitsArgs, Whom,
 };
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{
@@ -107,6 +108,24 @@ pub enum Verb {
     Mask(EnableNowArgs),
     /// Undo mask
     Unmask(EnableNowArgs),
+    /// Edit the files of units, and check them before they are saved
+    Edit(EditArgs),
+    /// Make files from elsewhere units
+    Link(EnableNowArgs),
+    /// Enable or disable units as preset files say
+    Preset(EnableNowArgs),
+    /// Enable or disable all units as preset files say
+    PresetAll(PresetAllArgs),
+    /// Take back what was laid over the files of packages
+    Revert(EnableNowArgs),
+    /// Make a unit want others
+    AddWants(AddDependencyArgs),
+    /// Make a unit require others
+    AddRequires(AddDependencyArgs),
+    /// Show what is started at boot
+    GetDefault,
+    /// Choose the target that is started at boot
+    SetDefault(DefaultTargetArgs),
     /// Check whether units are active
     IsActive(TestArgs),
     /// Check whether units have failed
@@ -117,6 +136,10 @@ pub enum Verb {
     IsSystemRunning(SystemStateArgs),
     /// Read all unit files again
     DaemonReload,
+    /// Show what reading all unit files again, and starting what is enabled, would do
+    Plan(PlanArgs),
+    /// Read all unit files again, and start, stop and restart what has changed
+    Apply(PlanArgs),
     /// Forget that units failed, and their start limits
     ResetFailed(ResetFailedArgs),
     /// Verbs over images

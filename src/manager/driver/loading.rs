@@ -15,7 +15,7 @@ impl Manager {
     pub fn reload(&mut self) {
         self.tell(Notice::Reloading(true));
         let catalog = load::load_all(&self.paths);
-        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog, &self.paths)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),

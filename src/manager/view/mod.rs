@@ -1,8 +1,8 @@
 //! What the bus shows of a unit: names and words as `org.freedesktop.systemd1` has them. Each property stands in
 //! one table with its type, whether its changes are told, and how it is read.
 
+mod checks;
 mod container;
-mod health;
 mod identity;
 mod life;
 mod relations;
@@ -153,7 +153,7 @@ const fn untold(name: &'static str, read: Read) -> Entry {
 }
 
 const TABLES: [&[Entry]; 6] =
-    [identity::TABLE, life::TABLE, health::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
+    [identity::TABLE, life::TABLE, checks::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()
