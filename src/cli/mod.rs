@@ -7,6 +7,7 @@ pub mod args;
 mod argv;
 mod blame;
 mod candidates;
+mod changes;
 pub mod client;
 mod completions;
 mod critical_chain;

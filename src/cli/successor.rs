@@ -1,12 +1,12 @@
 //! What has become of jobs when `sampand` was restarted while they were waited for: its successor goes on with
 //! them under other numbers, and the states of their units tell how they ended.
 
-use super::client::Client;
+use super::changes::Changes;
+use super::client::{Client, again};
 use super::error::CliError;
 use super::jobs::Finished;
 use super::lifecycle::Operation;
 use super::unit_properties::{ActiveState, UnitProperties};
-use futures_util::StreamExt;
 
 /// Waits until the successor has nothing more to do for the units, and tells what became of each.
 ///
@@ -17,19 +17,14 @@ pub async fn resolve(
     operation: Operation,
     units: Vec<String>,
 ) -> Result<Vec<Finished>, CliError> {
-    let mut changes = client.changes().await?;
-    // The successor tells only those who ask for it.
-    let subscribed = client.manager.subscribe().await;
-    subscribed.map_err(|error| CliError::of_call("watch jobs", error))?;
+    let mut changes = Changes::new(client).await?;
     let mut finished = Vec::new();
     for name in units {
         let result = loop {
-            let unit = client.unit(&name).await?.unwrap_or_default();
-            if let Some(result) = outcome(operation, &unit) {
-                break result.to_owned();
-            }
-            if changes.next().await.is_none() {
-                return Err(CliError::Left { action: format!("wait for {name}") });
+            let unit = again(async || client.unit(&name).await).await?.unwrap_or_default();
+            match outcome(operation, &unit) {
+                Some(result) => break result.to_owned(),
+                None => changes.next(client).await?,
             }
         };
         finished.push(Finished { unit: name, result });
