@@ -51,12 +51,14 @@ impl Bus {
     /// When there is no bus, another process has the name, or the policy of the bus forbids it.
     pub async fn connect(manager: ManagerHandle) -> zbus::Result<Self> {
         let connection = Connection::system().await?;
+        // What we ask ourselves has a connection of its own: its answers must not wait behind calls.
+        let asking = Connection::system().await?;
         let rule = MatchRule::builder().msg_type(Type::MethodCall).build()?;
         let calls = MessageStream::for_match_rule(rule, &connection, None).await?;
         let shared = Shared {
-            access: Access::new(&connection).await?,
-            subscribers: Subscribers::new(&connection).await?,
-            ledger: Ledger::new(&connection).await?,
+            access: Access::new(&asking).await?,
+            subscribers: Subscribers::new(&asking).await?,
+            ledger: Ledger::new(&asking).await?,
             interfaces: Interfaces::new(),
             manager,
             connection: connection.clone(),

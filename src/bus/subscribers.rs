@@ -70,9 +70,9 @@ impl Subscribers {
                 Ok(leaving) => leaving,
                 Err(error) => return tracing::warn!("bus: {error}, signals are sent to nobody"),
             };
-            // One that left before we listened is not told of.
-            self.forget_absent().await;
-            if self.forget_leaving(leaving).await == End::OfConnection {
+            // One that left before we listened is not told of. Meanwhile others leave: nobody asks them to wait.
+            let (end, ()) = tokio::join!(self.forget_leaving(leaving), self.forget_absent());
+            if end == End::OfConnection {
                 return;
             }
         }
