@@ -11,6 +11,7 @@ use sampan::launch::step::HostTree;
 use sampan::sys::pidfd::{self, Exit};
 use sampan::sys::seccomp::{Instruction, install};
 use sampan::unit::model::*;
+use sampan::unit::system_calls::SystemCallFilter;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -213,23 +214,13 @@ fn mounts_of_the_unit_belong_to_the_container() {
     let shared = rig.directory.path().join("shared");
     std::fs::create_dir(&shared).unwrap();
     std::fs::write(shared.join("file"), "from the host\n").unwrap();
-    let bind = |source: &Path, access| Mount { source: MountSource::Bind(source.to_owned()), access };
-    let mounts = &mut rig.container.mounts;
-    mounts.insert("/srv/shared".into(), bind(&shared, MountAccess::ReadWrite));
-    mounts.insert("/srv/read".into(), bind(&shared, MountAccess::ReadOnly));
-    mounts.insert("/etc/file".into(), bind(&shared.join("file"), MountAccess::ReadOnly));
-    mounts.insert(
-        "/cache".into(),
-        Mount { source: MountSource::Tmpfs { size: Some(65536) }, access: MountAccess::ReadWrite },
-    );
-    mounts.insert(
-        "/data".into(),
-        Mount { source: MountSource::Volume("data".into()), access: MountAccess::ReadWrite },
-    );
-    let volume = rig.directory.path().join("volume");
-    std::fs::create_dir(&volume).unwrap();
-    own(&volume);
-    rig.facts.volumes.insert("data".into(), HostTree { path: volume.clone(), id_base: STORE });
+    let bind = |source: &Path| Mount::new(MountSource::Bind(Bind::new(source.to_owned())));
+    rig.mount("/srv/shared", bind(&shared));
+    rig.mount("/srv/read", bind(&shared).read_only());
+    rig.mount("/etc/file", bind(&shared.join("file")).read_only());
+    rig.mount("/cache", Mount::new(MountSource::Tmpfs(Tmpfs::new(Some(65536)))));
+    rig.mount("/data", Mount::new(MountSource::Volume { name: "data".into(), seed: Seed::Image }));
+    let volume = rig.volume("data");
     rig.script(
         "cat /etc/file; stat -c %u /srv/shared/file; touch /srv/shared/new /data/new; touch /srv/read/x; echo y > /etc/file; \
          df -k /cache | tail -1 | awk '{print $2}'; chown 33 /data/new",
@@ -317,11 +308,8 @@ fn a_payload_that_cannot_run_is_named() {
 #[test]
 fn host_trees_that_are_missing_are_named() {
     let mut rig = Rig::new();
-    rig.container.mounts.insert(
-        "/srv/x".into(),
-        Mount { source: MountSource::Bind("/nonexistent".into()), access: MountAccess::ReadOnly },
-    );
-    assert_eq!(rig.run().failure(), ("mount", "/nonexistent", ENOENT));
+    rig.mount("/srv/x", Mount::new(MountSource::Bind(Bind::new("/nonexistent".into()))));
+    assert_eq!(rig.run().failure(), ("open bind", "/nonexistent", ENOENT));
     rig.container.mounts.clear();
     rig.facts.rootfs.path = "/nonexistent".into();
     assert_eq!(rig.run().failure(), ("mount root", "/nonexistent", ENOENT));
@@ -489,4 +477,41 @@ fn nothing_is_left_on_the_host() {
     ))
     .unwrap();
     assert_eq!(children, "");
+}
+
+#[test]
+fn a_unit_filters_hides_and_protects_more() {
+    let mut rig = Rig::new();
+    let list = |items: &[&str]| {
+        let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
+        SystemCallFilter::read(&items).unwrap()
+    };
+    rig.container.security.system_calls = list(&["@system-service", "~@chown", "~mkdir", "~mkdirat"]);
+    rig.script("mkdir /tmp/x; chown 33 /etc/passwd; touch /tmp/y && echo made");
+    let output = rig.run().output;
+    assert!(output.contains("'/tmp/x': Operation not permitted") && output.ends_with("made\n"), "{output}");
+    assert!(output.contains("/etc/passwd: Operation not permitted"), "{output}");
+    // What the launcher itself still needs does not count as the payload's.
+    rig.container.security.system_calls = list(&["@basic-io", "@process", "@signal", "@ipc", "@file-system"]);
+    rig.container.user = Some("web".into());
+    rig.script("cat /proc/self/status | grep -c '^Seccomp:.2'; unshare -U true");
+    let output = rig.run().output;
+    assert!(output.starts_with("1\n") && output.contains("Operation not permitted"), "{output}");
+    rig.container.user = None;
+    rig.container.security.system_calls = SystemCallFilter::default();
+
+    std::fs::write(rig.rootfs().join("etc/secret"), "hidden").unwrap();
+    std::fs::create_dir_all(rig.rootfs().join("opt/app")).unwrap();
+    own(rig.rootfs());
+    symlink("/opt/app", rig.rootfs().join("app")).unwrap();
+    rig.mount("/opt/app/mem", Mount::new(MountSource::Tmpfs(Tmpfs::new(None))));
+    let paths = |paths: &[&str]| paths.iter().map(std::path::PathBuf::from).collect();
+    rig.container.security.mask_paths = paths(&["/etc/secret", "/srv", "/not/there"]);
+    rig.container.security.read_only_paths = paths(&["/app", "/bin"]);
+    rig.script(
+        "cat /etc/secret; ls -A /srv; touch /srv/x /opt/app/x /opt/app/mem/x; touch /tmp/x && echo made",
+    );
+    let output = rig.run().output;
+    assert_eq!(output.matches("Read-only file system").count(), 3, "{output}");
+    assert!(output.ends_with("made\n") && !output.contains("hidden"), "{output}");
 }

@@ -6,7 +6,7 @@ mod rig;
 
 use rig::{RANGE, STORE, container, socket, unit};
 use sampan::image::config::ImageConfig;
-use sampan::launch::plan::{Command, HostFacts, PlanError, join, plan};
+use sampan::launch::plan::{Command, HostFacts, join, plan};
 use sampan::launch::step::HostTree;
 use sampan::unit::model::*;
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ fn facts() -> HostFacts {
         rootfs: HostTree { path: "/var/lib/sampan/images/0123/rootfs".into(), id_base: STORE },
         range: RANGE,
         directory: "/var/lib/sampan/containers/web".into(),
-        volumes: BTreeMap::new(),
+        store: "/var/lib/sampan".into(),
+        images: BTreeMap::new(),
         environment: vec!["FROM=file".into()],
         hierarchy: "/sys/fs/cgroup".into(),
         group: Some("/sys/fs/cgroup/sampan.slice/sampan-web.scope".into()),
@@ -62,9 +63,9 @@ fn a_container_with_everything() {
     container.security.capabilities = Some(["CAP_NET_BIND_SERVICE".to_owned()].into());
     container.sockets.insert("http".into(), socket(Pass::Fd));
     container.sockets.insert("old".into(), socket(Pass::Swap));
-    let mount = |source| Mount { source, access: MountAccess::ReadOnly };
-    container.mounts.insert("/srv".into(), mount(MountSource::Bind("/srv/web".into())));
-    container.mounts.insert("/srv/cache".into(), mount(MountSource::Tmpfs { size: None }));
+    let mount = |source| Mount::new(source).read_only();
+    container.mounts.insert("/srv".into(), mount(MountSource::Bind(Bind::new("/srv/web".into()))));
+    container.mounts.insert("/srv/cache".into(), mount(MountSource::Tmpfs(Tmpfs::new(None))));
     insta::assert_snapshot!(planned(&container));
 }
 
@@ -94,9 +95,9 @@ fn what_cannot_be_run_is_refused() {
     );
     let relative = ImageConfig { working_directory: "var".into(), ..image() };
     assert!(refused(&container(), &relative).contains("\"var\" is not absolute"));
-    let mut volume = container();
-    let source = MountSource::Volume("data".into());
-    volume.mounts.insert("/data".into(), Mount { source, access: MountAccess::ReadWrite });
-    let missing = plan(&unit(&volume), &volume, &image(), &facts());
-    assert_eq!(missing, Err(PlanError::Volume { unit: "web.container".into(), volume: "data".into() }));
+    for path in ["/", "data", "/proc/sys", "/dev", "/sys/fs", "/run/host/x", "/a/../b", ""] {
+        let image = ImageConfig { volumes: vec![path.into()], ..image() };
+        let told = refused(&container(), &image);
+        assert!(told.contains(&format!("the image wants a volume at {path:?}")), "{told}");
+    }
 }

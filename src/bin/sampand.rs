@@ -4,6 +4,7 @@ use anyhow::Context;
 use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
+use sampan::manager::orphan;
 use sampan::manager::reconcile::{self, Predecessor};
 use sampan::paths::Paths;
 use sampan::store::Store;
@@ -52,6 +53,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let paths = Paths::default();
     std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
+    let containers = orphan::find(&systemd).await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {
         store: Store::create(&paths)?,
@@ -64,13 +66,13 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     };
     let (mut manager, inbox, handle) = Manager::new(parts);
     manager.reload();
-    let predecessor = reconcile::adopt(&mut manager, descriptors);
+    let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
     let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
     let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
-        reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")?;
+        reconcile::mark_booted(manager.paths());
     }
     let result = manager.run(inbox).await;
     service.stopping()?;

@@ -33,6 +33,10 @@ pub enum BusError {
     TransactionJobsConflicting(String),
     /// The order of units goes in a circle.
     TransactionOrderIsCyclic(String),
+    /// Only other units may ask for this.
+    OnlyByDependency(String),
+    /// The unit does not allow to stop all others.
+    NoIsolation(String),
     /// This cannot be done to units of this kind.
     JobTypeNotApplicable(String),
     /// The call is for connections that have subscribed.
@@ -80,6 +84,8 @@ impl BusError {
             Self::TransactionJobsConflicting(text) => ("org.sampan1.Error.TransactionJobsConflicting", text),
             Self::TransactionOrderIsCyclic(text) => ("org.sampan1.Error.TransactionOrderIsCyclic", text),
             Self::JobTypeNotApplicable(text) => ("org.sampan1.Error.JobTypeNotApplicable", text),
+            Self::OnlyByDependency(text) => ("org.sampan1.Error.OnlyByDependency", text),
+            Self::NoIsolation(text) => ("org.sampan1.Error.NoIsolation", text),
             Self::NotSubscribed(text) => ("org.sampan1.Error.NotSubscribed", text),
             Self::AlreadySubscribed(text) => ("org.sampan1.Error.AlreadySubscribed", text),
             Self::Failed(text) => ("org.sampan1.Error.Failed", text),
@@ -111,13 +117,18 @@ impl From<RequestError> for BusError {
         match error {
             RequestError::NotFound(_) => Self::NoSuchUnit(text),
             RequestError::Masked(_) => Self::UnitMasked(text),
-            RequestError::Bad(_) => Self::BadUnitSetting(text),
-            RequestError::Template(..) => Self::InvalidArgs(text),
+            RequestError::Bad(_) | RequestError::BadNative(..) => Self::BadUnitSetting(text),
+            RequestError::Template(..) | RequestError::IsolationOfStart => Self::InvalidArgs(text),
             RequestError::Cycle(_) => Self::TransactionOrderIsCyclic(text),
             RequestError::Dependency { .. } | RequestError::Contradiction(_) => {
                 Self::TransactionJobsConflicting(text)
             }
-            RequestError::JobExists { .. } => Self::TransactionIsDestructive(text),
+            RequestError::JobExists { .. } | RequestError::Irreversible { .. } => {
+                Self::TransactionIsDestructive(text)
+            }
+            RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
+            RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
+            RequestError::NoIsolation(_) => Self::NoIsolation(text),
         }
     }
 }
@@ -138,9 +149,11 @@ impl From<EnableError> for BusError {
             EnableError::NotFound(_) => Self::NoSuchUnit(text),
             EnableError::Masked(_) => Self::UnitMasked(text),
             EnableError::Bad(..) => Self::BadUnitSetting(text),
-            EnableError::Template(..) => Self::InvalidArgs(text),
+            EnableError::Template(..) | EnableError::NotTarget(_) | EnableError::Unlinkable { .. } => {
+                Self::InvalidArgs(text)
+            }
             EnableError::Exists { .. } => Self::FileExists(text),
-            EnableError::Io { .. } => Self::Failed(text),
+            EnableError::Io { .. } | EnableError::Preset(_) => Self::Failed(text),
         }
     }
 }

@@ -35,15 +35,20 @@ fn word(verb: Verb) -> &'static str {
         Verb::Stop => "stop",
         Verb::Restart => "restart",
         Verb::TryRestart => "try-restart",
+        Verb::Reload => "reload",
+        Verb::ReloadOrRestart => "reload-or-restart",
+        Verb::TryReloadOrRestart => "try-reload-or-restart",
     }
 }
 
 fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
-    match mode {
-        "replace" | "" => Ok(JobMode::Replace),
-        "fail" => Ok(JobMode::Fail),
-        _ => Err(BusError::InvalidArgs(format!("Job mode \"{mode}\" is not known: use replace or fail."))),
+    if mode.is_empty() {
+        return Ok(JobMode::Replace);
     }
+    JobMode::parse(mode).ok_or_else(|| {
+        let known = JobMode::WORDS.map(|(word, _)| word).join(", ");
+        BusError::InvalidArgs(format!("Job mode \"{mode}\" is not known: use one of {known}."))
+    })
 }
 
 pub(super) async fn reset_failed_unit(call: Call, name: String) -> Result<(), BusError> {

@@ -26,6 +26,13 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
         .act("StartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Start))
         .act("StopUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Stop))
         .act("RestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Restart))
+        .act("ReloadUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::Reload))
+        .act("ReloadOrRestartUnit", takes, gives, |(), call, asked| {
+            jobs::enqueue(call, asked, Verb::ReloadOrRestart)
+        })
+        .act("ReloadOrTryRestartUnit", takes, gives, |(), call, asked| {
+            jobs::enqueue(call, asked, Verb::TryReloadOrRestart)
+        })
         .act("TryRestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::TryRestart))
         .act("KillUnit", &["name", "whom", "signal"], &[], |(), call, asked| process::kill(call, asked))
         .act("FreezeUnit", &["name"], &[], |(), call, (name,)| process::freeze(call, name))
@@ -75,6 +82,7 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
             call.shared.subscribers.remove(call.sender())
         })
+        .act("GetUnitDefinitions", &[], &["definitions"], |(), call, ()| exec::definitions(call))
         .act("Plan", &["name"], &["plan"], |(), call, (name,)| exec::plan(call, name))
 }
 

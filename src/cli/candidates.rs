@@ -12,6 +12,12 @@ pub fn image_names() -> Vec<CompletionCandidate> {
     names.into_iter().map(|(name, _)| CompletionCandidate::new(shown(name.to_string()))).collect()
 }
 
+/// Names of volumes.
+pub fn volume_names() -> Vec<CompletionCandidate> {
+    let names = Store::open(&Paths::default()).and_then(|store| store.volumes().names()).unwrap_or_default();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
 /// Names of units, those of containers without the suffix.
 pub fn unit_names() -> Vec<CompletionCandidate> {
     let names = Search::new(&Paths::default()).names();

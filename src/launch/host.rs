@@ -4,6 +4,7 @@
 use super::failure::During;
 use super::idmap::Maps;
 use super::journal;
+use super::named;
 use super::protocol::StepError;
 use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
@@ -34,8 +35,11 @@ pub type Made = BTreeMap<String, OwnedFd>;
 
 /// Performs all steps.
 pub fn perform(steps: &[HostStep], maps: &mut Maps) -> Result<Made, StepError> {
-    let made = steps.iter().map(|step| perform_one(step, maps));
-    made.map(|made| made.map(|(name, tree)| (name.to_owned(), tree))).collect()
+    let mut made = Made::new();
+    for step in steps {
+        perform_one(step, maps, &mut made)?;
+    }
+    Ok(made)
 }
 
 /// A view of the control group that a directory is. Mounting the hierarchy anew would show the same, but the
@@ -53,6 +57,18 @@ pub fn read_only(place: impl AsFd) -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
+/// A copy of the mounts at a place and below it which nobody can write.
+pub fn written_by_nobody(place: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(place, "", flags)?;
+    let depth = Depth::Recursive;
+    mount::change(&tree, &Change { set: mount::READ_ONLY, depth, ..Change::default() })?;
+    Ok(tree)
+}
+
 /// A copy of the mount at a place.
 pub fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags =
@@ -60,18 +76,34 @@ pub fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     open_tree(place, "", flags)
 }
 
-fn perform_one<'step>(step: &'step HostStep, maps: &mut Maps) -> Result<(&'step str, OwnedFd), StepError> {
-    match step {
-        HostStep::Root { lower, changes } => Ok(("root", root::mount(lower, changes, maps)?)),
-        HostStep::Clone { tree, source, attributes } => Ok((tree, clone(source, attributes, maps)?)),
+fn perform_one(step: &HostStep, maps: &mut Maps, made: &mut Made) -> Result<(), StepError> {
+    let (tree, opened) = match step {
+        HostStep::Root { lower, changes } => ("root", root::mount(lower, changes, maps)?),
+        HostStep::Clone { tree, source, attributes } => (tree.as_str(), clone(source, attributes, maps)?),
+        HostStep::Bind(bind) => match named::bind(bind, maps)? {
+            Some(opened) => (bind.tree.as_str(), opened),
+            None => return Ok(()),
+        },
+        HostStep::Volume { tree, store, volume, seed, attributes } => {
+            let held = named::volume(store, volume, seed.as_ref())?;
+            let opened = named::volume_tree(volume, &held, attributes, maps)?;
+            // Until the payload runs, and with that the run is written down, nobody removes it.
+            made.insert(format!("volume {volume}"), held);
+            (tree.as_str(), opened)
+        }
+        HostStep::Image { tree, lower, empty, attributes } => {
+            (tree.as_str(), root::mount_image(lower, empty, attributes, maps)?)
+        }
         HostStep::Make { tree, filesystem } => {
-            Ok((tree, make(filesystem).during("mount", &filesystem.name)?))
+            (tree.as_str(), make(filesystem).during("mount", &filesystem.name)?)
         }
         HostStep::Journal { tree, socket, identifier, unit } => {
             let stream = journal::open(socket, identifier, unit);
-            Ok((tree, stream.during("connect to journal", identifier)?))
+            (tree.as_str(), stream.during("connect to journal", identifier)?)
         }
-    }
+    };
+    made.insert(tree.to_owned(), opened);
+    Ok(())
 }
 
 fn clone(source: &HostTree, attributes: &[Attribute], maps: &mut Maps) -> Result<OwnedFd, StepError> {

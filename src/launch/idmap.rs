@@ -14,12 +14,28 @@ use std::os::fd::OwnedFd;
 /// Without a user namespace this many ids of an image are those of the host.
 const HOST_LENGTH: u32 = 65536;
 
+/// The first user and group that a map maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct First {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+}
+
+impl First {
+    /// Of users and groups alike.
+    pub const fn both(id: u32) -> Self {
+        Self { user: id, group: id }
+    }
+}
+
 /// Maps `inside` and up of a user namespace to ids of the host.
-pub fn write(pid: u32, inside: u32, outside: IdRange) -> Result<(), StepError> {
-    let line = format!("{inside} {} {}", outside.base, outside.length);
-    for map in ["uid_map", "gid_map"] {
+pub fn write(pid: u32, inside: First, outside: IdRange) -> Result<(), StepError> {
+    for (map, first) in [("uid_map", inside.user), ("gid_map", inside.group)] {
         let path = format!("/proc/{pid}/{map}");
-        std::fs::write(&path, &line).during("map ids", &path)?;
+        let line = format!("{first} {} {}", outside.base, outside.length);
+        std::fs::write(&path, line).during("map ids", &path)?;
     }
     Ok(())
 }
@@ -28,7 +44,8 @@ pub fn write(pid: u32, inside: u32, outside: IdRange) -> Result<(), StepError> {
 #[derive(Debug)]
 pub struct Maps {
     container: Option<IdRange>,
-    made: Vec<(u32, OwnedFd)>,
+    /// By the first ids and how many there are.
+    made: Vec<(First, u32, OwnedFd)>,
     lenders: Vec<OwnedFd>,
 }
 
@@ -56,16 +73,30 @@ impl Maps {
 
     /// A user namespace that maps a tree's ids to the container's; `None` when they are the same.
     pub fn namespace(&mut self, tree_base: u32) -> Result<Option<&OwnedFd>, StepError> {
-        let range = self.container.unwrap_or(IdRange { base: 0, length: HOST_LENGTH });
+        let range = self.range();
         if tree_base == range.base {
             return Ok(None);
         }
-        if !self.made.iter().any(|(base, _)| *base == tree_base) {
-            let (namespace, lender) = make(tree_base, range)?;
+        self.made_of(First::both(tree_base), range)
+    }
+
+    /// A user namespace that maps one user and group of a tree to the container's root, and nobody else.
+    pub fn owner_to_root(&mut self, owner: First) -> Result<Option<&OwnedFd>, StepError> {
+        self.made_of(owner, IdRange { length: 1, ..self.range() })
+    }
+
+    fn range(&self) -> IdRange {
+        self.container.unwrap_or(IdRange { base: 0, length: HOST_LENGTH })
+    }
+
+    fn made_of(&mut self, first: First, range: IdRange) -> Result<Option<&OwnedFd>, StepError> {
+        let known = |(made, of, _): &(First, u32, OwnedFd)| (*made, *of) == (first, range.length);
+        if !self.made.iter().any(known) {
+            let (namespace, lender) = make(first, range)?;
             self.lenders.push(lender);
-            self.made.push((tree_base, namespace));
+            self.made.push((first, range.length, namespace));
         }
-        Ok(self.made.iter().find(|(base, _)| *base == tree_base).map(|(_, namespace)| namespace))
+        Ok(self.made.iter().find(|made| known(made)).map(|(.., namespace)| namespace))
     }
 }
 
@@ -75,10 +106,10 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
 
 /// A namespace needs a process to be made and to be mapped, but lives on by its descriptor. Gives that process,
 /// which is about to end, too.
-fn make(inside: u32, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
+fn make(inside: First, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
     let launcher = Some(getpid());
     match clone_process(NewNamespaces::USER, Parent::Caller, ControlGroup::Callers)
-        .during("map ids", inside)?
+        .during("map ids", inside.user)?
     {
         Cloned::Child => {
             // Should the launcher die, now or before, nobody else would end this one.
@@ -89,8 +120,9 @@ fn make(inside: u32, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> 
             exit_now(0)
         }
         Cloned::Parent { pid, pidfd } => {
-            let namespace = write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside));
-            pidfd::signal(&pidfd, Signal::KILL).during("map ids", inside)?;
+            let namespace =
+                write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside.user));
+            pidfd::signal(&pidfd, Signal::KILL).during("map ids", inside.user)?;
             Ok((namespace?, pidfd))
         }
     }

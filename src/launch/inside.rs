@@ -8,6 +8,7 @@ use super::protocol::StepError;
 use super::step::{Filesystem, Links, Step, TextFile};
 use super::target;
 use crate::sys::namespace::raise_loopback;
+use crate::unit::model::IfMissing;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
@@ -43,6 +44,11 @@ impl Trees {
         self.trees.clear();
     }
 
+    /// Whether there is such a tree.
+    pub fn has(&self, name: &str) -> bool {
+        self.trees.contains_key(name)
+    }
+
     /// Takes a tree.
     pub fn take(&mut self, name: &str) -> Result<OwnedFd, StepError> {
         self.trees.remove(name).ok_or(Errno::BADF).during("take over", name)
@@ -60,7 +66,8 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
         Step::RaiseLoopback => raise_loopback().during("raise loopback", "lo"),
         Step::Make { tree, filesystem } => make(tree, filesystem, trees),
         Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
-        Step::Attach { tree, target, links } => {
+        Step::Attach { tree, missing: IfMissing::Ignore, .. } if !trees.has(tree) => Ok(()),
+        Step::Attach { tree, target, links, .. } => {
             attach(&trees.take(tree)?, target, *links).during_path("mount", target)
         }
         Step::Link { path, to } => link(path, to).during_path("link", path),
@@ -70,8 +77,8 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
             Ok(())
         }
         Step::Write(file) => write(file).during_path("write", &file.path),
-        Step::Protect(path) => protect(path).during_path("protect", path),
-        Step::Mask(path) => mask(path).during_path("mask", path),
+        Step::Protect { path, links } => protect(path, *links).during_path("protect", path),
+        Step::Mask { path, links } => mask(path, *links).during_path("mask", path),
     }
 }
 
@@ -93,11 +100,21 @@ fn enter_root(root: &OwnedFd) -> io::Result<()> {
 }
 
 fn attach(tree: &OwnedFd, target: &Path, links: Links) -> io::Result<()> {
-    let target = match FileType::from_raw_mode(fstat(tree)?.st_mode) {
+    let place_of = match FileType::from_raw_mode(fstat(tree)?.st_mode) {
         FileType::Directory => target::directory(target, links)?,
-        _ => target::file(target, links)?,
+        _ => {
+            let found = target::file(target, links)?;
+            // Else move_mount(2) says no more than EINVAL.
+            if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory {
+                return Err(Errno::ISDIR.into());
+            }
+            found
+        }
     };
-    Ok(place(tree, &target)?)
+    if links == Links::Follow && !["/proc", "/sys"].iter().any(|kernels| target.starts_with(kernels)) {
+        target::refuse_kernels(&place_of)?;
+    }
+    Ok(place(tree, &place_of)?)
 }
 
 fn place(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
@@ -128,19 +145,25 @@ fn write(file: &TextFile) -> io::Result<()> {
         result => return Ok(result.map(drop)?),
     }
     match target::create(&file.path, Links::Follow) {
-        // A link that leads nowhere: the image wants to fill it by itself.
-        Err(Errno::EXIST) => Ok(()),
+        // A link that leads nowhere: the image wants to fill it by itself. Or the unit has mounted something there
+        // that cannot be written.
+        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
         created => io::Write::write_all(&mut std::fs::File::from(created?), file.text.as_bytes()),
     }
 }
 
-fn protect(path: &Path) -> io::Result<()> {
-    let Some(place_of) = present(path)? else { return Ok(()) };
-    Ok(place(host::read_only(&place_of)?, &place_of)?)
+/// Of what is the unit's, programs stay programs.
+fn protect(path: &Path, links: Links) -> io::Result<()> {
+    let Some(place_of) = present(path, links)? else { return Ok(()) };
+    let tree = match links {
+        Links::Refuse => host::read_only(&place_of)?,
+        Links::Follow => host::written_by_nobody(&place_of)?,
+    };
+    Ok(place(tree, &place_of)?)
 }
 
-fn mask(path: &Path) -> io::Result<()> {
-    let Some(place_of) = present(path)? else { return Ok(()) };
+fn mask(path: &Path, links: Links) -> io::Result<()> {
+    let Some(place_of) = present(path, links)? else { return Ok(()) };
     let tree = match FileType::from_raw_mode(fstat(&place_of)?.st_mode) {
         FileType::Directory => host::make(&super::standard::nothing())?,
         _ => host::clone_of(target::find(Path::new("/dev/null"), Links::Refuse)?)?,
@@ -149,8 +172,8 @@ fn mask(path: &Path) -> io::Result<()> {
 }
 
 /// Kernels differ in what they show; what is not there needs no protection.
-fn present(path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    match target::find(path, Links::Refuse) {
+fn present(path: &Path, links: Links) -> Result<Option<OwnedFd>, Errno> {
+    match target::find(path, links) {
         Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
         result => result.map(Some),
     }

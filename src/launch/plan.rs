@@ -1,16 +1,15 @@
 //! From a unit, an image's configuration and facts of the host to a plan. Pure: reads no file and no clock.
 
 use super::capability;
-use super::standard::{self, attach};
+use super::mounts::{self, NOTIFY};
+use super::standard;
 use super::step::{
-    Ambient, Attribute, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges,
-    Output, Plan, ScopeGroup, Step, TextFile,
+    Ambient, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
+    ScopeGroup, Stand, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::{
-    Container, Mount, MountAccess, MountSource, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
-};
+use crate::unit::model::{Container, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +22,10 @@ pub struct HostFacts {
     pub range: IdRange,
     /// A directory of the host for this unit alone, on the disk of the store.
     pub directory: PathBuf,
-    /// Directories of the named volumes.
-    pub volumes: BTreeMap<String, HostTree>,
+    /// The directory of the store, for its volumes.
+    pub store: PathBuf,
+    /// The trees of images that the unit mounts, by the targets.
+    pub images: BTreeMap<PathBuf, HostTree>,
     /// Lines of `environment_file`, in their order.
     pub environment: Vec<String>,
     /// Where the unified control group hierarchy is mounted.
@@ -66,21 +67,27 @@ pub enum PlanError {
         /// As the image has it.
         path: String,
     },
-    /// A volume that the manager did not prepare.
-    #[error("{unit}: volume {volume} does not exist")]
-    Volume {
+    /// The image wants a volume where none can be.
+    #[error(
+        "{unit}: the image wants a volume at {path:?}, where nothing can be mounted: use an image without it"
+    )]
+    ImageVolume {
         /// The unit.
         unit: String,
-        /// Its name.
-        volume: String,
+        /// As the image has it.
+        path: String,
+    },
+    /// An image to be mounted whose tree is not known.
+    #[error("{unit}: the image for {} is not in the store", path.display())]
+    Image {
+        /// The unit.
+        unit: String,
+        /// Where it was to be mounted.
+        path: PathBuf,
     },
 }
 
-/// In the container, where sd_notify(3) finds its socket.
-const NOTIFY: &str = "/run/host/notify";
-const NOTIFY_DIRECTORY: &str = "/run/host";
 const HOSTS: &str = "/etc/hosts";
-const RESOLVER: &str = "/etc/resolv.conf";
 
 /// Plans the start of a container. The sockets to pass are those of the unit with `pass = "fd"`, in the order
 /// of their names.
@@ -93,7 +100,7 @@ pub fn plan(
     image: &ImageConfig,
     facts: &HostFacts,
 ) -> Result<Plan, PlanError> {
-    let mounts = mounts(unit, container, facts)?;
+    let mounts = mounts::plan(unit, container, image, facts)?;
     // The root comes first: the container waits for it longest.
     let root =
         HostStep::Root { lower: facts.rootfs.clone(), changes: changes(container, facts, &mounts.stands) };
@@ -118,6 +125,7 @@ pub fn plan(
         inside.push(Step::Write(hosts(container)));
     }
     inside.extend(standard::closed());
+    inside.extend(closed(&container.security));
     let mut execute = execute(unit, container, image, facts)?;
     execute.output = Output::Journal;
     Ok(Plan {
@@ -182,7 +190,7 @@ pub fn join(
     Ok(Join { group: facts.group.clone(), namespaces, execute })
 }
 
-fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
+pub(super) fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
     match namespace {
         UserNamespace::Auto => Some(range),
         UserNamespace::Range { base, length } => Some(IdRange { base, length }),
@@ -197,6 +205,14 @@ fn namespaces(network: NetworkMode) -> Vec<Namespace> {
             vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc, Namespace::Network]
         }
     }
+}
+
+/// What the unit hides and protects.
+fn closed(security: &Security) -> impl Iterator<Item = Step> {
+    let links = Links::Follow;
+    let masked = security.mask_paths.iter().map(move |path| Step::Mask { path: path.clone(), links });
+    let protected = security.read_only_paths.iter();
+    masked.chain(protected.map(move |path| Step::Protect { path: path.clone(), links }))
 }
 
 /// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
@@ -220,103 +236,16 @@ fn hosts(container: &Container) -> TextFile {
     TextFile { path: HOSTS.into(), text }
 }
 
-fn changes(container: &Container, facts: &HostFacts, stands: &[PathBuf]) -> Changes {
+fn changes(container: &Container, facts: &HostFacts, stands: &[Stand]) -> Changes {
     match container.root {
         RootMode::Ephemeral => Changes::Discard(ephemeral(&facts.directory)),
         RootMode::Persistent => Changes::Keep(facts.directory.join("persistent")),
         RootMode::ReadOnly => Changes::Refuse {
             directory: facts.directory.join("stand"),
-            directories: standard::STANDS.iter().map(PathBuf::from).chain(stands.iter().cloned()).collect(),
+            stands: standard::STANDS.iter().map(Stand::directory).chain(stands.iter().cloned()).collect(),
             files: vec![hosts(container)],
         },
     }
-}
-
-/// Steps for what differs between containers.
-#[derive(Default)]
-struct Mounts {
-    host: Vec<HostStep>,
-    made: Vec<Step>,
-    placed: Vec<Step>,
-    stands: Vec<PathBuf>,
-}
-
-impl Mounts {
-    fn add_host(
-        &mut self,
-        tree: &str,
-        source: HostTree,
-        attributes: Vec<Attribute>,
-        at: &Path,
-        links: Links,
-    ) {
-        self.host.push(HostStep::Clone { tree: tree.to_owned(), source, attributes });
-        self.placed.push(Step::Attach { tree: tree.to_owned(), target: at.to_owned(), links });
-    }
-
-    /// `/sys` of a network namespace can only be mounted by who owns that namespace.
-    fn sysfs(&mut self, network: NetworkMode) {
-        let (tree, filesystem) = ("sys".to_owned(), standard::sysfs());
-        match network {
-            NetworkMode::Host => self.host.push(HostStep::Make { tree, filesystem }),
-            _ => self.made.push(Step::Make { tree, filesystem }),
-        }
-    }
-
-    fn unit_mount(&mut self, at: &Path, mount: &Mount, source: HostTree) {
-        let mut attributes = vec![Attribute::NoDevices];
-        attributes.extend((mount.access == MountAccess::ReadOnly).then_some(Attribute::ReadOnly));
-        let tree = at.display().to_string();
-        self.add_host(&tree, source, attributes, at, Links::Follow);
-        self.stands.push(at.to_owned());
-    }
-
-    fn memory(&mut self, at: &Path, mount: &Mount, size: Option<u64>) {
-        let tree = at.display().to_string();
-        let size = size.map_or_else(|| "50%".to_owned(), |size| size.to_string());
-        let mut filesystem = standard::memory(&size, "1777");
-        filesystem.attributes = vec![Attribute::NoSetuid, Attribute::NoDevices];
-        filesystem.attributes.extend((mount.access == MountAccess::ReadOnly).then_some(Attribute::ReadOnly));
-        self.made.push(Step::Make { tree: tree.clone(), filesystem });
-        self.placed.push(Step::Attach { tree, target: at.to_owned(), links: Links::Follow });
-        self.stands.push(at.to_owned());
-    }
-}
-
-fn mounts(unit: &Unit, container: &Container, facts: &HostFacts) -> Result<Mounts, PlanError> {
-    let mut mounts = Mounts::default();
-    mounts.sysfs(container.network);
-    if let Some(path) = &facts.notify {
-        let tree = standard::memory("4096", "0755");
-        mounts.made.push(Step::Make { tree: "host".to_owned(), filesystem: tree });
-        mounts.placed.push(attach("host", NOTIFY_DIRECTORY));
-        mounts.stands.push(NOTIFY_DIRECTORY.into());
-        let source = HostTree { path: path.clone(), id_base: 0 };
-        mounts.add_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
-    }
-    if let (NetworkMode::Host, Some(path)) = (container.network, &facts.resolver) {
-        // Anybody may read it. Its ids stay as they are: not every file system of a host can map them.
-        let id_base = ids(container.security.user_namespace, facts.range).map_or(0, |range| range.base);
-        let source = HostTree { path: path.clone(), id_base };
-        mounts.add_host("resolver", source, vec![Attribute::ReadOnly], Path::new(RESOLVER), Links::Follow);
-    }
-    // Sorted by path: what is above comes first.
-    for (at, mount) in &container.mounts {
-        match &mount.source {
-            MountSource::Bind(path) => {
-                mounts.unit_mount(at, mount, HostTree { path: path.clone(), id_base: 0 });
-            }
-            MountSource::Volume(name) => {
-                let source = facts
-                    .volumes
-                    .get(name)
-                    .ok_or_else(|| PlanError::Volume { unit: unit.name.to_string(), volume: name.clone() })?;
-                mounts.unit_mount(at, mount, source.clone());
-            }
-            MountSource::Tmpfs { size } => mounts.memory(at, mount, *size),
-        }
-    }
-    Ok(mounts)
 }
 
 fn execute(
@@ -337,6 +266,7 @@ fn execute(
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
         },
+        system_calls: container.security.system_calls.clone(),
         output: Output::Passed,
         sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
         binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },
@@ -390,6 +320,10 @@ fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) ->
     set(&mut lines, &format!("INVOCATION_ID={}", facts.invocation));
     if facts.notify.is_some() {
         set(&mut lines, &format!("NOTIFY_SOCKET={NOTIFY}"));
+        if let Some(time) = container.watchdog {
+            // Without WATCHDOG_PID any process of the container may do it, sd_watchdog_enabled(3).
+            set(&mut lines, &format!("WATCHDOG_USEC={}", time.as_micros()));
+        }
     }
     lines
 }

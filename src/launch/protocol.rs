@@ -33,7 +33,9 @@
 //! Instead of any message `Failed` may come; then the launcher exits. B is a child of the manager's own
 //! process (`CLONE_PARENT`), so that the manager learns its exit status with waitid(2).
 
+use super::hint::hint;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// From the manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +71,7 @@ pub enum Report {
 }
 
 /// Why a launch failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{step}: {subject}: {}", strerror(*.errno))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepError {
     /// The step, in words of the plan: `execute`, `mount root`.
     pub step: String,
@@ -78,6 +79,17 @@ pub struct StepError {
     pub subject: String,
     /// The error number, errno(3).
     pub errno: i32,
+}
+
+impl std::error::Error for StepError {}
+
+/// Step, subject and reason; and what to do, where that is known.
+impl fmt::Display for StepError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, subject, errno } = self;
+        write!(formatter, "{step}: {subject}: {}", strerror(*errno))?;
+        hint(self).map_or(Ok(()), |hint| write!(formatter, "; {hint}"))
+    }
 }
 
 /// The words of strerror(3) alone: the standard library adds the number.
@@ -92,7 +104,9 @@ mod tests {
 
     #[test]
     fn an_error_names_step_subject_and_reason() {
-        let error = StepError { step: "execute".into(), subject: "/bin/nope".into(), errno: 2 };
-        assert_eq!(error.to_string(), "execute: /bin/nope: No such file or directory");
+        let error = StepError { step: "write".into(), subject: "/etc/hosts".into(), errno: 5 };
+        assert_eq!(error.to_string(), "write: /etc/hosts: Input/output error");
+        let error = StepError { step: "open bind".into(), subject: "/srv/x".into(), errno: 2 };
+        assert!(error.to_string().starts_with("open bind: /srv/x: No such file or directory; make it, or"));
     }
 }

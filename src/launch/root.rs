@@ -1,9 +1,10 @@
 //! The root file system: an overlay over one idmapped tree, made as a detached mount.
 
 use super::failure::During;
+use super::host;
 use super::idmap::Maps;
 use super::protocol::StepError;
-use super::step::{Changes, HostTree, TextFile};
+use super::step::{Attribute, Changes, HostTree, Stand, TextFile};
 use crate::sys::mount::{self, Change, Propagation};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use rustix::fs::{CWD, Mode, OFlags, chmod, chown, open, stat};
@@ -47,12 +48,29 @@ pub fn mount(lower: &HostTree, changes: &Changes, maps: &mut Maps) -> Result<Own
             upper(directory, lower, maps, Durability::Volatile)?
         }
         Changes::Keep(directory) => upper(directory, lower, maps, Durability::Durable)?,
-        Changes::Refuse { directory, directories, files } => {
-            stand(directory, directories, files, maps.outside(0, 0)).during_path(STEP, directory)?;
+        Changes::Refuse { directory, stands, files } => {
+            stand(directory, stands, files, maps.outside(0, 0)).during_path(STEP, directory)?;
             Rest::Stand(directory.clone())
         }
     };
     overlay(&Layers { image, rest }).during_path(STEP, &lower.path)
+}
+
+/// Mounts the tree of an image that is not the container's own, for nobody to write to.
+pub fn mount_image(
+    lower: &HostTree,
+    empty: &Path,
+    attributes: &[Attribute],
+    maps: &mut Maps,
+) -> Result<OwnedFd, StepError> {
+    const STEP: &str = "mount image";
+    let image = clone_tree(&lower.path, lower.id_base, maps)?;
+    std::fs::create_dir_all(empty).during_path(STEP, empty)?;
+    let overlay = overlay(&Layers { image, rest: Rest::Stand(empty.to_owned()) });
+    let overlay = overlay.during_path(STEP, &lower.path)?;
+    let change = Change { set: host::bits(attributes) | mount::READ_ONLY, ..Change::default() };
+    mount::change(&overlay, &change).during_path(STEP, &lower.path)?;
+    Ok(overlay)
 }
 
 fn clone_tree(path: &Path, id_base: u32, maps: &mut Maps) -> Result<OwnedFd, StepError> {
@@ -92,12 +110,18 @@ fn directory_at(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Where the root cannot be written, mounts still need something to stand on.
-fn stand(directory: &Path, directories: &[PathBuf], files: &[TextFile], owner: u32) -> io::Result<()> {
+fn stand(directory: &Path, stands: &[Stand], files: &[TextFile], owner: u32) -> io::Result<()> {
     let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
     clear(directory)?;
     std::fs::create_dir_all(directory)?;
-    for path in directories {
-        std::fs::create_dir_all(below(path))?;
+    for Stand { path, like } in stands {
+        let path = below(path);
+        if like.as_ref().is_some_and(|like| like.exists() && !like.is_dir()) {
+            std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
+            std::fs::File::create(&path)?;
+        } else {
+            std::fs::create_dir_all(&path)?;
+        }
     }
     for file in files {
         let path = below(&file.path);

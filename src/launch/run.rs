@@ -5,7 +5,7 @@ use super::channel;
 use super::execute::{self, OUT_OF_THE_WAY, Passed};
 use super::failure::During;
 use super::host::{self, Handover, Made};
-use super::idmap::{self, Maps};
+use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
 use super::protocol::{Order, Report, StepError};
 use super::step::{Join, Plan, ScopeGroup, Work};
@@ -118,7 +118,7 @@ fn outer_process(
 ) -> Result<(), StepError> {
     channel::send(control, &Report::Started { pid }, &[process.as_fd()]).during("begin", "report")?;
     if let Some(ids) = plan.ids {
-        idmap::write(pid, 0, ids)?;
+        idmap::write(pid, First::both(0), ids)?;
     }
     channel::send(inside, &Handover::Mapped, &[]).during("hand over", "ids")
 }

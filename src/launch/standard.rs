@@ -1,6 +1,7 @@
 //! What every container finds: its `/proc`, `/sys` and `/dev`, and which parts of them are hidden.
 
 use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Step};
+use crate::unit::model::IfMissing;
 use std::path::Path;
 
 /// Device nodes of the host that anybody may use.
@@ -53,7 +54,8 @@ fn make(tree: &str, filesystem: Filesystem) -> Step {
 
 /// Puts a tree where nothing of the image may lead astray.
 pub fn attach(tree: &str, target: &str) -> Step {
-    Step::Attach { tree: tree.to_owned(), target: target.into(), links: Links::Refuse }
+    let missing = IfMissing::Fail;
+    Step::Attach { tree: tree.to_owned(), target: target.into(), links: Links::Refuse, missing }
 }
 
 /// An empty directory that cannot be written, to hide another.
@@ -131,6 +133,6 @@ pub fn placed() -> Vec<Step> {
 
 /// Hides and protects, once everything is in its place.
 pub fn closed() -> impl Iterator<Item = Step> {
-    let masked = MASKED.iter().map(|path| Step::Mask(path.into()));
-    masked.chain(PROTECTED.iter().map(|path| Step::Protect(path.into())))
+    let masked = MASKED.iter().map(|path| Step::Mask { path: path.into(), links: Links::Refuse });
+    masked.chain(PROTECTED.iter().map(|path| Step::Protect { path: path.into(), links: Links::Refuse }))
 }

@@ -1,8 +1,12 @@
 //! The words of a plan. A plan prints, is a snapshot in tests, and is all that a launcher is told.
 
+use crate::sys::mount::Depth;
+pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
+use crate::unit::model::IfMissing;
+use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a launcher is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +95,32 @@ pub enum HostStep {
         /// Restrictions.
         attributes: Vec<Attribute>,
     },
+    /// Copy a mount of the host that the unit names.
+    Bind(Tree),
+    /// Copy the mount of a volume of the store, which is made first where it is missing.
+    Volume {
+        /// What it is called in later steps.
+        tree: String,
+        /// The directory of the store.
+        store: PathBuf,
+        /// The volume.
+        volume: String,
+        /// What a new one has in it.
+        seed: Option<Seeding>,
+        /// Restrictions.
+        attributes: Vec<Attribute>,
+    },
+    /// Mount the tree of an image, read-only.
+    Image {
+        /// What it is called in later steps.
+        tree: String,
+        /// The flat tree.
+        lower: HostTree,
+        /// Where an empty directory is made: an overlay has two trees at least.
+        empty: PathBuf,
+        /// Restrictions.
+        attributes: Vec<Attribute>,
+    },
     /// Mount a file system that shows what is the host's.
     Make {
         /// What it is called in later steps.
@@ -111,6 +141,62 @@ pub enum HostStep {
     },
 }
 
+/// A file or directory of the host that the unit names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// What it is called in later steps.
+    pub tree: String,
+    /// Where it is; links are followed.
+    pub path: PathBuf,
+    /// What happens when it does not exist.
+    pub missing: IfMissing,
+    /// Whether mounts below it come, too.
+    pub depth: Depth,
+    /// Whether later mounts below it come, too.
+    pub propagation: Propagation,
+    /// As whose the container sees its files.
+    pub owners: Owners,
+    /// Restrictions.
+    pub attributes: Vec<Attribute>,
+}
+
+/// As whose a container sees the files of a host's tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owners {
+    /// Those of the host, by number.
+    Same,
+    /// Root, where they belong to the owner of the tree.
+    Root,
+    /// Those whose ids the container has.
+    Unmapped,
+}
+
+/// What a new volume has in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeding {
+    /// The flat tree of an image.
+    pub image: HostTree,
+    /// What of it; nothing when it is not there.
+    pub path: PathBuf,
+}
+
+/// What a mount stands on where the root cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// Where, in the container.
+    pub path: PathBuf,
+    /// A file when this path of the host is one; a directory in all other cases.
+    pub like: Option<PathBuf>,
+}
+
+impl Stand {
+    /// A directory.
+    pub fn directory(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), like: None }
+    }
+}
+
 /// What becomes of changes to the root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,8 +209,8 @@ pub enum Changes {
     Refuse {
         /// Where that tree is made.
         directory: PathBuf,
-        /// Directories in it.
-        directories: Vec<PathBuf>,
+        /// What is made in it.
+        stands: Vec<Stand>,
         /// Files in it.
         files: Vec<TextFile>,
     },
@@ -189,6 +275,8 @@ pub enum Step {
         target: PathBuf,
         /// Whether symbolic links of the image on the way are followed.
         links: Links,
+        /// What happens when there is no such tree.
+        missing: IfMissing,
     },
     /// Make a symbolic link.
     Link {
@@ -207,9 +295,19 @@ pub enum Step {
     /// Write a file that the image lacks.
     Write(TextFile),
     /// Make what is there read-only.
-    Protect(PathBuf),
+    Protect {
+        /// Where; nothing there needs no protection.
+        path: PathBuf,
+        /// Whether symbolic links on the way are followed.
+        links: Links,
+    },
     /// Hide what is there.
-    Mask(PathBuf),
+    Mask {
+        /// Where; nothing there needs not be hidden.
+        path: PathBuf,
+        /// Whether symbolic links on the way are followed.
+        links: Links,
+    },
 }
 
 /// Whether symbolic links are followed; never out of the root.
@@ -239,6 +337,8 @@ pub struct Execute {
     pub ambient: Ambient,
     /// What setuid programs may do.
     pub new_privileges: NewPrivileges,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
     /// Where output goes.
     pub output: Output,
     /// Names of sockets to pass by `LISTEN_FDS`, in the order in which they come.

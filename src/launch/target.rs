@@ -1,7 +1,7 @@
 //! Paths of the container, resolved by descriptor: never out of the root, never through a magic link.
 
 use super::step::Links;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -64,6 +64,16 @@ pub fn file(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
     }
     create(path, links)?;
     find(path, links)
+}
+
+/// Refuses what a link of the image has led to the kernel's own files: a mount there would hide from programs what
+/// they ask the kernel for or tell it.
+pub fn refuse_kernels(found: impl AsFd) -> Result<(), Errno> {
+    // PROC_SUPER_MAGIC and SYSFS_MAGIC of linux/magic.h.
+    match fstatfs(found)?.f_type {
+        0x9fa0 | 0x6265_6572 => Err(Errno::XDEV),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a file that does not exist, open for writing.

@@ -62,19 +62,23 @@ pub struct Io {
 impl Usage {
     /// The usage of the control group that a process is in.
     pub fn of(paths: &Paths, pid: u32) -> Option<Self> {
-        let directory = directory(paths, pid)?;
+        Some(Self::of_group(&directory(paths, pid)?))
+    }
+
+    /// The usage of the control group in this directory.
+    pub fn of_group(directory: &Path) -> Self {
         let table = |name: &str| Table(fs::read_to_string(directory.join(name)).unwrap_or_default());
         let frozen = table("cgroup.events").value("frozen");
-        Some(Self {
-            memory: Memory::of(&directory, &table("memory.stat")),
+        Self {
+            memory: Memory::of(directory, &table("memory.stat")),
             tasks: number(&directory.join("pids.current")),
             cpu_nanoseconds: table("cpu.stat").value("usage_usec").map(|usec| usec.saturating_mul(1000)),
-            io: Io::of(&table("io.stat"), &directory),
+            io: Io::of(&table("io.stat"), directory),
             oom_kills: table("memory.events")
                 .value("oom_kill")
                 .map_or(0, |kills| u32::try_from(kills).unwrap_or(u32::MAX)),
             freezer: if frozen == Some(1) { "frozen" } else { "running" },
-        })
+        }
     }
 }
 
@@ -126,6 +130,24 @@ impl Table {
 pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
     let group = process::control_group(pid).ok()?;
     Some(mount(paths).join(group.trim_start_matches('/')))
+}
+
+/// The processes of the control group of a process, and of those below it.
+pub fn processes(paths: &Paths, pid: u32) -> Vec<u32> {
+    let mut open: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
+    let mut processes = Vec::new();
+    while let Some(group) = open.pop() {
+        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        processes.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        let entries = fs::read_dir(&group).into_iter().flatten().flatten();
+        open.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    processes
+}
+
+/// Whether all processes of a control group stand still.
+pub fn is_frozen(directory: &Path) -> bool {
+    Table(fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default()).value("frozen") == Some(1)
 }
 
 /// Where the unified hierarchy is: beside version 1 hierarchies systemd mounts it at `unified`.

@@ -2,7 +2,8 @@
 //!
 //! * [`machine`] decides: states of units, jobs, transactions, restarts. No clock, no I/O, no bus.
 //! * [`driver`] acts: it carries the core's actions out and turns what happens into events.
-//! * [`record`] keeps what a successor of this process needs, [`reconcile`] brings it back.
+//! * [`record`] keeps what a successor of this process needs, [`reconcile`] brings it back, [`orphan`] finds what
+//!   has no record.
 //! * [`transfer`] knows the pulls that run, and who waits for them.
 //! * [`view`] is what the bus shows of a unit.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@
 pub mod accounting;
 pub mod driver;
 pub mod machine;
+pub mod orphan;
 pub mod reconcile;
 pub mod record;
 pub mod transfer;

@@ -1,8 +1,9 @@
 //! What a predecessor left: its records, the descriptors in systemd's store, the scopes. Records are
 //! believed only where the kernel agrees.
 
-use super::driver::{Adoption, Manager, Outlet};
-use super::machine::{JobMode, Phase, Request, Run, Verb};
+use super::driver::{self, Adoption, Manager, Outlet};
+use super::machine::{Phase, Run};
+use super::orphan::Orphan;
 use super::record::{self, Record};
 use crate::paths::Paths;
 use crate::sys::pidfd;
@@ -10,7 +11,7 @@ use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::notify::ServiceManager;
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -24,21 +25,41 @@ struct Kept {
     sockets: Vec<(String, OwnedFd)>,
 }
 
-/// Adopts everything that is still there. Answers whether there was a predecessor since boot.
-pub fn adopt(manager: &mut Manager, descriptors: Vec<(String, OwnedFd)>) -> Predecessor {
+/// Adopts everything that is still there: what has a record, then containers that have none. Answers whether there
+/// was a predecessor since boot.
+pub fn adopt(
+    manager: &mut Manager,
+    descriptors: Vec<(String, OwnedFd)>,
+    containers: &[Orphan],
+) -> Predecessor {
     let mut kept = sort(descriptors);
     let records = record::all(manager.paths());
-    for record in records {
+    let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
+    for mut record in records {
         let own = kept.remove(&record.unit).unwrap_or_default();
-        manager.ensure_loaded(&record.unit);
-        manager.restore_definition(&record);
+        if let Some(container) = containers.iter().find(|container| container.unit == record.unit) {
+            container.correct(&mut record, driver::now());
+        }
         adopt_unit(manager, record, own);
+    }
+    for orphan in containers.iter().filter(|orphan| !recorded.contains(&orphan.unit)) {
+        let own = kept.remove(&orphan.unit).unwrap_or_default();
+        tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
+        adopt_orphan(manager, orphan, own);
     }
     for (unit, lost) in kept {
         tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
         manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
     }
+    manager.adopted_all();
     if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
+}
+
+fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
+    manager.ensure_loaded(&orphan.unit);
+    let container = manager.machine().unit(&orphan.unit).and_then(|managed| managed.container());
+    let stop_signal = container.and_then(|container| container.stop_signal).unwrap_or(libc::SIGTERM);
+    adopt_unit(manager, orphan.record(driver::now(), stop_signal), kept);
 }
 
 /// The memory of the bind(2) that was received last: the predecessor's, or new and kept for the successor.
@@ -69,11 +90,11 @@ fn marker(paths: &Paths) -> PathBuf {
 }
 
 /// Notes that the enabled units have been started since the host was booted.
-///
-/// # Errors
-/// When `/run/sampan` cannot be written.
-pub fn mark_booted(paths: &Paths) -> std::io::Result<()> {
-    std::fs::write(marker(paths), "")
+pub fn mark_booted(paths: &Paths) {
+    let marker = marker(paths);
+    if let Err(error) = std::fs::write(&marker, "") {
+        tracing::error!("{}: {error}; the next start of sampand starts all enabled units", marker.display());
+    }
 }
 
 /// Whether a manager has run since the host was booted.
@@ -110,6 +131,8 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
 
 fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     let unit = record.unit.clone();
+    manager.ensure_loaded(&unit);
+    manager.restore_definition(&record);
     if manager.machine().unit(&unit).is_none_or(|managed| managed.unit().is_none()) {
         tracing::warn!(
             "{unit}: runs, but its unit file is gone or bad: stop its scope {} by hand",
@@ -131,14 +154,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),
         },
         // The predecessor died before there was a process: the start is made anew.
-        _ => start_again(manager, unit),
-    }
-}
-
-fn start_again(manager: &mut Manager, unit: UnitName) {
-    let request = Request { unit, verb: Verb::Start, mode: JobMode::Replace };
-    if let Err(error) = manager.request(&request) {
-        tracing::warn!("{}: cannot be started again: {error}", request.unit);
+        (Phase::Start, _) => manager.adopt(&unit, Adoption::Phase(Phase::Pull), &record),
+        (phase, _) => manager.adopt(&unit, Adoption::Phase(phase), &record),
     }
 }
 

@@ -2,11 +2,13 @@
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Managed, Phase, Run, Stamps};
+use super::machine::{HealthState, JobKind, Managed, Phase, Run, Stamps};
+use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,10 +32,20 @@ pub struct RunFacts {
     pub ephemeral: Option<PathBuf>,
     /// The stop signal.
     pub stop_signal: i32,
+    /// Names of the volumes that it has mounted.
+    pub volumes: Vec<String>,
+    /// Ids of the images that it has mounted beside its own.
+    pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
     /// When the launch got where.
     pub moments: Moments,
+    /// Ports that the image exposes: `80/tcp`.
+    pub ports: Vec<String>,
+    /// What the image says of checking it.
+    pub health_check: Option<HealthCheck>,
+    /// What followed from the checks so far.
+    pub health: HealthState,
 }
 
 /// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
@@ -68,6 +80,12 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// The job that is not over.
+    #[serde(default)]
+    pub job: Option<JobKind>,
+    /// How often each socket has launched the container.
+    #[serde(default)]
+    pub activations: BTreeMap<String, u32>,
     /// The version of its files that rules. The files may be broken or gone when a successor reads them.
     #[serde(default, deserialize_with = "definition")]
     pub definition: Option<Arc<Unit>>,
@@ -80,17 +98,37 @@ fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<U
 }
 
 impl Record {
-    /// What is worth keeping of a unit; `None` where it is down.
-    pub fn of(unit: &UnitName, managed: &Managed, facts: Option<&RunFacts>) -> Option<Self> {
-        let worth = !managed.phase.is_down();
+    /// A record without a past.
+    pub fn new(unit: UnitName, phase: Phase) -> Self {
+        Self {
+            unit,
+            phase,
+            run: None,
+            facts: RunFacts::default(),
+            stamps: Stamps::default(),
+            restarts: 0,
+            job: None,
+            activations: BTreeMap::new(),
+            definition: None,
+        }
+    }
+
+    /// What is worth keeping of a unit; `None` where it is down and to stay so.
+    pub fn of(
+        unit: &UnitName,
+        managed: &Managed,
+        job: Option<JobKind>,
+        facts: Option<&RunFacts>,
+    ) -> Option<Self> {
+        let worth = !managed.phase.is_down() || job.is_some();
         worth.then(|| Self {
-            unit: unit.clone(),
-            phase: managed.phase,
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
+            job,
             definition: managed.unit().cloned(),
+            ..Self::new(unit.clone(), managed.phase)
         })
     }
 }
@@ -108,8 +146,11 @@ pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Resu
         };
     };
     let new = paths.state().join(format!(".{unit}.json.new"));
-    std::fs::write(&new, serde_json::to_vec(record)?)?;
-    std::fs::rename(&new, &path)
+    let written = std::fs::write(&new, serde_json::to_vec(record)?);
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a record is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// All records that can be read; the others are reported and passed over.

@@ -63,6 +63,15 @@ pub enum StoreError {
     /// A volume's or unit's name cannot be a directory.
     #[error("\"{0}\" cannot name a directory of the store")]
     Name(String),
+    /// No volume has this name.
+    #[error("no volume \"{0}\"; \"sampanctl volumes\" lists those that are")]
+    NoVolume(String),
+    /// A volume has this name.
+    #[error("there is a volume \"{0}\" already")]
+    VolumeExists(String),
+    /// A launcher holds the volume.
+    #[error("volume \"{0}\" is in use: a container starts with it just now")]
+    VolumeBusy(String),
     /// All ranges are given away.
     #[error("no id range is left for unit {0}: 524288 to 1879048191 are all allocated in {file}", file = .1.display())]
     NoRange(String, PathBuf),

@@ -55,7 +55,7 @@ impl Store {
         }
         let mut removed = going.iter().map(|name| self.remove_name(name)).collect::<Result<Vec<_>, _>>()?;
         if let Some(id) = id.filter(|_| image_goes) {
-            self.remove_image(&id, &Staging::new(self)?)?;
+            self.remove_image(&id, &Staging::new(&self.root)?)?;
             removed.push(id.to_string());
         }
         Ok(removed)
@@ -72,7 +72,7 @@ impl Store {
         kept.extend(self.lost_names()?.into_iter().map(|(_, id)| id));
         kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
-        let staging = Staging::new(self)?;
+        let staging = Staging::new(&self.root)?;
         for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
             self.remove_image(id, &staging)?;
             collected.images += 1;

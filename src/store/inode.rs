@@ -65,6 +65,14 @@ pub(super) fn apply(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Fau
     Ok(rustix::fs::futimens(file, &times(metadata.mtime))?)
 }
 
+/// The same of metadata without attributes.
+pub(super) fn apply_plain(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Errno> {
+    let (uid, gid) = owner(metadata)?;
+    rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode))?;
+    rustix::fs::futimens(file, &times(metadata.mtime))
+}
+
 /// What a refused attribute means: "no space" where there is some is about the attributes.
 fn attribute_fault(error: Errno, file: BorrowedFd<'_>, metadata: &Metadata) -> Fault {
     let Ok(disk) = rustix::fs::fstatvfs(file) else { return error.into() };

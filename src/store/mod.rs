@@ -8,7 +8,7 @@
 //! images/IMAGE-ID/         rootfs/, record, manifest, config, index
 //! refs/                    files named as an image is (a slash is "%"), with the image's id inside
 //! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
-//! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes
+//! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes (see `volumes`)
 //! ids                      allocated id ranges
 //! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```
@@ -54,10 +54,11 @@ mod slots;
 mod staging;
 mod tree;
 mod usage;
+pub mod volumes;
 mod writer;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::image::config::ImageConfig;
@@ -271,19 +272,6 @@ impl Store {
     /// When the name cannot be one, or the directory cannot be made.
     pub fn containers_dir(&self, unit: &str) -> Result<PathBuf, StoreError> {
         self.named_directory("containers", unit, 0o700)
-    }
-
-    /// The directory of a named volume, made when it is missing.
-    ///
-    /// # Errors
-    /// As [`Store::containers_dir`].
-    pub fn volume(&self, name: &str) -> Result<PathBuf, StoreError> {
-        let path = self.named_directory("volumes", name, 0o755)?;
-        if fs::metadata(&path).context("look at", &path)?.uid() == 0 {
-            // It belongs to the first user of the container, as the tree of an image does.
-            chown(&path, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).context("change the owner of", &path)?;
-        }
-        Ok(path)
     }
 
     fn named_directory(&self, kind: &str, name: &str, mode: u32) -> Result<PathBuf, StoreError> {

@@ -85,7 +85,7 @@ impl Store {
         let _lock = self.lock(Purpose::Add)?;
         let _names = self.lock_names()?;
         let id = self.resolve(image)?;
-        self.set_name(name, &id, &Staging::new(self)?)?;
+        self.set_name(name, &id, &Staging::new(&self.root)?)?;
         Ok(id)
     }
 
@@ -114,7 +114,7 @@ impl Store {
 
     /// Takes names out of the record of an image, before they go.
     pub(super) fn forget_names(&self, id: &ImageId, files: &[String]) -> Result<(), StoreError> {
-        let staging = Staging::new(self)?;
+        let staging = Staging::new(&self.root)?;
         let is_kept = |name: &Reference| !files.contains(&file_name(name));
         self.change_record(id, &staging, |record| record.imported_as.retain(is_kept))
     }

@@ -34,9 +34,7 @@ impl Store {
             Purpose::Collect => FlockOperation::LockExclusive,
         };
         let lock = self.take_lock("lock", operation)?;
-        for name in self.list("staging")? {
-            clear_if_abandoned(&self.path("staging").join(name))?;
-        }
+        clear_abandoned(&self.root)?;
         Ok(lock)
     }
 
@@ -51,6 +49,15 @@ impl Store {
         rustix::fs::flock(&file, operation).context("lock", &path)?;
         Ok(Lock(file))
     }
+}
+
+/// Clears away what dead writers of the store in a directory left behind.
+pub(super) fn clear_abandoned(store: &Path) -> Result<(), StoreError> {
+    let staging = store.join("staging");
+    for name in super::list(&staging)? {
+        clear_if_abandoned(&staging.join(name))?;
+    }
+    Ok(())
 }
 
 /// Its maker holds a lock on it for as long as it is in use.
@@ -82,13 +89,13 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes one. Its name begins with this boot's id: what another boot left may be torn.
-    pub(super) fn new(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn new(store: &Path) -> Result<Self, StoreError> {
         let boot = Path::new("/proc/sys/kernel/random/boot_id");
         let boot = fs::read_to_string(boot).unwrap_or_else(|_| "unknown".to_owned());
         let mut number = 0;
         loop {
             let name = format!("{}-{}-{number}", boot.trim_end(), std::process::id());
-            let path = store.path("staging").join(name);
+            let path = store.join("staging").join(name);
             match rustix::fs::mkdir(&path, Mode::RWXU) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => {

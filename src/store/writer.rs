@@ -98,7 +98,7 @@ impl<'a> Writer<'a> {
     pub fn new(store: &'a Store, purpose: Purpose, scrutiny: Scrutiny) -> Result<Self, StoreError> {
         let lock = store.lock(purpose)?;
         let root = File::open(store.root()).context("open", store.root())?;
-        let staging = Staging::new(store)?;
+        let staging = Staging::new(store.root())?;
         let path = staging.path("objects");
         fs::create_dir(&path).context("create", &path)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;

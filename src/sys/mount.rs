@@ -17,17 +17,21 @@ pub struct Change<'fd> {
 }
 
 /// What becomes of mount propagation, `mount_namespaces(7)`.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Propagation {
     /// Left as it is.
     #[default]
     Keep,
     /// `MS_PRIVATE`.
     Private,
+    /// `MS_SLAVE`: they come from its peers, but do not go there.
+    Slave,
 }
 
 /// How far a change goes.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// This mount only.
     #[default]
@@ -53,9 +57,11 @@ pub fn change<Fd: AsFd>(mount: Fd, change: &Change<'_>) -> io::Result<()> {
     // SAFETY: all of mount_attr are integers, for which zero is a valid value.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
     attributes.attr_set = change.set;
-    if change.propagation == Propagation::Private {
-        attributes.propagation = libc::MS_PRIVATE;
-    }
+    attributes.propagation = match change.propagation {
+        Propagation::Keep => 0,
+        Propagation::Private => libc::MS_PRIVATE,
+        Propagation::Slave => libc::MS_SLAVE,
+    };
     if let Some(namespace) = change.idmap {
         attributes.attr_set |= libc::MOUNT_ATTR_IDMAP;
         attributes.userns_fd = u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX);

@@ -134,6 +134,19 @@ impl Systemd {
         state.await.is_ok_and(|state| state == "stopping")
     }
 
+    /// The processes in a scope; none where systemd does not know it.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn processes(&self, scope: &str) -> Result<Vec<u32>, SystemdError> {
+        let call = "GetUnitProcesses";
+        self.within(scope, call, async |session| match session.manager.get_unit_processes(scope).await {
+            Ok(processes) => Ok(processes.into_iter().map(|(_, pid, _)| pid).collect()),
+            Err(error) => done_or_gone(call, scope, Err(error)).map(|()| Vec::new()),
+        })
+        .await
+    }
+
     /// Whether systemd stops a scope: by this job, or already.
     ///
     /// # Errors

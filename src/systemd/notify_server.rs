@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Longest message; systemd's own limit is the same page.
 const MESSAGE_MAX: usize = 4096;
@@ -25,14 +26,24 @@ const MESSAGE_MAX: usize = 4096;
 pub enum Notification {
     /// `READY=1`
     Ready,
-    /// `RELOADING=1`
-    Reloading,
+    /// `RELOADING=1`, with `MONOTONIC_USEC=` where it has that.
+    Reloading(Option<Duration>),
     /// `STOPPING=1`
     Stopping,
     /// `STATUS=`, one line without control characters.
     Status(String),
     /// `ERRNO=`
     Errno(i32),
+    /// `MAINPID=`, by its number in the pid namespace of the sender; the core gets that on the host.
+    MainPid(u32),
+    /// `EXTEND_TIMEOUT_USEC=`
+    ExtendTimeout(Duration),
+    /// `WATCHDOG=1`
+    Watchdog,
+    /// `WATCHDOG=trigger`
+    WatchdogTrigger,
+    /// `WATCHDOG_USEC=`
+    WatchdogTime(Duration),
 }
 
 /// The socket of one unit.
@@ -115,18 +126,25 @@ fn make(directory: &Path, path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Unknown fields are passed over, and `MAINPID=` too: the main process of a container is its first.
+/// Unknown fields are passed over.
 fn parse(message: &[u8]) -> Vec<Notification> {
     let text = String::from_utf8_lossy(message);
+    let time = |digits: &str| digits.parse().ok().map(Duration::from_micros);
+    let since = text.lines().find_map(|line| time(line.strip_prefix("MONOTONIC_USEC=")?));
     text.lines()
         .filter_map(|line| match line.split_once('=')? {
             ("READY", "1") => Some(Notification::Ready),
-            ("RELOADING", "1") => Some(Notification::Reloading),
+            ("RELOADING", "1") => Some(Notification::Reloading(since)),
             ("STOPPING", "1") => Some(Notification::Stopping),
             ("STATUS", text) => {
                 Some(Notification::Status(text.chars().filter(|character| !character.is_control()).collect()))
             }
             ("ERRNO", number) => number.parse().ok().map(Notification::Errno),
+            ("EXTEND_TIMEOUT_USEC", digits) => time(digits).map(Notification::ExtendTimeout),
+            ("MAINPID", number) => number.parse().ok().map(Notification::MainPid),
+            ("WATCHDOG", "1") => Some(Notification::Watchdog),
+            ("WATCHDOG", "trigger") => Some(Notification::WatchdogTrigger),
+            ("WATCHDOG_USEC", digits) => time(digits).map(Notification::WatchdogTime),
             _ => None,
         })
         .collect()
@@ -157,6 +175,7 @@ mod tests {
             [
                 Notification::Status("up [31m".to_owned()),
                 Notification::Ready,
+                Notification::MainPid(7),
                 Notification::Stopping,
                 Notification::Errno(2),
             ]

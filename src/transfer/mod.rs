@@ -30,6 +30,7 @@ mod source;
 mod stream;
 mod tarball;
 mod tree;
+pub mod volume;
 mod watch;
 
 pub use chunked::rebuild as rebuild_chunked;

@@ -151,6 +151,13 @@ impl UnitName {
         format!("sampan-{}.scope", self.stem().replace('@', ":"))
     }
 
+    /// The container whose scope this is.
+    pub fn of_scope(scope: &str) -> Option<Self> {
+        let stem = scope.strip_prefix("sampan-")?.strip_suffix(".scope")?;
+        let name = Self::parse(&format!("{}.container", stem.replace(':', "@"))).ok()?;
+        (name.scope() == scope).then_some(name)
+    }
+
     /// The file that defines the unit, inside a directory of the search path.
     pub fn file_name(&self) -> String {
         format!("{}.toml", self.full)

@@ -59,12 +59,16 @@ impl Rig {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let rootfs = directory.path().join("rootfs");
         make_image(&rootfs);
+        for part in ["volumes", "staging"] {
+            std::fs::create_dir_all(directory.path().join("store").join(part)).unwrap();
+        }
         let journal = directory.path().join("journal");
         let facts = HostFacts {
             rootfs: HostTree { path: rootfs, id_base: STORE },
             range: RANGE,
             directory: directory.path().join("container"),
-            volumes: BTreeMap::new(),
+            store: directory.path().join("store"),
+            images: BTreeMap::new(),
             environment: Vec::new(),
             hierarchy: "/sys/fs/cgroup".into(),
             group: None,
@@ -92,6 +96,17 @@ impl Rig {
 
     pub fn rootfs(&self) -> &Path {
         &self.facts.rootfs.path
+    }
+
+    /// Where a volume is.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.facts.store.join("volumes").join(name)
+    }
+
+    /// Mounts something.
+    pub fn mount(&mut self, at: &str, mount: Mount) -> &mut Self {
+        self.container.mounts.insert(at.into(), mount);
+        self
     }
 
     pub fn plan(&self) -> Plan {
@@ -335,6 +350,9 @@ pub fn container() -> Container {
             user_namespace: UserNamespace::Auto,
             capabilities: None,
             no_new_privileges: true,
+            system_calls: Default::default(),
+            read_only_paths: Default::default(),
+            mask_paths: Default::default(),
         },
         network: NetworkMode::Private,
         hostname: "boat".into(),

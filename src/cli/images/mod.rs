@@ -9,12 +9,12 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
-mod place;
+pub(in crate::cli) mod place;
 mod progress;
 mod pull;
 mod remove;
 mod roots;
-mod show;
+pub(in crate::cli) mod show;
 mod tag;
 
 use clap::{Subcommand, ValueEnum};
@@ -66,8 +66,9 @@ struct Common {
     output: Output,
 }
 
+/// How verbs over images and volumes print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(in crate::cli) enum Output {
     /// For people
     Text,
     /// For programs

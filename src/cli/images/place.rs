@@ -10,20 +10,20 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A file that has its name only when it is whole.
-pub(super) struct NewFile {
-    pub(super) file: File,
+pub(in crate::cli) struct NewFile {
+    pub(in crate::cli) file: File,
     path: PathBuf,
 }
 
 impl NewFile {
-    pub(super) fn create(target: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn create(target: &Path) -> anyhow::Result<Self> {
         let path = beside(target)?;
         // For root only: an image may hold what not everybody is to read.
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
         Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
     }
 
-    pub(super) fn finish(self, target: &Path) -> anyhow::Result<()> {
+    pub(in crate::cli) fn finish(self, target: &Path) -> anyhow::Result<()> {
         std::fs::rename(&self.path, target).with_context(|| format!("cannot make {}", target.display()))
     }
 }

@@ -7,7 +7,7 @@ use crate::manager::record;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
 use crate::unit::load::{self, Loaded};
-use crate::unit::model::{Body, ImageSource};
+use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::state::{self, FileState};
@@ -58,32 +58,47 @@ pub(super) fn roots(paths: &Paths) -> Vec<Root> {
         .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
     let units = load::load_all(paths).units.into_iter().chain(templates);
     let mut roots: Vec<Root> =
-        units.filter_map(|(unit, loaded)| of_unit(paths, &search, unit, loaded)).collect();
+        units.flat_map(|(unit, loaded)| of_unit(paths, &search, &unit, loaded)).collect();
     roots.extend(running(paths));
     roots
 }
 
 /// The uses by containers that run.
 pub(super) fn running(paths: &Paths) -> impl Iterator<Item = Root> {
-    let records = record::all(paths).into_iter().filter(|record| !record.facts.image_id.is_empty());
-    records.map(|record| Root { image: record.facts.image_id, user: User::Running(record.unit) })
+    record::all(paths).into_iter().flat_map(|record| {
+        let own = Some(record.facts.image_id).filter(|id| !id.is_empty());
+        let images = own.into_iter().chain(record.facts.images);
+        images.map(move |image| Root { image, user: User::Running(record.unit.clone()) })
+    })
 }
 
-/// The use by a unit. A file with errors keeps its image, too: as well as it can be read.
-fn of_unit(paths: &Paths, search: &Search, unit: UnitName, loaded: Loaded) -> Option<Root> {
-    let (image, file) = match loaded {
-        Loaded::Good(unit) => match &unit.body {
-            Body::Container(container) => (name(&container.image)?, unit.fragment.clone()),
-            Body::Target => return None,
+/// The uses by a unit. A file with errors keeps its image, too: as well as it can be read.
+fn of_unit(paths: &Paths, search: &Search, unit: &UnitName, loaded: Loaded) -> Vec<Root> {
+    let (images, file) = match loaded {
+        Loaded::Good(good) => match &good.body {
+            Body::Container(container) => (images(container), good.fragment.clone()),
+            Body::Target => return Vec::new(),
         },
-        Loaded::Bad(_) => match search.find(&unit)? {
-            Found::File(file) | Found::Linked { file, .. } => (written(&file)?, Some(file)),
-            _ => return None,
+        Loaded::Bad(_) => match search.find(unit) {
+            Some(Found::File(file) | Found::Linked { file, .. }) => {
+                (written(&file).into_iter().collect(), Some(file))
+            }
+            _ => return Vec::new(),
         },
-        Loaded::Masked => return None,
+        Loaded::Masked => return Vec::new(),
     };
-    let state = state::of(paths, &unit);
-    Some(Root { image, user: User::File { unit, file, state } })
+    let state = state::of(paths, unit);
+    let user = User::File { unit: unit.clone(), file, state };
+    images.into_iter().map(|image| Root { image, user: user.clone() }).collect()
+}
+
+/// The image that a container runs from, and those that it mounts.
+fn images(container: &Container) -> Vec<String> {
+    let mounted = container.mounts.values().filter_map(|mount| match &mount.source {
+        MountSource::Image(source) => Some(source),
+        _ => None,
+    });
+    std::iter::once(&container.image).chain(mounted).filter_map(name).collect()
 }
 
 /// What the first line `image = "..."` of a file says.

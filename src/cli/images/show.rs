@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::io::Write as _;
 
 /// Writes lines or a document to standard output. A reader that went away, as of a pipe, is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(in crate::cli) fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
@@ -12,7 +12,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Bytes as people read them: `3.2M`.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
     let mut scaled = bytes as f64;
     let mut unit = 0;
@@ -27,7 +27,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Columns with a gap of one space, as systemctl prints them.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter()
@@ -46,7 +46,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// Bytes in JSON, as `journalctl --output=json` has them: a string, or, where they are not UTF-8, an array of numbers.
-pub(super) fn json_bytes(bytes: &[u8]) -> Value {
+pub(in crate::cli) fn json_bytes(bytes: &[u8]) -> Value {
     std::str::from_utf8(bytes).map_or_else(|_| Value::from(bytes), Value::from)
 }
 

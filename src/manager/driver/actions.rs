@@ -21,6 +21,8 @@ impl Manager {
                 Action::Launch { unit, run } => self.launch(&unit, run),
                 Action::Terminate { unit, run } => self.terminate(&unit, run),
                 Action::Kill { unit, run } => self.kill(&unit, run),
+                Action::Abort { unit, run } => self.abort(&unit, run),
+                Action::Reload { unit, run } => self.reload_container(&unit, run),
                 Action::Changed(unit) => self.note_change(unit),
                 Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
                 Action::JobRemoved(id, unit, kind, result) => {

@@ -8,7 +8,7 @@ use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::ServiceType;
+use crate::unit::model::Container;
 use crate::unit::name::UnitName;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -38,6 +38,7 @@ impl Manager {
     /// Brings a unit into the state that it was left in.
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
+        self.sockets.count_on(unit, &record.activations);
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
             Adoption::Run { pidfd, notifier, outlet } => {
@@ -47,6 +48,11 @@ impl Manager {
                 }
                 if let Some(outlet) = outlet {
                     self.forward_output(unit, outlet);
+                }
+                self.find_bound(unit);
+                if record.facts.executed {
+                    self.look_for_listeners(unit);
+                    self.begin_checks(unit);
                 }
             }
             Adoption::Lost { outlet } => {
@@ -62,7 +68,13 @@ impl Manager {
     }
 
     fn adopt_phase(&mut self, unit: &UnitName, phase: Phase, record: &Record) {
-        let left = Left { phase, run: record.run.clone(), stamps: record.stamps };
+        let left = Left {
+            phase,
+            run: record.run.clone(),
+            stamps: record.stamps,
+            restarts: record.restarts,
+            job: record.job,
+        };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.
         if self.machine.unit(unit).is_some_and(|managed| !managed.phase.is_down()) {
@@ -83,11 +95,15 @@ impl Manager {
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);
-        let waits =
-            specification.body.container().is_some_and(|container| container.kind == ServiceType::Notify);
+        let waits = specification.body.container().is_some_and(Container::notifies);
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
         let task = self.run_task(specification, live);
         tokio::task::spawn_local(task.resume(record.facts.clone(), server));
+    }
+
+    /// Every unit has been adopted: what was under way goes on.
+    pub fn adopted_all(&mut self) {
+        self.event(Event::AdoptionDone);
     }
 
     /// Takes sockets over that are still those which the unit names.

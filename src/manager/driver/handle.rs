@@ -2,6 +2,7 @@
 
 use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
+use crate::manager::record::{self, Record};
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot};
@@ -40,7 +41,7 @@ pub struct ExecRequest {
     pub directory: Option<String>,
     /// Standard input, output and error.
     pub stdio: [OwnedFd; 3],
-    /// The leash: each byte that comes is the number of a signal for the command, and its end is the command's.
+    /// The leash, a stream socket: each byte that comes is the number of a signal for the command, and its end is the command's.
     pub leash: Option<OwnedFd>,
 }
 
@@ -107,7 +108,10 @@ impl Manager {
     pub(super) fn take_command(&mut self, command: Command) {
         match command {
             // A client that has gone away does not take its request back.
-            Command::Request(request, reply) => drop(reply.send(self.request(&request))),
+            Command::Request(request, reply) => {
+                let answer = self.machine.permits(&request).and_then(|()| self.request(&request));
+                drop(reply.send(answer));
+            }
             Command::Exec(request, reply) => self.exec(*request, reply),
             Command::Query(query) => query(self),
         }
@@ -135,6 +139,7 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
+            self.forget_vanished(&unit);
             self.forget_unused(&unit);
             self.tell(Notice::Changed(unit));
         }
@@ -148,9 +153,12 @@ impl Manager {
 
     fn keep_record(&self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
-        let record =
-            managed.and_then(|managed| super::super::record::Record::of(unit, managed, self.facts.get(unit)));
-        if let Err(error) = super::super::record::keep(&self.paths, unit, record.as_ref()) {
+        let record = managed.and_then(|managed| {
+            let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
+            Record::of(unit, managed, job, self.facts.get(unit))
+        });
+        let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
+        if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
             tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
         }
     }

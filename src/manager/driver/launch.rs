@@ -5,20 +5,21 @@ use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
-use super::{Manager, Note, now};
+use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::{Launcher, is_launcher};
+use crate::manager::accounting;
 use crate::manager::machine::{Event, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::Store;
-use crate::sys::{pidfd, readiness};
+use crate::sys::{pidfd, process, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::notify_server::NotifyListener;
+use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::address::is_native;
-use crate::unit::model::{Body, Container, Pass, ServiceType, Unit};
+use crate::unit::model::{Body, Container, Pass, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -61,6 +62,7 @@ impl Manager {
         };
         let live = Rc::new(LiveRun::new(run));
         self.runs.insert(unit.clone(), live.clone());
+        self.expect_binds(unit);
         let task = self.run_task(specification, live);
         let passed: BTreeMap<&str, &OpenSocket> = self
             .sockets
@@ -89,6 +91,7 @@ impl Manager {
     pub(super) fn forget_run(&mut self, unit: &UnitName, run: u64) {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
+            self.checks.end(unit);
             self.sockets.drop_notifier(unit);
             self.end_output(unit);
             self.listen_again(unit);
@@ -124,7 +127,13 @@ impl RunTask {
             Err(failure) => return self.failed(failure, None).await,
         };
         let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let mut prepared = match prepare(&self.unit, container, &self.paths, &means.store, notify) {
+        let prepared = prepare(&self.unit, container, &self.paths, &means.store, notify);
+        let prepared = prepared.and_then(|prepared| {
+            listening::check(container, &prepared.facts)?;
+            health::check(container, &prepared.facts)?;
+            Ok(prepared)
+        });
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(failure, None).await,
         };
@@ -147,7 +156,7 @@ impl RunTask {
     }
 
     fn notify_server(&self, container: &Container) -> Result<Option<NotifyServer>, Failure> {
-        if container.kind != ServiceType::Notify {
+        if !container.notifies() {
             return Ok(None);
         }
         bind_notify(&self.paths, &self.unit.name).map(Some)
@@ -330,10 +339,28 @@ impl RunTask {
         let (unit, run) = (self.unit(), self.live.number());
         while let Ok(mut readable) = server.readiness.readable().await {
             for notification in server.listener.receive().unwrap_or_default() {
-                self.tell(Event::Notified { unit: unit.clone(), run, what: notification });
+                let what = match notification {
+                    Notification::MainPid(inside) => match self.process_of(inside) {
+                        Some(pid) => Notification::MainPid(pid),
+                        None => {
+                            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: MAINPID={inside} is not its process");
+                            continue;
+                        }
+                    },
+                    other => other,
+                };
+                self.tell(Event::Notified { unit: unit.clone(), run, what });
             }
             readable.clear_ready();
         }
+    }
+
+    /// The process of the container that has a number in its own pid namespace.
+    fn process_of(&self, inside: u32) -> Option<u32> {
+        let first = self.live.process.get()?.pid;
+        accounting::processes(&self.paths, first)
+            .into_iter()
+            .find(|pid| process::innermost(*pid) == Some(inside))
     }
 
     async fn failed(self, failure: Failure, ephemeral: Option<PathBuf>) {

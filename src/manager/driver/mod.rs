@@ -9,14 +9,17 @@ mod control;
 mod errand;
 mod exec;
 mod handle;
+mod health;
 mod launch;
 mod limits;
+mod listening;
 mod live;
 mod loading;
 mod native;
 mod output;
 mod prepare;
 mod pull;
+mod reload;
 mod service;
 mod sockets;
 mod stop;
@@ -24,6 +27,7 @@ mod timer;
 
 pub use adopt::Adoption;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
+pub use health::Checked;
 pub use output::Outlet;
 pub use pull::TransferNotice;
 pub use sockets::SocketLine;
@@ -42,10 +46,13 @@ use crate::unit::name::UnitName;
 use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
+use health::Checks;
+use listening::Binds;
 use live::LiveRun;
 use native::Natives;
 use output::Outputs;
 use pull::Pulls;
+use rustix::time::{ClockId, clock_gettime};
 use service::Services;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +70,8 @@ enum Note {
     Event(Event),
     /// The facts of a run are known, or have changed.
     Facts(UnitName, u64, Box<RunFacts>),
+    /// The server of a container has got the held socket of this name.
+    Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
     /// Where the programs of a container write by name.
@@ -87,6 +96,8 @@ pub struct Manager {
     service: Rc<ServiceManager>,
     launcher: Rc<Launcher>,
     sockets: Sockets,
+    binds: Binds,
+    checks: Checks,
     outputs: Outputs,
     pulls: Pulls,
     natives: Natives,
@@ -150,6 +161,8 @@ impl Manager {
             service: parts.service,
             launcher: Rc::new(parts.launcher),
             sockets: Sockets::new(parts.received),
+            binds: Binds::default(),
+            checks: Checks::default(),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
             natives: Natives::default(),
@@ -244,6 +257,7 @@ impl Manager {
                     self.changed.insert(unit);
                 }
             }
+            Note::Bound(unit, socket) => self.bound(&unit, &socket),
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
                     self.answer_binds(&unit, notifier);
@@ -263,9 +277,14 @@ impl Manager {
     }
 
     fn take_event(&mut self, event: Event) {
-        match &event {
-            Event::Connection { unit, socket } => self.connection_noted(unit, socket),
-            Event::Executed { unit, .. } => self.sockets.executed(unit),
+        match event {
+            Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
+            Event::Executed { ref unit, .. } => {
+                self.sockets.executed(unit);
+                self.look_for_listeners(unit);
+                self.begin_checks(unit);
+            }
+            Event::Health { ref unit, run, ref health } => self.keep_health(unit, run, health),
             _ => {}
         }
         self.event(event);
@@ -341,11 +360,13 @@ impl Manager {
     }
 }
 
-/// The two clocks, now.
+/// The clocks, now.
 pub fn now() -> Stamp {
     let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(boottime.tv_sec).unwrap_or_default();
-    let nanoseconds = u32::try_from(boottime.tv_nsec).unwrap_or_default();
-    Stamp { realtime, boottime: Duration::new(seconds, nanoseconds) }
+    let clock = |id| {
+        let time = clock_gettime(id);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    };
+    Stamp { realtime, boottime: clock(ClockId::Boottime), monotonic: clock(ClockId::Monotonic) }
 }

@@ -150,7 +150,8 @@ fn load(load: native::NativeLoad) -> NativeLoad {
 
 fn active(active: NativeActive) -> ActiveState {
     match active {
-        NativeActive::Active | NativeActive::Reloading => ActiveState::Active,
+        NativeActive::Active => ActiveState::Active,
+        NativeActive::Reloading => ActiveState::Reloading,
         NativeActive::Inactive => ActiveState::Inactive,
         NativeActive::Failed => ActiveState::Failed,
         NativeActive::Activating => ActiveState::Activating,
@@ -169,10 +170,12 @@ fn native_job(word: &str) -> Option<NativeJob> {
     })
 }
 
+/// A job that only looks, or does nothing, never gets here.
 fn verb(kind: JobKind) -> NativeVerb {
     match kind {
-        JobKind::Start => NativeVerb::Start,
+        JobKind::Start | JobKind::VerifyActive | JobKind::Nop => NativeVerb::Start,
         JobKind::Stop => NativeVerb::Stop,
+        JobKind::Reload => NativeVerb::Reload,
         JobKind::Restart => NativeVerb::Restart,
     }
 }

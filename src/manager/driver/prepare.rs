@@ -5,7 +5,7 @@ use super::control::failure;
 use super::pull::{missing, naming};
 use crate::image::config::ImageConfig;
 use crate::launch::plan::{self, Command, HostFacts};
-use crate::launch::step::{HostTree, IdRange, Join, Plan};
+use crate::launch::step::{HostStep, HostTree, IdRange, Join, Plan};
 use crate::manager::accounting;
 use crate::manager::machine::Failure;
 use crate::manager::record::RunFacts;
@@ -59,9 +59,29 @@ pub(super) fn prepare(
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
         ephemeral: Some(host.directory.join("ephemeral")),
         stop_signal: container.stop_signal.or(image_signal).unwrap_or(libc::SIGTERM),
+        volumes: volumes(&plan),
+        images: host.images.values().filter_map(image_of).collect(),
+        ports: rootfs.config.exposed_ports,
+        health_check: rootfs.config.health_check,
         ..RunFacts::default()
     };
     Ok(Prepared { plan, facts, invocation })
+}
+
+/// The volumes that a plan mounts.
+fn volumes(plan: &Plan) -> Vec<String> {
+    let volume = |step: &HostStep| match step {
+        HostStep::Volume { volume, .. } => Some(volume.clone()),
+        _ => None,
+    };
+    plan.host.iter().filter_map(volume).collect()
+}
+
+/// The id of the image that a tree of the store is of.
+fn image_of(tree: &HostTree) -> Option<String> {
+    let is_ours = tree.id_base == FOREIGN_BASE;
+    let name = tree.path.parent()?.file_name()?.to_str()?;
+    is_ours.then(|| format!("sha256:{name}"))
 }
 
 /// Plans a further program in a container that runs, beside its first process.
@@ -92,7 +112,8 @@ fn host_facts(
         rootfs: rootfs.tree.clone(),
         range: IdRange { base: range.base, length: range.length },
         directory: directory(store, unit)?,
-        volumes: volumes(container, store)?,
+        store: store.root().to_owned(),
+        images: images(unit, container, paths, store)?,
         environment: environment(container)?,
         hierarchy: accounting::mount(paths),
         group: None,
@@ -118,13 +139,26 @@ fn io_failure(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn rootfs(unit: &Unit, container: &Container, paths: &Paths, store: &Store) -> Result<Rootfs, Failure> {
-    let reference = match &container.image {
+    tree(&container.image, paths, store).map_err(|lacking| match lacking {
+        Lacking::Store(error) => missing(unit, container, &error),
+        Lacking::Host(failure) => failure,
+    })
+}
+
+/// Why there is no tree of an image.
+enum Lacking {
+    Store(StoreError),
+    Host(Failure),
+}
+
+fn tree(source: &ImageSource, paths: &Paths, store: &Store) -> Result<Rootfs, Lacking> {
+    let reference = match source {
         ImageSource::Reference(reference) => reference,
         ImageSource::Id(id) => id,
-        ImageSource::Directory(path) => return plain_directory(path),
+        ImageSource::Directory(path) => return plain_directory(path).map_err(Lacking::Host),
     };
     let id = naming(store, paths, reference).resolve(reference);
-    let image = id.and_then(|id| store.image(&id)).map_err(|error| missing(unit, container, &error))?;
+    let image = id.and_then(|id| store.image(&id)).map_err(Lacking::Store)?;
     let tree = HostTree { path: image.rootfs, id_base: FOREIGN_BASE };
     Ok(Rootfs { id: image.id.to_string(), tree, config: image.config })
 }
@@ -142,16 +176,33 @@ fn directory(store: &Store, unit: &Unit) -> Result<PathBuf, Failure> {
     store.containers_dir(unit.name.as_str()).map_err(|error| store_failure(&error))
 }
 
-fn volumes(container: &Container, store: &Store) -> Result<BTreeMap<String, HostTree>, Failure> {
-    let names = container.mounts.values().filter_map(|mount| match &mount.source {
-        MountSource::Volume(name) => Some(name),
-        MountSource::Bind(_) | MountSource::Tmpfs { .. } => None,
-    });
-    let tree = |name: &String| {
-        let path = store.volume(name).map_err(|error| store_failure(&error))?;
-        Ok((name.clone(), HostTree { path, id_base: FOREIGN_BASE }))
+/// The trees of images that the unit mounts, by the targets.
+fn images(
+    unit: &Unit,
+    container: &Container,
+    paths: &Paths,
+    store: &Store,
+) -> Result<BTreeMap<PathBuf, HostTree>, Failure> {
+    let mut trees = BTreeMap::new();
+    for (at, mount) in &container.mounts {
+        if let MountSource::Image(source) = &mount.source {
+            let tree = match tree(source, paths, store) {
+                Ok(Rootfs { tree, .. }) => tree,
+                Err(Lacking::Store(error)) => return Err(missing_mount(unit, at, &error)),
+                Err(Lacking::Host(failure)) => return Err(failure),
+            };
+            trees.insert(at.clone(), tree);
+        }
+    }
+    Ok(trees)
+}
+
+fn missing_mount(unit: &Unit, at: &Path, error: &StoreError) -> Failure {
+    let pull = match error {
+        StoreError::NoImage(name) => format!("; bring it in with \"sampanctl pull {name}\""),
+        _ => String::new(),
     };
-    names.map(tree).collect()
+    failure(format!("{}: mount {}: {error}{pull}", unit.name, at.display()), libc::ENOENT)
 }
 
 /// `NAME=value` lines of the unit's files; blank lines and comments are passed over, systemd.exec(5).

@@ -16,11 +16,14 @@ impl Manager {
     /// Sends the stop signal of a run.
     pub(super) fn terminate(&mut self, unit: &UnitName, run: u64) {
         let Some(live) = self.run_of(unit, run) else { return };
+        live.stopping.set(true);
+        self.checks.end(unit);
         if !live.executed.get() {
             live.cancel.notify_one();
             return;
         }
         let Some(process) = live.process.get() else { return };
+        self.thaw(process.pid);
         let signal = live.stop_signal.get();
         if signal == libc::SIGKILL {
             live.kill();
@@ -41,9 +44,37 @@ impl Manager {
         }
     }
 
+    /// What is frozen would not hear a signal.
+    fn thaw(&self, first: u32) {
+        let group = accounting::directory(&self.paths, first);
+        if let Some(group) = group.filter(|group| accounting::is_frozen(group))
+            && let Err(error) = fs::write(group.join("cgroup.freeze"), "0")
+        {
+            tracing::warn!("{}: cannot thaw: {error}", group.display());
+        }
+    }
+
+    /// Sends the signal of the watchdog to all processes, so that each can leave a core.
+    pub(super) fn abort(&mut self, unit: &UnitName, run: u64) {
+        let container = self.machine.unit(unit).and_then(|managed| managed.container());
+        let Some(signal) = container.map(|container| container.watchdog_signal) else { return };
+        let Some(live) = self.run_of(unit, run) else { return };
+        let Some(process) = live.process.get() else { return };
+        let others = self.signal_others(process.pid, signal);
+        if handles(process.pid, signal) {
+            // It may have ended by itself, which is as good.
+            let _ = send(&process.pidfd, signal);
+        } else {
+            live.stood_for.set(Some(signal));
+            drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
+        }
+    }
+
     /// Kills all processes of a run.
     pub(super) fn kill(&mut self, unit: &UnitName, run: u64) {
         let Some(live) = self.run_of(unit, run) else { return };
+        live.stopping.set(true);
+        self.checks.end(unit);
         live.cancel.notify_one();
         live.kill();
     }
@@ -63,16 +94,13 @@ impl Manager {
         })
     }
 
-    fn run_of(&self, unit: &UnitName, run: u64) -> Option<Rc<LiveRun>> {
+    pub(super) fn run_of(&self, unit: &UnitName, run: u64) -> Option<Rc<LiveRun>> {
         self.runs.get(unit).filter(|live| live.number() == run).cloned()
     }
 
     /// Sends a signal to the processes of a container but its first, and answers with them.
     fn signal_others(&self, first: u32, signal: i32) -> Vec<OwnedFd> {
-        let Some(directory) = accounting::directory(&self.paths, first) else { return Vec::new() };
-        let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        let others =
-            processes.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != first);
+        let others = accounting::processes(&self.paths, first).into_iter().filter(|pid| *pid != first);
         let signalled = |pid| {
             let process = pidfd::open(pid).ok()?;
             send(&process, signal).ok()?;
@@ -100,7 +128,7 @@ pub enum Whom {
     All,
 }
 
-fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
+pub(super) fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
     let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
     pidfd::signal(process, signal)
 }

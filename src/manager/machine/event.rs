@@ -1,78 +1,14 @@
 //! What the core hears and what it asks for.
 
-use super::job::{JobId, JobKind, JobMode, JobResult};
+use super::job::{JobId, JobKind, JobResult};
 use super::native::NativeState;
-use super::state::{Exit, Failure, Phase};
+use super::state::{Exit, Failure, Phase, Stamp};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::Otherwise;
 use crate::unit::name::UnitName;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What a person or a target asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The unit.
-    pub unit: UnitName,
-    /// What is to become of it.
-    pub verb: Verb,
-    /// What becomes of jobs in the way.
-    pub mode: JobMode,
-}
-
-/// The verbs that make jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Start it.
-    Start,
-    /// Stop it.
-    Stop,
-    /// Stop it where it is active, then start it.
-    Restart,
-    /// Restart it only where it is active.
-    TryRestart,
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// No file defines it.
-    #[error("Unit {0} not found.")]
-    NotFound(UnitName),
-    /// It is masked.
-    #[error("Unit {0} is masked.")]
-    Masked(UnitName),
-    /// Its file has errors.
-    #[error("Unit {0} has a bad unit file: see \"sampanctl verify {0}\".")]
-    Bad(UnitName),
-    /// A template has no life of its own.
-    #[error("Unit name {0} is a template: give it an instance, such as {1}.")]
-    Template(UnitName, String),
-    /// A unit that it needs cannot be used.
-    #[error("Unit {unit} requires {dependency}: {reason}")]
-    Dependency {
-        /// The unit that needs it.
-        unit: UnitName,
-        /// The unit that is needed.
-        dependency: UnitName,
-        /// What is wrong with that one.
-        reason: Box<RequestError>,
-    },
-    /// `after` and `before` contradict each other.
-    #[error("Ordering cycle: {}", .0.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after "))]
-    Cycle(Vec<UnitName>),
-    /// One and the same unit would have to start and stop.
-    #[error("Transaction contradicts itself: {0} would be started and stopped. See conflicts= of the units.")]
-    Contradiction(UnitName),
-    /// Another job is in the way and the mode is `fail`.
-    #[error("Unit {unit} has a {kind} job already, and --job-mode=fail forbids to replace it.", kind = .kind.as_str())]
-    JobExists {
-        /// The unit.
-        unit: UnitName,
-        /// The job that is there.
-        kind: JobKind,
-    },
-}
 
 /// What the driver tells of a run that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +33,7 @@ pub enum Event {
         /// What systemd says of it.
         state: NativeState,
     },
-    /// [`Action::RunNative`] is done.
+    /// [`Action::RunNative`] is done. What it made of the unit's state has to be told before.
     NativeDone {
         /// The unit.
         unit: UnitName,
@@ -216,13 +152,24 @@ pub enum Event {
         /// The unit.
         unit: Option<UnitName>,
     },
-    /// A unit of an earlier manager is still there.
+    /// [`Action::Reload`] is done: the signal is sent, or the command is over.
+    Reloaded {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// What went wrong.
+        result: Result<(), Failure>,
+    },
+    /// A unit of an earlier manager is still there. Nothing follows from it before [`Event::AdoptionDone`].
     Adopted {
         /// The unit.
         unit: UnitName,
         /// How it was left.
         left: Box<Left>,
     },
+    /// Every unit of an earlier manager has been adopted.
+    AdoptionDone,
 }
 
 /// What kept a unit from starting.
@@ -230,12 +177,14 @@ pub enum Event {
 pub struct Unmet {
     /// `condition` or `assert`.
     pub otherwise: Otherwise,
-    /// The key and its value: `path_exists = "/srv/blog"`.
+    /// What does not hold: `path_exists = "/srv/blog" was not met`.
     pub text: String,
+    /// When it was looked at.
+    pub at: Stamp,
 }
 
 /// How a container is, by its health check.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HealthState {
     /// It has none, or none has been made yet.
     #[default]
@@ -255,6 +204,10 @@ pub struct Left {
     pub run: Option<Run>,
     /// When it came to be so.
     pub stamps: Stamps,
+    /// Restarts by the policy.
+    pub restarts: u32,
+    /// Its job, where one was not over.
+    pub job: Option<JobKind>,
 }
 
 /// What is to be done.
@@ -315,6 +268,21 @@ pub enum Action {
     },
     /// Kill all that is left of a run.
     Kill {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// Send the watchdog's signal.
+    Abort {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// Have the payload read its configuration again, as `reload` of the unit says; answer with
+    /// [`Event::Reloaded`].
+    Reload {
         /// The unit.
         unit: UnitName,
         /// The run.

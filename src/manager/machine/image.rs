@@ -59,7 +59,10 @@ impl Machine {
         managed.intent = intent;
         self.end_run(name, run, None);
         self.actions.push(Action::LeaveImage { unit: name.clone(), run });
-        let timed_out = intent == Intent::TimedOut;
-        self.after_end(name, if timed_out { UnitResult::Timeout } else { UnitResult::Success });
+        let result = match intent {
+            Intent::Failed(result, _) => result,
+            _ => UnitResult::Success,
+        };
+        self.after_end(name, result);
     }
 }

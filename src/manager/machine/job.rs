@@ -1,7 +1,9 @@
-//! Jobs: what is to become of one unit, and which of two must come first.
+//! Jobs: what is to become of one unit.
 
 use super::Machine;
 use super::event::Action;
+use super::state::{ActiveState, Failure};
+use super::unit::Intent;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +12,21 @@ use serde::{Deserialize, Serialize};
 pub struct JobId(pub u32);
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum JobKind {
     /// Brings the unit up.
     Start,
+    /// Fails where the unit is not up.
+    VerifyActive,
     /// Brings the unit down.
     Stop,
+    /// Has the unit read its configuration again.
+    Reload,
     /// Brings the unit down, then becomes a start.
     Restart,
+    /// Does nothing: a try-restart of a unit that is down.
+    Nop,
 }
 
 impl JobKind {
@@ -25,24 +34,99 @@ impl JobKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::VerifyActive => "verify-active",
             Self::Stop => "stop",
+            Self::Reload => "reload",
             Self::Restart => "restart",
+            Self::Nop => "nop",
         }
     }
 
-    fn goes_down(self) -> bool {
-        self != Self::Start
+    pub(super) fn goes_down(self) -> bool {
+        matches!(self, Self::Stop | Self::Restart)
+    }
+
+    /// Whether the unit is up when the job is done.
+    pub(super) fn goes_up(self) -> bool {
+        matches!(self, Self::Start | Self::VerifyActive | Self::Restart)
+    }
+
+    /// One job that does what both do for a unit in the given state; `None` where they contradict each other.
+    pub(super) fn merged(self, other: Self, state: ActiveState) -> Option<Self> {
+        use JobKind::{Nop, Reload, Restart, Start, Stop, VerifyActive};
+        match (self, other) {
+            (one, same) if one == same => Some(one),
+            (Nop, one) | (one, Nop) => Some(one),
+            (Stop, _) | (_, Stop) => None,
+            (Restart, _) | (_, Restart) => Some(Restart),
+            (Start, VerifyActive) | (VerifyActive, Start) => Some(Start),
+            (Reload, VerifyActive) | (VerifyActive, Reload) => Some(Reload),
+            (Reload, Start) | (Start, Reload) if state.is_up() => Some(Reload),
+            _ => Some(Start),
+        }
+    }
+
+    /// Whether a job that runs does what another one asks for as well.
+    fn includes(self, other: Self) -> bool {
+        use JobKind::{Nop, Reload, Restart, Start, VerifyActive};
+        self == other
+            || matches!(
+                (self, other),
+                (_, Nop) | (Restart, Start | VerifyActive | Reload) | (Start | Reload, VerifyActive)
+            )
+    }
+
+    /// Whether there is nothing left to do for a unit in a state.
+    pub(super) fn is_redundant(self, state: ActiveState) -> bool {
+        match self {
+            Self::Start | Self::VerifyActive => state.is_up(),
+            Self::Stop => state.is_down(),
+            Self::Reload => state == ActiveState::Reloading,
+            Self::Restart => state == ActiveState::Activating,
+            Self::Nop => true,
+        }
     }
 }
 
-/// What becomes of jobs in the way of a new one, systemctl(1) `--job-mode=`.
+/// What becomes of jobs in the way of a new one, and of other units, systemctl(1) `--job-mode=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum JobMode {
-    /// They are cancelled.
+    /// Jobs in the way are cancelled.
     #[default]
     Replace,
-    /// The new one is refused.
+    /// The request is refused where a job is in the way.
     Fail,
+    /// As replace, and no later job can replace the new ones.
+    ReplaceIrreversibly,
+    /// All other units are stopped.
+    Isolate,
+    /// All other jobs are cancelled.
+    Flush,
+    /// Only this unit, at once.
+    IgnoreDependencies,
+    /// Only this unit, in its order.
+    IgnoreRequirements,
+    /// What depends on the unit is restarted with its start.
+    RestartDependencies,
+}
+
+impl JobMode {
+    /// All of them, with systemd's words.
+    pub const WORDS: [(&str, Self); 8] = [
+        ("replace", Self::Replace),
+        ("fail", Self::Fail),
+        ("replace-irreversibly", Self::ReplaceIrreversibly),
+        ("isolate", Self::Isolate),
+        ("flush", Self::Flush),
+        ("ignore-dependencies", Self::IgnoreDependencies),
+        ("ignore-requirements", Self::IgnoreRequirements),
+        ("restart-dependencies", Self::RestartDependencies),
+    ];
+
+    /// The mode of one of systemd's words.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode)
+    }
 }
 
 /// How far a job is.
@@ -57,11 +141,11 @@ pub enum JobPhase {
 /// How a job ended, in systemd's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobResult {
-    /// As asked.
+    /// As asked, or a condition does not hold.
     Done,
     /// The unit failed.
     Failed,
-    /// Another job took its place.
+    /// Another job took its place, or somebody cancelled it.
     Canceled,
     /// A unit that it requires failed.
     Dependency,
@@ -69,6 +153,10 @@ pub enum JobResult {
     Timeout,
     /// Nothing was to be done.
     Skipped,
+    /// The unit is in a state in which this cannot be done.
+    Invalid,
+    /// An assert does not hold.
+    Assert,
 }
 
 impl JobResult {
@@ -81,8 +169,30 @@ impl JobResult {
             Self::Dependency => "dependency",
             Self::Timeout => "timeout",
             Self::Skipped => "skipped",
+            Self::Invalid => "invalid",
+            Self::Assert => "assert",
         }
     }
+}
+
+/// Whether a job waits for those of units that it is ordered with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// It does.
+    #[default]
+    Kept,
+    /// It does not, nor do others wait for it: mode `ignore-dependencies`.
+    Ignored,
+}
+
+/// Whether another job can take the place of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tenure {
+    /// It can.
+    #[default]
+    Replaceable,
+    /// It cannot, if it contradicts it: mode `replace-irreversibly`.
+    Irreversible,
 }
 
 /// One job.
@@ -96,48 +206,114 @@ pub struct Job {
     pub kind: JobKind,
     /// How far it is.
     pub phase: JobPhase,
+    /// Whether it waits for others.
+    pub order: Order,
+    /// Whether it can be replaced.
+    pub tenure: Tenure,
 }
 
 impl Machine {
-    /// Makes a job, in the place of the one that the unit may have.
-    pub(super) fn install_job(&mut self, unit: &UnitName, kind: JobKind) -> JobId {
-        if let Some(id) = self.units.get(unit).and_then(|managed| managed.job) {
-            if self.jobs.get(&id).is_some_and(|job| absorbs(job.kind, kind)) {
+    /// The job of a unit that is not over.
+    pub(super) fn job_of(&self, unit: &UnitName) -> Option<&Job> {
+        let managed = self.units.get(unit).and_then(|managed| managed.job);
+        self.jobs.get(&managed.or_else(|| self.natives.get(unit)?.job)?)
+    }
+
+    fn set_job(&mut self, unit: &UnitName, job: Option<JobId>) {
+        if let Some(managed) = self.units.get_mut(unit) {
+            managed.job = job;
+        } else if let Some(native) = self.natives.get_mut(unit) {
+            native.job = job;
+        }
+    }
+
+    /// Makes a job, merges it into the one that the unit has, or puts it in that one's place.
+    pub(super) fn install_job(
+        &mut self,
+        unit: &UnitName,
+        kind: JobKind,
+        order: Order,
+        tenure: Tenure,
+    ) -> JobId {
+        let state = self.active_state(unit);
+        if let Some((id, present)) = self.job_of(unit).map(|job| (job.id, job.kind)) {
+            if let Some(merged) = present.merged(kind, state) {
+                self.merge_job(id, kind, merged, tenure);
                 return id;
             }
             self.finish_job(id, JobResult::Canceled);
         }
         self.last_job = self.last_job.wrapping_add(1).max(1);
         let id = JobId(self.last_job);
-        self.jobs.insert(id, Job { id, unit: unit.clone(), kind, phase: JobPhase::Waiting });
-        if let Some(managed) = self.units.get_mut(unit) {
-            managed.job = Some(id);
-        }
+        let job = Job { id, unit: unit.clone(), kind, phase: JobPhase::Waiting, order, tenure };
+        self.jobs.insert(id, job);
+        self.set_job(unit, Some(id));
+        self.queue.insert(id);
         self.actions.push(Action::JobNew(id, unit.clone()));
         id
     }
 
+    fn merge_job(&mut self, id: JobId, new: JobKind, merged: JobKind, tenure: Tenure) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if tenure == Tenure::Irreversible {
+            job.tenure = tenure;
+        }
+        if job.phase == JobPhase::Running && job.kind.includes(new) {
+            return;
+        }
+        job.kind = merged;
+        job.phase = JobPhase::Waiting;
+        self.requeue(id);
+    }
+
     /// Ends a job, and with it those that wait for a unit that failed.
     pub(super) fn finish_job(&mut self, id: JobId, result: JobResult) {
-        let Some(job) = self.jobs.remove(&id) else { return };
-        if let Some(managed) = self.units.get_mut(&job.unit).filter(|managed| managed.job == Some(id)) {
-            managed.job = None;
-        }
-        self.actions.push(Action::JobRemoved(id, job.unit.clone(), job.kind, result));
-        // A restart keeps the sockets open between its halves; where the second never comes, they are closed.
-        if result != JobResult::Canceled && self.units.get(&job.unit).is_some_and(|unit| unit.phase.is_down())
-        {
-            self.close_sockets(&job.unit);
-        }
-        let failed = matches!(result, JobResult::Failed | JobResult::Timeout | JobResult::Dependency);
-        if failed && job.kind != JobKind::Stop {
-            for dependent in self.waiting_dependents(&job.unit) {
-                self.finish_job(dependent, JobResult::Dependency);
+        let mut over = vec![(id, result)];
+        while let Some((id, result)) = over.pop() {
+            let Some(job) = self.jobs.remove(&id) else { continue };
+            self.set_job(&job.unit, None);
+            self.queue.remove(&id);
+            self.wake(&job.unit);
+            self.actions.push(Action::JobRemoved(id, job.unit.clone(), job.kind, result));
+            // A restart keeps the sockets open between its halves; where the second never comes, they are
+            // closed.
+            if let Some(managed) = self.units.get_mut(&job.unit).filter(|unit| unit.phase.is_down()) {
+                managed.intent = Intent::Policy;
+                if result != JobResult::Canceled {
+                    self.close_sockets(&job.unit);
+                }
+            }
+            if job.kind.goes_up() && !matches!(result, JobResult::Done | JobResult::Canceled) {
+                let failed = self.waiting_on_start_of(&job.unit);
+                for dependent in failed.iter().filter_map(|dependent| self.jobs.get(dependent)) {
+                    let message = format!("dependency: {}", self.why_down(&job.unit));
+                    if let Some(managed) = self.units.get_mut(&dependent.unit) {
+                        managed.failure = Some(Failure { message, errno: 0, exit: None });
+                    }
+                }
+                over.extend(failed.into_iter().map(|id| (id, JobResult::Dependency)));
             }
         }
     }
 
-    /// Ends the job of a unit if it is of the kind.
+    fn waiting_on_start_of(&self, failed: &UnitName) -> Vec<JobId> {
+        let waits = |job: &&super::Job| job.kind.goes_up() && job.phase == JobPhase::Waiting;
+        self.needing(failed).filter_map(|unit| self.job_of(unit)).filter(waits).map(|job| job.id).collect()
+    }
+
+    /// One line on a unit that others cannot do without.
+    fn why_down(&self, name: &UnitName) -> String {
+        use super::native::NativeLoad;
+        let native = self.natives.get(name).and_then(|native| native.state.as_ref());
+        match native.map(|state| &state.load) {
+            Some(NativeLoad::NotFound) => format!("Unit {name} not found."),
+            Some(NativeLoad::Masked) => format!("Unit {name} is masked."),
+            Some(NativeLoad::Bad(error)) => format!("Unit {name} has a bad unit file: {error}"),
+            _ => format!("{name} is not up, and this unit requires it"),
+        }
+    }
+
+    /// Ends the job of a unit if it runs and is of the kind.
     pub(super) fn finish_unit_job(&mut self, unit: &UnitName, kind: JobKind, result: JobResult) {
         let job = self.job_of(unit).filter(|job| job.kind == kind && job.phase == JobPhase::Running);
         if let Some(id) = job.map(|job| job.id) {
@@ -145,50 +321,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn job_of(&self, unit: &UnitName) -> Option<&Job> {
-        self.jobs.get(&self.units.get(unit)?.job?)
+    /// The second half of a restart waits for others like any start.
+    pub(super) fn restart_becomes_start(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.kind = JobKind::Start;
+        job.phase = JobPhase::Waiting;
+        self.requeue(id);
     }
-
-    fn waiting_dependents(&self, failed: &UnitName) -> Vec<JobId> {
-        let requires = |unit: &UnitName| {
-            self.units.get(unit).and_then(|managed| managed.unit()).is_some_and(|unit| {
-                unit.dependencies.requires.contains(failed) || unit.dependencies.binds_to.contains(failed)
-            })
-        };
-        self.jobs
-            .values()
-            .filter(|job| job.kind != JobKind::Stop && job.phase == JobPhase::Waiting && requires(&job.unit))
-            .map(|job| job.id)
-            .collect()
-    }
-
-    /// Whether a job must wait for another one.
-    pub(super) fn is_blocked(&self, job: &Job) -> bool {
-        self.jobs.values().any(|other| other.id != job.id && self.comes_first(other, job))
-    }
-
-    /// Whether `first` must be over before `second` begins, systemd.unit(5) `Before=`: what goes down goes
-    /// before what comes up, up in the order of `after`, down in the reverse.
-    fn comes_first(&self, first: &Job, second: &Job) -> bool {
-        let second_after_first = self.is_after(&second.unit, &first.unit);
-        let first_after_second = self.is_after(&first.unit, &second.unit);
-        match (first.kind.goes_down(), second.kind.goes_down()) {
-            (false, false) => second_after_first,
-            (true, true) => first_after_second,
-            (true, false) => second_after_first || first_after_second,
-            (false, true) => false,
-        }
-    }
-
-    /// Whether `unit` is ordered after `other`, by either's word.
-    pub(super) fn is_after(&self, unit: &UnitName, other: &UnitName) -> bool {
-        let dependencies = |name: &UnitName| Some(&self.units.get(name)?.unit()?.dependencies);
-        dependencies(unit).is_some_and(|own| own.after.contains(other))
-            || dependencies(other).is_some_and(|theirs| theirs.before.contains(unit))
-    }
-}
-
-/// Whether a job does what a new one asks for.
-pub(super) fn absorbs(present: JobKind, new: JobKind) -> bool {
-    present == new || (present == JobKind::Restart && new == JobKind::Start)
 }

@@ -6,31 +6,43 @@
 //!
 //! One function alone writes a unit's phase: `Machine::set_phase`.
 
-mod condition;
+mod adopt;
+mod cycle;
+mod end;
 mod event;
+mod follow;
+mod graph;
 mod image;
 mod job;
-mod lifecycle;
+mod load;
 mod native;
+mod notify;
+mod reload;
+mod request;
 mod restart;
 mod settle;
 #[cfg(test)]
 mod simulation;
+mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod transaction;
 mod unit;
 
-pub use event::{Action, Event, HealthState, Launched, Left, Request, RequestError, Unmet, Verb};
-pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult};
+pub use event::{Action, Event, HealthState, Launched, Left, Unmet};
+pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
+pub use request::{Request, RequestError, Verb};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
 
 use crate::unit::model::ReadyOn;
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use follow::Change;
+use graph::Graph;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// All units and jobs of one manager.
@@ -39,6 +51,17 @@ pub struct Machine {
     units: BTreeMap<UnitName, Managed>,
     natives: BTreeMap<UnitName, Native>,
     jobs: BTreeMap<JobId, Job>,
+    graph: Graph,
+    /// Jobs to be looked at.
+    queue: BTreeSet<JobId>,
+    /// Jobs that wait for something to become of a unit.
+    waiting: BTreeMap<UnitName, BTreeSet<JobId>>,
+    /// What has become of units, to be followed.
+    changes: VecDeque<Change>,
+    /// Units by their next time limit.
+    due: BTreeSet<(Duration, UnitName)>,
+    /// Jobs of an earlier manager.
+    left: Vec<(UnitName, JobKind)>,
     last_job: u32,
     now: Stamp,
     actions: Vec<Action>,
@@ -65,11 +88,6 @@ impl Machine {
         &self.jobs
     }
 
-    /// When the next timer of a unit is due, on the monotonic clock.
-    pub fn next_deadline(&self) -> Option<Duration> {
-        self.units.values().filter_map(|unit| unit.deadline).min()
-    }
-
     /// Asks for a job.
     ///
     /// # Errors
@@ -92,9 +110,7 @@ impl Machine {
     fn dispatch(&mut self, event: Event) {
         match event {
             Event::Loaded(units) => self.replace_units(units),
-            Event::LoadedMore(units) => {
-                units.into_iter().for_each(|(name, loaded)| self.insert_unit(name, loaded));
-            }
+            Event::LoadedMore(units) => self.insert_units(units),
             Event::NativeState { unit, state } => self.native_state(&unit, state),
             Event::NativeDone { unit, job, result } => self.native_done(&unit, job, result),
             Event::ConditionsChecked { unit, result } => self.conditions_checked(&unit, result),
@@ -113,7 +129,9 @@ impl Machine {
             Event::StopRequested { unit } => self.stop_requested(&unit),
             Event::TimersDue => self.timers_due(),
             Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
+            Event::Reloaded { unit, run, result } => self.reloaded(&unit, run, result),
             Event::Adopted { unit, left } => self.adopted(&unit, *left),
+            Event::AdoptionDone => self.resume_jobs(),
         }
     }
 }

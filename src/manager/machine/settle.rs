@@ -1,39 +1,129 @@
-//! Runs the jobs that nothing holds back, and writes phases.
+//! Runs the jobs that nothing holds back. A job that is held back waits for one unit among those that hold it,
+//! and is looked at again when something becomes of that one; so a start of many units is linear in their
+//! dependencies.
 
 use super::Machine;
-use super::event::{Action, Request, Verb};
-use super::job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult};
+use super::event::Action;
+use super::job::{Job, JobId, JobKind, JobPhase, JobResult, Order};
+use super::native::NativeJob;
 use super::state::{ActiveState, Phase};
-use super::unit::{Intent, LoadState, Loaded, Managed};
+use super::unit::Intent;
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
 
 impl Machine {
-    /// Runs jobs until all that are left wait for an event.
+    /// Runs jobs, and follows what changes, until all that is left waits for an event.
     pub(super) fn settle(&mut self) {
-        while let Some(job) = self.next_runnable() {
-            if let Some(job) = self.jobs.get_mut(&job.id) {
-                job.phase = JobPhase::Running;
-            }
-            match job.kind {
-                JobKind::Start => self.run_start(&job),
-                JobKind::Stop => self.run_stop(&job),
-                JobKind::Restart => self.run_restart(&job),
+        loop {
+            if let Some(change) = self.changes.pop_front() {
+                self.follow(&change);
+            } else if let Some(id) = self.queue.pop_first() {
+                self.try_job(id);
+            } else {
+                return;
             }
         }
     }
 
-    fn next_runnable(&self) -> Option<Job> {
-        self.jobs.values().find(|job| job.phase == JobPhase::Waiting && !self.is_blocked(job)).cloned()
+    fn try_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.phase == JobPhase::Waiting) else { return };
+        if let Some(holder) = self.holder_of(job).cloned() {
+            self.waiting.entry(holder).or_default().insert(id);
+            return;
+        }
+        let job = job.clone();
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.phase = JobPhase::Running;
+        }
+        if self.natives.contains_key(&job.unit) {
+            return self.run_native(&job);
+        }
+        match job.kind {
+            JobKind::Start => self.run_start(&job),
+            JobKind::VerifyActive => self.run_verify(&job),
+            JobKind::Stop => self.run_stop(&job),
+            JobKind::Reload => self.run_reload(&job),
+            JobKind::Restart => self.run_restart(&job),
+            JobKind::Nop => self.finish_job(id, JobResult::Done),
+        }
+    }
+
+    /// Something became of a unit: those that wait for it are looked at again.
+    pub(super) fn wake(&mut self, unit: &UnitName) {
+        self.queue.extend(self.waiting.remove(unit).unwrap_or_default());
+    }
+
+    /// A job is another one now.
+    pub(super) fn requeue(&mut self, id: JobId) {
+        if let Some(unit) = self.jobs.get(&id).map(|job| job.unit.clone()) {
+            self.wake(&unit);
+        }
+        self.queue.insert(id);
+    }
+
+    /// The order may be another one now.
+    pub(super) fn requeue_all(&mut self) {
+        self.waiting.clear();
+        let waiting = self.jobs.values().filter(|job| job.phase == JobPhase::Waiting);
+        self.queue.extend(waiting.map(|job| job.id));
+    }
+
+    /// A unit that a job must wait for.
+    pub(super) fn holder_of(&self, job: &Job) -> Option<&UnitName> {
+        if job.order == Order::Ignored || job.kind == JobKind::Nop {
+            return None;
+        }
+        self.ordered_with(&job.unit).find(|other| self.holds(other, job))
+    }
+
+    fn holds(&self, other: &UnitName, job: &Job) -> bool {
+        match self.job_of(other) {
+            Some(theirs) => {
+                theirs.order == Order::Kept
+                    && self.comes_first((&theirs.unit, theirs.kind), (&job.unit, job.kind))
+            }
+            None => !job.kind.goes_down() && self.is_after(&job.unit, other) && self.is_on_the_way(other),
+        }
+    }
+
+    /// Whether systemd is at work on a unit of its own.
+    fn is_on_the_way(&self, name: &UnitName) -> bool {
+        let Some(native) = self.natives.get(name) else { return false };
+        let has_job = native.state.as_ref().is_some_and(|state| {
+            matches!(state.job, Some(NativeJob::Start | NativeJob::Stop | NativeJob::Restart))
+        });
+        has_job || native.active_state() == ActiveState::Activating
+    }
+
+    /// Whether one job must be over before another begins, systemd.unit(5) `Before=`: what goes down goes
+    /// before what comes up, up in the order of `after`, down in the reverse.
+    pub(super) fn comes_first(&self, first: (&UnitName, JobKind), second: (&UnitName, JobKind)) -> bool {
+        if first.1 == JobKind::Nop || second.1 == JobKind::Nop {
+            return false;
+        }
+        match (first.1.goes_down(), second.1.goes_down()) {
+            (false, false) => self.is_after(second.0, first.0),
+            (true, true) => self.is_after(first.0, second.0),
+            (true, false) => self.is_after(second.0, first.0) || self.is_after(first.0, second.0),
+            (false, true) => false,
+        }
     }
 
     fn run_start(&mut self, job: &Job) {
+        if self.lacks_a_requirement(&job.unit) {
+            return self.finish_job(job.id, JobResult::Dependency);
+        }
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
             Phase::Listening if !managed.starts_on_socket() => self.begin_start(&job.unit),
-            Phase::Running | Phase::Active | Phase::Listening => self.finish_job(job.id, JobResult::Done),
-            Phase::StartPre | Phase::Pull | Phase::Start => {}
-            Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
+            Phase::Running
+            | Phase::Exited
+            | Phase::Active
+            | Phase::Listening
+            | Phase::Reload
+            | Phase::ReloadNotify => self.finish_job(job.id, JobResult::Done),
+            Phase::Condition | Phase::StartPre | Phase::Pull | Phase::Start => {}
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
+            Phase::AutoRestart if managed.intent == Intent::Again => self.begin_start(&job.unit),
             Phase::Dead | Phase::Failed | Phase::AutoRestart => {
                 managed.restarts = 0;
                 self.begin_start(&job.unit);
@@ -41,38 +131,64 @@ impl Machine {
         }
     }
 
+    /// Whether something that must be up already is not: `requisite`, and `binds_to` with `after`.
+    fn lacks_a_requirement(&self, name: &UnitName) -> bool {
+        let own = self.dependencies(name);
+        let bound = own.binds_to.iter().filter(|bound| own.after.contains(*bound));
+        let mut needed = own.requisite.iter().chain(bound);
+        self.job_of(name).is_none_or(|job| job.order == Order::Kept)
+            && needed.any(|needed| !self.active_state(needed).is_up())
+    }
+
+    fn run_verify(&mut self, job: &Job) {
+        match self.active_state(&job.unit) {
+            state if state.is_up() => self.finish_job(job.id, JobResult::Done),
+            // Its next state tells, see [`Machine::set_phase`].
+            ActiveState::Activating => {}
+            _ => self.finish_job(job.id, JobResult::Skipped),
+        }
+    }
+
     fn run_stop(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
             Phase::Dead | Phase::Failed => self.finish_job(job.id, JobResult::Done),
-            Phase::Listening | Phase::StartPre | Phase::AutoRestart | Phase::Active => {
+            Phase::Listening
+            | Phase::Condition
+            | Phase::StartPre
+            | Phase::AutoRestart
+            | Phase::Exited
+            | Phase::Active => {
+                managed.intent = Intent::Policy;
                 self.close_sockets(&job.unit);
                 self.set_phase(&job.unit, Phase::Dead);
                 self.finish_job(job.id, JobResult::Done);
             }
-            Phase::Pull | Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Down),
-            Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Down,
+            Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify => {
+                self.begin_stop(&job.unit, Intent::Down);
+            }
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Down,
         }
     }
 
     fn run_restart(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
-            Phase::Pull | Phase::Start | Phase::Running => self.begin_stop(&job.unit, Intent::Again),
-            Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
+            Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify => {
+                self.begin_stop(&job.unit, Intent::Again);
+            }
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
             Phase::Dead | Phase::Failed => self.restart_becomes_start(job.id),
-            Phase::Listening | Phase::StartPre | Phase::AutoRestart | Phase::Active => {
+            Phase::Listening
+            | Phase::Condition
+            | Phase::StartPre
+            | Phase::AutoRestart
+            | Phase::Exited
+            | Phase::Active => {
+                managed.intent = Intent::Policy;
                 self.set_phase(&job.unit, Phase::Dead);
                 self.restart_becomes_start(job.id);
             }
-        }
-    }
-
-    /// The second half of a restart waits for others like any start.
-    pub(super) fn restart_becomes_start(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.kind = JobKind::Start;
-            job.phase = JobPhase::Waiting;
         }
     }
 
@@ -82,78 +198,27 @@ impl Machine {
         let Some(managed) = self.units.get_mut(name) else { return };
         let (before, after) = (managed.phase.active_state(), phase.active_state());
         managed.phase = phase;
-        managed.deadline = None;
+        managed.timers.phase = None;
         managed.stamps.changed = now;
-        let is_down = |state| matches!(state, ActiveState::Inactive | ActiveState::Failed);
-        match (before == ActiveState::Active, after == ActiveState::Active) {
+        match (before.is_up(), after.is_up()) {
             (false, true) => managed.stamps.active_enter = now,
             (true, false) => managed.stamps.active_exit = now,
             _ => {}
         }
-        match (is_down(before), is_down(after)) {
+        match (before.is_down(), after.is_down()) {
             (false, true) => managed.stamps.inactive_enter = now,
             (true, false) => managed.stamps.inactive_exit = now,
             _ => {}
         }
+        self.arm(name);
         self.actions.push(Action::Changed(name.clone()));
-        if !is_down(before) && is_down(after) {
-            self.stop_bound_units(name);
-        }
-    }
-
-    /// `binds_to`: what is bound to a unit goes down with it, for whatever reason it went.
-    fn stop_bound_units(&mut self, gone: &UnitName) {
-        if self.job_of(gone).is_some_and(|job| job.kind != JobKind::Stop) {
-            return;
-        }
-        let bound: Vec<UnitName> = self
-            .units
-            .iter()
-            .filter(|(_, unit)| !unit.phase.is_down())
-            .filter(|(_, unit)| unit.unit().is_some_and(|unit| unit.dependencies.binds_to.contains(gone)))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for unit in bound {
-            if self.job_of(&unit).is_some_and(|job| job.kind == JobKind::Stop) {
-                continue;
+        self.changed_state(name, before, after);
+        if let Some(job) = self.job_of(name).filter(|job| job.kind == JobKind::VerifyActive) {
+            let id = job.id;
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.phase = JobPhase::Waiting;
             }
-            let request = Request { unit, verb: Verb::Stop, mode: JobMode::Replace };
-            if let Err(error) = self.enqueue(&request) {
-                tracing::debug!(%error, "cannot stop what was bound to {gone}");
-            }
+            self.queue.insert(id);
         }
-    }
-
-    pub(super) fn replace_units(&mut self, mut loaded: BTreeMap<UnitName, Loaded>) {
-        let known: Vec<UnitName> = self.units.keys().cloned().collect();
-        for name in known {
-            let new = loaded.remove(&name).unwrap_or_else(|| Loaded::unusable(LoadState::NotFound));
-            self.insert_unit(name, new);
-        }
-        for (name, new) in loaded {
-            self.insert_unit(name, new);
-        }
-    }
-
-    /// Takes a unit's files in. While it is up, its last valid version rules on.
-    pub(super) fn insert_unit(&mut self, name: UnitName, mut new: Loaded) {
-        let Some(managed) = self.units.get_mut(&name) else {
-            if new.state != LoadState::NotFound || new.unit.is_some() {
-                self.actions.push(Action::Changed(name.clone()));
-                self.units.insert(name, Managed::new(new));
-            }
-            return;
-        };
-        let idle = managed.phase.is_down() && managed.job.is_none();
-        if new.state == LoadState::NotFound && new.unit.is_none() && idle {
-            self.units.remove(&name);
-            self.actions.push(Action::Removed(name));
-            return;
-        }
-        if new.unit.is_none() && !idle {
-            new.unit = managed.loaded.unit.take();
-        }
-        managed.loaded = new;
-        self.actions.push(Action::Changed(name));
     }
 }

@@ -55,6 +55,9 @@ pub(super) fn container() -> Container {
             user_namespace: UserNamespace::Auto,
             capabilities: None,
             no_new_privileges: true,
+            system_calls: Default::default(),
+            read_only_paths: Default::default(),
+            mask_paths: Default::default(),
         },
         network: NetworkMode::Private,
         hostname: "x".into(),
@@ -158,7 +161,7 @@ impl World {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { realtime: self.now, boottime: self.now }
+        Stamp { realtime: self.now, boottime: self.now, monotonic: self.now }
     }
 
     fn handle(&mut self, event: Event, choice: u8) {

@@ -11,6 +11,9 @@ pub struct Stamp {
     pub realtime: Duration,
     /// Since boot, CLOCK_BOOTTIME, so that timers count the time that the host sleeps.
     pub boottime: Duration,
+    /// Since boot, CLOCK_MONOTONIC: the clock of `MONOTONIC_USEC=`, sd_notify(3).
+    #[serde(default)]
+    pub monotonic: Duration,
 }
 
 /// The state that dependencies look at.
@@ -18,6 +21,8 @@ pub struct Stamp {
 pub enum ActiveState {
     /// Started.
     Active,
+    /// Started, and reading its configuration again.
+    Reloading,
     /// Not started, last end clean.
     Inactive,
     /// Not started, last end not clean.
@@ -33,11 +38,22 @@ impl ActiveState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Reloading => "reloading",
             Self::Inactive => "inactive",
             Self::Failed => "failed",
             Self::Activating => "activating",
             Self::Deactivating => "deactivating",
         }
+    }
+
+    /// Whether those that require it have what they need.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Active | Self::Reloading)
+    }
+
+    /// Whether nothing of it is there or under way.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Inactive | Self::Failed)
     }
 }
 
@@ -50,6 +66,8 @@ pub enum Phase {
     Dead,
     /// Nothing is there, and the last end was not clean.
     Failed,
+    /// The conditions are being checked.
+    Condition,
     /// The sockets are being opened.
     StartPre,
     /// The sockets are open and nobody has come.
@@ -60,8 +78,16 @@ pub enum Phase {
     Start,
     /// The container runs.
     Running,
+    /// A oneshot has run, and counts as up.
+    Exited,
+    /// The container has been asked to read its configuration again.
+    Reload,
+    /// The container says that it reads its configuration again.
+    ReloadNotify,
     /// A target is reached.
     Active,
+    /// The watchdog's signal has been sent.
+    StopWatchdog,
     /// The stop signal has been sent.
     StopSigterm,
     /// SIGKILL has been sent.
@@ -76,12 +102,17 @@ impl Phase {
         match self {
             Self::Dead => "dead",
             Self::Failed => "failed",
+            Self::Condition => "condition",
             Self::StartPre => "start-pre",
             Self::Listening => "listening",
             Self::Pull => "pull",
             Self::Start => "start",
             Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Reload => "reload",
+            Self::ReloadNotify => "reload-notify",
             Self::Active => "active",
+            Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
             Self::StopSigkill => "stop-sigkill",
             Self::AutoRestart => "auto-restart",
@@ -93,15 +124,27 @@ impl Phase {
         match self {
             Self::Dead => ActiveState::Inactive,
             Self::Failed => ActiveState::Failed,
-            Self::Listening | Self::Running | Self::Active => ActiveState::Active,
-            Self::StartPre | Self::Pull | Self::Start | Self::AutoRestart => ActiveState::Activating,
-            Self::StopSigterm | Self::StopSigkill => ActiveState::Deactivating,
+            Self::Listening | Self::Running | Self::Exited | Self::Active => ActiveState::Active,
+            Self::Reload | Self::ReloadNotify => ActiveState::Reloading,
+            Self::Condition | Self::StartPre | Self::Pull | Self::Start | Self::AutoRestart => {
+                ActiveState::Activating
+            }
+            Self::StopWatchdog | Self::StopSigterm | Self::StopSigkill => ActiveState::Deactivating,
         }
     }
 
     /// Whether a container of ours may be alive.
     pub fn has_run(self) -> bool {
-        matches!(self, Self::Start | Self::Running | Self::StopSigterm | Self::StopSigkill)
+        matches!(
+            self,
+            Self::Start
+                | Self::Running
+                | Self::Reload
+                | Self::ReloadNotify
+                | Self::StopWatchdog
+                | Self::StopSigterm
+                | Self::StopSigkill
+        )
     }
 
     /// Whether nothing of the unit is there or under way.
@@ -129,6 +172,10 @@ pub enum UnitResult {
     Timeout,
     /// A type=notify payload ended before it was ready.
     Protocol,
+    /// It did not say in time that it is alive.
+    Watchdog,
+    /// Its health check failed too often in a row.
+    Unhealthy,
     /// Started too often.
     StartLimitHit,
     /// Connections asked for it too often.
@@ -146,6 +193,8 @@ impl UnitResult {
             Self::CoreDump => "core-dump",
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
+            Self::Watchdog => "watchdog",
+            Self::Unhealthy => "unhealthy",
             Self::StartLimitHit => "start-limit-hit",
             Self::TriggerLimitHit => "trigger-limit-hit",
         }

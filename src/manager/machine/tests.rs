@@ -15,7 +15,7 @@ fn machine(units: &[Arc<Unit>]) -> Machine {
 
 fn at(seconds: u64) -> Stamp {
     let time = Duration::from_secs(seconds);
-    Stamp { realtime: time, boottime: time }
+    Stamp { realtime: time, boottime: time, monotonic: time }
 }
 
 fn plain(index: usize) -> Arc<Unit> {
@@ -195,7 +195,7 @@ fn failures_restart_after_the_delay_until_the_limit() {
         assert_eq!(phase(&machine, 0), Phase::AutoRestart);
         let deadline = machine.next_deadline().unwrap();
         assert_eq!(deadline, Duration::from_millis(1100));
-        let due = Stamp { realtime: deadline, boottime: deadline };
+        let due = Stamp { realtime: deadline, boottime: deadline, monotonic: deadline };
         assert_eq!(launches(&machine.handle(due, Event::TimersDue)), [&name(0)]);
         assert_eq!(machine.unit(&name(0)).unwrap().restarts, restart);
         executed(&mut machine, 0);

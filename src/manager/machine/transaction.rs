@@ -1,234 +1,284 @@
-//! From one request to the jobs that it takes: requirements, conflicts, propagation, cycles.
+//! From one request to the jobs that it takes: requirements, conflicts, propagation.
 //! All of it is decided before the first job is made, so that a refused request changes nothing.
+//!
+//! A transaction is collected from its anchor, the job that was asked for. Where one of its jobs cannot be, or
+//! stands in an ordering cycle, it is *barred* with all that cannot be without it, and the transaction is
+//! collected anew; once the anchor is barred, the request is refused.
 
 use super::Machine;
-use super::event::{Request, RequestError, Verb};
-use super::job::{JobId, JobKind, JobMode, absorbs};
+use super::job::{JobKind, JobMode};
+use super::request::RequestError;
 use super::unit::LoadState;
-use crate::unit::model::Dependencies;
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How badly a transaction needs one of its jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Need {
+pub(super) enum Need {
     /// By `wants` only: dropped where it cannot be.
     Wanted,
     /// By the request or a requirement: the transaction fails with it.
     Required,
 }
 
+/// One way that a job can take a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    Up,
+    Down,
+}
+
+/// What is planned for one unit: at most one job each way. A restart goes both, and counts as up.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Planned {
+    pub(super) up: Option<(JobKind, Need)>,
+    pub(super) down: Option<Need>,
+}
+
 /// The jobs of one transaction by unit.
-type Transaction = BTreeMap<UnitName, (JobKind, Need)>;
+pub(super) type Transaction = BTreeMap<UnitName, Planned>;
+
+/// What cannot be part of a transaction, and why.
+pub(super) type Barred = BTreeMap<(UnitName, Way), RequestError>;
+
+/// A job to be added.
+struct Step {
+    unit: UnitName,
+    kind: JobKind,
+    need: Need,
+}
+
+/// A transaction that is being collected.
+struct Collection<'a> {
+    machine: &'a Machine,
+    mode: JobMode,
+    barred: &'a mut Barred,
+    jobs: Transaction,
+    open: VecDeque<Step>,
+}
 
 impl Machine {
-    pub(super) fn enqueue(&mut self, request: &Request) -> Result<JobId, RequestError> {
-        let name = &request.unit;
-        let active = self.units.get(name).is_some_and(|unit| !unit.phase.is_down());
-        let mut transaction = Transaction::new();
-        match request.verb {
-            Verb::Start => self.add_start(&mut transaction, name, Need::Required)?,
-            Verb::Stop => self.add_requested_stop(&mut transaction, name)?,
-            Verb::Restart => self.add_restart(&mut transaction, name)?,
-            Verb::TryRestart if active => self.add_restart(&mut transaction, name)?,
-            Verb::TryRestart => self.add_requested_stop(&mut transaction, name)?,
-        }
-        self.break_cycles(&mut transaction, name)?;
-        self.check_mode(&transaction, request.mode)?;
-        let mut anchor = None;
-        for (unit, (kind, _)) in &transaction {
-            let id = self.install_job(unit, *kind);
-            if unit == name {
-                anchor = Some(id);
+    /// The jobs, one for each unit, that a job of the anchor takes.
+    pub(super) fn plan(
+        &self,
+        anchor: &UnitName,
+        kind: JobKind,
+        mode: JobMode,
+    ) -> Result<BTreeMap<UnitName, JobKind>, RequestError> {
+        let mut barred = Barred::new();
+        loop {
+            let known = barred.len();
+            let jobs = Collection::of(self, anchor, kind, mode, &mut barred);
+            let way = if kind == JobKind::Stop { Way::Down } else { Way::Up };
+            if let Some(error) = barred.get(&(anchor.clone(), way)) {
+                return Err(error.clone());
+            }
+            if barred.len() == known {
+                let cycle = self.break_cycle(&jobs, anchor, &mut barred)?;
+                if cycle.is_none() {
+                    return Ok(self.worth_doing(jobs, anchor));
+                }
             }
         }
-        anchor.ok_or_else(|| RequestError::NotFound(name.clone()))
     }
 
-    fn check_usable(&self, name: &UnitName) -> Result<(), RequestError> {
+    /// Leaves out what would change nothing.
+    fn worth_doing(&self, jobs: Transaction, anchor: &UnitName) -> BTreeMap<UnitName, JobKind> {
+        let kinds = jobs.into_iter().filter_map(|(unit, planned)| Some((unit, planned.kind()?)));
+        let worth = |(unit, kind): &(UnitName, JobKind)| {
+            let state = self.active_state(unit);
+            let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(*kind, state).is_none());
+            unit == anchor || contradicts || !kind.is_redundant(state)
+        };
+        kinds.filter(worth).collect()
+    }
+
+    /// Whether a unit can have a job that brings it up.
+    pub(super) fn check_usable(&self, name: &UnitName) -> Result<(), RequestError> {
         if name.is_template() {
             return Err(RequestError::Template(name.clone(), name.as_str().replacen('@', "@NAME", 1)));
         }
-        match self.units.get(name).map(|unit| &unit.loaded.state) {
-            Some(LoadState::Good) => Ok(()),
-            Some(LoadState::Bad(_)) => Err(RequestError::Bad(name.clone())),
-            Some(LoadState::Masked) => Err(RequestError::Masked(name.clone())),
-            Some(LoadState::NotFound) | None => Err(RequestError::NotFound(name.clone())),
+        if self.units.contains_key(name) {
+            return match self.units.get(name).map(|unit| &unit.loaded.state) {
+                Some(LoadState::Good) => Ok(()),
+                Some(LoadState::Bad(_)) => Err(RequestError::Bad(name.clone())),
+                Some(LoadState::Masked) => Err(RequestError::Masked(name.clone())),
+                Some(LoadState::NotFound) | None => Err(RequestError::NotFound(name.clone())),
+            };
         }
-    }
-
-    fn add_start(
-        &self,
-        transaction: &mut Transaction,
-        name: &UnitName,
-        need: Need,
-    ) -> Result<(), RequestError> {
-        match transaction.get_mut(name) {
-            Some((JobKind::Stop, _)) => return Err(RequestError::Contradiction(name.clone())),
-            Some((_, present)) if *present >= need => return Ok(()),
-            Some((_, present)) => *present = need,
-            None => {
-                self.check_usable(name)?;
-                transaction.insert(name.clone(), (JobKind::Start, need));
-            }
-        }
-        self.add_what_a_start_needs(transaction, name, need)
-    }
-
-    fn add_what_a_start_needs(
-        &self,
-        transaction: &mut Transaction,
-        name: &UnitName,
-        need: Need,
-    ) -> Result<(), RequestError> {
-        let Some(dependencies) = self.dependencies(name) else { return Ok(()) };
-        for dependency in dependencies.requires.iter().chain(&dependencies.binds_to) {
-            if !self.is_settled_up(dependency) {
-                self.add_start(transaction, dependency, need).map_err(|reason| RequestError::Dependency {
-                    unit: name.clone(),
-                    dependency: dependency.clone(),
-                    reason: Box::new(reason),
-                })?;
-            }
-        }
-        for wanted in dependencies.wants.iter().filter(|wanted| !self.is_settled_up(wanted)) {
-            let mut with_it = transaction.clone();
-            if self.add_start(&mut with_it, wanted, Need::Wanted).is_ok() {
-                *transaction = with_it;
-            }
-        }
-        for (other, managed) in &self.units {
-            let theirs = managed.unit().is_some_and(|unit| unit.dependencies.conflicts.contains(name));
-            let up = !managed.phase.is_down() || managed.job.is_some() || transaction.contains_key(other);
-            if other != name && up && (theirs || dependencies.conflicts.contains(other)) {
-                self.add_stop(transaction, other)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a dependency is up and nothing is about to change that.
-    fn is_settled_up(&self, name: &UnitName) -> bool {
-        self.units
+        self.natives
             .get(name)
-            .is_some_and(|unit| unit.active_state() == super::ActiveState::Active && unit.job.is_none())
-    }
-
-    fn add_requested_stop(&self, transaction: &mut Transaction, name: &UnitName) -> Result<(), RequestError> {
-        let known = self.units.get(name);
-        if known.is_none_or(|unit| unit.loaded.state == LoadState::NotFound && unit.phase.is_down()) {
-            return Err(RequestError::NotFound(name.clone()));
-        }
-        self.add_stop(transaction, name)
-    }
-
-    fn add_stop(&self, transaction: &mut Transaction, name: &UnitName) -> Result<(), RequestError> {
-        match transaction.get(name) {
-            Some((JobKind::Stop, _)) => return Ok(()),
-            Some(_) => return Err(RequestError::Contradiction(name.clone())),
-            None => transaction.insert(name.clone(), (JobKind::Stop, Need::Required)),
-        };
-        for dependent in self.live_dependents(name) {
-            self.add_stop(transaction, &dependent)?;
-        }
-        Ok(())
-    }
-
-    fn add_restart(&self, transaction: &mut Transaction, name: &UnitName) -> Result<(), RequestError> {
-        self.check_usable(name)?;
-        if transaction.insert(name.clone(), (JobKind::Restart, Need::Required)).is_some() {
-            return Ok(());
-        }
-        self.add_what_a_start_needs(transaction, name, Need::Required)?;
-        for dependent in self.live_dependents(name) {
-            if !transaction.contains_key(&dependent) {
-                self.add_restart(transaction, &dependent)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Units that are up and must not outlive `name`.
-    fn live_dependents(&self, name: &UnitName) -> Vec<UnitName> {
-        let depends = |dependencies: &Dependencies| {
-            [&dependencies.requires, &dependencies.binds_to, &dependencies.part_of]
-                .iter()
-                .any(|set| set.contains(name))
-        };
-        self.units
-            .iter()
-            .filter(|(_, unit)| !unit.phase.is_down() || unit.job.is_some())
-            .filter(|(_, unit)| unit.unit().is_some_and(|unit| depends(&unit.dependencies)))
-            .map(|(dependent, _)| dependent.clone())
-            .collect()
-    }
-
-    /// Drops wanted jobs from ordering cycles, as systemd does, and refuses what is left of them.
-    fn break_cycles(&self, transaction: &mut Transaction, anchor: &UnitName) -> Result<(), RequestError> {
-        while let Some(cycle) = self.find_cycle(transaction) {
-            let victim = cycle.iter().find(|name| {
-                *name != anchor && transaction.get(*name).is_some_and(|(_, need)| *need == Need::Wanted)
-            });
-            match victim {
-                Some(victim) => drop_with_dependents(self, transaction, victim),
-                None => return Err(RequestError::Cycle(cycle)),
-            }
-        }
-        Ok(())
-    }
-
-    fn find_cycle(&self, transaction: &Transaction) -> Option<Vec<UnitName>> {
-        let mut done = Vec::new();
-        transaction.keys().find_map(|start| self.walk(transaction, start, &mut Vec::new(), &mut done))
-    }
-
-    fn walk<'a>(
-        &self,
-        transaction: &'a Transaction,
-        name: &'a UnitName,
-        trail: &mut Vec<&'a UnitName>,
-        done: &mut Vec<&'a UnitName>,
-    ) -> Option<Vec<UnitName>> {
-        if let Some(at) = trail.iter().position(|passed| *passed == name) {
-            return Some(trail[at..].iter().chain([&name]).map(|name| (*name).clone()).collect());
-        }
-        if done.contains(&name) {
-            return None;
-        }
-        trail.push(name);
-        let earlier = transaction.keys().filter(|other| *other != name && self.is_after(name, other));
-        let found = earlier.into_iter().find_map(|other| self.walk(transaction, other, trail, done));
-        trail.pop();
-        done.push(name);
-        found
-    }
-
-    fn check_mode(&self, transaction: &Transaction, mode: JobMode) -> Result<(), RequestError> {
-        if mode == JobMode::Replace {
-            return Ok(());
-        }
-        for (unit, (kind, _)) in transaction {
-            if let Some(job) = self.job_of(unit).filter(|job| !absorbs(job.kind, *kind)) {
-                return Err(RequestError::JobExists { unit: unit.clone(), kind: job.kind });
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn dependencies(&self, name: &UnitName) -> Option<&Dependencies> {
-        Some(&self.units.get(name)?.unit()?.dependencies)
+            .map_or_else(|| Err(RequestError::NotFound(name.clone())), |native| native.check_usable(name))
     }
 }
 
-fn drop_with_dependents(machine: &Machine, transaction: &mut Transaction, victim: &UnitName) {
-    transaction.remove(victim);
-    let requires = |name: &UnitName| {
-        machine.dependencies(name).is_some_and(|dependencies| {
-            dependencies.requires.contains(victim) || dependencies.binds_to.contains(victim)
-        })
-    };
-    let orphans: Vec<UnitName> = transaction.keys().filter(|name| requires(name)).cloned().collect();
-    for orphan in orphans {
-        drop_with_dependents(machine, transaction, &orphan);
+impl Planned {
+    fn of(kind: JobKind, need: Need) -> Self {
+        if kind == JobKind::Stop {
+            Self { up: None, down: Some(need) }
+        } else {
+            Self { up: Some((kind, need)), down: None }
+        }
+    }
+
+    /// The job that is left.
+    pub(super) fn kind(&self) -> Option<JobKind> {
+        self.up.map(|(kind, _)| kind).or_else(|| self.down.map(|_| JobKind::Stop))
+    }
+}
+
+impl<'a> Collection<'a> {
+    fn of(
+        machine: &'a Machine,
+        anchor: &UnitName,
+        kind: JobKind,
+        mode: JobMode,
+        barred: &'a mut Barred,
+    ) -> Transaction {
+        let mut collection = Self { machine, mode, barred, jobs: Transaction::new(), open: VecDeque::new() };
+        collection.push(anchor, kind, Need::Required);
+        while let Some(step) = collection.open.pop_front() {
+            collection.take(step);
+        }
+        if mode == JobMode::Isolate {
+            collection.stop_all_others();
+        }
+        collection.resolve();
+        collection.jobs
+    }
+
+    fn push(&mut self, unit: &UnitName, kind: JobKind, need: Need) {
+        self.open.push_back(Step { unit: unit.clone(), kind, need });
+    }
+
+    /// Adds one job, and opens those that come with it. One that is there already is looked at again only
+    /// where it is needed more than before, or is another one now.
+    fn take(&mut self, Step { unit, kind, need }: Step) {
+        let way = if kind == JobKind::Stop { Way::Down } else { Way::Up };
+        if self.barred.contains_key(&(unit.clone(), way)) {
+            return;
+        }
+        if kind != JobKind::Stop
+            && let Err(error) = self.machine.check_usable(&unit)
+        {
+            return bar(self.machine, self.barred, &unit, way, error);
+        }
+        let state = self.machine.active_state(&unit);
+        let new = Planned::of(kind, need);
+        let planned = self.jobs.entry(unit.clone()).or_default();
+        let before = *planned;
+        planned.down = before.down.max(new.down);
+        planned.up = match (before.up, new.up) {
+            (Some((one, first)), Some((other, second))) => {
+                Some((one.merged(other, state).unwrap_or(one), first.max(second)))
+            }
+            (one, other) => one.or(other),
+        };
+        if (before.up, before.down) == (planned.up, planned.down) {
+            return;
+        }
+        if matches!(self.mode, JobMode::IgnoreDependencies | JobMode::IgnoreRequirements) {
+            return;
+        }
+        let kind = if way == Way::Up { planned.up.map_or(kind, |(kind, _)| kind) } else { kind };
+        self.open_dependencies(&unit, kind, need);
+    }
+
+    fn open_dependencies(&mut self, unit: &UnitName, kind: JobKind, need: Need) {
+        let machine = self.machine;
+        let (own, theirs) = (machine.dependencies(unit), machine.dependents(unit));
+        if matches!(kind, JobKind::Start | JobKind::Restart) {
+            for needed in own.requires.iter().chain(&own.binds_to) {
+                self.push(needed, JobKind::Start, need);
+            }
+            for needed in &own.requisite {
+                self.push(needed, JobKind::VerifyActive, need);
+            }
+            for wanted in own.wants.iter().chain(&own.upholds) {
+                self.push(wanted, JobKind::Start, Need::Wanted);
+            }
+            for rival in machine.in_conflict(unit) {
+                self.push(rival, JobKind::Stop, need);
+            }
+        }
+        let both = theirs.requires.iter().chain(&theirs.requisite).chain(&theirs.binds_to);
+        let both = both.chain(&theirs.part_of);
+        let only_stops = own.propagates_stop_to.iter().chain(&theirs.stop_propagated_from);
+        match kind {
+            JobKind::Stop => both.chain(only_stops).for_each(|unit| self.push(unit, JobKind::Stop, need)),
+            JobKind::Restart => {
+                both.for_each(|unit| self.push_try_restart(unit, need));
+                only_stops.for_each(|unit| self.push(unit, JobKind::Stop, need));
+            }
+            JobKind::Start if self.mode == JobMode::RestartDependencies => {
+                both.for_each(|unit| self.push_try_restart(unit, need));
+            }
+            JobKind::Reload => {
+                let reloaded = own.propagates_reload_to.iter().chain(&theirs.reload_propagated_from);
+                reloaded.for_each(|unit| self.push_try_reload(unit));
+            }
+            _ => {}
+        }
+    }
+
+    fn push_try_restart(&mut self, unit: &UnitName, need: Need) {
+        if !self.machine.active_state(unit).is_down() {
+            self.push(unit, JobKind::Restart, need);
+        }
+    }
+
+    fn push_try_reload(&mut self, unit: &UnitName) {
+        if self.machine.active_state(unit).is_up() && self.machine.can_reload(unit) {
+            self.push(unit, JobKind::Reload, Need::Wanted);
+        }
+    }
+
+    fn stop_all_others(&mut self) {
+        for (name, managed) in &self.machine.units {
+            let stays = managed.unit().is_some_and(|unit| unit.handling.ignore_on_isolate);
+            let idle = managed.phase.is_down() && managed.job.is_none();
+            if !stays && !idle && !self.jobs.contains_key(name) {
+                self.jobs.insert(name.clone(), Planned::of(JobKind::Stop, Need::Wanted));
+            }
+        }
+    }
+
+    /// Of two jobs that contradict each other the one goes without which the transaction still does what was
+    /// asked for; where both could go, a conflict wins.
+    fn resolve(&mut self) {
+        let contradictions = self.jobs.iter().filter_map(|(unit, planned)| {
+            Some((unit.clone(), planned.up.filter(|(kind, _)| *kind != JobKind::Nop)?.1, planned.down?))
+        });
+        for (unit, up, down) in contradictions.collect::<Vec<_>>() {
+            let way = if up > down { Way::Down } else { Way::Up };
+            bar(self.machine, self.barred, &unit, way, RequestError::Contradiction(unit.clone()));
+        }
+    }
+}
+
+/// Bars a job, and all that cannot be without it.
+pub(super) fn bar(machine: &Machine, barred: &mut Barred, unit: &UnitName, way: Way, error: RequestError) {
+    let mut open = vec![(unit.clone(), way, error)];
+    while let Some((unit, way, error)) = open.pop() {
+        if barred.contains_key(&(unit.clone(), way)) {
+            continue;
+        }
+        match way {
+            Way::Up => {
+                for dependent in machine.needing(&unit) {
+                    let reason = RequestError::Dependency {
+                        unit: dependent.clone(),
+                        dependency: unit.clone(),
+                        reason: Box::new(error.clone()),
+                    };
+                    open.push((dependent.clone(), Way::Up, reason));
+                }
+            }
+            // What is in conflict with a unit that stays up cannot come up.
+            Way::Down => {
+                open.extend(machine.in_conflict(&unit).map(|rival| (rival.clone(), Way::Up, error.clone())));
+            }
+        }
+        barred.insert((unit, way), error);
     }
 }

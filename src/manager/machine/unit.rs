@@ -3,6 +3,7 @@
 use super::event::{HealthState, Unmet};
 use super::job::JobId;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
+use super::timers::Timers;
 use crate::unit::model::{Body, Container, ImageSource, PullPolicy, StartOn, Unit};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -70,6 +71,27 @@ pub struct Run {
     pub ended: Option<Stamp>,
     /// How it ended.
     pub exit: Option<Exit>,
+    /// The process that the payload names as its main one, `MAINPID=`.
+    #[serde(default)]
+    pub main_pid: Option<u32>,
+    /// The watchdog's time that the payload asked for, `WATCHDOG_USEC=`.
+    #[serde(default)]
+    pub watchdog: Option<Duration>,
+}
+
+impl Run {
+    pub(super) fn new(number: u64, started: Stamp) -> Self {
+        Self {
+            number,
+            pid: 0,
+            invocation: String::new(),
+            started,
+            ended: None,
+            exit: None,
+            main_pid: None,
+            watchdog: None,
+        }
+    }
 }
 
 /// Moments that `status` shows.
@@ -110,12 +132,18 @@ pub struct Managed {
     pub unmet: Option<Unmet>,
     /// Text of the payload, sd_notify(3).
     pub status_text: String,
+    /// errno(3) of the payload, `ERRNO=`.
+    pub status_errno: i32,
     /// Moments.
     pub stamps: Stamps,
     /// Numbers of runs are never used again.
     pub(super) last_run: u64,
-    /// When the unit wants [`super::Event::TimersDue`], on CLOCK_BOOTTIME.
-    pub(super) deadline: Option<Duration>,
+    /// Its time limits.
+    pub(super) timers: Timers,
+    /// Starts by other units in the interval of their limit, on CLOCK_BOOTTIME.
+    pub(super) automatic: VecDeque<Duration>,
+    /// When the payload was asked to reload, on CLOCK_MONOTONIC.
+    pub(super) reload_asked: Option<Duration>,
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
     pub(super) starts: VecDeque<Duration>,
     /// Connections in the interval of the trigger limit, on CLOCK_BOOTTIME.
@@ -148,8 +176,19 @@ pub(super) enum Intent {
     Down,
     /// It is launched again.
     Again,
-    /// It goes down as a failure: a time limit passed.
-    TimedOut,
+    /// It was stopped for a fault, which is its result.
+    Failed(UnitResult, Then),
+}
+
+/// What follows a stop for a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The restart policy decides.
+    Policy,
+    /// A restart.
+    Restart,
+    /// Nothing.
+    Rest,
 }
 
 /// Whether sockets are held.
@@ -176,9 +215,12 @@ impl Managed {
             health: HealthState::Unknown,
             unmet: None,
             status_text: String::new(),
+            status_errno: 0,
             stamps: Stamps::default(),
             last_run: 0,
-            deadline: None,
+            timers: Timers::default(),
+            automatic: VecDeque::new(),
+            reload_asked: None,
             starts: VecDeque::new(),
             triggers: VecDeque::new(),
             intent: Intent::Policy,
@@ -229,5 +271,11 @@ impl Managed {
     pub fn main_pid(&self) -> Option<u32> {
         let run = self.run.as_ref()?;
         (self.phase.has_run() && run.pid != 0).then_some(run.pid)
+    }
+
+    /// How often the payload must say that it is alive.
+    pub fn watchdog_time(&self) -> Option<Duration> {
+        let own = self.run.as_ref().and_then(|run| run.watchdog);
+        own.or_else(|| self.container()?.watchdog).filter(|time| !time.is_zero())
     }
 }

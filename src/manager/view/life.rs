@@ -76,7 +76,7 @@ fn exit(look: &Look<'_>) -> (i32, i32) {
 }
 
 /// Microseconds since 1970; 0: never.
-fn realtime(stamp: Option<Stamp>) -> u64 {
+pub(super) fn realtime(stamp: Option<Stamp>) -> u64 {
     stamp.map_or(0, |stamp| u64::try_from(stamp.realtime.as_micros()).unwrap_or(u64::MAX))
 }
 

@@ -1,6 +1,7 @@
 //! What the bus shows of a unit: names and words as `org.freedesktop.systemd1` has them. Each property stands in
 //! one table with its type, whether its changes are told, and how it is read.
 
+mod checks;
 mod container;
 mod identity;
 mod life;
@@ -151,8 +152,8 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 5] =
-    [identity::TABLE, life::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
+const TABLES: [&[Entry]; 6] =
+    [identity::TABLE, life::TABLE, checks::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()

@@ -2,11 +2,12 @@
 
 mod condition;
 mod container;
+mod health;
 mod life;
 mod mount;
 mod socket;
 
-use super::address::{Dependency, InstallName, is_native};
+use super::address::{Dependency, InstallName, InstallTarget, is_native};
 use super::effect;
 use super::model::{Body, Dependencies, Handling, Install, Unit};
 use super::name::UnitName;
@@ -54,7 +55,7 @@ fn unit(
     report: &mut Report<'_>,
 ) -> Unit {
     let dependencies = dependencies(name, &table, report);
-    let conditions = condition::lower(&table, report);
+    let conditions = condition::lower(&table);
     Unit {
         name: name.clone(),
         fragment: files.fragment,
@@ -119,9 +120,10 @@ fn units(
             Dependency::Unit(other) if other == name => {
                 report.item_error(&way, index, format!("{name} names itself in \"{key}\""), "leave it out");
             }
-            Dependency::Unit(other) if is_native(other) => {
-                let message = format!("the dependency on {other} is not in effect yet");
-                report.item_warning(&way, index, message, "only units of Sampan can be depended on");
+            Dependency::Unit(other) if is_native(other) && key == "before" => {
+                let message = format!("systemd does not wait for units of Sampan: {other} is not ordered");
+                let help = format!("write After=sampan@{}.service into a drop-in of {other}", name.stem());
+                report.item_warning(&way, index, message, help);
             }
             Dependency::Unit(other) => {
                 units.insert(other.clone());
@@ -153,9 +155,11 @@ fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>)
         }
     }
     let names = |names: &[Text<InstallName>]| names.iter().map(|Text(name)| name.0.clone()).collect();
+    let targets = |names: &[Text<InstallTarget>]| names.iter().map(|Text(name)| name.0.clone()).collect();
     Install {
-        wanted_by: names(&table.wanted_by),
-        required_by: names(&table.required_by),
+        wanted_by: targets(&table.wanted_by),
+        required_by: targets(&table.required_by),
+        upheld_by: targets(&table.upheld_by),
         alias: names(&table.alias),
         also: names(&table.also),
         default_instance: table.default_instance.clone(),

@@ -1,16 +1,25 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod condition;
+mod health;
 mod life;
+mod mount;
 mod relation;
 
-pub use life::{
-    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-    StartOn,
+pub use condition::{
+    Comparison, Condition, Firmware, Otherwise, PathTest, Role, SecurityModule, Test, VersionTest,
+    Virtualization,
 };
-pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
+pub use mount::{
+    Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
+};
+pub use relation::{Dependencies, Handling};
 
 use super::name::UnitName;
+use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +78,8 @@ pub struct Install {
     pub wanted_by: Vec<UnitName>,
     /// Units whose `.requires/` get a link.
     pub required_by: Vec<UnitName>,
+    /// Units whose `.upholds/` get a link.
+    pub upheld_by: Vec<UnitName>,
     /// Other names of this unit.
     pub alias: Vec<UnitName>,
     /// Units that are enabled and disabled with this one.
@@ -154,6 +165,13 @@ pub struct Container {
     pub mounts: BTreeMap<PathBuf, Mount>,
 }
 
+impl Container {
+    /// Whether the payload gets a socket for sd_notify(3).
+    pub fn notifies(&self) -> bool {
+        self.kind == ServiceType::Notify || self.watchdog.is_some()
+    }
+}
+
 /// `container.image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
@@ -176,6 +194,7 @@ pub struct EnvironmentFile {
 
 /// What happens when a file that a unit names does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfMissing {
     /// The start fails.
     Fail,
@@ -297,6 +316,12 @@ pub struct Security {
     pub capabilities: Option<BTreeSet<String>>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
+    /// Absolute paths in the container that cannot be written.
+    pub read_only_paths: BTreeSet<PathBuf>,
+    /// Absolute paths in the container that cannot be seen.
+    pub mask_paths: BTreeSet<PathBuf>,
 }
 
 /// `security.user_namespace`.
@@ -326,36 +351,4 @@ pub enum NetworkMode {
     Host,
     /// An own network namespace with nothing up.
     None,
-}
-
-/// One `[mount."TARGET"]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// What is mounted.
-    pub source: MountSource,
-    /// Whether it can be written.
-    pub access: MountAccess,
-}
-
-/// What a mount brings into the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A named volume of the store, empty at first use.
-    Volume(String),
-    /// A file or directory of the host, seen through the container's id mapping.
-    Bind(PathBuf),
-    /// Memory, with a size limit in bytes.
-    Tmpfs {
-        /// Bytes; `None`: half of the memory.
-        size: Option<u64>,
-    },
-}
-
-/// Whether a mount can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountAccess {
-    /// `ro`.
-    ReadOnly,
-    /// `rw`, the default.
-    ReadWrite,
 }

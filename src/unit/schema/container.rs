@@ -125,12 +125,12 @@ pub struct ActivationTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MountTable {
-    /// What is mounted: a named "volume", a "bind" of the host's, or a "tmpfs".
+    /// What is mounted: a named "volume", a "bind" of the host's, a "tmpfs", another "image", or an "mqueue".
     #[serde(rename = "type")]
     pub kind: Option<MountKind>,
-    /// The volume's name or the absolute path on the host.
+    /// The volume's name, the absolute path on the host, or the image.
     pub source: Option<String>,
-    /// Any of "ro", "rw", "idmap", and for a tmpfs "size=".
+    /// Options as of mount(8), such as "ro", "noexec", and for a tmpfs "size=".
     pub options: Vec<String>,
 }
 
@@ -144,8 +144,24 @@ pub enum MountKind {
     Bind,
     /// Memory.
     Tmpfs,
-    /// Another image, not in effect yet.
+    /// Another image.
     Image,
-    /// POSIX message queues, not in effect yet.
+    /// POSIX message queues.
     Mqueue,
+}
+
+impl MountKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Volume, Self::Bind, Self::Tmpfs, Self::Image, Self::Mqueue];
+
+    /// The word in a unit file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::Bind => "bind",
+            Self::Tmpfs => "tmpfs",
+            Self::Image => "image",
+            Self::Mqueue => "mqueue",
+        }
+    }
 }

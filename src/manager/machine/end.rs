@@ -1,0 +1,239 @@
+//! How a run ends, by itself or because it was asked to, and what follows.
+
+use super::Machine;
+use super::event::Action;
+use super::job::{JobKind, JobResult};
+use super::restart::{named, restart_delay, restarts_after};
+use super::state::{Exit, Failure, Phase, UnitResult};
+use super::unit::{ImageState, Intent, Managed, SocketState, Then};
+use crate::unit::model::ServiceType;
+use crate::unit::name::UnitName;
+use std::time::Duration;
+
+/// After SIGKILL only a process that the kernel cannot wake is left; then the unit is given up as failed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Machine {
+    pub(super) fn launch_failed(&mut self, name: &UnitName, run: u64, failure: Failure) {
+        let exit = failure.exit;
+        let result = if exit.is_some() { UnitResult::ExitCode } else { UnitResult::Resources };
+        let Some(managed) = self.end_run(name, run, exit) else { return };
+        if managed.phase == Phase::Start {
+            managed.failure = Some(failure);
+            self.after_end(name, result);
+        } else {
+            self.stopped(name, Exit::Code(0));
+        }
+    }
+
+    pub(super) fn ended(&mut self, name: &UnitName, run: u64, exit: Exit) {
+        let Some(managed) = self.end_run(name, run, Some(exit)) else { return };
+        let result = managed.verdict(exit);
+        let container = managed.container();
+        let oneshot = container.is_some_and(|container| container.kind == ServiceType::Oneshot);
+        let remains = container.is_some_and(|container| container.remain_after_exit);
+        match managed.phase {
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => self.stopped(name, exit),
+            Phase::Start if oneshot && result == UnitResult::Success && remains => {
+                self.set_phase(name, Phase::Exited);
+                self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+            }
+            Phase::Start if oneshot && result == UnitResult::Success => {
+                self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+                self.after_end(name, result);
+            }
+            Phase::Start if result == UnitResult::Success => self.after_end(name, UnitResult::Protocol),
+            _ => self.after_end(name, result),
+        }
+    }
+
+    pub(super) fn end_run(&mut self, name: &UnitName, run: u64, exit: Option<Exit>) -> Option<&mut Managed> {
+        let now = self.now;
+        let managed = self.units.get_mut(name)?;
+        let ended = managed.run.as_mut().filter(|own| own.number == run && own.ended.is_none())?;
+        ended.ended = Some(now);
+        ended.exit = exit;
+        managed.timers.runtime = None;
+        managed.timers.watchdog = None;
+        let phase = managed.phase;
+        self.arm(name);
+        phase.has_run().then(|| self.units.get_mut(name)).flatten()
+    }
+
+    /// A run that was asked to end has ended. A signal is what it was asked for, so it is a clean end.
+    fn stopped(&mut self, name: &UnitName, exit: Exit) {
+        let Some(managed) = self.units.get(name) else { return };
+        let result = match (managed.intent, managed.phase, exit) {
+            (Intent::Failed(result, _), _, _) => result,
+            (_, Phase::StopSigkill, _) => UnitResult::Timeout,
+            (_, _, Exit::Signal(_) | Exit::Unknown) => UnitResult::Success,
+            (_, _, exit) => managed.verdict(exit),
+        };
+        self.after_end(name, result);
+    }
+
+    /// Decides what follows an end.
+    pub(super) fn after_end(&mut self, name: &UnitName, result: UnitResult) {
+        let job = self.job_of(name).map(|job| (job.id, job.kind));
+        let Some(managed) = self.units.get_mut(name) else { return };
+        managed.result = result;
+        let restarts = managed.restarts_by_itself(result);
+        match job {
+            Some((id, JobKind::Restart)) => {
+                managed.intent = Intent::Again;
+                self.set_phase(name, Phase::Dead);
+                self.restart_becomes_start(id);
+            }
+            Some((id, JobKind::Stop)) => {
+                self.go_down(name, result);
+                self.finish_job(id, JobResult::Done);
+            }
+            Some((_, JobKind::Start)) if managed.intent == Intent::Again => self.begin_start(name),
+            _ => {
+                self.fail_jobs(name, result);
+                if restarts { self.schedule_restart(name) } else { self.rest(name, result) }
+            }
+        }
+    }
+
+    fn fail_jobs(&mut self, name: &UnitName, result: UnitResult) {
+        let intent = self.units.get(name).map(|managed| managed.intent);
+        let outcome = match result {
+            UnitResult::Success if intent == Some(Intent::Down) => JobResult::Canceled,
+            UnitResult::Success => JobResult::Done,
+            UnitResult::Timeout => JobResult::Timeout,
+            _ => JobResult::Failed,
+        };
+        self.finish_unit_job(name, JobKind::Start, outcome);
+        self.finish_unit_job(name, JobKind::Reload, JobResult::Failed);
+    }
+
+    fn schedule_restart(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        managed.intent = Intent::Policy;
+        let delay = managed.container().map(|container| restart_delay(container, managed.restarts));
+        self.set_phase(name, Phase::AutoRestart);
+        self.set_deadline(name, delay);
+    }
+
+    /// A unit without a job ends where its next start begins: listening again, or down.
+    fn rest(&mut self, name: &UnitName, result: UnitResult) {
+        let listens = self
+            .units
+            .get(name)
+            .is_some_and(|managed| managed.starts_on_socket() && managed.sockets == SocketState::Open);
+        if listens && !matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit) {
+            self.listen(name);
+        } else {
+            self.go_down(name, result);
+        }
+    }
+
+    fn go_down(&mut self, name: &UnitName, result: UnitResult) {
+        self.close_sockets(name);
+        let phase = if result == UnitResult::Success { Phase::Dead } else { Phase::Failed };
+        if let Some(managed) = self.units.get_mut(name) {
+            managed.intent = Intent::Policy;
+        }
+        self.set_phase(name, phase);
+    }
+
+    /// Asks a run to end; `intent` is what follows.
+    pub(super) fn begin_stop(&mut self, name: &UnitName, intent: Intent) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        if managed.image == ImageState::Sought {
+            self.leave_image(name, intent);
+            return;
+        }
+        let Some(run) = managed.run.as_ref().map(|run| run.number) else { return };
+        managed.intent = intent;
+        let container = managed.container();
+        let timeout = container.and_then(|container| container.stop_timeout);
+        let unit = name.clone();
+        let (phase, action) = match intent {
+            Intent::Failed(UnitResult::Watchdog, _) => (Phase::StopWatchdog, Action::Abort { unit, run }),
+            _ => (Phase::StopSigterm, Action::Terminate { unit, run }),
+        };
+        self.set_phase(name, phase);
+        self.set_deadline(name, timeout);
+        self.actions.push(action);
+    }
+
+    /// `STOPPING=1`, or a scope that systemd stops: the run ends by itself, and must do so in time.
+    pub(super) fn stopping(&mut self, name: &UnitName, run: u64) {
+        let up = |managed: &&Managed| managed.is_run(run) && managed.active_state().is_up();
+        let Some(managed) = self.units.get(name).filter(up) else { return };
+        let timeout = managed.container().and_then(|container| container.stop_timeout);
+        self.finish_unit_job(name, JobKind::Reload, JobResult::Failed);
+        self.set_phase(name, Phase::StopSigterm);
+        self.set_deadline(name, timeout);
+    }
+
+    pub(super) fn stop_requested(&mut self, name: &UnitName) {
+        let phase = self.units.get(name).map(|managed| managed.phase);
+        if matches!(
+            phase,
+            Some(Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify)
+        ) {
+            self.begin_stop(name, Intent::Down);
+        }
+    }
+
+    pub(super) fn begin_kill(&mut self, name: &UnitName) {
+        let Some(run) = self.units.get(name).and_then(|managed| managed.run.as_ref()) else { return };
+        let run = run.number;
+        self.set_phase(name, Phase::StopSigkill);
+        self.set_deadline(name, Some(KILL_TIMEOUT));
+        self.actions.push(Action::Kill { unit: name.clone(), run });
+    }
+
+    /// Even SIGKILL has not ended it: a process hangs in the kernel. The unit must not hang with it.
+    pub(super) fn give_up(&mut self, name: &UnitName) {
+        let pid = self.units.get(name).and_then(Managed::main_pid).unwrap_or_default();
+        let message = format!("kill: process {pid} does not end, it hangs in the kernel (state D)");
+        if let Some(managed) = self.units.get_mut(name) {
+            managed.failure = Some(Failure { message, errno: 0, exit: None });
+        }
+        self.after_end(name, UnitResult::Timeout);
+    }
+
+    pub(super) fn reset_failed(&mut self, only: Option<&UnitName>) {
+        let names: Vec<UnitName> = match only {
+            Some(name) => vec![name.clone()],
+            None => self.units.keys().cloned().collect(),
+        };
+        for name in names {
+            let Some(managed) = self.units.get_mut(&name) else { continue };
+            managed.starts.clear();
+            managed.triggers.clear();
+            managed.automatic.clear();
+            managed.restarts = 0;
+            if managed.phase == Phase::Failed {
+                managed.result = UnitResult::Success;
+                managed.failure = None;
+                self.set_phase(&name, Phase::Dead);
+            }
+        }
+    }
+}
+
+impl Managed {
+    /// What an end that nobody asked for is worth.
+    fn verdict(&self, exit: Exit) -> UnitResult {
+        match self.container() {
+            Some(container) if named(&container.success_exit_status, exit) => UnitResult::Success,
+            _ => exit.result(),
+        }
+    }
+
+    fn restarts_by_itself(&self, result: UnitResult) -> bool {
+        let exit = self.run.as_ref().and_then(|run| run.exit);
+        match self.intent {
+            Intent::Down | Intent::Failed(_, Then::Rest) => false,
+            Intent::Failed(_, Then::Restart) => true,
+            Intent::Policy | Intent::Again | Intent::Failed(_, Then::Policy) => {
+                self.container().is_some_and(|container| restarts_after(container, result, exit))
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Unit files into the core. While a unit is up, its last valid version rules on.
+
+use super::Machine;
+use super::event::Action;
+use super::job::JobResult;
+use super::native::Native;
+use super::unit::{LoadState, Loaded, Managed};
+use crate::unit::name::{UnitKind, UnitName};
+use std::collections::BTreeMap;
+
+impl Machine {
+    /// All unit files have been read again.
+    pub(super) fn replace_units(&mut self, mut loaded: BTreeMap<UnitName, Loaded>) {
+        let gone: Vec<UnitName> =
+            self.units.keys().filter(|name| !loaded.contains_key(name)).cloned().collect();
+        loaded.extend(gone.into_iter().map(|name| (name, Loaded::unusable(LoadState::NotFound))));
+        self.insert_units(loaded);
+    }
+
+    pub(super) fn insert_units(&mut self, loaded: BTreeMap<UnitName, Loaded>) {
+        for (name, new) in loaded {
+            self.insert_unit(name, new);
+        }
+        self.watch_natives();
+        self.requeue_all();
+    }
+
+    fn insert_unit(&mut self, name: UnitName, mut new: Loaded) {
+        let Some(managed) = self.units.get_mut(&name) else {
+            if new.state != LoadState::NotFound || new.unit.is_some() {
+                self.forget_native(&name);
+                if let Some(unit) = &new.unit {
+                    self.graph.add(&name, &unit.dependencies);
+                }
+                self.actions.push(Action::Changed(name.clone()));
+                self.units.insert(name, Managed::new(new));
+            }
+            return;
+        };
+        let idle = managed.phase.is_down() && managed.job.is_none();
+        if new.unit.is_none() && !idle {
+            new.unit = managed.loaded.unit.clone();
+        }
+        if managed.loaded == new {
+            return;
+        }
+        let is_gone = new.state == LoadState::NotFound && new.unit.is_none() && idle;
+        let old = std::mem::replace(&mut managed.loaded, new.clone());
+        if let Some(unit) = &old.unit {
+            self.graph.remove(&name, &unit.dependencies);
+        }
+        if is_gone {
+            self.units.remove(&name);
+            self.actions.push(Action::Removed(name));
+            return;
+        }
+        if let Some(unit) = &new.unit {
+            self.graph.add(&name, &unit.dependencies);
+        }
+        self.actions.push(Action::Changed(name));
+    }
+
+    /// Names that ours depend on and that are none of ours are units of systemd's.
+    fn watch_natives(&mut self) {
+        let can_be = |name: &&UnitName| {
+            matches!(name.kind(), UnitKind::Native | UnitKind::Target) && !self.units.contains_key(*name)
+        };
+        let named: Vec<UnitName> = self.graph.named().filter(can_be).cloned().collect();
+        for name in &named {
+            if !self.natives.contains_key(name) {
+                self.natives.insert(name.clone(), Native::default());
+                self.actions.push(Action::WatchNative(name.clone()));
+            }
+        }
+        let unnamed = self
+            .natives
+            .iter()
+            .filter(|(name, native)| native.job.is_none() && named.binary_search(name).is_err());
+        for name in unnamed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.forget_native(&name);
+        }
+    }
+
+    fn forget_native(&mut self, name: &UnitName) {
+        if let Some(job) = self.natives.get(name).and_then(|native| native.job) {
+            self.finish_job(job, JobResult::Canceled);
+        }
+        if self.natives.remove(name).is_some() {
+            self.wake(name);
+            self.actions.push(Action::UnwatchNative(name.clone()));
+        }
+    }
+}

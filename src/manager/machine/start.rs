@@ -1,0 +1,167 @@
+//! How a unit comes up: conditions, sockets, the launch, readiness.
+
+use super::Machine;
+use super::event::{Action, HealthState, Launched, Unmet};
+use super::job::{JobKind, JobResult};
+use super::restart::{TRIGGER_LIMIT, exceeds_limit};
+use super::state::{Failure, Phase, UnitResult};
+use super::unit::{Intent, Run, SocketState};
+use crate::unit::model::{Otherwise, ReadyOn, ServiceType};
+use crate::unit::name::UnitName;
+
+impl Machine {
+    /// Brings a unit up that is down: conditions first.
+    pub(super) fn begin_start(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        managed.result = UnitResult::Success;
+        managed.failure = None;
+        managed.unmet = None;
+        if managed.unit().is_some_and(|unit| !unit.conditions.is_empty()) {
+            self.set_phase(name, Phase::Condition);
+            self.actions.push(Action::CheckConditions(name.clone()));
+        } else {
+            self.start_unconditionally(name);
+        }
+    }
+
+    pub(super) fn conditions_checked(&mut self, name: &UnitName, result: Result<(), Unmet>) {
+        let checked = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Condition);
+        let Some(managed) = checked else { return };
+        let Err(unmet) = result else { return self.start_unconditionally(name) };
+        let outcome = match unmet.otherwise {
+            Otherwise::Skip => JobResult::Done,
+            Otherwise::Fail => JobResult::Assert,
+        };
+        managed.unmet = Some(unmet);
+        managed.intent = Intent::Policy;
+        self.set_phase(name, Phase::Dead);
+        self.finish_unit_job(name, JobKind::Start, outcome);
+    }
+
+    fn start_unconditionally(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get(name) else { return };
+        if managed.container().is_none() {
+            self.set_phase(name, Phase::Active);
+            self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+        } else if managed.has_sockets() {
+            self.set_phase(name, Phase::StartPre);
+            self.actions.push(Action::OpenSockets(name.clone()));
+        } else {
+            self.begin_launch(name);
+        }
+    }
+
+    pub(super) fn sockets_opened(&mut self, name: &UnitName, result: Result<(), Failure>) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        managed.sockets = SocketState::Open;
+        if managed.phase != Phase::StartPre {
+            if managed.phase.is_down() {
+                self.close_sockets(name);
+            }
+            return;
+        }
+        match result {
+            Err(failure) => {
+                managed.failure = Some(failure);
+                managed.intent = Intent::Down;
+                self.close_sockets(name);
+                self.after_end(name, UnitResult::Resources);
+            }
+            Ok(()) if managed.starts_on_socket() && managed.intent != Intent::Again => {
+                self.listen(name);
+                self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+            }
+            Ok(()) => self.begin_launch(name),
+        }
+    }
+
+    pub(super) fn listen(&mut self, name: &UnitName) {
+        self.set_phase(name, Phase::Listening);
+        self.actions.push(Action::WatchSockets(name.clone()));
+    }
+
+    pub(super) fn close_sockets(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        if managed.sockets == SocketState::Open {
+            managed.sockets = SocketState::Closed;
+            self.actions.push(Action::CloseSockets(name.clone()));
+        }
+    }
+
+    pub(super) fn connection(&mut self, name: &UnitName, _socket: &str) {
+        let now = self.now.boottime;
+        let listening = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Listening);
+        let Some(managed) = listening else { return };
+        let failed = managed.result != UnitResult::Success;
+        if failed && exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
+            self.after_end(name, UnitResult::TriggerLimitHit);
+        } else {
+            self.begin_launch(name);
+        }
+    }
+
+    fn begin_launch(&mut self, name: &UnitName) {
+        let now = self.now;
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let Some(container) = managed.container() else { return };
+        let (limit, timeout) = (container.start_limit, container.start_timeout);
+        managed.intent = Intent::Policy;
+        if let Some(hung) = managed.run.as_ref().filter(|run| run.ended.is_none()) {
+            let message = format!("launch: process {} of an earlier run has still not ended", hung.pid);
+            managed.failure = Some(Failure { message, errno: 0, exit: None });
+            managed.intent = Intent::Down;
+            self.after_end(name, UnitResult::Resources);
+            return;
+        }
+        if exceeds_limit(&mut managed.starts, limit, now.boottime) {
+            self.after_end(name, UnitResult::StartLimitHit);
+            return;
+        }
+        managed.last_run += 1;
+        let run = managed.last_run;
+        managed.run = Some(Run::new(run, now));
+        managed.status_text.clear();
+        managed.status_errno = 0;
+        managed.health = HealthState::Unknown;
+        let listened = managed.sockets == SocketState::Open;
+        self.set_phase(name, Phase::Start);
+        self.set_deadline(name, timeout);
+        if listened {
+            self.actions.push(Action::UnwatchSockets(name.clone()));
+        }
+        self.launch_with_image(name, run);
+    }
+
+    pub(super) fn started(&mut self, name: &UnitName, run: u64, launched: Launched) {
+        let now = self.now;
+        let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) else { return };
+        if let Some(run) = &mut managed.run {
+            run.pid = launched.pid;
+            run.invocation = launched.invocation;
+            run.started = now;
+        }
+        self.actions.push(Action::Changed(name.clone()));
+    }
+
+    /// What `ready` of the unit may wait for has happened.
+    pub(super) fn ready(&mut self, name: &UnitName, run: u64, on: ReadyOn) {
+        let starting = |managed: &&super::Managed| managed.is_run(run) && managed.phase == Phase::Start;
+        let Some(managed) = self.units.get(name).filter(starting) else { return };
+        let waits = managed
+            .container()
+            .is_some_and(|container| container.kind != ServiceType::Oneshot && container.ready == on);
+        if waits {
+            self.enter_running(name);
+            self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+        }
+    }
+
+    /// The container is up, for the first time or again.
+    pub(super) fn enter_running(&mut self, name: &UnitName) {
+        let first = self.units.get(name).is_some_and(|managed| managed.phase == Phase::Start);
+        self.set_phase(name, Phase::Running);
+        if first {
+            self.watch_run(name);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Time limits: of starts, stops and pauses, of the whole run, and the watchdog's. One index knows what is due
+//! next.
+
+use super::Machine;
+use super::event::Action;
+use super::job::{JobKind, JobMode};
+use super::request::{Request, Verb};
+use super::state::{Failure, Phase, UnitResult};
+use super::unit::{Intent, Then};
+use crate::unit::model::Container;
+use crate::unit::name::UnitName;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// When a unit wants [`super::Event::TimersDue`], on CLOCK_BOOTTIME.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Timers {
+    /// The phase must be over.
+    pub(super) phase: Option<Duration>,
+    /// The run must be over.
+    pub(super) runtime: Option<Duration>,
+    /// The payload must have said that it is alive.
+    pub(super) watchdog: Option<Duration>,
+    /// What the index has.
+    pub(super) armed: Option<Duration>,
+}
+
+impl Machine {
+    /// When the next timer of a unit is due, on CLOCK_BOOTTIME.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.due.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Brings the index up to date.
+    pub(super) fn arm(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let timers = &mut managed.timers;
+        let next = [timers.phase, timers.runtime, timers.watchdog].into_iter().flatten().min();
+        if next == timers.armed {
+            return;
+        }
+        if let Some(armed) = timers.armed {
+            self.due.remove(&(armed, name.clone()));
+        }
+        timers.armed = next;
+        self.due.extend(next.map(|next| (next, name.clone())));
+    }
+
+    /// The present phase must be over in time.
+    pub(super) fn set_deadline(&mut self, name: &UnitName, timeout: Option<Duration>) {
+        let now = self.now.boottime;
+        if let Some(managed) = self.units.get_mut(name) {
+            managed.timers.phase = timeout.map(|timeout| now.saturating_add(timeout));
+            self.arm(name);
+        }
+    }
+
+    /// `EXTEND_TIMEOUT_USEC=`: never shortens one.
+    pub(super) fn extend_timeouts(&mut self, name: &UnitName, by: Duration) {
+        let until = self.now.boottime.saturating_add(by);
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let timers = &mut managed.timers;
+        for timer in [&mut timers.phase, &mut timers.runtime].into_iter().flatten() {
+            *timer = until.max(*timer);
+        }
+        self.arm(name);
+    }
+
+    /// The limits of a run that is up.
+    pub(super) fn watch_run(&mut self, name: &UnitName) {
+        let now = self.now.boottime;
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let Some(container) = managed.container() else { return };
+        let runtime =
+            container.runtime_max.map(|longest| longest.saturating_add(extra(container, name, now)));
+        let watchdog = managed.watchdog_time();
+        managed.timers.runtime = runtime.map(|longest| now.saturating_add(longest));
+        managed.timers.watchdog = watchdog.map(|time| now.saturating_add(time));
+        self.arm(name);
+    }
+
+    pub(super) fn timers_due(&mut self) {
+        let now = self.now.boottime;
+        while let Some((deadline, name)) = self.due.first().cloned() {
+            if deadline > now {
+                return;
+            }
+            self.timer_due(&name);
+            self.arm(&name);
+        }
+    }
+
+    fn timer_due(&mut self, name: &UnitName) {
+        let now = self.now.boottime;
+        let is_due = |timer: &mut Option<Duration>| timer.take_if(|deadline| *deadline <= now).is_some();
+        let Some(managed) = self.units.get_mut(name) else {
+            self.due.pop_first();
+            return;
+        };
+        let timers = &mut managed.timers;
+        let (phase, runtime, watchdog) =
+            (is_due(&mut timers.phase), is_due(&mut timers.runtime), is_due(&mut timers.watchdog));
+        let is_up = managed.active_state().is_up();
+        if phase {
+            self.phase_due(name);
+        } else if watchdog && is_up {
+            self.begin_stop(name, Intent::Failed(UnitResult::Watchdog, Then::Policy));
+        } else if runtime && is_up {
+            self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy));
+        }
+    }
+
+    fn phase_due(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        match managed.phase {
+            Phase::Start => self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy)),
+            Phase::Reload | Phase::ReloadNotify => self.reload_timed_out(name),
+            Phase::StopWatchdog | Phase::StopSigterm => self.begin_kill(name),
+            Phase::StopSigkill => self.give_up(name),
+            Phase::AutoRestart => self.restart_by_itself(name),
+            _ => {}
+        }
+    }
+
+    /// What depends on the unit is restarted with it, as systemd does.
+    fn restart_by_itself(&mut self, name: &UnitName) {
+        // It is about to go down anyway.
+        if self.job_of(name).is_some_and(|job| job.kind == JobKind::Stop) {
+            return;
+        }
+        let Some(managed) = self.units.get_mut(name) else { return };
+        managed.restarts = managed.restarts.saturating_add(1);
+        managed.intent = Intent::Again;
+        let request = Request { unit: name.clone(), verb: Verb::Start, mode: JobMode::RestartDependencies };
+        let Err(error) = self.enqueue(&request) else { return };
+        if let Some(managed) = self.units.get_mut(name) {
+            let message = format!("restart: {error}");
+            managed.failure = Some(Failure { message, errno: 0, exit: None });
+            managed.intent = Intent::Down;
+        }
+        self.after_end(name, UnitResult::Resources);
+    }
+
+    /// `WATCHDOG=1`
+    pub(super) fn alive(&mut self, name: &UnitName) {
+        let now = self.now.boottime;
+        let Some(managed) = self.units.get_mut(name) else { return };
+        if managed.timers.watchdog.is_some() {
+            managed.timers.watchdog = managed.watchdog_time().map(|time| now.saturating_add(time));
+            self.arm(name);
+        }
+    }
+
+    /// `WATCHDOG_USEC=`: another time for this run, from now on.
+    pub(super) fn set_watchdog(&mut self, name: &UnitName, time: Duration) {
+        let now = self.now.boottime;
+        let Some(managed) = self.units.get_mut(name) else { return };
+        if let Some(run) = &mut managed.run {
+            run.watchdog = Some(time);
+        }
+        if managed.active_state().is_up() {
+            managed.timers.watchdog = managed.watchdog_time().map(|time| now.saturating_add(time));
+            self.arm(name);
+        }
+        self.actions.push(Action::Changed(name.clone()));
+    }
+}
+
+/// A share of `runtime_randomized_extra`. The core has no dice: the time and the name are as good, since all
+/// that matters is that units do not end together.
+fn extra(container: &Container, name: &UnitName, now: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (name, now).hash(&mut hasher);
+    let share = (hasher.finish() >> 32) as u32;
+    container.runtime_randomized_extra.mul_f64(f64::from(share) / f64::from(u32::MAX))
+}

@@ -1,0 +1,90 @@
+//! Containers of which a predecessor left no record: their scopes say which they are, and the kernel which process
+//! is the first of each.
+
+use super::machine::{Phase, Run, Stamp, Stamps};
+use super::record::{Record, RunFacts};
+use crate::sys::pidfd;
+use crate::systemd::SystemdError;
+use crate::systemd::manager::Systemd;
+use crate::unit::name::UnitName;
+use std::fs;
+
+/// All scopes of ours.
+const PATTERN: &str = "sampan-*.scope";
+
+/// A container as its scope tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its unit.
+    pub unit: UnitName,
+    /// Its first process.
+    pub pid: u32,
+}
+
+/// All containers that run.
+///
+/// # Errors
+/// When systemd cannot be asked.
+pub async fn find(systemd: &Systemd) -> Result<Vec<Orphan>, SystemdError> {
+    let mut orphans = Vec::new();
+    for (scope, _) in systemd.units_up(PATTERN).await? {
+        let Some(unit) = UnitName::of_scope(&scope) else { continue };
+        let processes = systemd.processes(&scope).await?;
+        orphans.extend(processes.into_iter().find(|pid| is_first(*pid)).map(|pid| Orphan { unit, pid }));
+    }
+    Ok(orphans)
+}
+
+impl Orphan {
+    /// What its record may have been.
+    pub fn record(&self, now: Stamp, stop_signal: i32) -> Record {
+        let stamps = Stamps { changed: now, active_enter: now, inactive_exit: now, ..Stamps::default() };
+        let facts = RunFacts { stop_signal, ..RunFacts::default() };
+        let mut record = Record { stamps, facts, ..Record::new(self.unit.clone(), Phase::Running) };
+        self.correct(&mut record, now);
+        record
+    }
+
+    /// Puts this container in the place of the one that a record tells of: an old record stays where there is no
+    /// space for a new one.
+    pub fn correct(&self, record: &mut Record, now: Stamp) {
+        let start_time = pidfd::start_time(self.pid).unwrap_or_default();
+        let run = record.run.as_ref();
+        if record.phase.has_run() && run.is_some_and(|run| run.pid == self.pid || run.pid == 0) {
+            return;
+        }
+        record.run = Some(Run {
+            main_pid: None,
+            watchdog: None,
+            number: run.map_or(1, |run| run.number + 1),
+            pid: self.pid,
+            invocation: variable(self.pid, "INVOCATION_ID").unwrap_or_default(),
+            started: now,
+            ended: None,
+            exit: None,
+        });
+        record.facts.start_time = start_time;
+        record.facts.executed = true;
+        if !record.phase.has_run() {
+            record.phase = Phase::Running;
+        }
+    }
+}
+
+/// Whether a process is the first of a pid namespace: `NSpid` of proc_pid_status(5), innermost last.
+fn is_first(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let mut numbers = numbers.split_whitespace();
+    // One of a namespace further inside has more.
+    numbers.next().is_some() && numbers.next() == Some("1") && numbers.next().is_none()
+}
+
+fn variable(pid: u32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let values = environment.split(|byte| *byte == 0).filter_map(|entry| std::str::from_utf8(entry).ok());
+    values
+        .filter_map(|entry| entry.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
+}
