@@ -163,24 +163,6 @@ impl<S: 'static> Interface<S> {
         self.properties.iter().find(|shape| shape.name == name).map(|shape| shape.name)
     }
 
-    /// Its methods, properties and signals, a line for each, as the manual page lists them.
-    #[cfg(test)]
-    pub(super) fn members(&self) -> Vec<String> {
-        let words = |arguments: &[Argument]| {
-            let words = arguments.iter().map(|argument| format!("{} {}", argument.signature, argument.name));
-            words.collect::<Vec<_>>().join(", ")
-        };
-        let method = |method: &Method<S>| {
-            let given =
-                if method.gives.is_empty() { String::new() } else { format!(" -> {}", words(&method.gives)) };
-            format!("{}({}){given}", method.name, words(&method.takes))
-        };
-        let methods = self.methods.iter().map(method);
-        let properties = self.properties.iter().map(|shape| format!("{} {}", shape.signature, shape.name));
-        let signal = |signal: &Signal| format!("signal {}({})", signal.name, words(&signal.arguments));
-        methods.chain(properties).chain(self.signals.iter().map(signal)).collect()
-    }
-
     /// Writes the interface as the D-Bus specification has introspection data.
     pub(super) fn describe(&self, xml: &mut String) {
         // Writing to a string cannot fail.

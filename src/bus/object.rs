@@ -119,31 +119,6 @@ impl Folder {
 mod tests {
     use super::*;
 
-    /// The members of interfaces that the manual page lists, a line for each.
-    fn listed(page: &str) -> Vec<&str> {
-        page.lines().filter_map(|line| line.strip_prefix("\\&")).collect()
-    }
-
-    #[test]
-    fn the_manual_lists_what_can_be_called_and_nothing_else() {
-        let page = include_str!("../../man/org.sampan1.5");
-        let interfaces = Interfaces::new();
-        let members = [
-            interfaces.manager.members(),
-            interfaces.unit.members(),
-            interfaces.job.members(),
-            interfaces.transfer.members(),
-        ];
-        let members: Vec<String> = members.concat();
-        let listed: Vec<&str> = listed(page);
-        let missing: Vec<&String> =
-            members.iter().filter(|member| !listed.contains(&member.as_str())).collect();
-        assert!(missing.is_empty(), "man/org.sampan1.5 lacks {missing:#?}");
-        let wrong: Vec<&&str> =
-            listed.iter().filter(|line| !members.iter().any(|member| member == **line)).collect();
-        assert!(wrong.is_empty(), "man/org.sampan1.5 lists what is not there: {wrong:#?}");
-    }
-
     #[test]
     fn paths_stand_for_objects() {
         let find = |path: &str| Object::find(path).ok();
