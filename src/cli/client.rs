@@ -12,7 +12,7 @@ use std::time::Duration;
 use zbus::fdo::PropertiesProxy;
 use zbus::message::Type;
 use zbus::names::{BusName, InterfaceName};
-use zbus::proxy::CacheProperties;
+use zbus::proxy::{CacheProperties, OwnerChangedStream};
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
@@ -162,6 +162,15 @@ impl Client {
         R: for<'d> DynamicDeserialize<'d>,
     {
         self.manager.inner().call(method, body).await
+    }
+
+    /// Listens to managers that leave and come.
+    ///
+    /// # Errors
+    /// When there is no bus.
+    pub async fn owner_changes(&self) -> Result<OwnerChangedStream<'static>, CliError> {
+        let changes = self.manager.inner().receive_owner_changed().await;
+        changes.map_err(|error| CliError::of_call("watch sampand", error))
     }
 
     /// Listens to changes of units' properties.

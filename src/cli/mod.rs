@@ -11,6 +11,7 @@ pub mod client;
 mod completions;
 mod critical_chain;
 mod daemon;
+mod dispatch;
 mod display;
 pub mod error;
 mod exec;
@@ -43,4 +44,4 @@ pub mod units;
 pub mod volumes;
 
 use crate::unit::pattern;
-pub use run::main;
+pub use dispatch::main;
