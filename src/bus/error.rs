@@ -137,8 +137,11 @@ impl From<RequestError> for BusError {
 }
 
 impl From<NameError> for BusError {
+    /// What was given as a name may be as long as a message, and is not sent back in full.
     fn from(error: NameError) -> Self {
-        Self::InvalidArgs(error.to_string())
+        const LENGTH_MAX: usize = 512;
+        let text: String = error.to_string().chars().take(LENGTH_MAX).collect();
+        Self::InvalidArgs(text)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::access::{Action, Details};
 use super::call::Call;
 use super::error::BusError;
+use super::listing::check_words;
 use super::publish;
 use crate::paths::Paths;
 use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
@@ -21,6 +22,7 @@ pub(super) async fn list(
     states: Vec<String>,
     patterns: Vec<String>,
 ) -> Result<(Vec<(String, String)>,), BusError> {
+    check_words(&patterns)?;
     let rows = call.with(move |manager| {
         let paths = manager.paths();
         let names = Search::new(paths).names();
@@ -76,6 +78,7 @@ pub(super) async fn unmask(call: Call, names: Vec<String>) -> Result<(Changes,),
 type Act = fn(&Paths, &[UnitName]) -> Result<Outcome, EnableError>;
 
 async fn change(call: Call, names: Vec<String>, verb: &'static str, act: Act) -> Result<Outcome, BusError> {
+    check_words(&names)?;
     let units: Vec<UnitName> = names.iter().map(|name| UnitName::parse(name)).collect::<Result<_, _>>()?;
     for unit in &units {
         call.allow(Action::ManageUnitFiles, Details::Unit { verb, unit: unit.as_str() }).await?;

@@ -81,7 +81,8 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("ListJobs", &[], &["jobs"], |(), call, ()| jobs::list(call))
         .look("ListSockets", &[], &["sockets"], |(), call, ()| listing::sockets(call))
         .look("Subscribe", &[], &[], |(), call: Call, ()| async move {
-            call.shared.subscribers.add(call.sender())
+            let user = call.shared.access.user(call.sender()).await?;
+            call.shared.subscribers.add(call.sender(), user)
         })
         .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
             call.shared.subscribers.remove(call.sender())

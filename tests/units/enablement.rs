@@ -341,6 +341,18 @@ fn another_target_can_be_started_at_boot_and_has_the_links_of_both_names() {
     assert_eq!(enable::default_target(&paths).unwrap(), name("default.target"));
 }
 
+/// systemd has a target of that name on every host, and it is another one.
+#[test]
+fn the_default_target_is_ours_where_systemd_has_one() {
+    let host = Host::new()
+        .write("usr/lib/systemd/system/default.target", "[Unit]\n")
+        .write("usr/lib/systemd/system/multi-user.target", "[Unit]\n")
+        .write("etc/sampan/units/web.container.toml", INSTALLED);
+    enable(&host.paths(), &names(&["web.container"])).unwrap();
+    assert!(host.root().join("etc/sampan/units/default.target.wants/web.container.toml").is_symlink());
+    assert!(!host.root().join("etc/systemd/system").exists());
+}
+
 #[test]
 fn the_units_of_a_user_are_elsewhere() {
     let host = Host::new();

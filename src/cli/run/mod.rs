@@ -9,6 +9,7 @@ use super::client::{Client, talk};
 use super::error::{CliError, FAILURE};
 use super::exec::{Wanted, of_terminal};
 use super::jobs::{JobWatch, explain};
+use super::lifecycle::Operation;
 use super::output::{Paging, complain, print};
 use crate::unit::name::UnitName;
 
@@ -44,7 +45,8 @@ async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Resu
     let call = client.manager.start_transient_unit(unit, "fail", definition, Vec::new());
     let job = watch.during(call).await.map_err(|error| refused(unit, error))?;
     watch.add(job, unit);
-    for job in watch.wait().await?.iter().filter(|job| !job.is_success()) {
+    let started = watch.wait(client, Operation::Start).await?;
+    if let Some(job) = started.iter().find(|job| !job.is_success()) {
         explain(client, job).await;
         return Ok(FAILURE);
     }

@@ -8,7 +8,7 @@
 use super::Machine;
 use super::job::{JobKind, JobMode};
 use super::request::RequestError;
-use super::unit::LoadState;
+use super::unit::{Intent, LoadState};
 use crate::unit::name::UnitName;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -93,17 +93,24 @@ impl Machine {
         kinds.filter(worth).collect()
     }
 
-    /// Whether a unit can have a job that brings it up.
+    /// Whether a unit is up already, which is enough for those that need it, whatever its files are now.
+    fn serves(&self, name: &UnitName, kind: JobKind) -> bool {
+        matches!(kind, JobKind::Start | JobKind::VerifyActive) && self.active_state(name).is_up()
+    }
+
+    /// Whether a unit can have a job that brings it up. One whose files have errors goes on by their last valid
+    /// version where its policy restarts it.
     pub(super) fn check_usable(&self, name: &UnitName) -> Result<(), RequestError> {
         if name.is_template() {
             return Err(RequestError::Template(name.clone(), name.as_str().replacen('@', "@NAME", 1)));
         }
         if self.units.contains_key(name) {
-            return match self.units.get(name).map(|unit| &unit.loaded.state) {
-                Some(LoadState::Good) => Ok(()),
-                Some(LoadState::Bad(_)) => Err(RequestError::Bad(name.clone())),
-                Some(LoadState::Masked) => Err(RequestError::Masked(name.clone())),
-                Some(LoadState::NotFound) | None => Err(RequestError::NotFound(name.clone())),
+            return match self.units.get(name).map(|unit| (&unit.loaded.state, unit.intent)) {
+                // The policy restarts the version that ran.
+                Some((LoadState::Good, _) | (LoadState::Bad(_), Intent::Again)) => Ok(()),
+                Some((LoadState::Bad(_), _)) => Err(RequestError::Bad(name.clone())),
+                Some((LoadState::Masked, _)) => Err(RequestError::Masked(name.clone())),
+                Some((LoadState::NotFound, _)) | None => Err(RequestError::NotFound(name.clone())),
             };
         }
         self.natives
@@ -159,6 +166,7 @@ impl<'a> Collection<'a> {
             return;
         }
         if kind != JobKind::Stop
+            && !self.machine.serves(&unit, kind)
             && let Err(error) = self.machine.check_usable(&unit)
         {
             return bar(self.machine, self.barred, &unit, way, error);
