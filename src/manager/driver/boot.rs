@@ -1,7 +1,7 @@
 //! What the manager does when the host comes up and goes down.
 
 use super::{Leaving, Manager};
-use crate::manager::machine::{JobMode, Request, Verb};
+use crate::manager::machine::{Event, JobMode, Request, Verb};
 use crate::systemd::manager::Systemd;
 use crate::systemd::native::NativeVerb;
 use crate::unit::name::UnitName;
@@ -45,6 +45,7 @@ impl Manager {
             return false;
         }
         self.leaving = Leaving::WhenAllAreDown;
+        self.event(Event::ShuttingDown);
         self.say(self.service.stopping());
         let up = self.machine.units().iter().filter(|(_, unit)| !unit.phase.is_down());
         for unit in up.map(|(name, _)| name.clone()).collect::<Vec<_>>() {

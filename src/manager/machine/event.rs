@@ -169,6 +169,8 @@ pub enum Event {
     },
     /// Every unit of an earlier manager has been adopted.
     AdoptionDone,
+    /// The host goes down: nothing starts any more.
+    ShuttingDown,
 }
 
 /// What kept a unit from starting.

@@ -1,8 +1,8 @@
 //! What a person, the manager or another unit asks for, and why it may be refused.
 
-use super::Machine;
 use super::job::{JobId, JobKind, JobMode, JobResult, Order, Tenure};
 use super::unit::LoadState;
+use super::{Machine, Standing};
 use crate::unit::name::DEFAULT_TARGET;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
@@ -98,6 +98,9 @@ pub enum RequestError {
     /// `isolate` of a unit without `allow_isolate`.
     #[error("Unit {0} may not be isolated: it has no allow_isolate=.")]
     NoIsolation(UnitName),
+    /// Nothing starts while the host goes down.
+    #[error("Unit {0} is not started: the host is shutting down.")]
+    ShuttingDown(UnitName),
     /// `isolate` with another verb than `start`.
     #[error("Only a start can be isolated.")]
     IsolationOfStart,
@@ -127,6 +130,9 @@ impl Machine {
         let kind = self.kind_of(request)?;
         if *mode == JobMode::Isolate {
             self.check_isolation(request)?;
+        }
+        if kind.goes_up() && self.standing == Standing::ShuttingDown {
+            return Err(RequestError::ShuttingDown(unit.clone()));
         }
         let jobs = self.plan(unit, kind, *mode)?;
         self.check_destruction(&jobs, *mode)?;

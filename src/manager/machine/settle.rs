@@ -94,8 +94,9 @@ impl Machine {
         has_job || native.active_state() == ActiveState::Activating
     }
 
-    /// Whether one job must be over before another begins, systemd.unit(5) `Before=`: what goes down goes
-    /// before what comes up, up in the order of `after`, down in the reverse.
+    /// Whether one job must be over before another begins, systemd.unit(5) `Before=`: what goes down goes before what
+    /// comes up, up in the order of `after`, down in the reverse. What is in conflict is never up together, with or
+    /// without an order.
     pub(super) fn comes_first(&self, first: (&UnitName, JobKind), second: (&UnitName, JobKind)) -> bool {
         if first.1 == JobKind::Nop || second.1 == JobKind::Nop {
             return false;
@@ -103,7 +104,11 @@ impl Machine {
         match (first.1.goes_down(), second.1.goes_down()) {
             (false, false) => self.is_after(second.0, first.0),
             (true, true) => self.is_after(first.0, second.0),
-            (true, false) => self.is_after(second.0, first.0) || self.is_after(first.0, second.0),
+            (true, false) => {
+                self.is_after(second.0, first.0)
+                    || self.is_after(first.0, second.0)
+                    || self.are_rivals(second.0, first.0)
+            }
             (false, true) => false,
         }
     }
