@@ -8,6 +8,14 @@ use std::path::{Path, PathBuf};
 pub struct Paths {
     root: PathBuf,
     store: PathBuf,
+    owner: Owner,
+}
+
+/// Whose unit files they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Owner {
+    System,
+    User { config: PathBuf, runtime: PathBuf, data: PathBuf },
 }
 
 impl Default for Paths {
@@ -19,7 +27,23 @@ impl Default for Paths {
 impl Paths {
     /// The directories of the host whose root directory is `root`.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), store: root.join("var/lib/sampan") }
+        Self { root: root.to_owned(), store: root.join("var/lib/sampan"), owner: Owner::System }
+    }
+
+    /// The same with the unit files of a user, whose directories the environment names as in the XDG Base Directory
+    /// Specification.
+    #[must_use]
+    pub fn of_user(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let home = PathBuf::from(variable("HOME").unwrap_or_else(|| "/".to_owned()));
+        let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        self.owner = Owner::User {
+            config: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
+            runtime: absolute("XDG_RUNTIME_DIR").unwrap_or_else(|| {
+                PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()))
+            }),
+            data: absolute("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")),
+        };
+        self
     }
 
     /// The same, with the image store in another directory.
@@ -34,12 +58,73 @@ impl Paths {
         &self.root
     }
 
+    /// Whether the root is that of the host that this program runs on.
+    pub fn are_of_this_host(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// Directories of unit files, the first wins (`sampan.unit(5)`).
     pub fn unit_search_path(&self) -> Vec<PathBuf> {
-        ["etc/sampan/units", "run/sampan/units", "usr/local/lib/sampan/units", "usr/lib/sampan/units"]
+        match &self.owner {
+            Owner::System => self.joined(&[
+                "etc/sampan/units",
+                "run/sampan/units",
+                "usr/local/lib/sampan/units",
+                "usr/lib/sampan/units",
+            ]),
+            Owner::User { data, .. } => {
+                let mut directories =
+                    vec![self.enablement(), self.runtime_units(), data.join("sampan/units")];
+                directories.extend(self.joined(&["usr/share/sampan/user-units"]));
+                directories
+            }
+        }
+    }
+
+    /// Directories of preset files, the first wins (`sampan.unit(5)`).
+    pub fn presets(&self) -> Vec<PathBuf> {
+        match &self.owner {
+            Owner::System => self.joined(&[
+                "etc/sampan/presets",
+                "run/sampan/presets",
+                "usr/local/lib/sampan/presets",
+                "usr/lib/sampan/presets",
+            ]),
+            Owner::User { config, .. } => {
+                let mut directories = vec![config.join("sampan/presets")];
+                directories.extend(self.joined(&["etc/sampan/user-presets", "usr/lib/sampan/user-presets"]));
+                directories
+            }
+        }
+    }
+
+    fn joined(&self, directories: &[&str]) -> Vec<PathBuf> {
+        directories.iter().map(|directory| self.root.join(directory)).collect()
+    }
+
+    /// Directories of systemd's own units, the first wins (systemd.unit(5)).
+    pub fn native_search_path(&self) -> Vec<PathBuf> {
+        let kind = if self.owner == Owner::System { "system" } else { "user" };
+        ["etc", "run", "usr/local/lib", "usr/lib"]
             .iter()
-            .map(|directory| self.root.join(directory))
+            .map(|directory| self.root.join(directory).join("systemd").join(kind))
             .collect()
+    }
+
+    /// Where links in units of systemd's are made that last.
+    pub fn native_enablement(&self) -> PathBuf {
+        match &self.owner {
+            Owner::System => self.root.join("etc/systemd/system"),
+            Owner::User { config, .. } => config.join("systemd/user"),
+        }
+    }
+
+    /// Where links in units of systemd's are made that are gone at reboot.
+    pub fn native_runtime_units(&self) -> PathBuf {
+        match &self.owner {
+            Owner::System => self.root.join("run/systemd/system"),
+            Owner::User { runtime, .. } => runtime.join("systemd/user"),
+        }
     }
 
     /// Settings of the host, `sampan.toml(5)`.
@@ -54,12 +139,18 @@ impl Paths {
 
     /// Where `enable` makes its links.
     pub fn enablement(&self) -> PathBuf {
-        self.root.join("etc/sampan/units")
+        match &self.owner {
+            Owner::System => self.root.join("etc/sampan/units"),
+            Owner::User { config, .. } => config.join("sampan/units"),
+        }
     }
 
     /// Units that are gone at reboot.
     pub fn runtime_units(&self) -> PathBuf {
-        self.root.join("run/sampan/units")
+        match &self.owner {
+            Owner::System => self.root.join("run/sampan/units"),
+            Owner::User { runtime, .. } => runtime.join("sampan/units"),
+        }
     }
 
     /// The image store.

@@ -4,13 +4,14 @@
 #[path = "launch_rig/mod.rs"]
 mod rig;
 
-use rig::{RANGE, Rig, STORE, socket};
+use rig::{RANGE, Rig, STORE, own, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
 use sampan::launch::step::HostTree;
 use sampan::sys::pidfd::{self, Exit};
 use sampan::sys::seccomp::{Instruction, install};
 use sampan::unit::model::*;
+use sampan::unit::system_calls::SystemCallFilter;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -476,4 +477,41 @@ fn nothing_is_left_on_the_host() {
     ))
     .unwrap();
     assert_eq!(children, "");
+}
+
+#[test]
+fn a_unit_filters_hides_and_protects_more() {
+    let mut rig = Rig::new();
+    let list = |items: &[&str]| {
+        let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
+        SystemCallFilter::read(&items).unwrap()
+    };
+    rig.container.security.system_calls = list(&["@system-service", "~@chown", "~mkdir", "~mkdirat"]);
+    rig.script("mkdir /tmp/x; chown 33 /etc/passwd; touch /tmp/y && echo made");
+    let output = rig.run().output;
+    assert!(output.contains("'/tmp/x': Operation not permitted") && output.ends_with("made\n"), "{output}");
+    assert!(output.contains("/etc/passwd: Operation not permitted"), "{output}");
+    // What the launcher itself still needs does not count as the payload's.
+    rig.container.security.system_calls = list(&["@basic-io", "@process", "@signal", "@ipc", "@file-system"]);
+    rig.container.user = Some("web".into());
+    rig.script("cat /proc/self/status | grep -c '^Seccomp:.2'; unshare -U true");
+    let output = rig.run().output;
+    assert!(output.starts_with("1\n") && output.contains("Operation not permitted"), "{output}");
+    rig.container.user = None;
+    rig.container.security.system_calls = SystemCallFilter::default();
+
+    std::fs::write(rig.rootfs().join("etc/secret"), "hidden").unwrap();
+    std::fs::create_dir_all(rig.rootfs().join("opt/app")).unwrap();
+    own(rig.rootfs());
+    symlink("/opt/app", rig.rootfs().join("app")).unwrap();
+    rig.mount("/opt/app/mem", Mount::new(MountSource::Tmpfs(Tmpfs::new(None))));
+    let paths = |paths: &[&str]| paths.iter().map(std::path::PathBuf::from).collect();
+    rig.container.security.mask_paths = paths(&["/etc/secret", "/srv", "/not/there"]);
+    rig.container.security.read_only_paths = paths(&["/app", "/bin"]);
+    rig.script(
+        "cat /etc/secret; ls -A /srv; touch /srv/x /opt/app/x /opt/app/mem/x; touch /tmp/x && echo made",
+    );
+    let output = rig.run().output;
+    assert_eq!(output.matches("Read-only file system").count(), 3, "{output}");
+    assert!(output.ends_with("made\n") && !output.contains("hidden"), "{output}");
 }

@@ -326,3 +326,38 @@ fn links_of_an_image_lead_no_mount_astray() {
         assert!([EXDEV, 40].contains(&errno), "{target}: {errno}");
     }
 }
+
+/// CVE-2021-30465: who can write a volume exchanges what a mount below it stands on while containers start.
+#[test]
+fn a_target_that_is_exchanged_for_a_link_leads_nowhere() {
+    const STARTS: u32 = 40;
+    let mut rig = Rig::new();
+    let shared = shared(&rig);
+    let canary = rig.directory.path().join("canary");
+    fs::create_dir(&canary).unwrap();
+    rig.mount("/data", volume("data"));
+    rig.script("mkdir /data/place");
+    rig.run().printed();
+    let data = rig.volume("data");
+    symlink(&canary, data.join("link")).unwrap();
+    rig.mount("/data/place/deep", bind(&shared));
+    rig.mount("/data/place/file", bind(&shared.join("file")));
+    rig.script("cat /proc/self/mountinfo | grep -c canary; true");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let (place, link) = (data.join("place"), data.join("link"));
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &place, rustix::fs::CWD, &link, flags).unwrap();
+            }
+        });
+        let outcomes = (0..STARTS).map(|_| rig.run()).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcomes
+    });
+    // A start fails where it meets the link, which leads to nothing inside, or it mounts in the volume.
+    let started = outcomes.iter().filter(|outcome| outcome.failed.is_none());
+    assert!(started.clone().all(|outcome| outcome.output == "0\n"), "{}", started.count());
+    assert_eq!(canary.read_dir().unwrap().count(), 0, "nothing was made or mounted outside");
+}

@@ -71,3 +71,60 @@ fn a_unit_without_its_file_keeps_its_sockets_and_can_be_stopped() {
     assert!(host.connect("127.0.0.1:8080").is_err());
     assert_eq!(host.answer(4, &["sampanctl", "is-active", "web"]), "inactive\n");
 }
+
+#[test]
+fn a_plan_says_what_apply_does() {
+    let host = Host::with_images(&["hello"]);
+    let unit = |script: &str| shell(script) + "[install]\nwanted_by = [\"default.target\"]\n";
+    for name in ["web", "same", "old", "gone"] {
+        host.unit(&format!("{name}.container"), &unit("exec sleep 1000"));
+        host.succeed(&["sampanctl", "enable", "--now", name]);
+    }
+    assert_eq!(host.succeed(&["sampanctl", "plan"]), "Nothing to do.\n");
+    host.answer(0, &["sampanctl", "plan", "--detailed-exitcode"]);
+
+    let write =
+        |name: &str, text: &str| host.write(&format!("/etc/sampan/units/{name}.container.toml"), text);
+    write("web", &unit("exec sleep 2000"));
+    write("same", &(String::from("[unit]\ndescription = \"Same\"\n") + &unit("exec sleep 1000")));
+    write("new", &unit("exec sleep 1000"));
+    host.succeed(&["sampanctl", "enable", "--no-reload", "new"]);
+    host.succeed(&["sampanctl", "disable", "--no-reload", "old"]);
+    host.succeed(&["rm", "/etc/sampan/units/gone.container.toml"]);
+    let before = host.property("same", "InvocationID");
+    let plan = host.answer(2, &["sampanctl", "plan", "--detailed-exitcode"]);
+    for line in [
+        "- stop gone.container: its file is gone",
+        "+ start new.container: it is enabled",
+        "- stop old.container: nothing wants it any more",
+        "~ update same.container: its files have changed",
+        "    unit.description: \"same.container\" → \"Same\"",
+        "~ restart web.container: its files have changed",
+        "    container.command: [\"exec sleep 1000\"] → [\"exec sleep 2000\"]",
+    ] {
+        assert!(plan.lines().any(|found| found == line), "{line}\n{plan}");
+    }
+    assert_eq!(host.succeed(&["sampanctl", "apply", "--dry-run"]), plan);
+    assert_eq!(host.property("new", "ActiveState"), "inactive");
+    let json = host.succeed(&["sampanctl", "plan", "--output=json"]);
+    assert!(json.contains(r#""unit":"web.container","action":"restart""#), "{json}");
+
+    host.succeed(&["sampanctl", "apply"]);
+    for (name, state) in [("web", "active"), ("new", "active"), ("same", "active"), ("old", "inactive")] {
+        assert_eq!(host.property(name, "ActiveState"), state, "{name}");
+    }
+    assert_eq!(host.property("same", "InvocationID"), before);
+    host.answer(4, &["sampanctl", "is-active", "gone"]);
+    assert_eq!(host.succeed(&["sampanctl", "plan"]), "Nothing to do.\n");
+
+    // One that has errors stops no other, and is told.
+    write("new", "[container]\nimagee = \"x\"\n");
+    write("web", &unit("exec sleep 3000"));
+    let output = host.run(&["sampanctl", "apply"]);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("did you mean \"image\"?") && text.contains("! keep new.container"), "{text}");
+    assert_eq!(host.property("new", "ActiveState"), "active");
+    assert_eq!(host.property("new", "LoadState"), "bad");
+}

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "units/catalog.rs"]
 mod catalog;
+#[path = "units/editing.rs"]
+mod editing;
 #[path = "units/enablement.rs"]
 mod enablement;
 #[path = "units/manual.rs"]

@@ -70,7 +70,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
-        reconcile::mark_booted(manager.paths()).context("cannot write to /run/sampan")?;
+        reconcile::mark_booted(manager.paths());
     }
     let result = manager.run(inbox).await;
     service.stopping()?;

@@ -146,9 +146,11 @@ impl From<EnableError> for BusError {
             EnableError::NotFound(_) => Self::NoSuchUnit(text),
             EnableError::Masked(_) => Self::UnitMasked(text),
             EnableError::Bad(..) => Self::BadUnitSetting(text),
-            EnableError::Template(..) => Self::InvalidArgs(text),
+            EnableError::Template(..) | EnableError::NotTarget(_) | EnableError::Unlinkable { .. } => {
+                Self::InvalidArgs(text)
+            }
             EnableError::Exists { .. } => Self::FileExists(text),
-            EnableError::Io { .. } => Self::Failed(text),
+            EnableError::Io { .. } | EnableError::Preset(_) => Self::Failed(text),
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::access::{Action, Details};
 use super::call::{Call, leaving};
 use super::error::BusError;
+use super::wire::DefinitionRow;
 use crate::manager::driver::ExecRequest;
+use crate::manager::machine::Managed;
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 
@@ -37,6 +39,21 @@ pub(super) async fn exec(
 
 fn optional(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// What rules of each unit in memory; holds the environment, as a plan does.
+pub(super) async fn definitions(call: Call) -> Result<(Vec<DefinitionRow>,), BusError> {
+    call.allow(Action::Inspect, Details::Verb("get-unit-definitions")).await?;
+    let rows = call.with(move |manager| {
+        let row = |(name, managed): (&UnitName, &Managed)| DefinitionRow {
+            name: name.to_string(),
+            load_state: managed.loaded.state.as_str().to_owned(),
+            active_state: managed.active_state().as_str().to_owned(),
+            definition: serde_json::to_string(&managed.unit()).unwrap_or_default(),
+        };
+        manager.machine().units().iter().map(row).collect()
+    });
+    Ok((rows.await?,))
 }
 
 /// The plan holds the environment, where many keep their secrets.

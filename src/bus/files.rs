@@ -5,7 +5,8 @@ use super::call::Call;
 use super::error::BusError;
 use super::publish;
 use crate::paths::Paths;
-use crate::unit::enable::{self, Change, EnableError, Outcome};
+use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
+use crate::unit::links::Lasting;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
 use crate::unit::search::Search;
@@ -41,26 +42,35 @@ pub(super) async fn state(call: Call, file: String) -> Result<(String,), BusErro
 /// The first of the answer says whether any of the units has an `[install]` table.
 pub(super) async fn enable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
     let count = names.len();
-    let outcome = change(call, names, "enable", enable::enable).await?;
+    let outcome =
+        change(call, names, "enable", |paths, names| enable::enable(paths, names, Manner::default())).await?;
     Ok((outcome.without_install.len() < count, changes(outcome)))
 }
 
 pub(super) async fn reenable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
     let count = names.len();
-    let outcome = change(call, names, "reenable", enable::reenable).await?;
+    let outcome =
+        change(call, names, "reenable", |paths, names| enable::reenable(paths, names, Manner::default()))
+            .await?;
     Ok((outcome.without_install.len() < count, changes(outcome)))
 }
 
 pub(super) async fn disable(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "disable", enable::disable).await?),))
+    Ok((changes(
+        change(call, names, "disable", |paths, names| enable::disable(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 pub(super) async fn mask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "mask", enable::mask).await?),))
+    Ok((changes(
+        change(call, names, "mask", |paths, names| enable::mask(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 pub(super) async fn unmask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, names, "unmask", enable::unmask).await?),))
+    Ok((changes(
+        change(call, names, "unmask", |paths, names| enable::unmask(paths, names, Lasting::Always)).await?,
+    ),))
 }
 
 type Act = fn(&Paths, &[UnitName]) -> Result<Outcome, EnableError>;

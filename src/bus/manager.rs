@@ -82,6 +82,7 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
             call.shared.subscribers.remove(call.sender())
         })
+        .act("GetUnitDefinitions", &[], &["definitions"], |(), call, ()| exec::definitions(call))
         .act("Plan", &["name"], &["plan"], |(), call, (name,)| exec::plan(call, name))
 }
 

@@ -1,6 +1,6 @@
 //! Clients' view of our interfaces; `sampanctl` uses it.
 
-use super::wire::{JobRow, SocketRow, TransferRow, UnitRow};
+use super::wire::{DefinitionRow, JobRow, SocketRow, TransferRow, UnitRow};
 use zbus::{Fd, OwnedObjectPath};
 
 /// The manager.
@@ -47,7 +47,7 @@ pub trait Manager {
     /// All pulls of images for units.
     fn list_transfers(&self) -> zbus::Result<Vec<TransferRow>>;
     /// Runs a command in a running container with three descriptors as its standard input, output and error, and
-    /// answers when it has ended. A fourth is a leash, a pipe: each byte is the number of a signal for the command,
+    /// answers when it has ended. A fourth is a leash, a stream socket: each byte is the number of a signal for the command,
     /// and its end is the command's. The answer is the `CLD_*` code and the status, waitid(2). `user` and
     /// `directory` are empty for the container's own.
     #[zbus(allow_interactive_auth)]
@@ -60,6 +60,8 @@ pub trait Manager {
         directory: &str,
         stdio: Vec<Fd<'_>>,
     ) -> zbus::Result<(i32, i32)>;
+    /// The version of each unit in memory that rules, as JSON.
+    fn get_unit_definitions(&self) -> zbus::Result<Vec<DefinitionRow>>;
     /// The launch plan of a unit, as JSON.
     #[zbus(allow_interactive_auth)]
     fn plan(&self, name: &str) -> zbus::Result<String>;

@@ -31,6 +31,19 @@ pub struct UnitRow {
     pub job_type: String,
 }
 
+/// One row of `GetUnitDefinitions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DefinitionRow {
+    /// The name, with its suffix.
+    pub name: String,
+    /// As in [`UnitRow`].
+    pub load_state: String,
+    /// As in [`UnitRow`].
+    pub active_state: String,
+    /// The version of its files that rules, as JSON; `null` where there is none.
+    pub definition: String,
+}
+
 /// One row of `ListSockets`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct SocketRow {

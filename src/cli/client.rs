@@ -70,8 +70,7 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
 pub fn property_names() -> Vec<String> {
     const PATIENCE: Duration = Duration::from_millis(500);
     let asked = async |client: &Client| {
-        let bus = zbus::fdo::DBusProxy::new(&client.connection).await?;
-        if !bus.name_has_owner(BusName::try_from(BUS_NAME)?).await? {
+        if !client.is_running().await {
             return Ok(Vec::new());
         }
         let values = client.all_values(DEFAULT_TARGET).await?;
@@ -105,6 +104,26 @@ impl Client {
         };
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
         Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
+    }
+
+    /// Whether the manager runs; it is not started to find out.
+    pub async fn is_running(&self) -> bool {
+        let asked = async {
+            let bus = zbus::fdo::DBusProxy::new(&self.connection).await?;
+            Ok::<bool, zbus::Error>(bus.name_has_owner(BusName::try_from(BUS_NAME)?).await?)
+        };
+        asked.await.unwrap_or_default()
+    }
+
+    /// Has systemd read its unit files again, as `systemctl daemon-reload` does.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn reload_systemd(&self) -> Result<(), CliError> {
+        let (name, interface) = ("org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager");
+        let path = "/org/freedesktop/systemd1";
+        let call = self.connection.call_method(Some(name), path, Some(interface), "Reload", &());
+        call.await.map(drop).map_err(|error| CliError::of_call("reload systemd", error))
     }
 
     /// The connection, for signals of any object.

@@ -5,10 +5,10 @@ use super::client::{Client, talk};
 use super::display::Layout;
 use super::error::CliError;
 use super::output::complain;
-use super::pattern::matches_any;
 use super::text::{Column, Heading, Table, Tone};
 use super::unit_properties::Value;
 use crate::bus::wire::JobRow;
+use crate::unit::pattern::matches_any;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -4,9 +4,9 @@ use super::args::ListArgs;
 use super::client::talk;
 use super::display::Layout;
 use super::error::CliError;
-use super::pattern::matches_any;
 use super::text::{Column, Heading, Table, Tone, time};
 use crate::bus::wire::SocketRow;
+use crate::unit::pattern::matches_any;
 
 /// Runs the verb.
 ///

@@ -5,10 +5,10 @@ use super::client::talk;
 use super::display::{Layout, Shape};
 use super::error::CliError;
 use super::output::{Paging, print};
-use super::pattern::matches_any;
 use super::text::{Column, Dot, Heading, Style, Table, Tone};
 use super::unit_properties::ActiveState;
 use crate::bus::wire::UnitRow;
+use crate::unit::pattern::matches_any;
 use serde::Serialize;
 
 /// What `--state=help` and `--type=help` print.

@@ -8,13 +8,16 @@ use super::freeze::Motion;
 use super::is_active::Question;
 use super::lifecycle::Operation;
 use super::output::complain;
+use super::plan::{self, Purpose};
 use super::suggestion;
-use super::unit_files::Change;
+use super::units::enable::Change;
 use super::{
-    completions, daemon, exec, freeze, images, is_active, kill, lifecycle, list_dependencies, list_jobs,
-    list_sockets, list_units, logs, show, status, system_state, unit_files, units, volumes,
+    blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
+    list_dependencies, list_jobs, list_sockets, list_units, logs, show, status, system_state, top,
+    unit_files, units, volumes,
 };
 use crate::paths::Paths;
+use crate::unit::search::LinkKind;
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -31,10 +34,12 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    let mut paths = Paths::new(&cli.root);
     if cli.user {
         client::choose(Bus::User);
+        paths = paths.of_user(|name| std::env::var(name).ok());
     }
-    match run(cli.verb, &Paths::new(&cli.root)) {
+    match run(cli.verb, &paths) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&told(&error));
@@ -74,6 +79,10 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
         Verb::Isolate(args) => lifecycle::isolate(&args, paths),
         Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        Verb::SetProperty(args) => freeze::set_property(&args),
+        Verb::Top(args) => top::run(&args, paths),
+        Verb::Blame(args) => blame::run(&args),
+        Verb::CriticalChain(args) => critical_chain::run(&args, paths),
         Verb::Thaw(args) => freeze::run(Motion::Thaw, &args),
         Verb::Kill(args) => kill::run(&args),
         Verb::Status(args) => status::run(&args, paths),
@@ -85,16 +94,27 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::ListJobs(args) => list_jobs::run(&args),
         Verb::Cancel(args) => list_jobs::cancel(&args),
         Verb::ListDependencies(args) => list_dependencies::run(&args, paths),
-        Verb::Enable(args) => unit_files::run(Change::Enable, &args, paths),
-        Verb::Disable(args) => unit_files::run(Change::Disable, &args, paths),
-        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args, paths),
-        Verb::Mask(args) => unit_files::run(Change::Mask, &args, paths),
-        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args, paths),
+        Verb::Enable(args) => unit_files::run(&Change::Enable, &args, paths),
+        Verb::Disable(args) => unit_files::run(&Change::Disable, &args, paths),
+        Verb::Reenable(args) => unit_files::run(&Change::Reenable, &args, paths),
+        Verb::Mask(args) => unit_files::run(&Change::Mask, &args, paths),
+        Verb::Unmask(args) => unit_files::run(&Change::Unmask, &args, paths),
+        Verb::Edit(args) => units::edit::run(&args, paths),
+        Verb::Link(args) => unit_files::run(&Change::Link, &args, paths),
+        Verb::Preset(args) => unit_files::run(&Change::Preset, &args, paths),
+        Verb::PresetAll(args) => unit_files::preset_all(&args, paths),
+        Verb::Revert(args) => unit_files::run(&Change::Revert, &args, paths),
+        Verb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),
+        Verb::AddRequires(args) => unit_files::add_dependency(LinkKind::Requires, &args, paths),
+        Verb::GetDefault => unit_files::get_default(paths),
+        Verb::SetDefault(args) => unit_files::set_default(&args, paths),
         Verb::IsActive(args) => is_active::run(Question::Active, &args),
         Verb::IsFailed(args) => is_active::run(Question::Failed, &args),
         Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
         Verb::IsSystemRunning(args) => system_state::run(&args),
         Verb::DaemonReload => daemon::reload(),
+        Verb::Plan(args) => plan::run(Purpose::Show, &args, paths),
+        Verb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
         Verb::Image(verb) => images::run(verb, paths),
         Verb::Volumes(args) => volumes::run(args, paths),

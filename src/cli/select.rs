@@ -3,9 +3,9 @@
 
 use super::client::Client;
 use super::error::CliError;
-use super::pattern::{is_pattern, matches};
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
+use crate::unit::pattern::{is_pattern, matches};
 use std::fs;
 
 /// The names in the order of the words; those of one pattern in the order of their names.

@@ -100,6 +100,10 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
         Value::Unsigned(u64::MAX) => "[not set]".to_owned(),
         Value::Unsigned(number) => number.to_string(),
         Value::Signed(number) => number.to_string(),
+        Value::Times(list) => {
+            let of = |(name, time): &(String, u64)| format!("{}={}", escaped(name), time::span(*time));
+            list.iter().map(of).collect::<Vec<_>>().join(" ")
+        }
         Value::Flag(true) => "yes".to_owned(),
         Value::Flag(false) => "no".to_owned(),
     }

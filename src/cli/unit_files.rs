@@ -1,37 +1,24 @@
-//! `enable`, `disable`, `reenable`, `mask` and `unmask` as a whole: the links, then the manager's memory of
-//! them, then, with `--now`, the units themselves.
+//! `enable`, `disable`, `preset`, `mask`, `link`, `revert` and their kin as a whole: the links, then the managers'
+//! memory of them, then, with `--now`, the units themselves.
 
-use super::args::EnableNowArgs;
+use super::args::{AddDependencyArgs, DefaultTargetArgs, EnableNowArgs, PresetAllArgs};
 use super::client::{Client, talk};
-use super::error::CliError;
+use super::error::{CliError, FAILURE};
 use super::lifecycle::{self, Operation, Until};
-use super::units::enable;
+use super::output::complain;
+use super::units::enable::{self, Change};
 use crate::paths::Paths;
+use crate::unit::enable::Outcome;
 use crate::unit::name::UnitName;
+use crate::unit::search::LinkKind;
+use std::io::{self, Write};
 
-/// What is done to the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// `enable`.
-    Enable,
-    /// `disable`.
-    Disable,
-    /// `reenable`.
-    Reenable,
-    /// `mask`.
-    Mask,
-    /// `unmask`.
-    Unmask,
-}
-
-impl Change {
-    /// What `--now` does to the units.
-    fn now(self) -> Option<Operation> {
-        match self {
-            Self::Enable | Self::Reenable => Some(Operation::Start),
-            Self::Disable | Self::Mask => Some(Operation::Stop),
-            Self::Unmask => None,
-        }
+/// What `--now` does to the units.
+fn now(change: &Change) -> Option<Operation> {
+    match change {
+        Change::Enable | Change::Reenable => Some(Operation::Start),
+        Change::Disable | Change::Mask => Some(Operation::Stop),
+        _ => None,
     }
 }
 
@@ -39,39 +26,107 @@ impl Change {
 ///
 /// # Errors
 /// When a link cannot be changed; with `--now`, when the manager cannot be reached.
-pub fn run(change: Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let status = match change {
-        Change::Enable => enable::enable(&args.files, paths),
-        Change::Disable => enable::disable(&args.files, paths),
-        Change::Reenable => enable::reenable(&args.files, paths),
-        Change::Mask => enable::mask(&args.files, paths),
-        Change::Unmask => enable::unmask(&args.files, paths),
-    }?;
-    if status != 0 || args.no_reload {
-        return Ok(status);
+pub fn run(change: &Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let manner = enable::manner(args.runtime, args.force);
+    let outcome = enable::perform(change, &args.files.units, manner, paths)?;
+    if !args.files.quiet {
+        enable::tell(&outcome)?;
     }
-    match change.now().filter(|_| args.now) {
+    if args.no_reload {
+        return Ok(0);
+    }
+    match now(change).filter(|_| args.now) {
         Some(operation) => {
-            let units = names(&args.files.units)?;
+            let units = enable::unit_names(&args.files.units)?;
+            let units: Vec<String> = units.iter().map(ToString::to_string).collect();
+            reload_systemd(&outcome, paths)?;
             talk(async |client| {
                 reload(client).await?;
                 let until = if args.no_block { Until::Queued } else { Until::Done };
                 lifecycle::follow(client, operation, &units, until, paths).await
             })
         }
-        None => {
-            match talk(async |client| Ok(reload(client).await?)) {
-                // A manager that does not run reads the links when it starts.
-                Err(error) if is_unreachable(&error) => {}
-                result => result?,
-            }
-            Ok(status)
-        }
+        None => tell_managers(&outcome, paths),
     }
 }
 
-fn names(words: &[String]) -> anyhow::Result<Vec<String>> {
-    words.iter().map(|word| Ok(UnitName::from_command_line(word)?.to_string())).collect()
+/// Runs `add-wants` and `add-requires`.
+///
+/// # Errors
+/// When a link cannot be made.
+pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let manner = enable::manner(args.runtime, args.force);
+    let outcome = enable::perform(&Change::AddTo(args.target.clone(), kind), &args.units, manner, paths)?;
+    enable::tell(&outcome)?;
+    tell_managers(&outcome, paths)
+}
+
+/// Runs `preset-all`.
+///
+/// # Errors
+/// When a preset file has errors.
+pub fn preset_all(args: &PresetAllArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let (outcome, failures) = crate::unit::enable::preset_all(paths, enable::manner(args.runtime, false))?;
+    enable::tell(&outcome)?;
+    failures.iter().for_each(|failure| complain(&failure.to_string()));
+    tell_managers(&outcome, paths)?;
+    Ok(if failures.is_empty() { 0 } else { FAILURE })
+}
+
+/// Runs `get-default`.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn get_default(paths: &Paths) -> anyhow::Result<u8> {
+    writeln!(io::stdout(), "{}", crate::unit::enable::default_target(paths)?)?;
+    Ok(0)
+}
+
+/// Runs `set-default`.
+///
+/// # Errors
+/// When there is no such target or the link cannot be made.
+pub fn set_default(args: &DefaultTargetArgs, paths: &Paths) -> anyhow::Result<u8> {
+    let outcome =
+        crate::unit::enable::set_default_target(paths, &UnitName::from_command_line(&args.target)?)?;
+    enable::tell(&outcome)?;
+    tell_managers(&outcome, paths)
+}
+
+/// What has changed is read again by whoever keeps it in memory, unless it is another host's.
+fn tell_managers(outcome: &Outcome, paths: &Paths) -> anyhow::Result<u8> {
+    reload_systemd(outcome, paths)?;
+    reload_if_running(paths)?;
+    Ok(0)
+}
+
+/// A manager that does not run reads the files when it starts.
+///
+/// # Errors
+/// When one that runs does not answer.
+pub fn reload_if_running(paths: &Paths) -> anyhow::Result<()> {
+    if !paths.are_of_this_host() {
+        return Ok(());
+    }
+    let told = talk(async |client| match client.is_running().await {
+        true => Ok(reload(client).await?),
+        false => Ok(()),
+    });
+    match told {
+        Err(error) if is_unreachable(&error) => Ok(()),
+        result => result,
+    }
+}
+
+/// systemd reads links beside its own units again, where there are new ones and it runs.
+fn reload_systemd(outcome: &Outcome, paths: &Paths) -> anyhow::Result<()> {
+    let native = [paths.native_enablement(), paths.native_runtime_units()];
+    let mut changes = outcome.changes.iter();
+    let concerned = changes.any(|change| native.iter().any(|root| change.path().starts_with(root)));
+    match concerned && paths.are_of_this_host() {
+        true => talk(async |client| Ok(client.reload_systemd().await?)),
+        false => Ok(()),
+    }
 }
 
 async fn reload(client: &Client) -> Result<(), CliError> {

@@ -19,6 +19,8 @@ pub enum Value {
     Signed(i64),
     /// `b`.
     Flag(bool),
+    /// `a(st)`: names and microseconds.
+    Times(Vec<(String, u64)>),
 }
 
 /// All properties by name.
@@ -33,9 +35,23 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
         Variant::I32(number) => Value::Signed(i64::from(*number)),
         Variant::I64(number) => Value::Signed(*number),
         Variant::Bool(flag) => Value::Flag(*flag),
+        Variant::Array(array) if array.element_signature().to_string() == "(st)" => {
+            let time = |item: &Variant<'_>| match item {
+                Variant::Structure(pair) => match pair.fields() {
+                    [Variant::Str(name), Variant::U64(time)] => Some((name.to_string(), *time)),
+                    _ => None,
+                },
+                _ => None,
+            };
+            Value::Times(array.inner().iter().filter_map(time).collect())
+        }
         Variant::Array(array) => {
             let text = |item: &Variant<'_>| match item {
                 Variant::Str(text) => Some(text.to_string()),
+                Variant::Structure(phase) => match phase.fields() {
+                    [Variant::Str(name), Variant::U64(time)] => Some(format!("{name}={time}us")),
+                    _ => None,
+                },
                 _ => None,
             };
             Value::List(array.inner().iter().filter_map(text).collect())
@@ -178,6 +194,11 @@ pub struct UnitProperties {
     pub inactive_exit: u64,
     pub restarts: u64,
     pub status_text: String,
+    pub health_state: String,
+    pub health_timestamp: u64,
+    pub health_output: String,
+    pub health_failing_streak: u64,
+    pub assert_result: bool,
     pub status_errno: i64,
     pub launch_error: String,
     pub image: String,
@@ -236,6 +257,11 @@ impl UnitProperties {
             inactive_exit: read.number("InactiveExitTimestamp"),
             restarts: read.number("NRestarts"),
             status_text: read.text("StatusText"),
+            health_state: read.text("HealthState"),
+            health_timestamp: read.number("HealthTimestamp"),
+            health_output: read.text("HealthOutput"),
+            health_failing_streak: read.number("HealthFailingStreak"),
+            assert_result: read.flag("AssertResult"),
             status_errno: read.signed("StatusErrno"),
             launch_error: read.text("LaunchError"),
             image: read.text("Image"),

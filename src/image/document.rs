@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::config::ImageConfig;
+use super::config::{HealthCheck, ImageConfig};
 use super::digest::Digest;
 use super::manifest::Platform;
 use super::{ImageError, json};
@@ -51,6 +52,46 @@ struct RawConfig {
     volumes: Option<BTreeMap<String, IgnoredAny>>,
     exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
     labels: Option<BTreeMap<String, Option<String>>>,
+    healthcheck: Option<RawHealthCheck>,
+}
+
+/// Times are in nanoseconds, and 0 says nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawHealthCheck {
+    test: Option<Vec<String>>,
+    interval: Option<i64>,
+    timeout: Option<i64>,
+    start_period: Option<i64>,
+    start_interval: Option<i64>,
+    retries: Option<i64>,
+}
+
+impl RawHealthCheck {
+    /// `None` for `NONE`, and for what is none.
+    fn read(self) -> Option<HealthCheck> {
+        let test = self.test.unwrap_or_default();
+        let command = match test.split_first()? {
+            (kind, words) if kind == "CMD" && !words.is_empty() => words.to_vec(),
+            (kind, [script]) if kind == "CMD-SHELL" => ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            _ => return None,
+        };
+        let time = |nanoseconds: Option<i64>| {
+            let nanoseconds = nanoseconds.and_then(|time| u64::try_from(time).ok());
+            nanoseconds.filter(|time| *time > 0).map(Duration::from_nanos)
+        };
+        Some(HealthCheck {
+            command,
+            interval: time(self.interval),
+            timeout: time(self.timeout),
+            start_period: time(self.start_period),
+            start_interval: time(self.start_interval),
+            retries: self
+                .retries
+                .and_then(|retries| u32::try_from(retries).ok())
+                .filter(|retries| *retries > 0),
+        })
+    }
 }
 
 /// Words of a command; that of early builders is one string, which is one word.
@@ -91,6 +132,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ConfigDocument, ImageError> {
         volumes: config.volumes.unwrap_or_default().into_keys().collect(),
         exposed_ports: config.exposed_ports.unwrap_or_default().into_keys().collect(),
         labels: labels.map(|(name, value)| (name, value.unwrap_or_default())).collect(),
+        health_check: config.healthcheck.and_then(RawHealthCheck::read),
     };
     check_words(&config, name)?;
     Ok(ConfigDocument {
@@ -107,7 +149,9 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ConfigDocument, ImageError> {
 
 /// No word for a process can hold a NUL, execve(2).
 fn check_words(config: &ImageConfig, name: &str) -> Result<(), ImageError> {
-    let lists = [&config.entrypoint, &config.command, &config.environment];
+    let none = Vec::new();
+    let check = config.health_check.as_ref().map_or(&none, |check| &check.command);
+    let lists = [&config.entrypoint, &config.command, &config.environment, check];
     let single = [&config.user, &config.working_directory, &config.stop_signal];
     match lists.into_iter().flatten().chain(single).find(|word| word.contains('\0')) {
         Some(_) => Err(ImageError::document(name, "a word of the configuration holds a NUL byte")),
@@ -140,6 +184,23 @@ mod tests {
         );
         assert_eq!(document.config.volumes, ["/data"]);
         assert_eq!(document.config.labels["a"], "");
+    }
+
+    #[test]
+    fn a_health_check_is_read_as_docker_does() {
+        let read = |check: &str| {
+            let text = format!(r#"{{"rootfs":{{"type":"layers"}},"config":{{"Healthcheck":{check}}}}}"#);
+            parse(text.as_bytes(), "config").unwrap().config.health_check
+        };
+        let check =
+            read(r#"{"Test":["CMD-SHELL","true"],"Interval":5000000000,"Timeout":0,"Retries":2}"#).unwrap();
+        assert_eq!(check.command, ["/bin/sh", "-c", "true"]);
+        assert_eq!((check.interval, check.timeout), (Some(Duration::from_secs(5)), None));
+        assert_eq!(check.retries, Some(2));
+        assert_eq!(read(r#"{"Test":["CMD","a","b"]}"#).unwrap().command, ["a", "b"]);
+        for none in [r#"{"Test":["NONE"]}"#, "{}", "null", r#"{"Test":[]}"#, r#"{"Test":["CMD"]}"#] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 
     #[test]

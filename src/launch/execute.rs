@@ -146,7 +146,7 @@ fn place_sockets(sockets: Vec<OwnedFd>) -> io::Result<()> {
     session::close_on_execute_from(u32::try_from(next).unwrap_or_default())
 }
 
-/// Filters come first: without no_new_privs they need a capability that goes next.
+/// Without no_new_privs a filter needs a capability that goes next, and so comes first.
 fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(), StepError> {
     let capabilities = plan.capabilities.iter().filter_map(|name| capability::bit(name));
     let keep = capabilities.fold(0, |all, one| all | one);
@@ -157,7 +157,10 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
         let listener = seccomp::install_with_listener(&filter::binds()).during("filter", "bind")?;
         channel::send(control, &Report::Notifier, &[listener.as_fd()]).during("filter", "bind")?;
     }
-    seccomp::install(&filter::default()).during("filter", "system calls")?;
+    let program = filter::of(&plan.system_calls);
+    if plan.new_privileges == NewPrivileges::Allowed {
+        seccomp::install(&program).during("filter", "system calls")?;
+    }
     capability::bound(keep).during("drop privileges", "bounding set")?;
     set_keep_capabilities(true).during("drop privileges", "capabilities")?;
     change_user(user).during("change user", &plan.user)?;
@@ -166,7 +169,12 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
         (_, Ambient::All) => (keep, Holder::User),
         (_, Ambient::Empty) => (0, Holder::Root),
     };
-    capability::hold(keep, holder).during("drop privileges", "capabilities")
+    capability::hold(keep, holder).during("drop privileges", "capabilities")?;
+    if plan.new_privileges == NewPrivileges::Never {
+        // Nothing but execve(2) follows: what the unit's own filter refuses is refused to the payload alone.
+        seccomp::install(&program).during("filter", "system calls")?;
+    }
+    Ok(())
 }
 
 fn change_user(user: &User) -> io::Result<()> {

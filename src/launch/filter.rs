@@ -1,4 +1,4 @@
-//! The default seccomp filter, and the one that lets the manager answer bind(2).
+//! The seccomp filter of a container, by default or as its unit says, and the one that lets the manager answer bind(2).
 //!
 //! Calls of another architecture (also x32) and calls nobody knows yet get `ENOSYS`, so that programs fall back;
 //! known and dangerous ones `EPERM`. clone3(2) gets `ENOSYS` since its flags cannot be seen: C libraries
@@ -7,9 +7,12 @@
 use crate::sys::seccomp::Instruction;
 use crate::sys::syscalls::{
     AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, ENOSYS, EPERM, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone,
-    SYS_ioctl, SYS_personality, SYS_socket, TIOCLINUX, TIOCSTI, c_long,
+    SYS_clone3, SYS_ioctl, SYS_personality, SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
+use crate::unit::system_calls::{CallBase, SystemCallFilter};
 use std::collections::BTreeMap;
+use std::str::FromStr as _;
+use syscalls::Sysno;
 
 /// `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
 const NUMBER: u32 = 0;
@@ -44,15 +47,60 @@ const REQUESTS: [u32; 2] = [TIOCSTI as u32, TIOCLINUX as u32];
 /// PER_LINUX, PER_LINUX32, both with UNAME26, and the query.
 const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/// The filter of every container.
-pub fn default() -> Vec<Instruction> {
+/// Calls whose arguments decide.
+const LOOKED_INTO: [c_long; 4] = [SYS_clone, SYS_socket, SYS_ioctl, SYS_personality];
+
+/// The filter of a container.
+pub fn of(filter: &SystemCallFilter) -> Vec<Instruction> {
+    let verdicts = verdicts(filter);
+    let allowed = |call| verdicts.get(&number_of(call)) == Some(&ALLOW);
     let mut program = only_native(UNKNOWN);
-    program.extend(when(SYS_clone, &refuse_bits(argument(0), NEW_NAMESPACES)));
-    program.extend(when(SYS_socket, &refuse_values(argument(0), &FAMILIES)));
-    program.extend(when(SYS_ioctl, &refuse_values(argument(1), &REQUESTS)));
-    program.extend(when(SYS_personality, &allow_values(argument(0), &PERSONALITIES)));
-    program.extend(by_number());
+    // Calls that the table refuses are not looked into.
+    if !allowed(SYS_unshare) && allowed(SYS_clone) {
+        program.extend(when(SYS_clone, &refuse_bits(argument(0), NEW_NAMESPACES)));
+    }
+    if allowed(SYS_socket) {
+        program.extend(when(SYS_socket, &refuse_values(argument(0), &FAMILIES)));
+    }
+    if allowed(SYS_ioctl) {
+        program.extend(when(SYS_ioctl, &refuse_values(argument(1), &REQUESTS)));
+    }
+    if allowed(SYS_personality) && !filter.allowed.contains("personality") {
+        program.extend(when(SYS_personality, &allow_values(argument(0), &PERSONALITIES)));
+    }
+    program.extend(by_number(&verdicts));
     program
+}
+
+/// What each call gets that gets something else than `ENOSYS`.
+fn verdicts(filter: &SystemCallFilter) -> BTreeMap<u32, u32> {
+    let mut verdicts = BTreeMap::new();
+    match filter.base {
+        CallBase::Default => {
+            verdicts.extend(ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (number_of(*call), ALLOW)));
+            verdicts.extend(LOOKED_INTO.map(|call| (number_of(call), ALLOW)));
+            verdicts.extend(REFUSED.iter().chain(REFUSED_HERE).map(|call| (number_of(*call), REFUSE)));
+        }
+        CallBase::Nothing => verdicts.extend(Sysno::iter().filter_map(|call| Some((number(call)?, REFUSE)))),
+    }
+    for (calls, verdict) in [(&filter.allowed, ALLOW), (&filter.refused, REFUSE)] {
+        // What another architecture has is no call of this one.
+        let numbers = calls.iter().filter_map(|name| number(Sysno::from_str(name).ok()?));
+        verdicts.extend(numbers.map(|number| (number, verdict)));
+    }
+    if verdicts.get(&number_of(SYS_unshare)) != Some(&ALLOW) {
+        verdicts.remove(&number_of(SYS_clone3));
+    }
+    verdicts
+}
+
+fn number(call: Sysno) -> Option<u32> {
+    u32::try_from(call.id()).ok()
+}
+
+#[cfg(test)]
+fn default() -> Vec<Instruction> {
+    of(&SystemCallFilter::default())
 }
 
 /// The filter that asks about bind(2).
@@ -115,14 +163,7 @@ fn decide_values(offset: u32, values: &[u32], found: u32, otherwise: u32) -> Vec
 }
 
 /// Numbers lie in long runs of one verdict: a run costs two instructions.
-fn by_number() -> Vec<Instruction> {
-    let mut verdicts = BTreeMap::new();
-    for call in ALLOWED.iter().chain(ALLOWED_HERE) {
-        verdicts.insert(number_of(*call), ALLOW);
-    }
-    for call in REFUSED.iter().chain(REFUSED_HERE) {
-        verdicts.insert(number_of(*call), REFUSE);
-    }
+fn by_number(verdicts: &BTreeMap<u32, u32>) -> Vec<Instruction> {
     let last = verdicts.keys().next_back().copied().unwrap_or(0);
     let verdict = |number| verdicts.get(&number).copied().unwrap_or(UNKNOWN);
     let mut program = Vec::new();
@@ -183,6 +224,38 @@ mod tests {
         assert_eq!(verdict(libc::SYS_clone3, [0, 0]), UNKNOWN);
         assert_eq!(verdict(9999, [0, 0]), UNKNOWN);
         assert!(default().len() < 4096);
+    }
+
+    #[test]
+    fn a_unit_changes_what_is_allowed() {
+        let filter = |items: &[&str]| {
+            let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
+            of(&SystemCallFilter::read(&items).unwrap())
+        };
+        let verdict = |program: &[Instruction], call, first| run(program, NATIVE, call, [first, 0]);
+        let narrow = filter(&["@basic-io", "@process"]);
+        assert_eq!(verdict(&narrow, libc::SYS_read, 0), ALLOW);
+        assert_eq!(verdict(&narrow, libc::SYS_execve, 0), ALLOW);
+        assert_eq!(verdict(&narrow, libc::SYS_mkdir, 0), REFUSE);
+        assert_eq!(verdict(&narrow, SYS_socket, libc::AF_INET as u64), REFUSE);
+        assert_eq!(verdict(&narrow, 9999, 0), UNKNOWN);
+        assert_eq!(verdict(&narrow, SYS_clone, libc::CLONE_NEWUSER as u64), REFUSE);
+        let spaces = filter(&["@system-service", "unshare"]);
+        assert_eq!(verdict(&spaces, SYS_clone, libc::CLONE_NEWUSER as u64), ALLOW);
+        let less = filter(&["~@chown", "~ptrace"]);
+        assert_eq!(verdict(&less, libc::SYS_chown, 0), REFUSE);
+        assert_eq!(verdict(&less, libc::SYS_ptrace, 0), REFUSE);
+        assert_eq!(verdict(&less, libc::SYS_mount, 0), REFUSE);
+        assert_eq!(verdict(&less, SYS_socket, libc::AF_ALG as u64), REFUSE);
+        assert_eq!(verdict(&less, SYS_clone, libc::CLONE_NEWUSER as u64), REFUSE);
+        let more = filter(&["@system-service", "@keyring"]);
+        assert_eq!(verdict(&more, libc::SYS_keyctl, 0), ALLOW);
+        assert_eq!(verdict(&more, libc::SYS_io_uring_setup, 0), REFUSE);
+        assert_eq!(run(&more, 0x4000_0003, 1, [0, 0]), UNKNOWN, "whatever the list, no other architecture");
+        assert_eq!(verdict(&more, 0x4000_0000 | libc::SYS_read, 0), UNKNOWN);
+        for program in [narrow, less, more, filter(&["~@privileged", "~@obsolete", "~@debug"])] {
+            assert!(program.len() < 4096);
+        }
     }
 
     #[test]

@@ -57,6 +57,18 @@ pub fn read_only(place: impl AsFd) -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
+/// A copy of the mounts at a place and below it which nobody can write.
+pub fn written_by_nobody(place: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(place, "", flags)?;
+    let depth = Depth::Recursive;
+    mount::change(&tree, &Change { set: mount::READ_ONLY, depth, ..Change::default() })?;
+    Ok(tree)
+}
+
 /// A copy of the mount at a place.
 pub fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags =

@@ -77,8 +77,8 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
             Ok(())
         }
         Step::Write(file) => write(file).during_path("write", &file.path),
-        Step::Protect(path) => protect(path).during_path("protect", path),
-        Step::Mask(path) => mask(path).during_path("mask", path),
+        Step::Protect { path, links } => protect(path, *links).during_path("protect", path),
+        Step::Mask { path, links } => mask(path, *links).during_path("mask", path),
     }
 }
 
@@ -152,13 +152,18 @@ fn write(file: &TextFile) -> io::Result<()> {
     }
 }
 
-fn protect(path: &Path) -> io::Result<()> {
-    let Some(place_of) = present(path)? else { return Ok(()) };
-    Ok(place(host::read_only(&place_of)?, &place_of)?)
+/// Of what is the unit's, programs stay programs.
+fn protect(path: &Path, links: Links) -> io::Result<()> {
+    let Some(place_of) = present(path, links)? else { return Ok(()) };
+    let tree = match links {
+        Links::Refuse => host::read_only(&place_of)?,
+        Links::Follow => host::written_by_nobody(&place_of)?,
+    };
+    Ok(place(tree, &place_of)?)
 }
 
-fn mask(path: &Path) -> io::Result<()> {
-    let Some(place_of) = present(path)? else { return Ok(()) };
+fn mask(path: &Path, links: Links) -> io::Result<()> {
+    let Some(place_of) = present(path, links)? else { return Ok(()) };
     let tree = match FileType::from_raw_mode(fstat(&place_of)?.st_mode) {
         FileType::Directory => host::make(&super::standard::nothing())?,
         _ => host::clone_of(target::find(Path::new("/dev/null"), Links::Refuse)?)?,
@@ -167,8 +172,8 @@ fn mask(path: &Path) -> io::Result<()> {
 }
 
 /// Kernels differ in what they show; what is not there needs no protection.
-fn present(path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    match target::find(path, Links::Refuse) {
+fn present(path: &Path, links: Links) -> Result<Option<OwnedFd>, Errno> {
+    match target::find(path, links) {
         Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
         result => result.map(Some),
     }

@@ -4,7 +4,7 @@ use super::capability;
 use super::mounts::{self, NOTIFY};
 use super::standard;
 use super::step::{
-    Ambient, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, NewPrivileges, Output, Plan,
+    Ambient, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
     ScopeGroup, Stand, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
@@ -125,6 +125,7 @@ pub fn plan(
         inside.push(Step::Write(hosts(container)));
     }
     inside.extend(standard::closed());
+    inside.extend(closed(&container.security));
     let mut execute = execute(unit, container, image, facts)?;
     execute.output = Output::Journal;
     Ok(Plan {
@@ -206,6 +207,14 @@ fn namespaces(network: NetworkMode) -> Vec<Namespace> {
     }
 }
 
+/// What the unit hides and protects.
+fn closed(security: &Security) -> impl Iterator<Item = Step> {
+    let links = Links::Follow;
+    let masked = security.mask_paths.iter().map(move |path| Step::Mask { path: path.clone(), links });
+    let protected = security.read_only_paths.iter();
+    masked.chain(protected.map(move |path| Step::Protect { path: path.clone(), links }))
+}
+
 /// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
 fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> ScopeGroup {
     let resources = &container.resources;
@@ -257,6 +266,7 @@ fn execute(
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
         },
+        system_calls: container.security.system_calls.clone(),
         output: Output::Passed,
         sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
         binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },

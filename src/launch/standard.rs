@@ -133,6 +133,6 @@ pub fn placed() -> Vec<Step> {
 
 /// Hides and protects, once everything is in its place.
 pub fn closed() -> impl Iterator<Item = Step> {
-    let masked = MASKED.iter().map(|path| Step::Mask(path.into()));
-    masked.chain(PROTECTED.iter().map(|path| Step::Protect(path.into())))
+    let masked = MASKED.iter().map(|path| Step::Mask { path: path.into(), links: Links::Refuse });
+    masked.chain(PROTECTED.iter().map(|path| Step::Protect { path: path.into(), links: Links::Refuse }))
 }

@@ -4,6 +4,7 @@ use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::IfMissing;
+use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -294,9 +295,19 @@ pub enum Step {
     /// Write a file that the image lacks.
     Write(TextFile),
     /// Make what is there read-only.
-    Protect(PathBuf),
+    Protect {
+        /// Where; nothing there needs no protection.
+        path: PathBuf,
+        /// Whether symbolic links on the way are followed.
+        links: Links,
+    },
     /// Hide what is there.
-    Mask(PathBuf),
+    Mask {
+        /// Where; nothing there needs not be hidden.
+        path: PathBuf,
+        /// Whether symbolic links on the way are followed.
+        links: Links,
+    },
 }
 
 /// Whether symbolic links are followed; never out of the root.
@@ -326,6 +337,8 @@ pub struct Execute {
     pub ambient: Ambient,
     /// What setuid programs may do.
     pub new_privileges: NewPrivileges,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
     /// Where output goes.
     pub output: Output,
     /// Names of sockets to pass by `LISTEN_FDS`, in the order in which they come.

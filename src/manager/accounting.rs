@@ -62,19 +62,23 @@ pub struct Io {
 impl Usage {
     /// The usage of the control group that a process is in.
     pub fn of(paths: &Paths, pid: u32) -> Option<Self> {
-        let directory = directory(paths, pid)?;
+        Some(Self::of_group(&directory(paths, pid)?))
+    }
+
+    /// The usage of the control group in this directory.
+    pub fn of_group(directory: &Path) -> Self {
         let table = |name: &str| Table(fs::read_to_string(directory.join(name)).unwrap_or_default());
         let frozen = table("cgroup.events").value("frozen");
-        Some(Self {
-            memory: Memory::of(&directory, &table("memory.stat")),
+        Self {
+            memory: Memory::of(directory, &table("memory.stat")),
             tasks: number(&directory.join("pids.current")),
             cpu_nanoseconds: table("cpu.stat").value("usage_usec").map(|usec| usec.saturating_mul(1000)),
-            io: Io::of(&table("io.stat"), &directory),
+            io: Io::of(&table("io.stat"), directory),
             oom_kills: table("memory.events")
                 .value("oom_kill")
                 .map_or(0, |kills| u32::try_from(kills).unwrap_or(u32::MAX)),
             freezer: if frozen == Some(1) { "frozen" } else { "running" },
-        })
+        }
     }
 }
 

@@ -38,24 +38,36 @@ pub async fn find(systemd: &Systemd) -> Result<Vec<Orphan>, SystemdError> {
 impl Orphan {
     /// What its record may have been.
     pub fn record(&self, now: Stamp, stop_signal: i32) -> Record {
-        let run = Run {
+        let stamps = Stamps { changed: now, active_enter: now, inactive_exit: now, ..Stamps::default() };
+        let facts = RunFacts { stop_signal, ..RunFacts::default() };
+        let mut record = Record { stamps, facts, ..Record::new(self.unit.clone(), Phase::Running) };
+        self.correct(&mut record, now);
+        record
+    }
+
+    /// Puts this container in the place of the one that a record tells of: an old record stays where there is no
+    /// space for a new one.
+    pub fn correct(&self, record: &mut Record, now: Stamp) {
+        let start_time = pidfd::start_time(self.pid).unwrap_or_default();
+        let run = record.run.as_ref();
+        if record.phase.has_run() && run.is_some_and(|run| run.pid == self.pid || run.pid == 0) {
+            return;
+        }
+        record.run = Some(Run {
             main_pid: None,
             watchdog: None,
-            number: 1,
+            number: run.map_or(1, |run| run.number + 1),
             pid: self.pid,
             invocation: variable(self.pid, "INVOCATION_ID").unwrap_or_default(),
             started: now,
             ended: None,
             exit: None,
-        };
-        let facts = RunFacts {
-            start_time: pidfd::start_time(self.pid).unwrap_or_default(),
-            stop_signal,
-            executed: true,
-            ..RunFacts::default()
-        };
-        let stamps = Stamps { changed: now, active_enter: now, inactive_exit: now, ..Stamps::default() };
-        Record { run: Some(run), facts, stamps, ..Record::new(self.unit.clone(), Phase::Running) }
+        });
+        record.facts.start_time = start_time;
+        record.facts.executed = true;
+        if !record.phase.has_run() {
+            record.phase = Phase::Running;
+        }
     }
 }
 

@@ -35,8 +35,11 @@ pub fn adopt(
     let mut kept = sort(descriptors);
     let records = record::all(manager.paths());
     let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
-    for record in records {
+    for mut record in records {
         let own = kept.remove(&record.unit).unwrap_or_default();
+        if let Some(container) = containers.iter().find(|container| container.unit == record.unit) {
+            container.correct(&mut record, driver::now());
+        }
         adopt_unit(manager, record, own);
     }
     for orphan in containers.iter().filter(|orphan| !recorded.contains(&orphan.unit)) {
@@ -87,11 +90,11 @@ fn marker(paths: &Paths) -> PathBuf {
 }
 
 /// Notes that the enabled units have been started since the host was booted.
-///
-/// # Errors
-/// When `/run/sampan` cannot be written.
-pub fn mark_booted(paths: &Paths) -> std::io::Result<()> {
-    std::fs::write(marker(paths), "")
+pub fn mark_booted(paths: &Paths) {
+    let marker = marker(paths);
+    if let Err(error) = std::fs::write(&marker, "") {
+        tracing::error!("{}: {error}; the next start of sampand starts all enabled units", marker.display());
+    }
 }
 
 /// Whether a manager has run since the host was booted.

@@ -2,7 +2,8 @@
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{JobKind, Managed, Phase, Run, Stamps};
+use super::machine::{HealthState, JobKind, Managed, Phase, Run, Stamps};
+use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a run was launched with; for `status` and for `exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,28 @@ pub struct RunFacts {
     pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
+    /// When the launch got where.
+    pub moments: Moments,
+    /// Ports that the image exposes: `80/tcp`.
+    pub ports: Vec<String>,
+    /// What the image says of checking it.
+    pub health_check: Option<HealthCheck>,
+    /// What followed from the checks so far.
+    pub health: HealthState,
+}
+
+/// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moments {
+    /// Image and sockets are there.
+    pub begun: Duration,
+    /// The plan is made, and the launcher runs.
+    pub spawned: Duration,
+    /// systemd has made the scope.
+    pub attached: Duration,
+    /// The payload has been executed.
+    pub executed: Duration,
 }
 
 /// The record of one unit.
@@ -122,8 +146,11 @@ pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Resu
         };
     };
     let new = paths.state().join(format!(".{unit}.json.new"));
-    std::fs::write(&new, serde_json::to_vec(record)?)?;
-    std::fs::rename(&new, &path)
+    let written = std::fs::write(&new, serde_json::to_vec(record)?);
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a record is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// All records that can be read; the others are reported and passed over.

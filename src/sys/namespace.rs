@@ -2,7 +2,7 @@
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// A kind of namespace, namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -61,6 +61,25 @@ pub fn enter<Fd: AsFd>(process: Fd, namespaces: &[Namespace]) -> io::Result<()> 
     check(unsafe { libc::setns(process.as_fd().as_raw_fd(), flags(namespaces)) })
 }
 
+/// Does something in the network of the process of a pidfd, in a thread for this alone. A socket that it makes stays
+/// in that network.
+///
+/// # Errors
+/// As setns(2), or that of `work`.
+pub fn in_network_of<T: Send>(
+    process: BorrowedFd<'_>,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new();
+        let thread = thread.spawn_scoped(scope, || {
+            enter(process, &[Namespace::Network])?;
+            work()
+        })?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread ended early")))
+    })
+}
+
 /// Brings `lo` up in the network namespace of the caller.
 ///
 /// # Errors
@@ -84,6 +103,24 @@ fn check(result: libc::c_int) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_of_another_network_stays_there() {
+        let mut child =
+            std::process::Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+        let process = crate::sys::pidfd::open(child.id()).unwrap();
+        let network = || std::fs::read_link("/proc/thread-self/ns/net");
+        let own = network().unwrap();
+        while std::fs::read_link(format!("/proc/{}/ns/net", child.id())).unwrap() == own {
+            std::thread::yield_now();
+        }
+        let socket = in_network_of(process.as_fd(), || std::net::TcpListener::bind("0.0.0.0:1")).unwrap();
+        assert_eq!(network().unwrap(), own);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", 1)).is_err());
+        assert_eq!(socket.local_addr().unwrap().port(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_thread_in_a_new_network_has_a_loopback() {

@@ -73,16 +73,18 @@ pub fn root(tid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{tid}/root"))
 }
 
+/// Whether a process has a socket open, by the number of the socket's inode.
+pub fn holds_socket(pid: u32, inode: u64) -> bool {
+    let wanted = PathBuf::from(format!("socket:[{inode}]"));
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .is_ok_and(|fds| fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == wanted)))
+}
+
 /// Finds a process that has a socket open, by the number of the socket's inode: its name and id.
 pub fn holder_of_socket(inode: u64) -> Option<(String, u32)> {
-    let wanted = PathBuf::from(format!("socket:[{inode}]"));
     let processes = fs::read_dir("/proc").ok()?;
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let holds = |pid: &u32| {
-        fs::read_dir(format!("/proc/{pid}/fd"))
-            .is_ok_and(|fds| fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == wanted)))
-    };
-    let pid = pids.into_iter().find(holds)?;
+    let pid = pids.into_iter().find(|pid| holds_socket(*pid, inode))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some((name.trim_end().to_owned(), pid))
 }

@@ -1,10 +1,12 @@
-//! Sockets as the kernel lists them over netlink, sock_diag(7), in our own network namespace.
+//! Sockets as the kernel lists them over netlink, sock_diag(7), of one network namespace.
 
+use super::namespace;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const MESSAGE_ERROR: u16 = 2;
@@ -57,20 +59,96 @@ pub struct UnixSocket {
     pub queue: u32,
 }
 
+/// A way to ask for the sockets of one network.
+#[derive(Debug)]
+pub struct SockDiag {
+    netlink: OwnedFd,
+}
+
+/// Who can wait for clients at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A socket in LISTEN.
+    Tcp,
+    /// A bound socket.
+    Udp,
+}
+
+impl SockDiag {
+    /// Of our own network.
+    ///
+    /// # Errors
+    /// As socket(2).
+    pub fn here() -> io::Result<Self> {
+        let kind = (AddressFamily::NETLINK, SocketType::DGRAM);
+        let netlink = socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+        Ok(Self { netlink })
+    }
+
+    /// Of the network of the process of a pidfd.
+    ///
+    /// # Errors
+    /// As socket(2) and setns(2).
+    pub fn of(process: BorrowedFd<'_>) -> io::Result<Self> {
+        namespace::in_network_of(process, Self::here)
+    }
+
+    /// The control groups, by the numbers of their inodes, whose processes wait for clients at a port, of v4 or v6. A
+    /// number is 0 where the kernel does not tell it, before Linux 5.8.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn waiting(&self, transport: Transport, port: u16) -> io::Result<Vec<u64>> {
+        let mut groups = Vec::new();
+        for family in [AddressFamily::INET, AddressFamily::INET6] {
+            let request = inet_request(family, transport, transport.waiting(), port);
+            self.dump(&request, |message| {
+                if parse_tcp(message).is_some_and(|socket| socket.local.port() == port) {
+                    groups.push(control_group(message).unwrap_or_default());
+                }
+            })?;
+        }
+        Ok(groups)
+    }
+}
+
+impl Transport {
+    fn protocol(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// `TCP_LISTEN`; of a UDP socket without a peer, `TCP_CLOSE`.
+    fn waiting(self) -> u32 {
+        match self {
+            Self::Tcp => State::Listen.mask(),
+            Self::Udp => 1 << 7,
+        }
+    }
+}
+
+/// struct inet_diag_req_v2: family, protocol, ext, pad, states, struct inet_diag_sockid
+fn inet_request(family: AddressFamily, transport: Transport, states: u32, port: u16) -> Vec<u8> {
+    let family = u8::try_from(family.as_raw()).unwrap_or_default();
+    let mut request = vec![family, transport.protocol(), 0, 0];
+    request.extend(states.to_ne_bytes());
+    request.extend(port.to_be_bytes());
+    request.resize(request.len() + 2 + 16 + 16 + 4 + 8, 0);
+    request
+}
+
 /// TCP sockets of one family and state with this local port.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn tcp(family: AddressFamily, state: State, port: u16) -> io::Result<Vec<TcpSocket>> {
-    const IPPROTO_TCP: u8 = 6;
-    let family_byte = u8::try_from(family.as_raw()).unwrap_or_default();
-    // struct inet_diag_req_v2: family, protocol, ext, pad, states, struct inet_diag_sockid
-    let mut request = vec![family_byte, IPPROTO_TCP, 0, 0];
-    request.extend(state.mask().to_ne_bytes());
-    request.extend(port.to_be_bytes());
-    request.resize(request.len() + 2 + 16 + 16 + 4 + 8, 0);
+    let request = inet_request(family, Transport::Tcp, state.mask(), port);
     let mut found = Vec::new();
-    dump(&request, |message| found.extend(parse_tcp(message).filter(|socket| socket.local.port() == port)))?;
+    SockDiag::here()?.dump(&request, |message| {
+        found.extend(parse_tcp(message).filter(|socket| socket.local.port() == port))
+    })?;
     Ok(found)
 }
 
@@ -100,7 +178,7 @@ pub fn unix() -> io::Result<Vec<UnixSocket>> {
     request.extend(SHOW_NAME_AND_QUEUE.to_ne_bytes());
     request.extend([0xff; 8]);
     let mut found = Vec::new();
-    dump(&request, |message| found.extend(parse_unix(message)))?;
+    SockDiag::here()?.dump(&request, |message| found.extend(parse_unix(message)))?;
     Ok(found)
 }
 
@@ -112,11 +190,8 @@ fn parse_unix(message: &[u8]) -> Option<UnixSocket> {
     let state = states.into_iter().find(|state| message.get(2) == Some(&state.number()))?;
     let mut socket =
         UnixSocket { name: Vec::new(), inode: u32::from_ne_bytes(bytes(message, 4)?), state, queue: 0 };
-    let mut rest = message.get(16..)?;
-    while let (Some(length), Some(kind)) = (bytes(rest, 0), bytes(rest, 2)) {
-        let length = usize::from(u16::from_ne_bytes(length));
-        let value = rest.get(4..length)?;
-        match u16::from_ne_bytes(kind) {
+    for (kind, value) in attributes(message.get(16..)?) {
+        match kind {
             // The kernel ends a path, and only that, with a zero byte.
             ATTRIBUTE_NAME => {
                 let path = value.first().is_some_and(|first| *first != 0);
@@ -126,41 +201,55 @@ fn parse_unix(message: &[u8]) -> Option<UnixSocket> {
             ATTRIBUTE_QUEUE if state == State::Listen => socket.queue = u32::from_ne_bytes(bytes(value, 0)?),
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     (!socket.name.is_empty()).then_some(socket)
 }
 
-/// Sends one request and hands each answer's payload to `each`.
-fn dump(payload: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let netlink = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        Some(netlink::SOCK_DIAG),
-    )?;
-    let length = u32::try_from(HEADER + payload.len()).map_err(io::Error::other)?;
-    let mut request = Vec::new();
-    request.extend(length.to_ne_bytes());
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request.extend(REQUEST_DUMP.to_ne_bytes());
-    request.extend([0; 8]);
-    request.extend(payload);
-    send(&netlink, &request, SendFlags::empty())?;
-    let mut buffer = vec![0; 32 * 1024];
-    loop {
-        let (length, _) = recv(&netlink, buffer.as_mut_slice(), RecvFlags::empty())?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        while let Some(length) = bytes(rest, 0).map(u32::from_ne_bytes) {
-            let length = length as usize;
-            let message = rest.get(HEADER..length).ok_or(io::ErrorKind::InvalidData)?;
-            match bytes(rest, 4).map(u16::from_ne_bytes) {
-                Some(MESSAGE_DONE) => return Ok(()),
-                Some(MESSAGE_ERROR) => return Err(error(message)),
-                Some(SOCK_DIAG_BY_FAMILY) => each(message),
-                _ => {}
+/// The number of the inode of a TCP or UDP socket's control group, `INET_DIAG_CGROUP_ID`.
+fn control_group(message: &[u8]) -> Option<u64> {
+    const ATTRIBUTE_CONTROL_GROUP: u16 = 21;
+    let mut attributes = attributes(message.get(72..)?);
+    let (_, value) = attributes.find(|(kind, _)| *kind == ATTRIBUTE_CONTROL_GROUP)?;
+    bytes(value, 0).map(u64::from_ne_bytes)
+}
+
+/// struct nlattr: length, type; then the value, padded to four bytes
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(bytes(rest, 0)?));
+        let kind = u16::from_ne_bytes(bytes(rest, 2)?);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+impl SockDiag {
+    /// Sends one request and hands each answer's payload to `each`.
+    fn dump(&self, payload: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let length = u32::try_from(HEADER + payload.len()).map_err(io::Error::other)?;
+        let mut request = Vec::new();
+        request.extend(length.to_ne_bytes());
+        request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        request.extend(REQUEST_DUMP.to_ne_bytes());
+        request.extend([0; 8]);
+        request.extend(payload);
+        send(&self.netlink, &request, SendFlags::empty())?;
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let (length, _) = recv(&self.netlink, buffer.as_mut_slice(), RecvFlags::empty())?;
+            let mut rest = buffer.get(..length).unwrap_or_default();
+            while let Some(length) = bytes(rest, 0).map(u32::from_ne_bytes) {
+                let length = length as usize;
+                let message = rest.get(HEADER..length).ok_or(io::ErrorKind::InvalidData)?;
+                match bytes(rest, 4).map(u16::from_ne_bytes) {
+                    Some(MESSAGE_DONE) => return Ok(()),
+                    Some(MESSAGE_ERROR) => return Err(error(message)),
+                    Some(SOCK_DIAG_BY_FAMILY) => each(message),
+                    _ => {}
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
             }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
     }
 }
@@ -194,6 +283,19 @@ mod tests {
         assert_eq!(listed, [TcpSocket { local: address, inode: inode(&listener) }]);
         let _client = TcpStream::connect(address).unwrap();
         assert_eq!(tcp(AddressFamily::INET, State::Established, address.port()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn who_waits_for_clients_is_told_by_control_group() {
+        let diag = SockDiag::here().unwrap();
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("::1", port)).unwrap();
+        let groups = diag.waiting(Transport::Tcp, port).unwrap();
+        assert!(groups.len() == 1 && groups[0] != 0, "{groups:?}");
+        assert!(diag.waiting(Transport::Udp, port).unwrap().is_empty());
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(diag.waiting(Transport::Udp, receiver.local_addr().unwrap().port()).unwrap(), groups);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use libc::*;
 
 pub use libc::{
     AF_ALG, AF_VSOCK, ENOSYS, EPERM, SYS_bind, SYS_clone, SYS_clone3, SYS_ioctl, SYS_personality, SYS_socket,
-    TIOCLINUX, TIOCSTI, c_long,
+    SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
 
 /// Allowed whatever the arguments.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fdstore;
+mod host;
 pub mod manager;
 pub mod native;
 pub mod notify;

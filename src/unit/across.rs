@@ -1,28 +1,53 @@
 //! Mistakes that no file shows by itself: units that are named and do not exist, orders that run in a circle,
 //! addresses that two units want. All of them are warnings: each unit can be loaded.
 
-use super::address::is_native;
 use super::diagnostic::Diagnostic;
+use super::links::is_of_systemd;
 use super::load::{Catalog, Loaded};
 use super::model::{Dependencies, Listen, Unit};
 use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::order;
 use super::place::Place;
+use super::search::Search;
 use super::suggest;
+use crate::paths::Paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that is wrong between the units of a catalog.
-pub fn check(catalog: &Catalog) -> Vec<Diagnostic> {
+pub fn check(catalog: &Catalog, paths: &Paths) -> Vec<Diagnostic> {
+    let known = Known { catalog, paths, search: Search::new(paths) };
     let mut found = Vec::new();
     for unit in good(catalog) {
-        unknown_units(unit, catalog, &mut found);
-        unknown_targets(unit, catalog, &mut found);
+        unknown_units(unit, &known, &mut found);
+        unknown_targets(unit, &known, &mut found);
         unordered(unit, catalog, &mut found);
     }
     found.extend(order::cycles(&good(catalog).map(Arc::as_ref).collect::<Vec<_>>()));
     same_addresses(catalog, &mut found);
     found
+}
+
+/// What units there are.
+struct Known<'c> {
+    catalog: &'c Catalog,
+    paths: &'c Paths,
+    search: Search,
+}
+
+impl<'c> Known<'c> {
+    fn is_of_systemd(&self, name: &UnitName) -> bool {
+        is_of_systemd(self.paths, &self.search, name)
+    }
+
+    /// The unit that was meant by the name of one that does not exist.
+    fn nearest(&self, name: &UnitName) -> Option<&'c str> {
+        let catalog = self.catalog;
+        let known =
+            || catalog.units.keys().chain(catalog.aliases.keys()).filter(|known| known.kind() == name.kind());
+        let near = suggest::nearest(name.stem(), known().filter(|known| *known != name).map(UnitName::stem))?;
+        known().find(|known| known.stem() == near).map(UnitName::as_str)
+    }
 }
 
 /// What is wrong with a template, seen by two of its instances.
@@ -77,14 +102,14 @@ fn named(dependencies: &Dependencies) -> [(&'static str, Lack, &BTreeSet<UnitNam
     ]
 }
 
-fn unknown_units(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+fn unknown_units(unit: &Unit, known: &Known<'_>, found: &mut Vec<Diagnostic>) {
     let mut told = BTreeSet::new();
     for (key, lack, names) in named(&unit.dependencies) {
-        for name in names.iter().filter(|name| !is_native(name)) {
-            let near = nearest(name, catalog).filter(|near| *near != name.as_str());
+        for name in names.iter().filter(|name| !known.is_of_systemd(name)) {
+            let near = known.nearest(name);
             // A target that is not ours may be systemd's.
             let lack = if name.kind() == UnitKind::Target { Lack::Usual } else { lack };
-            let consequence = match (catalog.find(name), lack) {
+            let consequence = match (known.catalog.find(name), lack) {
                 (Some(Loaded::Masked), Lack::Fatal) => "is masked: this unit cannot start",
                 (None, Lack::Fatal) => "does not exist: this unit cannot start",
                 (None, Lack::Bearable) => "does not exist: this unit starts without it",
@@ -101,22 +126,18 @@ fn unknown_units(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn nearest<'c>(name: &UnitName, catalog: &'c Catalog) -> Option<&'c str> {
-    let known = catalog.units.keys().chain(catalog.aliases.keys());
-    let stems = known.filter(|known| known.kind() == name.kind()).map(UnitName::stem);
-    let near = suggest::nearest(name.stem(), stems)?;
-    let full = |known: &&UnitName| known.kind() == name.kind() && known.stem() == near;
-    catalog.units.keys().chain(catalog.aliases.keys()).find(full).map(UnitName::as_str)
-}
-
 /// A target that nothing starts is no use to what it wants.
-fn unknown_targets(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+fn unknown_targets(unit: &Unit, known: &Known<'_>, found: &mut Vec<Diagnostic>) {
     let install = &unit.install;
-    for (key, names) in
-        [("wanted_by", &install.wanted_by), ("required_by", &install.required_by), ("also", &install.also)]
-    {
-        for name in names.iter().filter(|name| !name.is_template() && catalog.find(name).is_none()) {
-            let near = nearest(name, catalog).unwrap_or(DEFAULT_TARGET);
+    for (key, names) in [
+        ("wanted_by", &install.wanted_by),
+        ("required_by", &install.required_by),
+        ("upheld_by", &install.upheld_by),
+        ("also", &install.also),
+    ] {
+        let missing = |name: &&UnitName| !name.is_template() && known.catalog.find(name).is_none();
+        for name in names.iter().filter(missing).filter(|name| !known.is_of_systemd(name)) {
+            let near = known.nearest(name).unwrap_or(DEFAULT_TARGET);
             let place = Place::of(unit, &["install", key], Some(name.as_str()));
             let help = format!("did you mean \"{near}\"?");
             found.push(place.warning(format!("{name} does not exist")).with_help(Some(help)));

@@ -234,6 +234,24 @@ pub fn is_native(name: &UnitName) -> bool {
     name.kind() == UnitKind::Native || NATIVE_TARGETS.contains(&name.as_str())
 }
 
+/// A unit that `enable` makes depend on another one: ours, or systemd's; may be a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallTarget(pub UnitName);
+
+impl Written for InstallTarget {
+    const EXPECTED: &'static str = "the name of a unit such as \"default.target\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match UnitName::of_dependency(text) {
+            Ok(name) if name.kind() == UnitKind::Native => Ok(Self(name)),
+            _ if NATIVE_TARGETS.contains(&text) => {
+                UnitName::parse(text).map(Self).map_err(|error| ValueError::new(error.to_string()))
+            }
+            _ => InstallName::read(text).map(|name| Self(name.0)),
+        }
+    }
+}
+
 /// A unit of ours that `enable` deals with; may be a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallName(pub UnitName);

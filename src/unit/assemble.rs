@@ -10,6 +10,7 @@ use super::source::Source;
 use super::specifier::{self, Host};
 use super::tree::{Mark, Node, Table, Value};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A unit with the warnings about it, or everything that is wrong, errors and warnings.
 pub type Assembled = Result<(Unit, Vec<Diagnostic>), Vec<Diagnostic>>;
@@ -19,7 +20,15 @@ pub type Assembled = Result<(Unit, Vec<Diagnostic>), Vec<Diagnostic>>;
 /// # Errors
 /// Everything that is wrong with any of the files.
 pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
-    let mut tree = tree(name, &files)?;
+    assemble_with(name, files, host, None)
+}
+
+/// The same, as if one of the files had another text.
+///
+/// # Errors
+/// As [`assemble`].
+pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&Arc<Source>>) -> Assembled {
+    let mut tree = tree(name, &files, other)?;
     let mut faults = Vec::new();
     specifier::expand_tree(&mut tree, name, host, &mut faults);
     let mut clean = tree.clone();
@@ -50,7 +59,7 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
 /// files do not say it, or no longer.
 pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
     let files = Files { fragment: unit.fragment.clone(), drop_ins: unit.drop_ins.clone() };
-    let mut tree = tree(&unit.name, &files).ok()?;
+    let mut tree = tree(&unit.name, &files, None).ok()?;
     specifier::expand_tree(&mut tree, &unit.name, &Host::default(), &mut Vec::new());
     let value = &tree.find(way)?.node;
     let reads = |node: &&Node| matches!(&node.value, Value::String(text) if Some(text.as_str()) == item);
@@ -61,13 +70,16 @@ pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
 }
 
 /// The file with its drop-ins merged. Faults of all files are reported before any meaning is looked for.
-fn tree(name: &UnitName, files: &Files) -> Result<Node, Vec<Diagnostic>> {
+fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> Result<Node, Vec<Diagnostic>> {
     let nothing = Source::from_text(Path::new(&name.file_name()), "");
     let mut tree: Option<Node> = None;
     let mut faults = Vec::new();
     for path in files.fragment.iter().chain(&files.drop_ins) {
-        let parsed =
-            Source::read(path).map_err(|error| vec![error.into()]).and_then(|source| Node::parse(&source));
+        let source = match other.filter(|other| other.path == *path) {
+            Some(other) => Ok(Arc::clone(other)),
+            None => Source::read(path).map_err(|error| vec![error.into()]),
+        };
+        let parsed = source.and_then(|source| Node::parse(&source));
         match (parsed, &mut tree) {
             (Ok(node), Some(tree)) => tree.merge(node),
             (Ok(node), None) => tree = Some(node),

@@ -41,7 +41,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What was probably meant, or what to do.
     pub help: Option<String>,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     notes: Vec<Note>,
 }
 
@@ -76,7 +76,7 @@ impl Diagnostic {
         span: Range<usize>,
         message: impl AsRef<str>,
     ) -> Self {
-        let place = Some(Place::of(&source.text, span));
+        let place = Some(Box::new(Place::of(&source.text, span)));
         Self { place, ..Self::of_file(severity, &source.path, message) }
     }
 

@@ -38,9 +38,6 @@ const fn refuse(
 
 /// All of them.
 pub const LATER: &[Later] = &[
-    refuse(&["unit", "condition"], &[], "the unit would start whether it holds or not: leave it out"),
-    refuse(&["unit", "assert"], &[], "the unit would start whether it holds or not: leave it out"),
-    warn(&["container", "ready"], &["exec"]),
     refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
     warn(&["container", "init"], &["false"]),
     warn(&["activation", "idle_timeout"], &["infinity"]),
@@ -48,28 +45,12 @@ pub const LATER: &[Later] = &[
     warn(&["resources", "oom_policy"], &["stop"]),
     warn(&["resources", "page_cache_high"], &["infinity"]),
     warn(&["resources", "memory_ksm"], &["false"]),
-    refuse(
-        &["security", "system_call_filter"],
-        &["[@system-service]"],
-        "the default filter, \"@system-service\", always applies: leave the key out",
-    ),
     warn(&["security", "devices"], &["[]"]),
-    refuse(
-        &["security", "read_only_paths"],
-        &["[]"],
-        "use root = \"read-only\", or a mount with options = [\"ro\"]",
-    ),
-    refuse(
-        &["security", "mask_paths"],
-        &["[]"],
-        "sensitive parts of /proc and /sys are always masked; use an empty tmpfs mount for others",
-    ),
     refuse(&["security", "apparmor_profile"], &[""], "the payload would run unconfined: leave the key out"),
     refuse(&["security", "selinux_label"], &[""], "the payload would run unconfined: leave the key out"),
     warn(&["network", "publish"], &["{}"]),
     warn(&["network", "dns"], &["[]"]),
     warn(&["credentials"], &["{}"]),
-    warn(&["health"], &["{}"]),
     warn(&["timer"], &["{}"]),
     warn(&["update"], &["{policy=none}", "{}"]),
 ];

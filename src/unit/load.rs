@@ -142,6 +142,7 @@ impl Loader {
             Ok((mut unit, diagnostics)) => {
                 unit.dependencies.wants.extend(self.search.links(&name, LinkKind::Wants));
                 unit.dependencies.requires.extend(self.search.links(&name, LinkKind::Requires));
+                unit.dependencies.upholds.extend(self.search.links(&name, LinkKind::Upholds));
                 Reading { name, loaded: Some(Loaded::Good(Arc::new(unit))), diagnostics }
             }
             Err(faults) => failed(name, faults),

@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 pub struct Search {
     root: PathBuf,
     directories: Vec<Directory>,
+    /// Each unit with the names that are links to it.
+    aliases: BTreeMap<UnitName, BTreeSet<UnitName>>,
 }
 
 /// One directory of the search path.
@@ -20,12 +22,21 @@ pub struct Search {
 struct Directory {
     path: PathBuf,
     names: BTreeSet<OsString>,
+    /// Those that are symbolic links.
+    links: Vec<OsString>,
 }
 
 impl Directory {
     fn read(path: PathBuf) -> Self {
-        let names = entries(&path).iter().filter_map(|entry| Some(entry.file_name()?.to_owned())).collect();
-        Self { path, names }
+        let mut directory = Self { names: BTreeSet::new(), links: Vec::new(), path };
+        let Ok(entries) = fs::read_dir(&directory.path) else { return directory };
+        for entry in entries.flatten().filter(|entry| !is_hidden(&entry.file_name())) {
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                directory.links.push(entry.file_name());
+            }
+            directory.names.insert(entry.file_name());
+        }
+        directory
     }
 
     /// The path of an entry, if there is one of this name.
@@ -33,6 +44,9 @@ impl Directory {
         self.names.contains(name).then(|| self.path.join(name))
     }
 }
+
+/// Links from one alias to the next before they are called a loop.
+const ALIASES_MAX: usize = 8;
 
 /// What a unit's name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,21 +73,27 @@ pub enum Found {
     },
 }
 
-/// The two directories beside a unit that make dependencies of links.
+/// The directories beside a unit that make dependencies of links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkKind {
     /// `.wants/`.
     Wants,
     /// `.requires/`.
     Requires,
+    /// `.upholds/`.
+    Upholds,
 }
 
 impl LinkKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wants, Self::Requires, Self::Upholds];
+
     /// The suffix of the directory.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Wants => "wants",
             Self::Requires => "requires",
+            Self::Upholds => "upholds",
         }
     }
 }
@@ -81,10 +101,39 @@ impl LinkKind {
 impl Search {
     /// The search path of a host.
     pub fn new(paths: &Paths) -> Self {
-        Self {
-            root: paths.root().to_owned(),
-            directories: paths.unit_search_path().into_iter().map(Directory::read).collect(),
+        let directories = paths.unit_search_path().into_iter().map(Directory::read).collect();
+        let mut search = Self { root: paths.root().to_owned(), directories, aliases: BTreeMap::new() };
+        for name in search.links_in_directories() {
+            if let Some(real) = search.real_name(&name).filter(|real| *real != name) {
+                search.aliases.entry(real).or_default().insert(name);
+            }
         }
+        search
+    }
+
+    fn links_in_directories(&self) -> Vec<UnitName> {
+        let links = self
+            .directories
+            .iter()
+            .flat_map(|directory| directory.links.iter().filter_map(|link| unit_of_file(Path::new(link))));
+        links.collect()
+    }
+
+    /// The unit that a name stands for, by way of however many aliases; `None` if they go round in a circle.
+    pub fn real_name(&self, name: &UnitName) -> Option<UnitName> {
+        let mut name = name.clone();
+        for _ in 0..ALIASES_MAX {
+            match self.find(&name) {
+                Some(Found::Alias(other)) if other.kind() == name.kind() => name = other,
+                _ => return Some(name),
+            }
+        }
+        None
+    }
+
+    /// A unit's own name, and all others that it has.
+    fn all_names<'s>(&'s self, name: &'s UnitName) -> impl Iterator<Item = &'s UnitName> {
+        std::iter::once(name).chain(self.aliases.get(name).into_iter().flatten())
     }
 
     /// Looks for a unit's own file, then for that of its template.
@@ -116,7 +165,9 @@ impl Search {
         if inside && let Some(other) = unit_of_file(&target) {
             let same = other == *name || name.template().as_ref() == Some(&other);
             if !same {
-                return Some(Found::Alias(other));
+                // A template's other name gives its instances another name, too.
+                let instance = name.instance().and_then(|instance| other.of_instance(instance));
+                return Some(Found::Alias(instance.unwrap_or(other)));
             }
         }
         Some(match (fs::metadata(&target), inside) {
@@ -151,7 +202,7 @@ impl Search {
     /// wins, and in one directory of the search path the more special; those of the type come last, wherever
     /// they are. An empty one masks.
     pub fn drop_ins(&self, name: &UnitName) -> Vec<PathBuf> {
-        let own = drop_in::stems(name);
+        let own: Vec<String> = self.all_names(name).flat_map(drop_in::stems).collect();
         let own = self.directories.iter().flat_map(|directory| {
             own.iter()
                 .flat_map(|stem| drop_in::spellings(stem))
@@ -170,11 +221,12 @@ impl Search {
         by_name.into_values().filter(|path| !is_mask(path)).collect()
     }
 
-    /// Units that links in `.wants/` or `.requires/` beside a unit name.
+    /// Units that links in `.wants/`, `.requires/` or `.upholds/` beside a unit name.
     pub fn links(&self, name: &UnitName, kind: LinkKind) -> BTreeSet<UnitName> {
         let mut found: BTreeMap<UnitName, PathBuf> = BTreeMap::new();
         for directory in &self.directories {
-            for unit in [Some(name.clone()), name.template()].into_iter().flatten() {
+            for unit in self.all_names(name).flat_map(|name| [Some(name.clone()), name.template()]).flatten()
+            {
                 let beside = directory.get(format!("{unit}.{}", kind.suffix()).as_ref());
                 for path in beside.iter().flat_map(|beside| entries(beside)) {
                     let Some(unit) = unit_of_file(&path) else { continue };
@@ -210,12 +262,14 @@ pub fn unit_of_file(path: &Path) -> Option<UnitName> {
 /// What a directory holds, sorted, without hidden entries; nothing if it cannot be read.
 pub fn entries(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let hidden =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let mut paths: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !hidden(path)).collect();
+    let shown = entries.flatten().filter(|entry| !is_hidden(&entry.file_name()));
+    let mut paths: Vec<PathBuf> = shown.map(|entry| entry.path()).collect();
     paths.sort();
     paths
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// An empty file, or a link to `/dev/null`.

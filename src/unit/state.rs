@@ -1,12 +1,12 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
+use super::links::{Lasting, links_of, links_to};
 use super::load::{Loaded, load_one};
 use super::model::Install;
 use super::name::{DEFAULT_TARGET, UnitName};
-use super::search::{Found, LinkKind, Search, entries, unit_of_file};
+use super::search::{Found, Search};
 use crate::paths::Paths;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 /// The state of a unit's file, systemctl(1) `is-enabled`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +76,13 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
         Found::Linked { .. } => true,
         Found::File(_) => false,
     };
-    if !links_to(&search, &paths.enablement(), name).is_empty() {
-        return Some(FileState::Enabled);
-    }
-    if !links_to(&search, &paths.runtime_units(), name).is_empty() {
-        return Some(FileState::EnabledRuntime);
+    for (lasting, state) in
+        [(Lasting::Always, FileState::Enabled), (Lasting::UntilReboot, FileState::EnabledRuntime)]
+    {
+        let links = links_to(&search, &lasting.directory(paths), name);
+        if !links.is_empty() || !links_of(paths, lasting, name).is_empty() {
+            return Some(state);
+        }
     }
     let install = match load_one(paths, &sample(name)).loaded? {
         Loaded::Good(unit) => unit.install.clone(),
@@ -89,8 +91,11 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
     };
     Some(match install {
         _ if linked => FileState::Linked,
-        Install { wanted_by, required_by, alias, .. }
-            if !(wanted_by.is_empty() && required_by.is_empty() && alias.is_empty()) =>
+        Install { wanted_by, required_by, upheld_by, alias, .. }
+            if !(wanted_by.is_empty()
+                && required_by.is_empty()
+                && upheld_by.is_empty()
+                && alias.is_empty()) =>
         {
             FileState::Disabled
         }
@@ -102,29 +107,4 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
 /// An instance of a template, which cannot be loaded itself; any other name as it is.
 pub fn sample(name: &UnitName) -> UnitName {
     name.of_instance("instance").unwrap_or_else(|| name.clone())
-}
-
-/// The links in one directory of the search path that enable a unit: those in `.wants/` and `.requires/` of
-/// its name or, for a template, of any instance, and aliases.
-pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathBuf> {
-    let of_unit =
-        |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
-    let mut links = Vec::new();
-    for path in entries(directory) {
-        if !path.is_symlink() && path.is_dir() {
-            let suffix = path.extension().unwrap_or_default();
-            if [LinkKind::Wants, LinkKind::Requires].iter().any(|kind| suffix == kind.suffix()) {
-                let inside = entries(&path).into_iter();
-                links.extend(inside.filter(|link| {
-                    link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
-                }));
-            }
-        } else if let Some(unit) = unit_of_file(&path)
-            && let Some(Found::Alias(target)) = search.find(&unit)
-            && of_unit(&target)
-        {
-            links.push(path);
-        }
-    }
-    links
 }

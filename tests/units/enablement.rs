@@ -1,12 +1,40 @@
 //! Links that the verbs make, and what they say about them.
 
 use super::catalog::{Host, name};
-use sampan::unit::enable::{EnableError, Outcome, disable, enable, mask, reenable, unmask};
+use sampan::paths::Paths;
+use sampan::unit::enable::{self, Conflict, EnableError, Manner, Outcome};
+use sampan::unit::links::Lasting;
+use sampan::unit::preset::Presets;
+use sampan::unit::search::LinkKind;
+
+use sampan::unit::load::{Loaded, load_all};
 use sampan::unit::name::UnitName;
 use sampan::unit::state;
 use std::fs;
 
 const INSTALLED: &str = "[container]\nimage = \"a\"\n[install]\nwanted_by = [\"default.target\"]\n";
+
+const RUNTIME: Manner = Manner { lasting: Lasting::UntilReboot, conflict: Conflict::Refuse };
+
+fn enable(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
+    enable::enable(paths, units, Manner::default())
+}
+
+fn disable(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
+    enable::disable(paths, units, Lasting::Always)
+}
+
+fn reenable(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
+    enable::reenable(paths, units, Manner::default())
+}
+
+fn mask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
+    enable::mask(paths, units, Lasting::Always)
+}
+
+fn unmask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
+    enable::unmask(paths, units, Lasting::Always)
+}
 
 fn names(words: &[&str]) -> Vec<UnitName> {
     words.iter().map(|word| name(word)).collect()
@@ -145,4 +173,187 @@ fn a_unit_with_nothing_to_install_is_static() {
     ] {
         assert_eq!(word(&host, unit), expected, "{unit}");
     }
+}
+
+#[test]
+fn what_is_done_until_reboot_is_told_apart() {
+    let host = Host::new().write("usr/lib/sampan/units/web.container.toml", INSTALLED);
+    let (paths, web) = (host.paths(), names(&["web.container"]));
+    let link = "/run/sampan/units/default.target.wants/web.container.toml";
+    let outcome = enable::enable(&paths, &web, RUNTIME).unwrap();
+    assert_eq!(
+        told(&host, &outcome),
+        [format!("Created symlink {link} → /usr/lib/sampan/units/web.container.toml.")]
+    );
+    assert_eq!(word(&host, "web.container"), "enabled-runtime");
+    assert_eq!(told(&host, &disable(&paths, &web).unwrap()), [format!("Removed \"{link}\".")]);
+    enable::mask(&paths, &web, Lasting::UntilReboot).unwrap();
+    assert_eq!(word(&host, "web.container"), "masked-runtime");
+    assert_eq!(unmask(&paths, &web).unwrap().changes.len(), 1);
+    assert_eq!(word(&host, "web.container"), "disabled");
+}
+
+#[test]
+fn a_unit_of_systemd_gets_a_link_that_starts_ours() {
+    let native =
+        |by: &str| format!("[container]\nimage = \"a\"\n[install]\n{by} = [\"multi-user.target\"]\n");
+    let host = Host::new()
+        .write("etc/sampan/units/web.container.toml", &native("wanted_by"))
+        .write("etc/sampan/units/w@.container.toml", &native("required_by"))
+        .write("etc/sampan/units/own.container.toml", &native("wanted_by").replace("multi-user", "site"))
+        .write("etc/systemd/system/site.target", "")
+        .write("usr/lib/systemd/system/sampan@.service", "");
+    let units = names(&["web.container", "w@blue.container", "own.container"]);
+    let outcome = enable(&host.paths(), &units).unwrap();
+    let link = |beside: &str, name: &str| {
+        let template = "/usr/lib/systemd/system/sampan@.service";
+        format!("Created symlink /etc/systemd/system/{beside}/sampan@{name}.service → {template}.")
+    };
+    assert_eq!(
+        told(&host, &outcome),
+        [
+            link("multi-user.target.requires", "w@blue"),
+            link("multi-user.target.wants", "web"),
+            link("site.target.wants", "own"),
+        ]
+    );
+    for unit in ["web.container", "w@blue.container", "w@.container", "own.container"] {
+        assert_eq!(word(&host, unit), "enabled", "{unit}");
+    }
+    assert_eq!(disable(&host.paths(), &names(&["web.container", "w@.container"])).unwrap().changes.len(), 2);
+    assert_eq!(word(&host, "web.container"), "disabled");
+    assert!(load_all(&host.paths()).diagnostics.is_empty());
+}
+
+#[test]
+fn preset_files_decide_by_the_first_line_that_matches() {
+    let host = Host::new()
+        .write("usr/lib/sampan/units/web.container.toml", INSTALLED)
+        .write("usr/lib/sampan/units/db.container.toml", INSTALLED)
+        .write("usr/lib/sampan/units/other.container.toml", INSTALLED)
+        .write("usr/lib/sampan/units/w@.container.toml", INSTALLED)
+        .write("usr/lib/sampan/presets/50-site.preset", "enable web.container\nenable w@.container a b\n")
+        .write("usr/lib/sampan/presets/10-early.preset", "disable web.container\n")
+        .link("etc/sampan/presets/10-early.preset", "/dev/null")
+        .write("etc/sampan/presets/90-none.preset", "# nothing else\n; at all\n\n disable *\n");
+    let paths = host.paths();
+    enable(&paths, &names(&["db.container"])).unwrap();
+    let (outcome, failures) = enable::preset_all(&paths, Manner::default()).unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(outcome.changes.len(), 4, "{outcome:?}");
+    for (unit, expected) in [
+        ("web.container", "enabled"),
+        ("db.container", "disabled"),
+        ("other.container", "disabled"),
+        ("w@a.container", "enabled"),
+        ("w@b.container", "enabled"),
+        ("w@c.container", "disabled"),
+    ] {
+        assert_eq!(word(&host, unit), expected, "{unit}");
+    }
+    let presets = Presets::read(&paths).unwrap();
+    assert_eq!(presets.of(&name("w@a.container")).word(), "enabled");
+    assert_eq!(presets.of(&name("w@c.container")).word(), "disabled");
+    let host = host.write("etc/sampan/presets/00-bad.preset", "enable\nstart web.container\nenable web\n");
+    let faults: Vec<String> =
+        Presets::read(&host.paths()).unwrap_err().iter().map(|fault| fault.to_string()).collect();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(
+        faults[2]
+            .ends_with("00-bad.preset:3:1: this is not the name of a unit (did you mean \"web.container\"?)")
+    );
+}
+
+#[test]
+fn without_preset_files_units_are_enabled() {
+    let host = Host::new().write("usr/lib/sampan/units/web.container.toml", INSTALLED);
+    enable::preset(&host.paths(), &names(&["web.container"]), Manner::default()).unwrap();
+    assert_eq!(word(&host, "web.container"), "enabled");
+}
+
+#[test]
+fn revert_takes_back_what_was_laid_over_a_package() {
+    let host = Host::new()
+        .write("usr/lib/sampan/units/web.container.toml", INSTALLED)
+        .write("etc/sampan/units/web.container.toml", INSTALLED)
+        .write("etc/sampan/units/web.container.toml.d/10.toml", "[container]\n")
+        .write("run/sampan/units/web.container.d/20.toml", "[container]\n")
+        .write("etc/sampan/units/mine.container.toml", INSTALLED)
+        .write("etc/sampan/units/mine.container.toml.d/10.toml", "[container]\n");
+    let outcome = enable::revert(&host.paths(), &names(&["web.container", "mine.container"])).unwrap();
+    assert_eq!(
+        told(&host, &outcome),
+        [
+            "Removed \"/etc/sampan/units/web.container.toml\".",
+            "Removed \"/etc/sampan/units/web.container.toml.d/10.toml\".",
+            "Removed \"/run/sampan/units/web.container.d/20.toml\".",
+            "Removed \"/etc/sampan/units/mine.container.toml.d/10.toml\".",
+        ]
+    );
+    assert!(host.root().join("etc/sampan/units/mine.container.toml").exists());
+    assert!(!host.root().join("etc/sampan/units/web.container.toml.d").exists());
+}
+
+#[test]
+fn files_elsewhere_become_units_by_a_link() {
+    let host = Host::new().write("srv/web.container.toml", INSTALLED).write("srv/readme", "");
+    let file = |name: &str| vec![host.root().join("srv").join(name)];
+    enable::link(&host.paths(), &file("web.container.toml"), Manner::default()).unwrap();
+    assert_eq!(word(&host, "web.container"), "linked");
+    for (name, expected) in
+        [("readme", "it is not named as a unit"), ("none.container.toml", "there is no such file")]
+    {
+        let error = enable::link(&host.paths(), &file(name), Manner::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(disable(&host.paths(), &names(&["web.container"])).unwrap().changes.len(), 0);
+}
+
+#[test]
+fn another_target_can_be_started_at_boot_and_has_the_links_of_both_names() {
+    let host = Host::new()
+        .write("usr/lib/sampan/units/shop.target.toml", "[unit]\ndescription = \"Shop\"\n")
+        .write("etc/sampan/units/web.container.toml", INSTALLED)
+        .write("etc/sampan/units/db.container.toml", "[container]\nimage = \"a\"\n");
+    let paths = host.paths();
+    assert_eq!(enable::default_target(&paths).unwrap(), name("default.target"));
+    enable(&paths, &names(&["web.container"])).unwrap();
+    enable::add_dependency(
+        &paths,
+        &name("shop.target"),
+        &names(&["db.container"]),
+        LinkKind::Requires,
+        Manner::default(),
+    )
+    .unwrap();
+    enable::set_default_target(&paths, &name("shop.target")).unwrap();
+    assert_eq!(enable::default_target(&paths).unwrap(), name("shop.target"));
+    let catalog = load_all(&paths);
+    let Some(Loaded::Good(target)) = catalog.find(&name("default.target")) else { panic!("no target") };
+    assert_eq!(target.name, name("shop.target"));
+    assert!(target.dependencies.wants.contains(&name("web.container")));
+    assert!(target.dependencies.requires.contains(&name("db.container")));
+    assert!(matches!(
+        enable::set_default_target(&paths, &name("web.container")),
+        Err(EnableError::NotTarget(_))
+    ));
+    enable::set_default_target(&paths, &name("default.target")).unwrap();
+    assert_eq!(enable::default_target(&paths).unwrap(), name("default.target"));
+}
+
+#[test]
+fn the_units_of_a_user_are_elsewhere() {
+    let host = Host::new();
+    let home = host.root().join("home/me");
+    let paths = host.paths().of_user(|variable| match variable {
+        "HOME" => Some(home.display().to_string()),
+        "XDG_RUNTIME_DIR" => Some(host.root().join("run/user/1").display().to_string()),
+        _ => None,
+    });
+    let file = home.join(".local/share/sampan/units/web.container.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, INSTALLED).unwrap();
+    enable(&paths, &names(&["web.container"])).unwrap();
+    assert!(home.join(".config/sampan/units/default.target.wants/web.container.toml").is_symlink());
+    assert!(matches!(load_all(&paths).find(&name("web.container")), Some(Loaded::Good(_))));
 }

@@ -5,9 +5,10 @@ mod jobs;
 mod list;
 mod look;
 
-pub use inside::{AdHocArgs, ExecArgs, PlaceArgs, ShellArgs};
+pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
-    CancelArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode, KillArgs, SetPropertyArgs, UnitsArgs, Whom,
+    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode,
+    KillArgs, PlanArgs, PresetAllArgs, SetPropertyArgs, UnitsArgs, Whom,
 };
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{
@@ -77,6 +78,8 @@ pub enum Verb {
     Freeze(UnitsArgs),
     /// Let frozen units go on
     Thaw(UnitsArgs),
+    /// Change limits of a unit, also while it runs
+    SetProperty(SetPropertyArgs),
     /// Show what units do, with the last lines of their logs
     Status(StatusArgs),
     /// Show properties of units or of the manager, or the plan of a launch
@@ -105,6 +108,24 @@ pub enum Verb {
     Mask(EnableNowArgs),
     /// Undo mask
     Unmask(EnableNowArgs),
+    /// Edit the files of units, and check them before they are saved
+    Edit(EditArgs),
+    /// Make files from elsewhere units
+    Link(EnableNowArgs),
+    /// Enable or disable units as preset files say
+    Preset(EnableNowArgs),
+    /// Enable or disable all units as preset files say
+    PresetAll(PresetAllArgs),
+    /// Take back what was laid over the files of packages
+    Revert(EnableNowArgs),
+    /// Make a unit want others
+    AddWants(AddDependencyArgs),
+    /// Make a unit require others
+    AddRequires(AddDependencyArgs),
+    /// Show what is started at boot
+    GetDefault,
+    /// Choose the target that is started at boot
+    SetDefault(DefaultTargetArgs),
     /// Check whether units are active
     IsActive(TestArgs),
     /// Check whether units have failed
@@ -115,6 +136,10 @@ pub enum Verb {
     IsSystemRunning(SystemStateArgs),
     /// Read all unit files again
     DaemonReload,
+    /// Show what reading all unit files again, and starting what is enabled, would do
+    Plan(PlanArgs),
+    /// Read all unit files again, and start, stop and restart what has changed
+    Apply(PlanArgs),
     /// Forget that units failed, and their start limits
     ResetFailed(ResetFailedArgs),
     /// Verbs over images
@@ -132,6 +157,12 @@ pub enum Verb {
     Exec(ExecArgs),
     /// Open a shell in a container
     Shell(ShellArgs),
+    /// Show what containers use, live
+    Top(TopArgs),
+    /// List units by the time that their last start took
+    Blame(BlameArgs),
+    /// Show the chain of units that made a start take its time
+    CriticalChain(ChainArgs),
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions(CompletionsArgs),

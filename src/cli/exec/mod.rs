@@ -11,7 +11,7 @@ use super::suggestion;
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
 pub use pty::Terminal;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::isatty;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -163,7 +163,7 @@ impl Request<'_> {
     }
 }
 
-/// A pipe whose bytes are signals for the command, and whose end is the command's.
+/// A pair of sockets whose bytes are signals for the command, and whose end is the command's.
 #[derive(Debug)]
 pub struct Leash {
     ours: OwnedFd,
@@ -177,7 +177,7 @@ impl Leash {
     /// # Errors
     /// When there are no more descriptors.
     pub fn new() -> Result<Self, CliError> {
-        let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         Ok(Self { ours, theirs })
     }
 

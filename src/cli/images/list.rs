@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
-use crate::cli::pattern;
 use crate::cli::text::time;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store, Usage};
+use crate::unit::pattern;
 
 /// Arguments of `images`.
 #[derive(Debug, clap::Args)]

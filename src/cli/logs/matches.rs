@@ -1,7 +1,7 @@
 //! Which lines of the journal are about a unit: journalctl(1)'s matches, alternatives set apart by `+`.
 
-use crate::cli::pattern;
 use crate::unit::name::{NameError, UnitName};
+use crate::unit::pattern;
 use std::process::{Command, Stdio};
 
 /// The message of systemd-coredump(8), sd-messages(3).

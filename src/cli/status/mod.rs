@@ -1,5 +1,6 @@
 //! `sampanctl status`: what units do, or what the manager does as a whole.
 
+mod health;
 mod overview;
 mod processes;
 mod reason;

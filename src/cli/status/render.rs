@@ -1,6 +1,6 @@
 //! The page of one unit, laid out as systemctl's: labels to the right of a column, values to the left.
 
-use super::{reason, resources};
+use super::{health, reason, resources};
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
 use crate::unit::signal;
@@ -32,7 +32,8 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Drop-In", &drop_ins(unit, style));
     page.line("Active", &active(unit, around));
     page.line("Duration", &duration(unit));
-    page.line("Condition", &conditions(unit, around));
+    page.line("Condition", &conditions(unit, unit.condition_result, "condition unmet", around));
+    page.line("Assert", &conditions(unit, unit.assert_result, "assertion failed", around));
     page.line("Job", &job(unit));
     page.lines("TriggeredBy", &unit.triggered_by);
     page.lines("Listen", &unit.sockets);
@@ -43,6 +44,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
+    page.line("Health", &health::line(unit, around));
     page.lines("Error", &present(&reason::launch_error(unit)));
     page.lines("Error", &present(&unit.transfer_error));
     page.line("OOM kills", &positive(unit.oom_kills));
@@ -176,11 +178,11 @@ fn moment(time: u64, around: &Surroundings) -> String {
 }
 
 /// Why the last start was skipped.
-fn conditions(unit: &UnitProperties, around: &Surroundings) -> String {
-    if unit.condition_result || unit.condition_timestamp == 0 {
+fn conditions(unit: &UnitProperties, holds: bool, failed: &str, around: &Surroundings) -> String {
+    if holds || unit.condition_timestamp == 0 {
         return String::new();
     }
-    let failed = around.style.paint(Tone::Moving, "condition unmet");
+    let failed = around.style.paint(Tone::Moving, failed);
     let mut text = format!("start {failed} at {}", moment(unit.condition_timestamp, around));
     let glyphs = around.style.glyphs;
     for (index, condition) in unit.conditions.iter().enumerate() {

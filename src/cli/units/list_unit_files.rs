@@ -1,9 +1,9 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
 use crate::cli::display::{DisplayArgs, Layout};
-use crate::cli::pattern::matches_any;
 use crate::cli::text::{Column, Heading, Table, Tone};
 use crate::paths::Paths;
+use crate::unit::pattern::matches_any;
 use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
 use clap::Args;

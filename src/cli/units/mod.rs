@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cat;
+pub mod edit;
 pub mod enable;
 pub mod list_unit_files;
 pub mod schema;

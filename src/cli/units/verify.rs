@@ -60,7 +60,7 @@ pub fn text(diagnostics: &[Diagnostic], style: Style) -> String {
 fn everything(paths: &Paths) -> Vec<Diagnostic> {
     let catalog = load_all(paths);
     let mut diagnostics = catalog.diagnostics.clone();
-    diagnostics.extend(across::check(&catalog));
+    diagnostics.extend(across::check(&catalog, paths));
     let names = Search::new(paths).names();
     for name in names.iter().filter(|name| name.is_template()) {
         diagnostics.extend(template(paths, name));
@@ -80,7 +80,7 @@ fn beside(paths: &Paths, reading: &Reading) -> Vec<Diagnostic> {
     let own = |diagnostic: &Diagnostic| {
         unit.fragment.iter().chain(&unit.drop_ins).any(|path| *path == diagnostic.path)
     };
-    across::check(&load_all(paths)).into_iter().filter(own).collect()
+    across::check(&load_all(paths), paths).into_iter().filter(own).collect()
 }
 
 /// A template, seen by two of its instances.

@@ -49,6 +49,11 @@ impl Manager {
                 if let Some(outlet) = outlet {
                     self.forward_output(unit, outlet);
                 }
+                self.find_bound(unit);
+                if record.facts.executed {
+                    self.look_for_listeners(unit);
+                    self.begin_checks(unit);
+                }
             }
             Adoption::Lost { outlet } => {
                 if let Some(outlet) = outlet {

@@ -1,7 +1,7 @@
 //! Commands inside a running container: `sampanctl exec`.
 
 use super::Manager;
-use super::control::{Control, failure};
+use super::control::{Control, failure, reap};
 use super::handle::ExecRequest;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
@@ -10,7 +10,9 @@ use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::readiness;
+use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,12 +22,46 @@ use tokio::sync::oneshot::Sender;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A command that can be run.
-struct ExecTask {
-    join: Join,
-    launcher: Rc<Launcher>,
-    container: OwnedFd,
-    stdio: [OwnedFd; 3],
+pub(super) struct ExecTask {
+    pub(super) join: Join,
+    pub(super) launcher: Rc<Launcher>,
+    pub(super) container: OwnedFd,
+    pub(super) stdio: [OwnedFd; 3],
+    pub(super) leash: Option<OwnedFd>,
+}
+
+/// A command that runs.
+pub(super) struct Started {
+    live: LiveRun,
     leash: Option<OwnedFd>,
+    is_collected: Cell<bool>,
+}
+
+impl Started {
+    pub(super) async fn wait(&self) -> Exit {
+        let exit = match &self.leash {
+            Some(leash) => tokio::select! {
+                exit = self.live.wait() => exit,
+                () = obey(leash, &self.live) => self.live.wait().await,
+            },
+            None => self.live.wait().await,
+        };
+        self.is_collected.set(true);
+        exit
+    }
+
+    /// Ends it where it has not ended, and all that its group has.
+    pub(super) fn kill(&self) {
+        let Some(process) = self.live.process.get().filter(|_| !self.is_collected.get()) else { return };
+        // It leads a session and a group of its own. As it is not collected, the number is nobody else's.
+        if let Some(group) = Pid::from_raw(process.pid.cast_signed()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.live.kill();
+        if let Ok(pidfd) = process.pidfd.try_clone() {
+            drop(tokio::task::spawn_local(reap(pidfd)));
+        }
+    }
 }
 
 impl Manager {
@@ -70,6 +106,10 @@ impl Manager {
 
 impl ExecTask {
     async fn perform(self) -> Result<Exit, Failure> {
+        Ok(self.start().await?.wait().await)
+    }
+
+    pub(super) async fn start(self) -> Result<Started, Failure> {
         let stdio = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), self.stdio[2].as_fd()];
         let launch = self.launcher.join(&self.join, self.container.as_fd(), stdio);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
@@ -78,25 +118,11 @@ impl ExecTask {
         let live = LiveRun::new(0);
         // The run was made one line above, so the cell is empty.
         let _ = live.process.set(Process { pid, pidfd, parent: Parent::Manager });
+        let started = Started { live, leash: self.leash, is_collected: Cell::new(false) };
         // Held by the command alone from now on: who reads its output wants to see the end of it.
         drop(self.stdio);
-        if let Err(failure) = control.executed().await {
-            live.kill();
-            live.wait().await;
-            return Err(failure);
-        }
-        let ended = live.wait();
-        match self.leash {
-            Some(leash) => {
-                tokio::pin!(ended);
-                tokio::select! {
-                    exit = &mut ended => return Ok(exit),
-                    () = obey(&leash, &live) => {}
-                }
-                Ok(ended.await)
-            }
-            None => Ok(ended.await),
-        }
+        control.executed().await?;
+        Ok(started)
     }
 }
 
@@ -115,10 +141,13 @@ async fn obey(leash: &OwnedFd, live: &LiveRun) {
     loop {
         let mut numbers = [0; 16];
         let Ok(mut ready) = readable.readable().await else { break };
-        match ready.try_io(|_| Ok(rustix::io::read(leash, &mut numbers)?)) {
+        // Its holder could make the socket a blocking one at any time.
+        match ready.try_io(|_| Ok(recv(leash, &mut numbers, RecvFlags::DONTWAIT)?.0)) {
             Ok(Ok(count @ 1..)) => {
-                let signals =
-                    numbers[..count].iter().filter_map(|number| Signal::from_named_raw(i32::from(*number)));
+                let signals = numbers
+                    .iter()
+                    .take(count)
+                    .filter_map(|number| Signal::from_named_raw(i32::from(*number)));
                 signals.for_each(send);
             }
             Ok(_) => break,

@@ -41,7 +41,7 @@ pub struct ExecRequest {
     pub directory: Option<String>,
     /// Standard input, output and error.
     pub stdio: [OwnedFd; 3],
-    /// The leash: each byte that comes is the number of a signal for the command, and its end is the command's.
+    /// The leash, a stream socket: each byte that comes is the number of a signal for the command, and its end is the command's.
     pub leash: Option<OwnedFd>,
 }
 
@@ -139,6 +139,7 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
+            self.forget_vanished(&unit);
             self.forget_unused(&unit);
             self.tell(Notice::Changed(unit));
         }

@@ -5,12 +5,12 @@ use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
-use super::{Manager, Note};
+use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report};
 use crate::launch::spawn::{Launcher, is_launcher};
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Failure, Launched};
-use crate::manager::record::RunFacts;
+use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::sys::{pidfd, process, readiness};
@@ -62,6 +62,7 @@ impl Manager {
         };
         let live = Rc::new(LiveRun::new(run));
         self.runs.insert(unit.clone(), live.clone());
+        self.expect_binds(unit);
         let task = self.run_task(specification, live);
         let passed: BTreeMap<&str, &OpenSocket> = self
             .sockets
@@ -90,6 +91,7 @@ impl Manager {
     pub(super) fn forget_run(&mut self, unit: &UnitName, run: u64) {
         if self.is_current(unit, run) {
             self.runs.remove(unit);
+            self.checks.end(unit);
             self.sockets.drop_notifier(unit);
             self.end_output(unit);
             self.listen_again(unit);
@@ -119,15 +121,23 @@ impl RunTask {
 
     async fn perform(self, means: Means) {
         let Body::Container(container) = &self.unit.body else { return };
+        let begun = now().boottime;
         let notify_server = match self.notify_server(container) {
             Ok(server) => server,
             Err(failure) => return self.failed(failure, None).await,
         };
         let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let prepared = match prepare(&self.unit, container, &self.paths, &means.store, notify) {
+        let prepared = prepare(&self.unit, container, &self.paths, &means.store, notify);
+        let prepared = prepared.and_then(|prepared| {
+            listening::check(container, &prepared.facts)?;
+            health::check(container, &prepared.facts)?;
+            Ok(prepared)
+        });
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(failure, None).await,
         };
+        prepared.facts.moments.begun = begun;
         let ephemeral = prepared.facts.ephemeral.clone();
         let launched = tokio::select! {
             result = self.launch(container, prepared, &means) => result,
@@ -162,6 +172,7 @@ impl RunTask {
         let sockets: Vec<BorrowedFd<'_>> = means.sockets.iter().map(AsFd::as_fd).collect();
         let launch = means.launcher.spawn(&prepared.plan, &sockets);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        prepared.facts.moments.spawned = now().boottime;
         // The scope begins with the launcher's outer process.
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
@@ -172,11 +183,13 @@ impl RunTask {
             ready.notified().await;
             self.start_scope(&request).await?;
             control.order(&Order::Attached);
-            Ok(())
+            Ok(now().boottime)
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
+        let ((), attached) =
+            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
         self.live.executed.set(true);
+        prepared.facts.moments = Moments { attached, executed: now().boottime, ..prepared.facts.moments };
         prepared.facts.executed = true;
         self.facts(prepared.facts);
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });

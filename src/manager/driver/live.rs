@@ -31,6 +31,8 @@ pub(super) struct LiveRun {
     pub(super) stop_signal: Cell<i32>,
     /// It has ended, and only its scope is still there.
     pub(super) over: Cell<bool>,
+    /// It has been asked to end.
+    pub(super) stopping: Cell<bool>,
     /// systemd has sent the stop signal already.
     pub(super) signalled: Cell<bool>,
     /// Whether systemd knows this connection as the controller of the scope.
@@ -67,6 +69,7 @@ impl LiveRun {
             stood_for: Cell::new(None),
             stop_signal: Cell::new(libc::SIGTERM),
             over: Cell::new(false),
+            stopping: Cell::new(false),
             signalled: Cell::new(false),
             controlled: Cell::new(true),
             outlet: OnceCell::new(),

@@ -15,7 +15,7 @@ impl Manager {
     pub fn reload(&mut self) {
         self.tell(Notice::Reloading(true));
         let catalog = load::load_all(&self.paths);
-        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog)) {
+        for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog, &self.paths)) {
             let text = diagnostic.render(Style::Plain);
             match diagnostic.severity {
                 Severity::Error => tracing::error!("{text}"),
@@ -118,6 +118,16 @@ impl Manager {
         if now.unit.is_none() && record.definition.is_some() {
             let loaded = Loaded { unit: record.definition.clone(), ..now };
             self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
+        }
+    }
+
+    /// A unit whose file has gone stays while it is up.
+    pub(super) fn forget_vanished(&self, unit: &UnitName) {
+        let Some(managed) = self.machine.unit(unit) else { return };
+        let is_idle = managed.phase == Phase::Dead && managed.job.is_none();
+        if is_idle && managed.loaded.state == LoadState::NotFound {
+            let gone = Loaded::unusable(LoadState::NotFound);
+            self.later(Event::LoadedMore(BTreeMap::from([(unit.clone(), gone)])));
         }
     }
 

@@ -9,8 +9,10 @@ mod control;
 mod errand;
 mod exec;
 mod handle;
+mod health;
 mod launch;
 mod limits;
+mod listening;
 mod live;
 mod loading;
 mod native;
@@ -25,6 +27,7 @@ mod timer;
 
 pub use adopt::Adoption;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
+pub use health::Checked;
 pub use output::Outlet;
 pub use pull::TransferNotice;
 pub use sockets::SocketLine;
@@ -43,6 +46,8 @@ use crate::unit::name::UnitName;
 use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
+use health::Checks;
+use listening::Binds;
 use live::LiveRun;
 use native::Natives;
 use output::Outputs;
@@ -65,6 +70,8 @@ enum Note {
     Event(Event),
     /// The facts of a run are known, or have changed.
     Facts(UnitName, u64, Box<RunFacts>),
+    /// The server of a container has got the held socket of this name.
+    Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
     /// Where the programs of a container write by name.
@@ -89,6 +96,8 @@ pub struct Manager {
     service: Rc<ServiceManager>,
     launcher: Rc<Launcher>,
     sockets: Sockets,
+    binds: Binds,
+    checks: Checks,
     outputs: Outputs,
     pulls: Pulls,
     natives: Natives,
@@ -152,6 +161,8 @@ impl Manager {
             service: parts.service,
             launcher: Rc::new(parts.launcher),
             sockets: Sockets::new(parts.received),
+            binds: Binds::default(),
+            checks: Checks::default(),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
             natives: Natives::default(),
@@ -246,6 +257,7 @@ impl Manager {
                     self.changed.insert(unit);
                 }
             }
+            Note::Bound(unit, socket) => self.bound(&unit, &socket),
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
                     self.answer_binds(&unit, notifier);
@@ -265,9 +277,14 @@ impl Manager {
     }
 
     fn take_event(&mut self, event: Event) {
-        match &event {
-            Event::Connection { unit, socket } => self.connection_noted(unit, socket),
-            Event::Executed { unit, .. } => self.sockets.executed(unit),
+        match event {
+            Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
+            Event::Executed { ref unit, .. } => {
+                self.sockets.executed(unit);
+                self.look_for_listeners(unit);
+                self.begin_checks(unit);
+            }
+            Event::Health { ref unit, run, ref health } => self.keep_health(unit, run, health),
             _ => {}
         }
         self.event(event);

@@ -61,6 +61,8 @@ pub(super) fn prepare(
         stop_signal: container.stop_signal.or(image_signal).unwrap_or(libc::SIGTERM),
         volumes: volumes(&plan),
         images: host.images.values().filter_map(image_of).collect(),
+        ports: rootfs.config.exposed_ports,
+        health_check: rootfs.config.health_check,
         ..RunFacts::default()
     };
     Ok(Prepared { plan, facts, invocation })

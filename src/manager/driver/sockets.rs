@@ -226,6 +226,7 @@ impl Manager {
             self.sockets.received.clone(),
             sockets,
             unit.clone(),
+            self.notes.clone(),
         ));
         if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
             former.abort();
@@ -268,23 +269,40 @@ impl Swapped {
     }
 }
 
-async fn answer(notifier: Notifier, received: Rc<Received>, swapped: Vec<Swapped>, unit: UnitName) {
+async fn answer(
+    notifier: Notifier,
+    received: Rc<Received>,
+    swapped: Vec<Swapped>,
+    unit: UnitName,
+    notes: UnboundedSender<Note>,
+) {
     let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
     let Ok(readiness) = readiness::watch(&notifier) else { return };
-    if let Err(error) = notifier.answer_left(&received, &sockets) {
-        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+    match notifier.answer_left(&received, &sockets) {
+        Ok(answer) => note_answer(&unit, answer, &notes),
+        Err(error) => {
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+        }
     }
     loop {
         let Ok(mut ready) = readiness.readable().await else { return };
         match notifier.answer(&received, &sockets) {
             Ok(Answer::Nothing) => ready.clear_ready(),
             Ok(Answer::Closed) => return,
-            Ok(answer) => tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}"),
+            Ok(answer) => note_answer(&unit, answer, &notes),
             Err(error) => {
                 tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
                 ready.clear_ready();
             }
         }
+    }
+}
+
+fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
+    tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}");
+    if let Answer::Swapped { name } = answer {
+        // The receiver lives as long as the loop.
+        let _ = notes.send(Note::Bound(unit.clone(), name));
     }
 }
 

@@ -16,6 +16,8 @@ impl Manager {
     /// Sends the stop signal of a run.
     pub(super) fn terminate(&mut self, unit: &UnitName, run: u64) {
         let Some(live) = self.run_of(unit, run) else { return };
+        live.stopping.set(true);
+        self.checks.end(unit);
         if !live.executed.get() {
             live.cancel.notify_one();
             return;
@@ -71,6 +73,8 @@ impl Manager {
     /// Kills all processes of a run.
     pub(super) fn kill(&mut self, unit: &UnitName, run: u64) {
         let Some(live) = self.run_of(unit, run) else { return };
+        live.stopping.set(true);
+        self.checks.end(unit);
         live.cancel.notify_one();
         live.kill();
     }

@@ -2,11 +2,12 @@
 
 use super::job::{JobId, JobKind, JobResult};
 use super::native::NativeState;
-use super::state::{Exit, Failure, Phase};
+use super::state::{Exit, Failure, Phase, Stamp};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::Otherwise;
 use crate::unit::name::UnitName;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the driver tells of a run that has begun.
@@ -178,12 +179,14 @@ pub enum Event {
 pub struct Unmet {
     /// `condition` or `assert`.
     pub otherwise: Otherwise,
-    /// The key and its value: `path_exists = "/srv/blog"`.
+    /// What does not hold: `path_exists = "/srv/blog" was not met`.
     pub text: String,
+    /// When it was looked at.
+    pub at: Stamp,
 }
 
 /// How a container is, by its health check.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HealthState {
     /// It has none, or none has been made yet.
     #[default]

@@ -1,6 +1,6 @@
 //! Where a unit is in its life, and how it got there.
 
-use super::Read::{Large, Signed, Text, Unsigned};
+use super::Read::{Large, Signed, Text, Times, Unsigned};
 use super::{Entry, Look, told, untold};
 use crate::manager::machine::{Job, Run, Stamp};
 
@@ -22,6 +22,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("ExecMainStatus", Signed(|look| exit(look).1)),
     told("ExecMainStartTimestamp", Large(|look| realtime(run(look).map(|run| run.started)))),
     told("ExecMainExitTimestamp", Large(|look| realtime(run(look).and_then(|run| run.ended)))),
+    untold("StartPhases", Times(start_phases)),
     told("StateChangeTimestamp", Large(|look| realtime(Some(look.managed.stamps.changed)))),
     told("StateChangeTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.changed))),
     told("InactiveExitTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_exit)))),
@@ -33,6 +34,30 @@ pub(super) const TABLE: &[Entry] = &[
     told("InactiveEnterTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_enter)))),
     told("InactiveEnterTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.inactive_enter))),
 ];
+
+/// How long each phase of the last start took, in microseconds, in their order. One that has not ended is not there.
+fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
+    let Some(run) = look.managed.run.as_ref() else { return Vec::new() };
+    let moments = look.manager.run_facts(look.name).map(|facts| facts.moments).unwrap_or_default();
+    let stamps = &look.managed.stamps;
+    let ends = [
+        ("sockets", run.started.boottime),
+        ("image", moments.begun),
+        ("prepare", moments.spawned),
+        ("scope", moments.attached),
+        ("container", moments.executed),
+        ("ready", stamps.active_enter.boottime),
+    ];
+    let mut begin = stamps.inactive_exit.boottime;
+    let mut phases = Vec::new();
+    for (name, end) in ends {
+        // A restart keeps its sockets; a unit that listened was active before its container ran.
+        let Some(time) = end.checked_sub(begin).filter(|_| !end.is_zero()) else { continue };
+        phases.push((name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
+        begin = end;
+    }
+    phases
+}
 
 fn job<'a>(look: &Look<'a>) -> Option<&'a Job> {
     look.managed.job.and_then(|id| look.manager.machine().jobs().get(&id))
@@ -51,7 +76,7 @@ fn exit(look: &Look<'_>) -> (i32, i32) {
 }
 
 /// Microseconds since 1970; 0: never.
-fn realtime(stamp: Option<Stamp>) -> u64 {
+pub(super) fn realtime(stamp: Option<Stamp>) -> u64 {
     stamp.map_or(0, |stamp| u64::try_from(stamp.realtime.as_micros()).unwrap_or(u64::MAX))
 }
 

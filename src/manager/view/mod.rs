@@ -1,6 +1,7 @@
 //! What the bus shows of a unit: names and words as `org.freedesktop.systemd1` has them. Each property stands in
 //! one table with its type, whether its changes are told, and how it is read.
 
+mod checks;
 mod container;
 mod identity;
 mod life;
@@ -105,6 +106,7 @@ enum Read {
     Signed(fn(&Look<'_>) -> i32),
     Large(fn(&Look<'_>) -> u64),
     Flag(fn(&Look<'_>) -> bool),
+    Times(fn(&Look<'_>) -> Vec<(String, u64)>),
 }
 
 impl Read {
@@ -116,6 +118,7 @@ impl Read {
             Self::Signed(read) => Value::Signed(read(look)),
             Self::Large(read) => Value::Large(read(look)),
             Self::Flag(read) => Value::Flag(read(look)),
+            Self::Times(read) => Value::Times(read(look)),
         }
     }
 
@@ -127,6 +130,7 @@ impl Read {
             Self::Signed(_) => "i",
             Self::Large(_) => "t",
             Self::Flag(_) => "b",
+            Self::Times(_) => "a(st)",
         }
     }
 }
@@ -148,8 +152,8 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 5] =
-    [identity::TABLE, life::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
+const TABLES: [&[Entry]; 6] =
+    [identity::TABLE, life::TABLE, checks::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()

@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 
 pub(super) const TABLE: &[Entry] = &[
     untold("Requires", List(|look| own(look, |all| &all.requires))),
+    untold("Requisite", List(|look| own(look, |all| &all.requisite))),
     untold("Wants", List(|look| own(look, |all| &all.wants))),
     untold("BindsTo", List(|look| own(look, |all| &all.binds_to))),
     untold("PartOf", List(|look| own(look, |all| &all.part_of))),
+    untold("Upholds", List(|look| own(look, |all| &all.upholds))),
     untold("Conflicts", List(|look| own(look, |all| &all.conflicts))),
     untold("After", List(|look| both(look, |all| &all.after, |all| &all.before))),
     untold("Before", List(|look| both(look, |all| &all.before, |all| &all.after))),
@@ -19,6 +21,16 @@ pub(super) const TABLE: &[Entry] = &[
     untold("BoundBy", List(|look| others(look, |all| &all.binds_to))),
     untold("ConsistsOf", List(|look| others(look, |all| &all.part_of))),
     untold("ConflictedBy", List(|look| others(look, |all| &all.conflicts))),
+    untold("RequisiteOf", List(|look| others(look, |all| &all.requisite))),
+    untold("UpheldBy", List(|look| others(look, |all| &all.upholds))),
+    untold("OnFailure", List(|look| own(look, |all| &all.on_failure))),
+    untold("OnFailureOf", List(|look| others(look, |all| &all.on_failure))),
+    untold("OnSuccess", List(|look| own(look, |all| &all.on_success))),
+    untold("OnSuccessOf", List(|look| others(look, |all| &all.on_success))),
+    untold("PropagatesStopTo", List(|look| own(look, |all| &all.propagates_stop_to))),
+    untold("StopPropagatedFrom", List(|look| own(look, |all| &all.stop_propagated_from))),
+    untold("PropagatesReloadTo", List(|look| own(look, |all| &all.propagates_reload_to))),
+    untold("ReloadPropagatedFrom", List(|look| own(look, |all| &all.reload_propagated_from))),
 ];
 
 type Pick = fn(&Dependencies) -> &BTreeSet<UnitName>;

@@ -1,6 +1,6 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
-use super::life;
+use super::{health, life};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, Security, Socket,
     StartOn,
@@ -8,6 +8,7 @@ use crate::unit::model::{
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
+use crate::unit::system_calls::SystemCallFilter;
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub fn lower(
     contradictions(file, report);
     useless_pull(table, report);
     let environment_file = environment_files(table, report);
+    let (resources, security) = (resources(&file.resources, report), security(&file.security, report));
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -62,11 +64,11 @@ pub fn lower(
         watchdog_signal: table.watchdog_signal.clone().map_or(WATCHDOG_SIGNAL, |Text(signal)| signal.0),
         reload: life::reload(table),
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
-        health: life::health(&file.health),
+        health: health::lower(file, report),
         sockets,
         start: file.activation.start.unwrap_or_default(),
-        resources: resources(&file.resources, report),
-        security: security(&file.security),
+        resources,
+        security,
         network: file.network.mode.clone().map(|Text(mode)| mode).unwrap_or_default(),
         hostname: match &file.network.hostname {
             Some(Text(name)) => name.0.clone(),
@@ -112,7 +114,7 @@ fn useless_pull(table: &ContainerTable, report: &mut Report<'_>) {
 
 fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let table = &file.container;
-    life::contradictions(table, &file.health, report);
+    life::contradictions(table, report);
     // Faulty sockets have been left out of the file, but are in the tree.
     let sockets = report
         .tree()
@@ -192,11 +194,24 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
     }
 }
 
-fn security(table: &SecurityTable) -> Security {
+fn security(table: &SecurityTable, report: &mut Report<'_>) -> Security {
     let names = |names: &Vec<Text<CapabilityName>>| names.iter().map(|Text(name)| name.0.clone()).collect();
     Security {
         user_namespace: table.user_namespace.clone().map(|Text(mode)| mode).unwrap_or_default(),
         capabilities: table.capabilities.as_ref().map(names),
         no_new_privileges: table.no_new_privileges.unwrap_or(true),
+        system_calls: system_calls(&table.system_call_filter, report),
+        read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),
+        mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
     }
+}
+
+fn system_calls(items: &[String], report: &mut Report<'_>) -> SystemCallFilter {
+    SystemCallFilter::read(items).unwrap_or_else(|errors| {
+        for (index, error) in errors {
+            let way = ["security", "system_call_filter"];
+            report.item_error(&way, index, error.message(), error.help());
+        }
+        SystemCallFilter::default()
+    })
 }

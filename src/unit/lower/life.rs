@@ -1,11 +1,9 @@
 //! How a container starts, ends and starts again, as meant.
 
 use super::container::span;
-use crate::unit::model::{
-    ExitStatus, ExitStatuses, Health, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-};
+use crate::unit::model::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit};
 use crate::unit::report::Report;
-use crate::unit::schema::{ContainerTable, HealthTable};
+use crate::unit::schema::ContainerTable;
 use crate::unit::value::{Text, TimeSpan};
 use std::time::Duration;
 
@@ -45,21 +43,8 @@ pub fn reload(table: &ContainerTable) -> Option<Reload> {
     }
 }
 
-/// `None` without a command.
-pub fn health(table: &HealthTable) -> Option<Health> {
-    let seconds = |written, default| span(written, Some(Duration::from_secs(default)));
-    Some(Health {
-        command: table.command.clone()?,
-        interval: seconds(&table.interval, 30).unwrap_or(Duration::MAX),
-        timeout: seconds(&table.timeout, 30).unwrap_or(Duration::MAX),
-        retries: table.retries.unwrap_or(3).max(1),
-        start_period: seconds(&table.start_period, 0).unwrap_or(Duration::MAX),
-        on_unhealthy: table.on_unhealthy.unwrap_or_default(),
-    })
-}
-
 /// What cannot be meant.
-pub fn contradictions(table: &ContainerTable, health: &HealthTable, report: &mut Report<'_>) {
+pub fn contradictions(table: &ContainerTable, report: &mut Report<'_>) {
     let again = matches!(table.restart, Some(RestartPolicy::Always | RestartPolicy::OnSuccess));
     let oneshot = table.kind == Some(ServiceType::Oneshot);
     if oneshot && again {
@@ -84,10 +69,10 @@ pub fn contradictions(table: &ContainerTable, health: &HealthTable, report: &mut
         let way = ["container", "reload_signal"];
         report.error(&way, "there are a \"reload_signal\" and a \"reload_command\"", "leave one out");
     }
-    readiness(table, health, report);
+    readiness(table, report);
 }
 
-fn readiness(table: &ContainerTable, health: &HealthTable, report: &mut Report<'_>) {
+fn readiness(table: &ContainerTable, report: &mut Report<'_>) {
     let way = ["container", "ready"];
     let Some(ready) = table.ready else { return };
     let kind = table.kind.unwrap_or_default();
@@ -96,8 +81,5 @@ fn readiness(table: &ContainerTable, health: &HealthTable, report: &mut Report<'
     }
     if kind == ServiceType::Oneshot && ready != ReadyOn::Exec {
         report.error(&way, "a unit of type \"oneshot\" is ready when it has ended", "leave it out");
-    }
-    if ready == ReadyOn::Health && health.command.is_none() {
-        report.error(&way, "ready = \"health\" needs a [health] table with \"command\"", "");
     }
 }

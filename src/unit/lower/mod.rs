@@ -2,11 +2,12 @@
 
 mod condition;
 mod container;
+mod health;
 mod life;
 mod mount;
 mod socket;
 
-use super::address::{Dependency, InstallName, is_native};
+use super::address::{Dependency, InstallName, InstallTarget, is_native};
 use super::effect;
 use super::model::{Body, Dependencies, Handling, Install, Unit};
 use super::name::UnitName;
@@ -54,7 +55,7 @@ fn unit(
     report: &mut Report<'_>,
 ) -> Unit {
     let dependencies = dependencies(name, &table, report);
-    let conditions = condition::lower(&table, report);
+    let conditions = condition::lower(&table);
     Unit {
         name: name.clone(),
         fragment: files.fragment,
@@ -154,9 +155,11 @@ fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>)
         }
     }
     let names = |names: &[Text<InstallName>]| names.iter().map(|Text(name)| name.0.clone()).collect();
+    let targets = |names: &[Text<InstallTarget>]| names.iter().map(|Text(name)| name.0.clone()).collect();
     Install {
-        wanted_by: names(&table.wanted_by),
-        required_by: names(&table.required_by),
+        wanted_by: targets(&table.wanted_by),
+        required_by: targets(&table.required_by),
+        upheld_by: targets(&table.upheld_by),
         alias: names(&table.alias),
         also: names(&table.also),
         default_instance: table.default_instance.clone(),

@@ -43,36 +43,6 @@ pub enum Reload {
     Command(Vec<String>),
 }
 
-/// `[health]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// A command run in the container; exit status 0 means well.
-    pub command: Vec<String>,
-    /// The pause between two checks.
-    pub interval: Duration,
-    /// How long a check may take.
-    pub timeout: Duration,
-    /// How many checks in a row must fail.
-    pub retries: u32,
-    /// How long after the start failures do not count.
-    pub start_period: Duration,
-    /// What an unhealthy container gets.
-    pub on_unhealthy: OnUnhealthy,
-}
-
-/// `health.on_unhealthy`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnUnhealthy {
-    /// Nothing.
-    #[default]
-    None,
-    /// A restart.
-    Restart,
-    /// A stop.
-    Stop,
-}
-
 /// An exit code or a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ExitStatus {

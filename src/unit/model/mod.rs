@@ -1,20 +1,25 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod condition;
+mod health;
 mod life;
 mod mount;
 mod relation;
 
-pub use life::{
-    ExitStatus, ExitStatuses, Health, OnUnhealthy, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit,
-    StartOn,
+pub use condition::{
+    Comparison, Condition, Firmware, Otherwise, PathTest, Role, SecurityModule, Test, VersionTest,
+    Virtualization,
 };
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
-pub use relation::{Condition, Dependencies, Handling, Otherwise, Test};
+pub use relation::{Dependencies, Handling};
 
 use super::name::UnitName;
+use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +78,8 @@ pub struct Install {
     pub wanted_by: Vec<UnitName>,
     /// Units whose `.requires/` get a link.
     pub required_by: Vec<UnitName>,
+    /// Units whose `.upholds/` get a link.
+    pub upheld_by: Vec<UnitName>,
     /// Other names of this unit.
     pub alias: Vec<UnitName>,
     /// Units that are enabled and disabled with this one.
@@ -309,6 +316,12 @@ pub struct Security {
     pub capabilities: Option<BTreeSet<String>>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What differs from the default filter of system calls.
+    pub system_calls: SystemCallFilter,
+    /// Absolute paths in the container that cannot be written.
+    pub read_only_paths: BTreeSet<PathBuf>,
+    /// Absolute paths in the container that cannot be seen.
+    pub mask_paths: BTreeSet<PathBuf>,
 }
 
 /// `security.user_namespace`.

@@ -1,9 +1,8 @@
-//! What a unit has to do with others and with the host: dependencies, conditions, who may start it.
+//! What a unit has to do with others: dependencies, and who may start it.
 
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// Dependencies on other units, ours and systemd's, as in systemd.unit(5). Includes those from `.wants/` and
 /// `.requires/`.
@@ -88,41 +87,6 @@ impl Dependencies {
     pub fn named(&self) -> impl Iterator<Item = &UnitName> {
         self.sets().into_iter().flatten()
     }
-}
-
-/// One entry of `unit.condition` or `unit.assert`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
-    /// What is looked at.
-    pub test: Test,
-    /// Whether it must hold or must not: a `!` before the value.
-    pub expected: bool,
-    /// What happens otherwise.
-    pub otherwise: Otherwise,
-}
-
-/// What a condition looks at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Test {
-    /// `path_exists`
-    PathExists(PathBuf),
-    /// `path_is_directory`
-    PathIsDirectory(PathBuf),
-    /// `directory_not_empty`
-    DirectoryNotEmpty(PathBuf),
-    /// `file_not_empty`
-    FileNotEmpty(PathBuf),
-    /// `host`: a host name or a machine id.
-    Host(String),
-}
-
-/// What becomes of a start when a condition does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Otherwise {
-    /// `condition`: it is skipped.
-    Skip,
-    /// `assert`: it fails.
-    Fail,
 }
 
 /// Who may start and stop a unit.

@@ -3,16 +3,20 @@
 //! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
 //! checked by [`super::lower`].
 
+mod condition;
 mod container;
+mod health;
 mod parts;
 
+pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
+pub use health::HealthTable;
 pub use parts::{
-    Credential, HealthTable, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable,
-    UpdatePolicy, UpdateTable,
+    Credential, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable, UpdatePolicy,
+    UpdateTable,
 };
 
-use super::address::{Dependency, InstallName};
+use super::address::{Dependency, InstallName, InstallTarget};
 use super::value::Text;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -42,7 +46,7 @@ pub struct ContainerFile {
     /// Secrets by name, as files below `$CREDENTIALS_DIRECTORY`.
     pub credentials: BTreeMap<String, Credential>,
     /// A check that the container is well.
-    pub health: HealthTable,
+    pub health: Option<HealthTable>,
     /// Starts the unit on time as well, as in systemd.timer(5).
     pub timer: TimerTable,
     /// Newer images.
@@ -116,30 +120,16 @@ pub struct UnitTable {
     pub asserted: Option<ConditionTable>,
 }
 
-/// `unit.condition` and `unit.assert`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConditionTable {
-    /// A path that exists.
-    pub path_exists: Option<String>,
-    /// A path that is a directory.
-    pub path_is_directory: Option<String>,
-    /// A directory that has entries.
-    pub directory_not_empty: Option<String>,
-    /// A file that is not empty.
-    pub file_not_empty: Option<String>,
-    /// The name or machine id of this host.
-    pub host: Option<String>,
-}
-
 /// `[install]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstallTable {
     /// Units that want this one once it is enabled.
-    pub wanted_by: Vec<Text<InstallName>>,
+    pub wanted_by: Vec<Text<InstallTarget>>,
     /// Units that require this one once it is enabled.
-    pub required_by: Vec<Text<InstallName>>,
+    pub required_by: Vec<Text<InstallTarget>>,
+    /// Units that uphold this one once it is enabled.
+    pub upheld_by: Vec<Text<InstallTarget>>,
     /// Other names of this unit.
     pub alias: Vec<Text<InstallName>>,
     /// Units that are enabled and disabled with this one.

@@ -1,7 +1,7 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
 use crate::unit::address::Dependency;
-use crate::unit::model::{NetworkMode, OnUnhealthy, UserNamespace};
+use crate::unit::model::{NetworkMode, UserNamespace};
 use crate::unit::value::{
     AbsolutePath, Bytes, CapabilityName, HostName, Percentage, SliceName, TaskLimit, Text, TimeSpan, Weight,
 };
@@ -64,9 +64,9 @@ pub struct SecurityTable {
     /// Devices of the host that the container can use.
     pub devices: Vec<String>,
     /// Paths in the container that cannot be written.
-    pub read_only_paths: Vec<String>,
+    pub read_only_paths: Vec<Text<AbsolutePath>>,
     /// Paths in the container that cannot be seen.
-    pub mask_paths: Vec<String>,
+    pub mask_paths: Vec<Text<AbsolutePath>>,
     /// The AppArmor profile of the payload.
     pub apparmor_profile: Option<String>,
     /// The SELinux label of the payload.
@@ -97,24 +97,6 @@ pub struct Credential {
     pub value: Option<String>,
     /// A file that systemd-creds(1) encrypted.
     pub encrypted: Option<Text<AbsolutePath>>,
-}
-
-/// `[health]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HealthTable {
-    /// A command run in the container; exit status 0 means well.
-    pub command: Option<Vec<String>>,
-    /// The pause between two checks.
-    pub interval: Option<Text<TimeSpan>>,
-    /// How long a check may take.
-    pub timeout: Option<Text<TimeSpan>>,
-    /// How many checks in a row must fail.
-    pub retries: Option<u32>,
-    /// How long after the start failures do not count.
-    pub start_period: Option<Text<TimeSpan>>,
-    /// What an unhealthy container gets.
-    pub on_unhealthy: Option<OnUnhealthy>,
 }
 
 /// `[timer]`.

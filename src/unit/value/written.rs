@@ -18,6 +18,11 @@ pub trait Written: Sized {
     /// # Errors
     /// What is wrong, and perhaps what was meant.
     fn read(text: &str) -> Result<Self, ValueError>;
+
+    /// What a boolean without quotes means, where it means something.
+    fn of_boolean(_value: bool) -> Option<Self> {
+        None
+    }
 }
 
 /// Whether a value may be written as a number without quotes.
@@ -101,6 +106,10 @@ impl<T: Written> Visitor<'_> for TextVisitor<T> {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         T::read(text).map_err(E::custom)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        T::of_boolean(value).ok_or_else(|| E::invalid_type(de::Unexpected::Bool(value), &self))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {

@@ -3,7 +3,7 @@
 use super::fixture::{container, name, on_socket, unit};
 use crate::unit::model::{
     Condition, Container, Dependencies, ExitStatus, Health, OnUnhealthy, Otherwise, PullPolicy, ReadyOn,
-    Reload, RestartPolicy, ServiceType, Test, Unit,
+    Reload, RestartPolicy, Role, ServiceType, Test, Unit,
 };
 use crate::unit::name::UnitName;
 use std::sync::Arc;
@@ -74,7 +74,13 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
     unit.handling.stop_when_unneeded = flavour == Flavour::Relations && dice.rarely(8);
     if flavour == Flavour::Launches && dice.rarely(4) {
         let otherwise = if dice.rarely(2) { Otherwise::Fail } else { Otherwise::Skip };
-        unit.conditions.push(Condition { test: Test::Host("x".into()), expected: true, otherwise });
+        unit.conditions.push(Condition {
+            test: Test::Host("x".into()),
+            expected: true,
+            role: Role::Needed,
+            otherwise,
+            text: r#"host = "x""#.into(),
+        });
     }
     Arc::new(unit)
 }
@@ -104,12 +110,8 @@ fn times(dice: &mut Dice<'_>, own: &mut Container) {
         own.restart_prevent_exit_status.insert(ExitStatus::Code(1));
     }
     own.health = Some(Health {
-        command: vec![],
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        retries: 1,
-        start_period: Duration::ZERO,
         on_unhealthy: [OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Stop][dice.below(3)],
+        ..Health::default()
     });
 }
 

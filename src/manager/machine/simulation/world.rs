@@ -199,7 +199,7 @@ impl World {
 
     fn check_conditions(&mut self, unit: UnitName, choice: u8) {
         let otherwise = if choice.is_multiple_of(2) { Otherwise::Skip } else { Otherwise::Fail };
-        let unmet = Unmet { otherwise, text: "x".into() };
+        let unmet = Unmet { otherwise, text: "x".into(), at: self.stamp() };
         let result = if choice.is_multiple_of(3) { Err(unmet) } else { Ok(()) };
         self.pending.push_back(Event::ConditionsChecked { unit, result });
     }

@@ -1,0 +1,220 @@
+//! Health checks of containers that run: one task for each, in pauses, as `[health]` or the image says. The core hears
+//! of a verdict that changes; a check that says the same as the last one wakes nobody.
+
+mod probe;
+mod verdict;
+
+use super::control::failure;
+use super::live::LiveRun;
+use super::prepare::prepare_join;
+use super::{Manager, Note};
+use crate::image::config::HealthCheck;
+use crate::launch::plan::Command;
+use crate::manager::accounting;
+use crate::manager::machine::{Event, Failure, HealthState, Phase, Stamp};
+use crate::manager::record::RunFacts;
+use crate::unit::model::{Check, Container, Health, ReadyOn, ServiceType};
+use crate::unit::name::UnitName;
+use probe::{Exec, Probe};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use verdict::{Outcome, Rules, Verdict};
+
+/// What is known of one container.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// What follows from its checks.
+    pub state: HealthState,
+    /// When the last one ended.
+    pub last: Option<Stamp>,
+    /// What it said.
+    pub output: String,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// All checks that go on.
+#[derive(Debug, Default)]
+pub(super) struct Checks(BTreeMap<UnitName, (Rc<RefCell<Checked>>, JoinHandle<()>)>);
+
+impl Checks {
+    /// Ends the checks of a unit. What a check has started ends with it.
+    pub(super) fn end(&mut self, unit: &UnitName) {
+        if let Some((_, task)) = self.0.remove(unit) {
+            task.abort();
+        }
+    }
+}
+
+/// Whether there is a check to be made, where the unit wants one.
+pub(super) fn check(container: &Container, facts: &RunFacts) -> Result<(), Failure> {
+    let wants = container.health.as_ref().is_some_and(|health| health.check.is_none());
+    match wants && facts.health_check.is_none() {
+        true => Err(failure(
+            "health: the image has no HEALTHCHECK: write \"command\", \"http\" or \"tcp\" in [health]"
+                .to_owned(),
+            libc::EINVAL,
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The rules of a unit, completed by its image's where they go along with its check, and by the defaults.
+fn rules(container: &Container, health: &Health, image: Option<&HealthCheck>) -> Rules {
+    let none = HealthCheck::default();
+    let image = image.filter(|_| health.check.is_none()).unwrap_or(&none);
+    let time = |own: Option<Duration>, image: Option<Duration>, default: u64| {
+        own.or(image).unwrap_or(Duration::from_secs(default))
+    };
+    Rules {
+        interval: time(health.interval, image.interval, 30),
+        timeout: time(health.timeout, image.timeout, 30),
+        start_period: time(health.start_period, image.start_period, 0),
+        start_interval: time(health.start_interval, image.start_interval, 1),
+        retries: health.retries.or(image.retries).unwrap_or(3),
+        start_waits: container.ready == ReadyOn::Health && container.kind != ServiceType::Oneshot,
+    }
+}
+
+impl Manager {
+    /// What is known of the health of a container that runs.
+    pub fn health(&self, unit: &UnitName) -> Option<Checked> {
+        self.checks.0.get(unit).map(|(checked, _)| checked.borrow().clone())
+    }
+
+    /// A container runs, perhaps for long: its checks go on from what is known.
+    pub(super) fn begin_checks(&mut self, unit: &UnitName) {
+        let Some(live) = self.runs.get(unit).cloned() else { return };
+        let Some(managed) = self.machine.unit(unit) else { return };
+        if !matches!(managed.phase, Phase::Start | Phase::Running) || live.stopping.get() {
+            return;
+        }
+        let Some(container) = managed.container() else { return };
+        let Some(health) = &container.health else { return };
+        let facts = self.facts.get(unit).cloned().unwrap_or_default();
+        let Some(probe) = self.probe(unit, &live, container, health, &facts) else { return };
+        let rules = rules(container, health, facts.health_check.as_ref());
+        let state = facts.health;
+        let checked = Rc::new(RefCell::new(Checked { state: state.clone(), ..Checked::default() }));
+        if state != HealthState::Unknown {
+            self.later(Event::Health { unit: unit.clone(), run: live.number(), health: state.clone() });
+        }
+        let started = managed.run.as_ref().map(|run| run.started).unwrap_or_default();
+        let task = CheckTask {
+            unit: unit.clone(),
+            group: live.process.get().and_then(|process| accounting::directory(&self.paths, process.pid)),
+            live,
+            probe,
+            verdict: Verdict::new(rules, state, started.boottime),
+            checked: checked.clone(),
+            notes: self.notes.clone(),
+        };
+        self.checks.end(unit);
+        self.checks.0.insert(unit.clone(), (checked, tokio::task::spawn_local(task.run())));
+    }
+
+    fn probe(
+        &self,
+        unit: &UnitName,
+        live: &Rc<LiveRun>,
+        container: &Container,
+        health: &Health,
+        facts: &RunFacts,
+    ) -> Option<Probe> {
+        let process = live.process.get()?;
+        let pidfd = process.pidfd.try_clone().ok()?;
+        let image = facts.health_check.as_ref().map(|check| &check.command);
+        let command = match (&health.check, image) {
+            (Some(Check::Tcp(endpoint)), _) => return Some(Probe::tcp(*endpoint, container, pidfd)),
+            (Some(Check::Http(http)), _) => return Some(Probe::http(http.clone(), container, pidfd)),
+            (Some(Check::Command(command)), _) | (None, Some(command)) => command,
+            (None, None) => return None,
+        };
+        let command =
+            Command { words: command.clone(), user: None, working_directory: None, environment: Vec::new() };
+        let specification = self.machine.unit(unit)?.unit()?;
+        let join = prepare_join(specification, container, &self.paths, &self.store, &command, process.pid);
+        match join {
+            Ok(join) => {
+                Some(Probe::Command(Exec { join, launcher: self.launcher.clone(), container: pidfd }))
+            }
+            Err(failure) => {
+                tracing::error!(SAMPAN_UNIT = %unit, "{unit}: health: {}", failure.message);
+                None
+            }
+        }
+    }
+
+    /// A verdict that a successor of this process is to know.
+    pub(super) fn keep_health(&mut self, unit: &UnitName, run: u64, health: &HealthState) {
+        if self.is_current(unit, run)
+            && let Some(facts) = self.facts.get_mut(unit)
+        {
+            facts.health.clone_from(health);
+            self.changed.insert(unit.clone());
+        }
+    }
+}
+
+/// The checks of one run.
+struct CheckTask {
+    unit: UnitName,
+    live: Rc<LiveRun>,
+    /// Its control group, which tells whether it is frozen.
+    group: Option<PathBuf>,
+    probe: Probe,
+    verdict: Verdict,
+    checked: Rc<RefCell<Checked>>,
+    notes: tokio::sync::mpsc::UnboundedSender<Note>,
+}
+
+impl CheckTask {
+    async fn run(mut self) {
+        loop {
+            tokio::time::sleep(self.verdict.pause(super::now().boottime)).await;
+            if self.live.over.get() || self.live.stopping.get() {
+                return;
+            }
+            // A container that is frozen cannot answer, and is not asked.
+            if self.is_frozen() {
+                continue;
+            }
+            let outcome = self.probe.perform(self.verdict.timeout()).await;
+            if !self.is_frozen() && !self.live.stopping.get() {
+                self.take(outcome);
+            }
+        }
+    }
+
+    fn is_frozen(&self) -> bool {
+        let events = self.group.as_ref().map(|group| std::fs::read_to_string(group.join("cgroup.events")));
+        events.and_then(Result::ok).is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        let now = super::now();
+        let changed = self.verdict.take(&outcome, now.boottime);
+        *self.checked.borrow_mut() = Checked {
+            state: self.verdict.state().clone(),
+            last: Some(now),
+            output: outcome.text().to_owned(),
+            failures: self.verdict.failures(),
+        };
+        if !changed {
+            return;
+        }
+        let (unit, run, health) = (self.unit.clone(), self.live.number(), self.verdict.state().clone());
+        match &health {
+            HealthState::Unhealthy(output) => {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Unhealthy: {output}");
+            }
+            _ => tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Healthy."),
+        }
+        // The receiver lives as long as the loop.
+        let _ = self.notes.send(Note::Event(Event::Health { unit, run, health }));
+    }
+}

@@ -1,0 +1,45 @@
+//! What was checked of a unit: the conditions of its last start, and its health.
+
+use super::Read::{Flag, Large, List, Text, Unsigned};
+use super::life::realtime;
+use super::{Entry, Look, Viewer, told, untold};
+use crate::manager::driver::Checked;
+use crate::manager::machine::HealthState;
+use crate::unit::model::Otherwise;
+
+pub(super) const TABLE: &[Entry] = &[
+    told("HealthState", Text(|look| state(look).to_owned())),
+    // Each check changes these; whoever wants to know them asks.
+    untold("HealthTimestamp", Large(|look| realtime(checked(look).last))),
+    untold("HealthOutput", Text(output)),
+    untold("HealthFailingStreak", Unsigned(|look| checked(look).failures)),
+    told("ConditionResult", Flag(|look| holds(look, Otherwise::Skip))),
+    told("AssertResult", Flag(|look| holds(look, Otherwise::Fail))),
+    told("ConditionTimestamp", Large(|look| realtime(look.managed.unmet.as_ref().map(|unmet| unmet.at)))),
+    told("Conditions", List(|look| look.managed.unmet.iter().map(|unmet| unmet.text.clone()).collect())),
+];
+
+fn checked(look: &Look<'_>) -> Checked {
+    look.manager.health(look.name).unwrap_or_default()
+}
+
+/// A program's output may be for its administrator alone.
+fn output(look: &Look<'_>) -> String {
+    if look.viewer == Viewer::Root { checked(look).output } else { String::new() }
+}
+
+/// Empty where nothing is checked.
+fn state(look: &Look<'_>) -> &'static str {
+    if look.manager.health(look.name).is_none() {
+        return "";
+    }
+    match look.managed.health {
+        HealthState::Unknown => "starting",
+        HealthState::Healthy => "healthy",
+        HealthState::Unhealthy(_) => "unhealthy",
+    }
+}
+
+fn holds(look: &Look<'_>, kind: Otherwise) -> bool {
+    look.managed.unmet.as_ref().is_none_or(|unmet| unmet.otherwise != kind)
+}

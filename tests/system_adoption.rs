@@ -1,0 +1,130 @@
+//! What is adopted by a manager whose predecessor's records, or whose units' files, are lost.
+
+mod support;
+
+use support::host::Host;
+use support::units::{shell, socket};
+
+const STATE: &str = "/run/sampan/state";
+
+/// A host with a container that answers its stop signal, and one behind a socket.
+fn host() -> Host {
+    let host = Host::with_images(&["hello", "web"]);
+    host.unit("job.container", &shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"));
+    let nginx = "[container]\nimage = \"localhost/web\"\n";
+    let swap = socket("127.0.0.1:8001", "\"swap\"\ntarget = \"0.0.0.0:80\"");
+    host.unit("web.container", &format!("{nginx}{swap}"));
+    host.succeed(&["sampanctl", "start", "job", "web"]);
+    assert!(host.get("127.0.0.1:8001").contains("Hello from nginx"));
+    host
+}
+
+/// Has the manager killed, and something done before the next one comes.
+fn between_managers(host: &Host, script: &str) {
+    host.write(
+        "/run/systemd/system/sampand.service.d/between.conf",
+        &format!("[Service]\nExecStartPre=/bin/sh -c '{script}'\n"),
+    );
+    host.succeed(&["systemctl", "daemon-reload"]);
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"]);
+    host.succeed(&["sampanctl", "list-units"]);
+    host.succeed(&["rm", "/run/systemd/system/sampand.service.d/between.conf"]);
+    host.succeed(&["systemctl", "daemon-reload"]);
+}
+
+fn pids(host: &Host) -> [String; 2] {
+    ["job", "web"].map(|unit| host.property(unit, "MainPID"))
+}
+
+fn assert_control(host: &Host) {
+    assert_eq!(host.property("job", "SubState"), "running");
+    assert!(host.get("127.0.0.1:8001").contains("Hello from nginx"));
+    host.succeed(&["sampanctl", "exec", "job", "true"]);
+    host.succeed(&["sampanctl", "stop", "job", "web"]);
+    host.wait_log("job", "bye");
+    assert_eq!(
+        (host.property("job", "Result"), host.property("job", "ActiveState")),
+        ("success".into(), "inactive".into())
+    );
+    assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "sampan-*.scope"]), "");
+}
+
+#[test]
+fn containers_without_records_are_found_by_their_scopes() {
+    let host = host();
+    let before = pids(&host);
+    between_managers(&host, &format!("rm -r {STATE}"));
+    assert_eq!(pids(&host), before);
+    assert_control(&host);
+}
+
+#[test]
+fn damaged_and_old_records_cost_no_container() {
+    let host = host();
+    let before = pids(&host);
+    for damage in
+        ["truncate --size=40", "truncate --size=0", "sed -i s/phase/phrase/", "sed -i s/,.stamps.*/}/"]
+    {
+        between_managers(&host, &format!("{damage} {STATE}/job.container.json {STATE}/web.container.json"));
+        assert_eq!(pids(&host), before, "{damage}");
+    }
+    // A record that could not be replaced tells of another process.
+    between_managers(
+        &host,
+        &format!("sed -i \"s/.pid.:[0-9]*/\\\\\\\"pid\\\\\\\":1/\" {STATE}/job.container.json"),
+    );
+    assert_eq!(pids(&host), before);
+    assert_control(&host);
+}
+
+#[test]
+fn a_unit_whose_file_has_gone_can_be_stopped_and_goes_then() {
+    let host = host();
+    host.succeed(&["rm", "/etc/sampan/units/job.container.toml"]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    assert!(host.succeed(&["sampanctl", "list-units"]).contains("job.container"));
+    let before = pids(&host);
+    between_managers(&host, "true");
+    assert_eq!(pids(&host), before);
+    assert!(host.answer(0, &["sampanctl", "status", "job"]).contains("not-found"));
+    assert_control_of_job(&host);
+}
+
+fn assert_control_of_job(host: &Host) {
+    host.succeed(&["sampanctl", "stop", "job"]);
+    host.wait_log("job", "bye");
+    host.wait_until("job is gone", |host| {
+        !host.succeed(&["sampanctl", "list-units", "--all"]).contains("job.container")
+    });
+}
+
+#[test]
+fn a_full_run_and_a_full_store_lose_nothing() {
+    let host = host();
+    host.unit("late.container", &shell("exec sleep 1000"));
+    host.unit("later.container", &shell("exec sleep 1000"));
+    let before = pids(&host);
+    // Nothing more fits into either of them.
+    for (directory, unit) in [("/run/sampan", "late"), ("/var/lib/sampan/containers", "later")] {
+        let script = format!(
+            "set -e; mkdir -p /srv/kept; cp -a {directory}/. /srv/kept
+            mount -t tmpfs -o size=4m,nr_inodes=500 tmpfs {directory}
+            cp -a /srv/kept/. {directory}; rm -r /srv/kept; mkdir {directory}/full
+            number=0; while touch {directory}/full/$number 2>/dev/null; do number=$((number + 1)); done
+            cat /dev/zero >{directory}/full/0 2>/dev/null || true"
+        );
+        host.succeed(&["sh", "-c", &script]);
+        let started = host.run(&["sampanctl", "start", unit]);
+        if directory != "/run/sampan" {
+            let error = String::from_utf8_lossy(&started.stderr).into_owned();
+            assert!(!started.status.success() && error.contains("No space left on device"), "{error}");
+        }
+        host.succeed(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"]);
+        assert_eq!(pids(&host), before);
+        host.succeed(&["rm", "-r", &format!("{directory}/full")]);
+        host.succeed(&["sampanctl", "start", unit]);
+        assert_eq!(host.property(unit, "SubState"), "running");
+        host.succeed(&["sampanctl", "stop", unit]);
+    }
+    assert_control(&host);
+}

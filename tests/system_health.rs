@@ -1,0 +1,158 @@
+//! Health checks on a private host: commands, ports and questions, of real servers.
+
+mod support;
+
+use serde_json::json;
+use std::time::{Duration, Instant};
+use support::host::Host;
+use support::image::{Layer, write_layout};
+use support::units::{python, shell};
+
+/// A table of checks in quick succession.
+fn quick(check: &str) -> String {
+    format!(
+        "[health]\n{check}\ninterval = \"100ms\"\nstart_interval = \"50ms\"\ntimeout = \"1s\"\nretries = 2\n"
+    )
+}
+
+#[test]
+fn a_command_tells_how_a_container_is_and_only_changes_are_told() {
+    let host = Host::with_images(&["hello"]);
+    let check = "command = [\"sh\", \"-c\", \"echo looked; cat /tmp/sick 2>/dev/null && exit 1; exit 0\"]";
+    host.unit("web.container", &(shell("exec sleep 1000") + &quick(check)));
+    let mut journal = host.journal(&["--unit=sampand"]);
+    host.succeed(&["sampanctl", "start", "web"]);
+    journal.wait("web.container: Healthy.");
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    assert!(status.contains("Health: healthy (last check "), "{status}");
+    assert_eq!(host.property("web", "HealthOutput"), "looked");
+    host.succeed(&["sampanctl", "exec", "web", "sh", "-c", "echo 'a cold' > /tmp/sick"]);
+    host.wait_property("web", "HealthState", "unhealthy");
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    assert!(status.contains("Health: unhealthy (") && status.contains("failed in a row"), "{status}");
+    assert!(host.property("web", "HealthOutput").contains("a cold"));
+
+    // A manager that comes goes on with what was known, and tells nothing anew.
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    assert_eq!(host.property("web", "HealthState"), "unhealthy");
+    host.succeed(&["sampanctl", "exec", "web", "rm", "/tmp/sick"]);
+    host.wait_property("web", "HealthState", "healthy");
+    let lines = host.succeed(&["journalctl", "--unit=sampand", "--output=cat", "--quiet"]);
+    let told = |word: &str| lines.matches(word).count();
+    assert_eq!((told(": Healthy."), told(": Unhealthy:")), (2, 1), "{lines}");
+    assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "--all", "run-*"]), "");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert_eq!(host.property("web", "HealthState"), "");
+}
+
+#[test]
+fn a_check_that_does_not_end_is_ended_with_all_that_it_began() {
+    let host = Host::with_images(&["hello"]);
+    let check = "command = [\"sh\", \"-c\", \"sleep 4321; echo over\"]\n";
+    let table = format!(
+        "[health]\n{check}interval = \"100ms\"\nstart_interval = \"50ms\"\ntimeout = \"300ms\"\nretries = 1\n"
+    );
+    host.unit("web.container", &(shell("exec sleep 1000") + &table));
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.wait_property("web", "HealthState", "unhealthy");
+    assert_eq!(host.property("web", "HealthOutput"), "no answer after 0.3 s");
+    // One may be on its way.
+    let processes = host.run(&["pgrep", "--count", "--full", "sleep 4321"]);
+    let count: u32 = String::from_utf8_lossy(&processes.stdout).trim().parse().unwrap();
+    assert!(count <= 2, "{count}");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success());
+}
+
+#[test]
+fn a_start_waits_for_health_and_its_time_is_bounded() {
+    let host = Host::with_images(&["servers"]);
+    let program = "import http.server, os, time\n\
+        class Handler(http.server.BaseHTTPRequestHandler):\n  \
+          def do_GET(self):\n    \
+            self.send_response(200 if os.path.exists('/tmp/warm') else 503)\n    \
+            self.end_headers()\n\
+        http.server.HTTPServer(('127.0.0.1', 8000), Handler).serve_forever()\n";
+    let unit = python(program) + "ready = \"health\"\nstart_timeout = \"20s\"\n";
+    host.unit("web.container", &(unit + &quick("http = \"http://localhost:8000/health?deep\"")));
+    let mut starting = host.command(&["sampanctl", "start", "web"]).spawn().unwrap();
+    host.wait_log("web", "503");
+    assert_eq!(host.property("web", "SubState"), "start");
+    assert_eq!(host.property("web", "HealthState"), "starting");
+    host.succeed(&["sampanctl", "exec", "web", "sh", "-c", "echo > /tmp/warm"]);
+    assert!(starting.wait().unwrap().success());
+    assert_eq!(host.property("web", "HealthOutput"), "HTTP/1.0 200 OK");
+    let cold = python("import time\ntime.sleep(1000)") + "ready = \"health\"\nstart_timeout = \"1s\"\n";
+    host.unit("cold.container", &(cold + &quick("tcp = 8000")));
+    host.fail(1, &["sampanctl", "start", "cold"]);
+    assert_eq!(host.property("cold", "Result"), "timeout");
+}
+
+/// Waits for one more check, of which no signal tells.
+fn next_check(host: &Host, unit: &str) {
+    let before = host.property(unit, "HealthTimestamp");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while host.property(unit, "HealthTimestamp") == before {
+        assert!(Instant::now() < deadline, "no check of {unit}");
+    }
+}
+
+#[test]
+fn servers_are_asked_where_their_clients_find_them() {
+    let host = Host::with_images(&["web", "servers"]);
+    // nginx and Redis listen with the sockets of the host, and Redis inside too.
+    let http = quick("http = \"http://localhost/\"");
+    host.unit(
+        "web.container",
+        &format!("[container]\nimage = \"localhost/web\"\nready = \"health\"\n[socket.http]\nlisten = \"0.0.0.0:8080\"\ntarget = \"0.0.0.0:80\"\n{http}"),
+    );
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert_eq!(host.property("web", "HealthOutput"), "HTTP/1.1 200 OK");
+    let redis = "[container]\nimage = \"localhost/servers\"\ncommand = [\"/usr/bin/redis-server\", \"--dir\", \"/tmp\"]\nready = \"health\"\n";
+    host.unit("redis.container", &format!("{redis}{}", quick("command = [\"redis-cli\", \"ping\"]")));
+    host.unit("cache.container", &format!("{redis}{}", quick("tcp = \"127.0.0.1:6379\"")));
+    host.succeed(&["sampanctl", "start", "redis", "cache"]);
+    assert_eq!(host.property("redis", "HealthOutput"), "PONG");
+    assert_eq!(host.property("cache", "HealthState"), "healthy");
+    // A container that is frozen is not asked, so nothing is held against it.
+    let group = host.property("redis", "ControlGroup");
+    let freeze = |value: &str| {
+        host.succeed(&["sh", "-c", &format!("echo {value} > /sys/fs/cgroup{group}/cgroup.freeze")])
+    };
+    freeze("1");
+    let before = host.property("redis", "HealthTimestamp");
+    (0..4).for_each(|_| next_check(&host, "cache"));
+    assert_eq!(host.property("redis", "HealthTimestamp"), before);
+    freeze("0");
+    next_check(&host, "redis");
+    assert_eq!(host.property("redis", "HealthState"), "healthy");
+}
+
+#[test]
+fn the_check_of_an_image_is_made_where_the_unit_wants_it() {
+    let host = Host::with_images(&["hello"]);
+    let layout = host.shared().join("checked");
+    let config = json!({
+        "Cmd": ["/bin/sleep", "1000"],
+        "Healthcheck": { "Test": ["CMD-SHELL", "echo by the image"], "Interval": 100_000_000, "Retries": 1 },
+    });
+    write_layout(&layout, vec![Layer::busybox()], &config);
+    host.import("checked", "localhost/checked");
+    let unit = |name: &str, more: &str| {
+        host.unit(
+            &format!("{name}.container"),
+            &format!("[container]\nimage = \"localhost/checked\"\n{more}"),
+        );
+        host.succeed(&["sampanctl", "start", name]);
+    };
+    unit("plain", "");
+    assert_eq!(host.property("plain", "HealthState"), "");
+    unit("ready", "ready = \"health\"\n");
+    assert_eq!(host.property("ready", "HealthOutput"), "by the image");
+    unit("table", "[health]\nstart_interval = \"10ms\"\n");
+    host.wait_property("table", "HealthState", "healthy");
+    host.unit("none.container", &(shell("exec sleep 1000") + "[health]\n"));
+    host.fail(1, &["sampanctl", "start", "none"]);
+    assert!(host.property("none", "LaunchError").contains("the image has no HEALTHCHECK"));
+}
