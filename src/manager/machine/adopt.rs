@@ -15,7 +15,7 @@ impl Machine {
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
         managed.run = run;
         managed.restarts = restarts;
-        if managed.has_sockets() && !phase.is_down() {
+        if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;
         }
         let container = managed.container();

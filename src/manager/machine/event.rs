@@ -170,7 +170,7 @@ pub enum Event {
     },
     /// Every unit of an earlier manager has been adopted.
     AdoptionDone,
-    /// The host goes down: nothing starts any more.
+    /// The host goes down: all units stop in their order, and nothing starts any more.
     ShuttingDown,
 }
 

@@ -21,6 +21,7 @@ mod reload;
 mod request;
 mod restart;
 mod settle;
+mod shutdown;
 #[cfg(test)]
 mod simulation;
 mod start;
@@ -143,7 +144,7 @@ impl Machine {
             Event::Reloaded { unit, run, result } => self.reloaded(&unit, run, result),
             Event::Adopted { unit, left } => self.adopted(&unit, *left),
             Event::AdoptionDone => self.resume_jobs(),
-            Event::ShuttingDown => self.standing = Standing::ShuttingDown,
+            Event::ShuttingDown => self.shut_down(),
         }
     }
 }

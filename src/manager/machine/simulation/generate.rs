@@ -27,10 +27,6 @@ impl<'a> Dice<'a> {
         Self(bytes.iter())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.len() == 0
-    }
-
     pub fn byte(&mut self) -> u8 {
         self.0.next().copied().unwrap_or_default()
     }

@@ -9,12 +9,10 @@ use std::time::Duration;
 const LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
 
 impl World {
-    pub fn job_removed(&mut self, id: JobId, unit: &UnitName, kind: JobKind, result: JobResult) {
-        assert!(self.jobs.remove(&id), "a job ended twice");
-        let Some(managed) = self.machine.unit(unit) else { return };
-        if kind == JobKind::Stop && result == JobResult::Done && managed.job.is_none() {
-            // A connection, a restart or an upholder may bring it up again, but not in the same step.
-            assert!(managed.phase.is_down(), "{unit} is {:?} after its stop", managed.phase);
+    /// A stop that is done has left nothing, unless another unit has it started again at once.
+    pub fn check_stopped(&self, stopped: &BTreeSet<UnitName>) {
+        for managed in stopped.iter().filter_map(|unit| self.machine.unit(unit)) {
+            assert!(managed.phase.is_down(), "{managed:?} after its stop");
         }
     }
 
@@ -60,24 +58,30 @@ impl World {
 
     /// A job that waits has something to wait for; one that runs has waited for those that were there before.
     fn check_job(&self, job: &Job) {
-        if job.order == Order::Ignored {
-            return;
-        }
         let others = self.machine.jobs().values().filter(|other| other.id != job.id);
-        let others: Vec<&Job> = others.filter(|other| other.order == Order::Kept).collect();
+        let others: Vec<&Job> = others.filter(|other| other.order != Order::Ignored).collect();
         if job.phase == JobPhase::Waiting {
             let native = |name: &UnitName| {
                 let state = self.machine.natives()[name].state.as_ref();
                 state.is_none_or(|state| state.job.is_some() || state.active == ActiveState::Activating)
             };
             let named = self.of(&job.unit);
-            let waits = others.iter().any(|other| self.touches(&job.unit, &other.unit))
+            let ends = |other: &UnitName| {
+                let managed = self.machine.unit(other);
+                managed.is_some_and(|managed| managed.active_state() == ActiveState::Deactivating)
+            };
+            let rivals = self.units.iter().filter(|other| self.are_rivals(&job.unit, &other.name));
+            let waits = rivals.into_iter().any(|other| ends(&other.name))
+                || others.iter().any(|other| self.touches(&job.unit, &other.unit))
                 || named.after.iter().filter(|name| self.machine.natives().contains_key(*name)).any(native)
                 || self.machine.natives().contains_key(&job.unit) && native(&job.unit);
             assert!(waits, "{} {:?} waits for nothing", job.unit, job.kind);
             return;
         }
-        for other in others.iter().filter(|other| other.id < job.id) {
+        if job.order != Order::Kept {
+            return;
+        }
+        for other in others.iter().filter(|other| other.id < job.id && other.order == Order::Kept) {
             let same = matches!(
                 (other.kind, job.kind),
                 (JobKind::Start, JobKind::Start) | (JobKind::Stop, JobKind::Stop)

@@ -3,15 +3,25 @@
 
 use super::super::*;
 use super::fixture::name;
-use super::generate::{Dice, Flavour, natives};
+use super::generate::{Flavour, natives};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::{Otherwise, Unit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Whether a history is told as it is lived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Silent,
+    Aloud,
+}
+
 pub struct World {
     pub machine: Machine,
+    telling: Telling,
+    /// Whether a manager has just begun, and has not yet adopted what lives.
+    adopts: bool,
     pub units: Vec<Arc<Unit>>,
     pub now: Duration,
     pub pending: VecDeque<Event>,
@@ -30,9 +40,11 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(units: &[Arc<Unit>]) -> Self {
+    pub fn new(units: &[Arc<Unit>], telling: Telling) -> Self {
         let mut world = Self {
             machine: Machine::default(),
+            telling,
+            adopts: false,
             units: units.to_vec(),
             now: Duration::from_secs(1),
             pending: VecDeque::new(),
@@ -45,8 +57,17 @@ impl World {
             lawless: BTreeSet::new(),
             watched: BTreeMap::new(),
         };
+        for unit in units {
+            world.tell(format_args!("{}: {:?}", unit.name, unit.dependencies));
+        }
         world.load(0);
         world
+    }
+
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.telling == Telling::Aloud {
+            eprintln!("{what}");
+        }
     }
 
     fn load(&mut self, choice: u8) {
@@ -59,11 +80,9 @@ impl World {
         Stamp { realtime: self.now, boottime: self.now, monotonic: self.now }
     }
 
-    pub fn step(&mut self, dice: &mut Dice<'_>, flavour: Flavour) {
-        let what = dice.below(16);
-        let unit = name(dice.below(self.units.len()));
-        let choice = dice.byte();
-        match what {
+    pub fn step(&mut self, [what, unit, choice]: [u8; 3], flavour: Flavour) {
+        let unit = name(usize::from(unit) % self.units.len());
+        match what % 16 {
             0..=2 => self.request(unit, Verb::Start, mode(choice), choice),
             3 => self.request(unit, Verb::Stop, mode(choice), choice),
             4 => {
@@ -134,6 +153,7 @@ impl World {
         {
             self.seeking.remove(unit);
         }
+        self.tell(format_args!("{:?} {event:?}", self.now));
         let actions = self.machine.handle(self.stamp(), event);
         self.carry_out(actions, choice);
     }
@@ -142,6 +162,7 @@ impl World {
         if matches!(mode, JobMode::IgnoreDependencies | JobMode::IgnoreRequirements) {
             self.lawless.insert(unit.clone());
         }
+        self.tell(format_args!("{:?} {verb:?} {unit}, {mode:?}", self.now));
         let before = self.machine.jobs().len();
         let (answer, actions) = self.machine.request(self.stamp(), &Request { unit, verb, mode });
         assert!(answer.is_ok() || actions.is_empty() && before == self.machine.jobs().len(), "{answer:?}");
@@ -149,7 +170,9 @@ impl World {
     }
 
     fn carry_out(&mut self, actions: Vec<Action>, choice: u8) {
+        let mut stopped = BTreeSet::new();
         for action in actions {
+            self.tell(format_args!("    {action:?}"));
             match action {
                 Action::OpenSockets(unit) => self.open_sockets(unit, choice),
                 Action::CloseSockets(unit) => {
@@ -183,12 +206,23 @@ impl World {
                 Action::Reload { unit, run } => {
                     self.pending.push_back(Event::Reloaded { unit, run, result: Err(failure("no")) });
                 }
-                Action::JobNew(id, _) => assert!(self.jobs.insert(id), "a job number came twice"),
-                Action::JobRemoved(id, unit, kind, result) => self.job_removed(id, &unit, kind, result),
+                Action::JobNew(id, unit) => {
+                    assert!(self.jobs.insert(id), "a job number came twice");
+                    stopped.remove(&unit);
+                }
+                Action::JobRemoved(id, unit, kind, result) => {
+                    assert!(self.jobs.remove(&id), "a job ended twice");
+                    if (kind, result) == (JobKind::Stop, JobResult::Done) {
+                        stopped.insert(unit);
+                    }
+                }
                 _ => {}
             }
         }
-        self.check();
+        self.check_stopped(&stopped);
+        if !self.adopts {
+            self.check();
+        }
     }
 
     fn open_sockets(&mut self, unit: UnitName, choice: u8) {
@@ -265,6 +299,7 @@ impl World {
         self.seeking.clear();
         self.jobs.clear();
         self.watched.clear();
+        self.adopts = true;
         self.load(choice);
         for (unit, managed) in old.units() {
             let job = managed.job.map(|job| old.jobs()[&job].kind);
@@ -275,6 +310,7 @@ impl World {
             }
             self.adopt(unit, managed, job, choice);
         }
+        self.adopts = false;
         self.handle(Event::AdoptionDone, choice);
     }
 
@@ -298,9 +334,6 @@ impl World {
     /// The host goes down: everything must end.
     pub fn end(&mut self) {
         self.handle(Event::ShuttingDown, 0);
-        for unit in self.units.clone() {
-            self.request(unit.name.clone(), Verb::Stop, JobMode::ReplaceIrreversibly, 0);
-        }
         self.fall_silent();
         self.check_end();
     }
