@@ -246,15 +246,25 @@ fn what_a_configuration_says_beside_how_to_run_has_no_effect() {
     let layout = Layout::write_with(&lab.path("l"), &layer(), &mut |it| {
         it.config["config"]["Labels"] = json!({ "sampan.privileged": "true", "io.systemd.exec": "/bin/sh" });
         it.config["config"]["HostConfig"] = json!({ "Privileged": true, "Binds": ["/:/host"] });
-        it.config["config"]["Healthcheck"] = json!({ "Test": ["CMD", "reboot"] });
         it.manifest["layers"][0]["urls"] = json!(["file:///etc/shadow", "http://127.0.0.1:1/"]);
     });
     lab.import(&layout.path, "evil");
     let inspected = lab.json(&["inspect", "evil"]);
     let mut known: Vec<&str> = inspected["config"].as_object().unwrap().keys().map(String::as_str).collect();
     known.sort_unstable();
-    let fields = ["command", "entrypoint", "environment", "exposed_ports", "labels", "stop_signal", "user"];
-    assert_eq!(known, [&fields[..], &["volumes", "working_directory"]].concat());
+    let how_to_run = [
+        "command",
+        "entrypoint",
+        "environment",
+        "exposed_ports",
+        "health_check",
+        "labels",
+        "stop_signal",
+        "user",
+        "volumes",
+        "working_directory",
+    ];
+    assert_eq!(known, how_to_run);
     lab.assert_sound();
 }
 

@@ -105,7 +105,9 @@ impl Manager {
 
     pub(super) fn seek_image(&mut self, unit: &UnitName, run: u64) {
         let Some(managed) = self.machine.unit(unit) else { return };
-        let wish = if managed.job.is_some() { Wish::Somebody } else { Wish::Nobody };
+        // A restart by the policy has a job too.
+        let asked_for = managed.job.is_some() && managed.restarts == 0;
+        let wish = if asked_for { Wish::Somebody } else { Wish::Nobody };
         let Some(container) = managed.container() else { return };
         let ImageSource::Reference(name) = &container.image else { return };
         match self.need(name, container.pull) {

@@ -13,7 +13,8 @@ impl Machine {
         let Left { phase, run, stamps, restarts, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
-        managed.run = run;
+        // A start that had no process yet is made anew, not waited for.
+        managed.run = run.filter(|run| run.pid != 0);
         managed.restarts = restarts;
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;

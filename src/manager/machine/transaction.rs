@@ -9,7 +9,7 @@ use super::Machine;
 use super::cycle::Cycles;
 use super::job::{JobKind, JobMode, Order};
 use super::request::RequestError;
-use super::unit::LoadState;
+use super::unit::{Intent, LoadState};
 use crate::unit::name::UnitName;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -116,11 +116,12 @@ impl Machine {
             return Err(RequestError::Template(name.clone(), name.as_str().replacen('@', "@NAME", 1)));
         }
         if self.units.contains_key(name) {
-            return match self.units.get(name).map(|unit| &unit.loaded.state) {
-                Some(LoadState::Good) => Ok(()),
-                Some(LoadState::Bad(_)) => Err(RequestError::Bad(name.clone())),
-                Some(LoadState::Masked) => Err(RequestError::Masked(name.clone())),
-                Some(LoadState::NotFound) | None => Err(RequestError::NotFound(name.clone())),
+            return match self.units.get(name).map(|unit| (&unit.loaded.state, unit.intent)) {
+                // The policy restarts the version that ran.
+                Some((LoadState::Good, _) | (LoadState::Bad(_), Intent::Again)) => Ok(()),
+                Some((LoadState::Bad(_), _)) => Err(RequestError::Bad(name.clone())),
+                Some((LoadState::Masked, _)) => Err(RequestError::Masked(name.clone())),
+                Some((LoadState::NotFound, _)) | None => Err(RequestError::NotFound(name.clone())),
             };
         }
         self.natives
