@@ -66,6 +66,8 @@ impl Machine {
                 let victim = cycle.first().and_then(|name| self.job_of(name)).map(|job| job.id);
                 let Some(job) = victim.and_then(|id| self.jobs.get_mut(&id)) else { break };
                 job.order = Order::Cyclic;
+                let id = job.id;
+                self.requeue(id);
                 tell(&cycle, cycle.first());
             }
         }

@@ -73,17 +73,19 @@ impl Machine {
     }
 
     fn holds(&self, other: &UnitName, job: &Job) -> bool {
-        match self.job_of(other) {
-            Some(theirs) => self.comes_first(theirs, job),
-            None if !job.kind.goes_up() || job.kind.goes_down() || job.order == Order::Ignored => false,
-            None => {
-                let state = self.active_state(other);
-                state == ActiveState::Deactivating && self.are_rivals(&job.unit, other)
-                    || job.order == Order::Kept
-                        && self.is_after(&job.unit, other)
-                        && self.is_on_the_way(other)
-            }
+        let theirs = self.job_of(other);
+        if theirs.is_some_and(|theirs| self.comes_first(theirs, job)) {
+            return true;
         }
+        if !job.kind.goes_up() || job.kind.goes_down() || job.order == Order::Ignored {
+            return false;
+        }
+        let ends = self.active_state(other) == ActiveState::Deactivating;
+        ends && self.are_rivals(&job.unit, other)
+            || theirs.is_none()
+                && job.order == Order::Kept
+                && self.is_after(&job.unit, other)
+                && self.is_on_the_way(other)
     }
 
     /// Whether systemd is at work on a unit of its own.

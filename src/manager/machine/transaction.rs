@@ -82,32 +82,28 @@ impl Machine {
             if let Some(error) = barred.get(&(anchor.clone(), way)) {
                 return Err(error.clone());
             }
-            let is_whole = barred.len() == known;
-            if is_whole && (mode == JobMode::IgnoreDependencies
-                || self.break_cycle(&mut jobs, anchor, &mut barred)? == Cycles::None)
-            {
-                return Ok(self.worth_doing(jobs, anchor, mode));
+            if barred.len() > known {
+                continue;
+            }
+            jobs.retain(|unit, planned| unit == anchor || self.is_worth_doing(unit, planned));
+            if mode == JobMode::IgnoreDependencies {
+                jobs.values_mut().for_each(|planned| planned.order = Order::Ignored);
+            }
+            if self.break_cycle(&mut jobs, anchor, &mut barred)? == Cycles::None {
+                let chosen = |(unit, planned): (UnitName, Planned)| {
+                    Some((unit, Chosen { kind: planned.kind()?, order: planned.order }))
+                };
+                return Ok(jobs.into_iter().filter_map(chosen).collect());
             }
         }
     }
 
-    /// Leaves out what would change nothing.
-    fn worth_doing(
-        &self,
-        jobs: Transaction,
-        anchor: &UnitName,
-        mode: JobMode,
-    ) -> BTreeMap<UnitName, Chosen> {
-        let chosen = jobs.into_iter().filter_map(|(unit, planned)| {
-            let order = if mode == JobMode::IgnoreDependencies { Order::Ignored } else { planned.order };
-            Some((unit, Chosen { kind: planned.kind()?, order }))
-        });
-        let worth = |(unit, Chosen { kind, .. }): &(UnitName, Chosen)| {
-            let state = self.active_state(unit);
-            let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(*kind, state).is_none());
-            unit == anchor || contradicts || !kind.is_redundant(state)
-        };
-        chosen.filter(worth).collect()
+    /// Whether a job changes anything.
+    fn is_worth_doing(&self, unit: &UnitName, planned: &Planned) -> bool {
+        let Some(kind) = planned.kind() else { return false };
+        let state = self.active_state(unit);
+        let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(kind, state).is_none());
+        contradicts || !kind.is_redundant(state)
     }
 
     /// Whether a unit can have a job that brings it up.

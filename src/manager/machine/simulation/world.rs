@@ -303,9 +303,11 @@ impl World {
         self.load(choice);
         for (unit, managed) in old.units() {
             let job = managed.job.map(|job| old.jobs()[&job].kind);
-            if managed.phase.is_down() && job.is_none() {
+            if managed.phase == Phase::Dead && job.is_none() {
+                // It has no record.
                 self.open.remove(unit);
                 self.alive.remove(unit);
+                self.launches.remove(unit);
                 continue;
             }
             self.adopt(unit, managed, job, choice);
@@ -317,12 +319,19 @@ impl World {
     fn adopt(&mut self, unit: &UnitName, managed: &Managed, job: Option<JobKind>, choice: u8) {
         let run = managed.run.clone().filter(|_| managed.phase.has_run());
         let begun = run.as_ref().is_some_and(|run| run.pid != 0);
-        let phase = if managed.phase == Phase::Start && !begun { Phase::Pull } else { managed.phase };
         if !begun {
             self.alive.remove(unit);
         }
-        let (stamps, restarts) = (managed.stamps, managed.restarts);
-        let left = Left { phase, run: managed.run.clone(), stamps, restarts, job };
+        let left = Left {
+            phase: managed.phase,
+            run: managed.run.clone(),
+            stamps: managed.stamps,
+            result: managed.result,
+            failure: managed.failure.clone(),
+            restarts: managed.restarts,
+            starts: managed.starts().clone(),
+            job,
+        };
         self.handle(Event::Adopted { unit: unit.clone(), left: Box::new(left) }, choice);
         let Some(run) = run.filter(|_| begun).map(|run| run.number) else { return };
         self.pending.push_back(Event::Executed { unit: unit.clone(), run });
