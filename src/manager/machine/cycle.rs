@@ -49,7 +49,8 @@ impl Machine {
             tell(&cycle, victim.as_ref());
         }
         let Some(cycle) = self.find_cycle(jobs.keys(), Way::Up, jobs) else { return Ok(Cycles::None) };
-        let is_wanted = |name: &&UnitName| *name != anchor && jobs.get(*name).is_some_and(|job| job.is_wanted());
+        let is_wanted =
+            |name: &&UnitName| *name != anchor && jobs.get(*name).is_some_and(|job| job.is_wanted());
         let error = RequestError::Cycle(cycle.clone());
         let Some(victim) = cycle.iter().find(is_wanted) else { return Err(error) };
         tracing::warn!(SAMPAN_UNIT = %victim, "{error}; {victim} is left out to break it");

@@ -105,9 +105,8 @@ impl Machine {
         if first.kind == JobKind::Nop || second.kind == JobKind::Nop || order == Order::Ignored {
             return false;
         }
-        let is_ordered = |later: &Job, earlier: &Job| {
-            order == Order::Kept && self.is_after(&later.unit, &earlier.unit)
-        };
+        let is_ordered =
+            |later: &Job, earlier: &Job| order == Order::Kept && self.is_after(&later.unit, &earlier.unit);
         match (first.kind.goes_down(), second.kind.goes_down()) {
             (false, false) => is_ordered(second, first),
             (true, true) => is_ordered(first, second),

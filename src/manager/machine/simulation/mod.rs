@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use world::{Telling, World};
 
-/// Histories of each flavour; together more than 100,000.
+/// Histories of each flavour; together more than 100,000. `PROPTEST_CASES=` makes it more.
 const HISTORIES: u32 = 21_000;
 
 fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Telling) {
@@ -27,7 +27,8 @@ fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Tell
 }
 
 fn promises_hold(flavour: Flavour) {
-    let config = ProptestConfig { cases: HISTORIES, failure_persistence: None, ..ProptestConfig::default() };
+    let own = ProptestConfig::default();
+    let config = ProptestConfig { cases: own.cases.max(HISTORIES), failure_persistence: None, ..own };
     let units = prop::collection::vec(any::<u8>(), 0..60);
     let steps = prop::collection::vec(any::<[u8; 3]>(), 0..50);
     let lived = TestRunner::new(config).run(&(units, steps), |(units, steps)| {

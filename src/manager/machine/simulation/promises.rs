@@ -4,6 +4,7 @@ use super::super::*;
 use super::world::World;
 use crate::unit::model::{Dependencies, StartLimit};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
@@ -44,12 +45,9 @@ impl World {
         }
     }
 
-    fn of(&self, name: &UnitName) -> Dependencies {
-        self.units
-            .iter()
-            .find(|unit| unit.name == *name)
-            .map(|unit| unit.dependencies.clone())
-            .unwrap_or_default()
+    fn of(&self, name: &UnitName) -> &Dependencies {
+        static NONE: LazyLock<Dependencies> = LazyLock::new(Dependencies::default);
+        self.units.get(name).map_or(&NONE, |unit| &unit.dependencies)
     }
 
     fn is_after(&self, unit: &UnitName, other: &UnitName) -> bool {
@@ -70,8 +68,8 @@ impl World {
                 let managed = self.machine.unit(other);
                 managed.is_some_and(|managed| managed.active_state() == ActiveState::Deactivating)
             };
-            let rivals = self.units.iter().filter(|other| self.are_rivals(&job.unit, &other.name));
-            let waits = rivals.into_iter().any(|other| ends(&other.name))
+            let mut rivals = self.units.keys().filter(|other| self.are_rivals(&job.unit, other));
+            let waits = rivals.any(ends)
                 || others.iter().any(|other| self.touches(&job.unit, &other.unit))
                 || named.after.iter().filter(|name| self.machine.natives().contains_key(*name)).any(native)
                 || self.machine.natives().contains_key(&job.unit) && native(&job.unit);

@@ -22,7 +22,7 @@ pub struct World {
     telling: Telling,
     /// Whether a manager has just begun, and has not yet adopted what lives.
     adopts: bool,
-    pub units: Vec<Arc<Unit>>,
+    pub units: BTreeMap<UnitName, Arc<Unit>>,
     pub now: Duration,
     pub pending: VecDeque<Event>,
     pub seeking: BTreeMap<UnitName, u64>,
@@ -45,7 +45,7 @@ impl World {
             machine: Machine::default(),
             telling,
             adopts: false,
-            units: units.to_vec(),
+            units: units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect(),
             now: Duration::from_secs(1),
             pending: VecDeque::new(),
             seeking: BTreeMap::new(),
@@ -71,7 +71,7 @@ impl World {
     }
 
     fn load(&mut self, choice: u8) {
-        let good = |unit: &Arc<Unit>| (unit.name.clone(), Loaded::good(unit.clone()));
+        let good = |(name, unit): (&UnitName, &Arc<Unit>)| (name.clone(), Loaded::good(unit.clone()));
         let loaded = self.units.iter().map(good).collect();
         self.handle(Event::Loaded(loaded), choice);
     }
