@@ -36,6 +36,12 @@ fn a_broken_file_leaves_its_last_good_version_running_whatever_happens_to_the_da
     let refusal = host.fail(6, &["sampanctl", "restart", "web"]);
     assert!(refusal.contains("bad unit file"), "{refusal}");
     assert_eq!(host.property("web", "MainPID"), first);
+    // It is up, which is enough for a unit that needs it.
+    host.unit(
+        "app.container",
+        &(String::from("[unit]\nrequires = [\"web.container\"]\nafter = [\"web.container\"]\n") + &good),
+    );
+    host.succeed(&["sampanctl", "start", "app"]);
 
     // A daemon that dies and comes back knows the version that runs, and restarts the payload with it.
     host.succeed(&["systemctl", "kill", "--signal=SIGKILL", "sampand"]);

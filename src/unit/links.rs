@@ -2,7 +2,7 @@
 //! `sampan@NAME.service` starts it.
 
 use super::address::is_native;
-use super::name::{UnitKind, UnitName};
+use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::search::{Found, LinkKind, Search, entries, unit_of_file};
 use crate::paths::Paths;
 use std::path::{Path, PathBuf};
@@ -54,11 +54,13 @@ pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathB
     links
 }
 
-/// Whether a unit is systemd's: by its type or name, or since systemd has a file of that name and we have none.
+/// Whether a unit is systemd's: by its type or name, or since systemd has a file of that name and we have none. Our
+/// default target is there without a file.
 pub fn is_of_systemd(paths: &Paths, search: &Search, name: &UnitName) -> bool {
     let has_file =
         || paths.native_search_path().iter().any(|directory| directory.join(name.as_str()).exists());
-    is_native(name) || (name.kind() == UnitKind::Target && search.find(name).is_none() && has_file())
+    let can_be = name.kind() == UnitKind::Target && name.as_str() != DEFAULT_TARGET;
+    is_native(name) || (can_be && search.find(name).is_none() && has_file())
 }
 
 /// The link beside a unit of systemd's that starts one of ours: path and target.

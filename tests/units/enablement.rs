@@ -29,7 +29,7 @@ fn reenable(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
 }
 
 fn mask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
-    enable::mask(paths, units, Lasting::Always)
+    enable::mask(paths, units, Manner::default())
 }
 
 fn unmask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
@@ -187,7 +187,7 @@ fn what_is_done_until_reboot_is_told_apart() {
     );
     assert_eq!(word(&host, "web.container"), "enabled-runtime");
     assert_eq!(told(&host, &disable(&paths, &web).unwrap()), [format!("Removed \"{link}\".")]);
-    enable::mask(&paths, &web, Lasting::UntilReboot).unwrap();
+    enable::mask(&paths, &web, Manner { lasting: Lasting::UntilReboot, ..Manner::default() }).unwrap();
     assert_eq!(word(&host, "web.container"), "masked-runtime");
     assert_eq!(unmask(&paths, &web).unwrap().changes.len(), 1);
     assert_eq!(word(&host, "web.container"), "disabled");
@@ -339,6 +339,18 @@ fn another_target_can_be_started_at_boot_and_has_the_links_of_both_names() {
     ));
     enable::set_default_target(&paths, &name("default.target")).unwrap();
     assert_eq!(enable::default_target(&paths).unwrap(), name("default.target"));
+}
+
+/// systemd has a target of that name on every host, and it is another one.
+#[test]
+fn the_default_target_is_ours_where_systemd_has_one() {
+    let host = Host::new()
+        .write("usr/lib/systemd/system/default.target", "[Unit]\n")
+        .write("usr/lib/systemd/system/multi-user.target", "[Unit]\n")
+        .write("etc/sampan/units/web.container.toml", INSTALLED);
+    enable(&host.paths(), &names(&["web.container"])).unwrap();
+    assert!(host.root().join("etc/sampan/units/default.target.wants/web.container.toml").is_symlink());
+    assert!(!host.root().join("etc/systemd/system").exists());
 }
 
 #[test]

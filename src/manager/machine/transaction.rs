@@ -106,7 +106,13 @@ impl Machine {
         contradicts || !kind.is_redundant(state)
     }
 
-    /// Whether a unit can have a job that brings it up.
+    /// Whether a unit is up already, which is enough for those that need it, whatever its files are now.
+    fn serves(&self, name: &UnitName, kind: JobKind) -> bool {
+        matches!(kind, JobKind::Start | JobKind::VerifyActive) && self.active_state(name).is_up()
+    }
+
+    /// Whether a unit can have a job that brings it up. One whose files have errors goes on by their last valid
+    /// version where its policy restarts it.
     pub(super) fn check_usable(&self, name: &UnitName) -> Result<(), RequestError> {
         if name.is_template() {
             return Err(RequestError::Template(name.clone(), name.as_str().replacen('@', "@NAME", 1)));
@@ -178,6 +184,7 @@ impl<'a> Collection<'a> {
             return;
         }
         if kind != JobKind::Stop
+            && !self.machine.serves(&unit, kind)
             && let Err(error) = self.machine.check_usable(&unit)
         {
             return bar(self.machine, self.barred, &unit, way, error);
