@@ -59,13 +59,12 @@ impl Machine {
         self.dependencies(unit).after.contains(other) || self.dependencies(other).before.contains(unit)
     }
 
-    /// Every unit that is ordered with this one. The last come first: of many that start together those are
-    /// over last, so that a wait for one of them is long.
+    /// Every unit that is ordered with this one, or in conflict.
     pub(super) fn ordered_with(&self, name: &UnitName) -> impl Iterator<Item = &UnitName> {
         let (own, theirs) = (self.dependencies(name), self.dependents(name));
         let sets =
             [&own.after, &theirs.before, &own.before, &theirs.after, &own.conflicts, &theirs.conflicts];
-        sets.into_iter().flat_map(|set| set.iter().rev())
+        sets.into_iter().flatten()
     }
 
     /// Whether two units are in conflict, by either's word.

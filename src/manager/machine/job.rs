@@ -244,6 +244,10 @@ impl Machine {
                 return id;
             }
             self.remove_job(id, JobResult::Canceled);
+            if present == JobKind::Stop {
+                let rivals = self.waiting_on_stop_of(unit);
+                rivals.into_iter().for_each(|rival| self.finish_job(rival, JobResult::Canceled));
+            }
         }
         self.last_job = self.last_job.wrapping_add(1).max(1);
         let id = JobId(self.last_job);

@@ -9,6 +9,7 @@ use super::native::NativeJob;
 use super::state::{ActiveState, Phase};
 use super::unit::Intent;
 use crate::unit::name::UnitName;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl Machine {
     /// Runs jobs, and follows what changes, until all that is left waits for an event.
@@ -67,9 +68,15 @@ impl Machine {
         self.queue.extend(waiting.map(|job| job.id));
     }
 
-    /// A unit that a job must wait for.
-    pub(super) fn holder_of(&self, job: &Job) -> Option<&UnitName> {
-        self.ordered_with(&job.unit).find(|other| self.holds(other, job))
+    /// A unit that a job must wait for: of many any one, so that in whatever order they are over a wait for one of
+    /// them is as long as not, and the job is looked at a few times only.
+    fn holder_of(&self, job: &Job) -> Option<&UnitName> {
+        let lot = |name: &&UnitName| {
+            let mut hasher = DefaultHasher::new();
+            name.hash(&mut hasher);
+            hasher.finish()
+        };
+        self.ordered_with(&job.unit).filter(|other| self.holds(other, job)).max_by_key(lot)
     }
 
     fn holds(&self, other: &UnitName, job: &Job) -> bool {

@@ -209,6 +209,25 @@ fn a_rival_whose_stop_is_cancelled_in_time_stays_alone() {
 }
 
 #[test]
+fn a_rival_whose_stop_another_job_replaces_in_time_stays_alone() {
+    let mut units = rivals().to_vec();
+    units.push(with(2, |dependencies| {
+        dependencies.after.insert(name(0));
+        dependencies.requires.insert(name(0));
+    }));
+    units.push(with(3, |dependencies| {
+        dependencies.requisite.insert(name(0));
+    }));
+    let mut machine = machine(&units);
+    run(&mut machine, 0);
+    run(&mut machine, 2);
+    ask(&mut machine, Verb::Start, 1).0.unwrap();
+    let (_, actions) = ask(&mut machine, Verb::Start, 3);
+    assert!(results(&actions).contains(&(name(1), JobResult::Canceled)), "{actions:?}");
+    assert_eq!((phase(&machine, 0), phase(&machine, 1)), (Phase::Running, Phase::Dead));
+}
+
+#[test]
 fn a_watchdog_bites_at_the_moment_when_a_reload_times_out() {
     let own = |container: &mut Container| {
         container.watchdog = Some(Duration::from_secs(20));
