@@ -17,8 +17,6 @@ pub enum BusError {
     NoSuchJob(String),
     /// No transfer of this number.
     NoSuchTransfer(String),
-    /// No image of this name.
-    NoSuchImage(String),
     /// No unit has this process.
     NoUnitForPid(String),
     /// No unit has this invocation id.
@@ -77,7 +75,6 @@ impl BusError {
             Self::UnitExists(text) => ("org.sampan1.Error.UnitExists", text),
             Self::NoSuchJob(text) => ("org.sampan1.Error.NoSuchJob", text),
             Self::NoSuchTransfer(text) => ("org.sampan1.Error.NoSuchTransfer", text),
-            Self::NoSuchImage(text) => ("org.sampan1.Error.NoSuchImage", text),
             Self::NoUnitForPid(text) => ("org.sampan1.Error.NoUnitForPID", text),
             Self::NoUnitForInvocationId(text) => ("org.sampan1.Error.NoUnitForInvocationID", text),
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),
