@@ -7,7 +7,7 @@ use super::filter;
 use super::inside::Trees;
 use super::protocol::{Report, StepError};
 use super::standard::{JOURNAL, STDOUT};
-use super::step::{Ambient, Binds, Execute, Links, NewPrivileges};
+use super::step::{Binds, Execute, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
@@ -165,8 +165,7 @@ fn place_sockets(sockets: Vec<OwnedFd>) -> io::Result<()> {
 
 /// Without no_new_privs a filter needs a capability that goes next, and so comes first.
 fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(), StepError> {
-    let capabilities = plan.capabilities.iter().filter_map(|name| capability::bit(name));
-    let keep = capabilities.fold(0, |all, one| all | one);
+    let (keep, ambient) = (capability::bits(&plan.capabilities), capability::bits(&plan.ambient));
     if plan.new_privileges == NewPrivileges::Never {
         set_no_new_privs(true).during("drop privileges", "no_new_privs")?;
     }
@@ -181,10 +180,10 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
     capability::bound(keep).during("drop privileges", "bounding set")?;
     set_keep_capabilities(true).during("drop privileges", "capabilities")?;
     change_user(user).during("change user", &plan.user)?;
-    let (keep, holder) = match (user.uid, plan.ambient) {
+    let (keep, holder) = match (user.uid, ambient) {
         (0, _) => (keep, Holder::Root),
-        (_, Ambient::All) => (keep, Holder::User),
-        (_, Ambient::Empty) => (0, Holder::Root),
+        (_, 0) => (0, Holder::Root),
+        (_, ambient) => (ambient, Holder::User),
     };
     capability::hold(keep, holder).during("drop privileges", "capabilities")?;
     if plan.new_privileges == NewPrivileges::Never {

@@ -4,13 +4,13 @@ use super::capability;
 use super::mounts::{self, NOTIFY};
 use super::standard;
 use super::step::{
-    Ambient, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
+    Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
     ScopeGroup, Stand, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::{Container, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What a plan must know of the host.
@@ -265,7 +265,7 @@ fn execute(
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
         working_directory: working_directory(unit, container, image)?,
         capabilities: capabilities(unit, &container.security)?,
-        ambient: if container.security.capabilities.is_some() { Ambient::All } else { Ambient::Empty },
+        ambient: ambient(&container.security),
         new_privileges: match container.security.no_new_privileges {
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
@@ -302,13 +302,21 @@ fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) ->
 }
 
 fn capabilities(unit: &Unit, security: &Security) -> Result<Vec<String>, PlanError> {
-    let Some(names) = &security.capabilities else {
-        return Ok(capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect());
-    };
+    let default = || capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+    let mut names = security.capabilities.clone().unwrap_or_else(default);
+    names.extend(security.add_capabilities.iter().cloned());
+    names.retain(|name| !security.drop_capabilities.contains(name));
     match names.iter().find(|name| capability::bit(name).is_none()) {
         Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
-        None => Ok(names.iter().cloned().collect()),
+        None => Ok(names.into_iter().collect()),
     }
+}
+
+/// What a payload that is not root holds: what the unit names, and nothing of the default set.
+fn ambient(security: &Security) -> Vec<String> {
+    let named = security.capabilities.iter().flatten().chain(&security.add_capabilities);
+    let named: BTreeSet<&String> = named.filter(|name| !security.drop_capabilities.contains(*name)).collect();
+    named.into_iter().cloned().collect()
 }
 
 /// Later lines win: the image's, files, the unit's, ours.

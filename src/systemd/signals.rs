@@ -95,7 +95,7 @@ impl Signal {
     }
 }
 
-/// Events of all units, as a stream that does not end.
+/// Events, as a stream that does not end.
 #[derive(Debug)]
 pub struct Events(UnboundedReceiver<Signal>);
 
@@ -170,6 +170,11 @@ impl Hub {
     /// Events of all units from now on.
     pub(super) fn events(&self) -> Events {
         Events(self.listen(Topic::All))
+    }
+
+    /// Events of one unit, and of systemd, from now on.
+    pub(super) fn events_of(&self, unit: &str) -> Events {
+        Events(self.watch(unit))
     }
 
     fn listen(&self, topic: Topic) -> UnboundedReceiver<Signal> {

@@ -350,6 +350,8 @@ pub fn container() -> Container {
         security: Security {
             user_namespace: UserNamespace::Auto,
             capabilities: None,
+            add_capabilities: Default::default(),
+            drop_capabilities: Default::default(),
             no_new_privileges: true,
             system_calls: Default::default(),
             read_only_paths: Default::default(),

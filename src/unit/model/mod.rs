@@ -314,6 +314,12 @@ pub struct Security {
     pub user_namespace: UserNamespace,
     /// Capability names (`CAP_CHOWN`) that replace the default set; `None`: the default set.
     pub capabilities: Option<BTreeSet<String>>,
+    /// Names of capabilities that come on top of those.
+    #[serde(default)]
+    pub add_capabilities: BTreeSet<String>,
+    /// Names of capabilities that are taken away from those.
+    #[serde(default)]
+    pub drop_capabilities: BTreeSet<String>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
     /// What differs from the default filter of system calls.
