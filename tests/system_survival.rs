@@ -173,3 +173,57 @@ fn a_scope_that_systemd_is_told_to_stop_is_a_clean_stop() {
         );
     }
 }
+
+#[test]
+fn a_client_that_waits_for_a_job_hears_its_end_from_the_next_manager() {
+    let host = Host::with_images(&["hello"]);
+    let ready = "while ! test -e /srv/$0; do sleep 0.05; done";
+    let mount = "[mount.\"/srv\"]\ntype = \"bind\"\nsource = \"/srv\"\n";
+    for (unit, end) in [("good", "exit 0"), ("bad", "exit 7")] {
+        let script = format!("{}; {end}", ready.replace("$0", unit));
+        host.unit(&format!("{unit}.container"), &(shell(&script) + "type = \"oneshot\"\n" + mount));
+    }
+    for (unit, status) in [("good", 0), ("bad", 1)] {
+        let start = host.command(&["sampanctl", "start", unit]).spawn().expect("tests/host runs");
+        host.wait_property(unit, "SubState", "start");
+        for _ in 0..3 {
+            kill_manager(&host);
+            assert_eq!(host.property(unit, "SubState"), "start");
+        }
+        std::fs::write(host.shared().join(unit), "").expect("the gate opens");
+        let ended = start.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(status), "{unit}: {}", host.recent());
+    }
+}
+
+#[test]
+fn calls_are_answered_though_managers_are_killed() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("job.container", &shell("exec sleep 1000"));
+    under_kills(&host, || {
+        for _ in 0..rounds().min(20) {
+            host.succeed(&["sampanctl", "start", "job"]);
+            host.succeed(&["sampanctl", "list-units"]);
+            host.succeed(&["sampanctl", "status", "job"]);
+            host.succeed(&["sampanctl", "stop", "job"]);
+        }
+    });
+    assert_eq!(host.property("job", "ActiveState"), "inactive");
+}
+
+/// Kills managers one after the other while `work` goes on.
+fn under_kills(host: &Host, work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                kill_manager(host);
+                host.succeed(&["sampanctl", "list-units"]);
+            }
+        });
+        let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        killer.join().expect("managers can be killed");
+        work.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}

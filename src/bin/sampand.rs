@@ -34,6 +34,8 @@ fn start() -> anyhow::Result<()> {
     let descriptors = fdstore::take()?;
     let service = ServiceManager::take_from_environment()?;
     start_logging();
+    // A client can make us read a message of many megabytes.
+    sampan::sys::allocator::give_large_blocks_back().context("mallopt(3)")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(descriptors, Rc::new(service)))
 }

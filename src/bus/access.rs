@@ -128,8 +128,7 @@ impl Access {
 
     /// Counts a call that waits for others; `None` where its user has too many of them. Root has as many as it
     /// wants.
-    pub(super) async fn enter(&self, sender: &str) -> Result<Option<Waiting>, BusError> {
-        let user = self.user(sender).await?;
+    pub(super) fn enter(&self, user: u32) -> Result<Option<Waiting>, BusError> {
         if user == 0 {
             return Ok(None);
         }
@@ -178,7 +177,8 @@ impl Access {
         }
     }
 
-    async fn user(&self, sender: &str) -> Result<u32, BusError> {
+    /// Whose connection it is, as the bus says.
+    pub(super) async fn user(&self, sender: &str) -> Result<u32, BusError> {
         if let Some(user) = self.users.borrow().get(sender) {
             return Ok(*user);
         }

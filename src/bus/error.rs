@@ -15,8 +15,6 @@ pub enum BusError {
     NoSuchJob(String),
     /// No transfer of this number.
     NoSuchTransfer(String),
-    /// No image of this name.
-    NoSuchImage(String),
     /// No unit has this process.
     NoUnitForPid(String),
     /// No unit has this invocation id.
@@ -74,7 +72,6 @@ impl BusError {
             Self::NoSuchUnit(text) => ("org.sampan1.Error.NoSuchUnit", text),
             Self::NoSuchJob(text) => ("org.sampan1.Error.NoSuchJob", text),
             Self::NoSuchTransfer(text) => ("org.sampan1.Error.NoSuchTransfer", text),
-            Self::NoSuchImage(text) => ("org.sampan1.Error.NoSuchImage", text),
             Self::NoUnitForPid(text) => ("org.sampan1.Error.NoUnitForPID", text),
             Self::NoUnitForInvocationId(text) => ("org.sampan1.Error.NoUnitForInvocationID", text),
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),
@@ -134,8 +131,11 @@ impl From<RequestError> for BusError {
 }
 
 impl From<NameError> for BusError {
+    /// What was given as a name may be as long as a message, and is not sent back in full.
     fn from(error: NameError) -> Self {
-        Self::InvalidArgs(error.to_string())
+        const LENGTH_MAX: usize = 512;
+        let text: String = error.to_string().chars().take(LENGTH_MAX).collect();
+        Self::InvalidArgs(text)
     }
 }
 

@@ -10,6 +10,24 @@ use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
 use zbus::OwnedObjectPath;
 
+/// Names and patterns that one call can give, and bytes of all of them.
+const WORDS_MAX: (usize, usize) = (1024, 64 << 10);
+
+/// A pattern longer than this matches no name.
+const PATTERN_MAX: usize = 256;
+
+pub(super) fn check_words(words: &[String]) -> Result<(), BusError> {
+    let bytes: usize = words.iter().map(String::len).sum();
+    if words.len() > WORDS_MAX.0 || bytes > WORDS_MAX.1 || words.iter().any(|word| word.len() > PATTERN_MAX) {
+        return Err(BusError::LimitsExceeded(format!(
+            "At most {} names or patterns of {PATTERN_MAX} bytes, and {} KiB in all.",
+            WORDS_MAX.0,
+            WORDS_MAX.1 >> 10
+        )));
+    }
+    Ok(())
+}
+
 type Path = Result<(OwnedObjectPath,), BusError>;
 
 fn path(unit: &UnitName) -> (OwnedObjectPath,) {
@@ -56,6 +74,7 @@ pub(super) async fn units(
     states: Vec<String>,
     patterns: Vec<String>,
 ) -> Result<(Vec<UnitRow>,), BusError> {
+    check_words(&patterns)?;
     let rows = call.with(move |manager| {
         let units = manager.machine().units().iter();
         let units =
@@ -72,6 +91,7 @@ fn is_in(managed: &Managed, states: &[String]) -> bool {
 
 /// Units that are in memory, or have a file, by their names.
 pub(super) async fn named(call: Call, names: Vec<String>) -> Result<(Vec<UnitRow>,), BusError> {
+    check_words(&names)?;
     let asked: Vec<UnitName> = names.iter().map(|name| UnitName::parse(name)).collect::<Result<_, _>>()?;
     let rows = call.with(move |manager| {
         let names: Vec<UnitName> = asked.iter().map(|name| manager.ensure_loaded(name)).collect();

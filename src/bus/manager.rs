@@ -77,7 +77,8 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("ListJobs", &[], &["jobs"], |(), call, ()| jobs::list(call))
         .look("ListSockets", &[], &["sockets"], |(), call, ()| listing::sockets(call))
         .look("Subscribe", &[], &[], |(), call: Call, ()| async move {
-            call.shared.subscribers.add(call.sender())
+            let user = call.shared.access.user(call.sender()).await?;
+            call.shared.subscribers.add(call.sender(), user)
         })
         .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
             call.shared.subscribers.remove(call.sender())
@@ -87,6 +88,8 @@ fn others(manager: Interface<()>) -> Interface<()> {
 }
 
 fn unit_files(manager: Interface<()>) -> Interface<()> {
+    let (asked, installed, changes) =
+        (&["files", "runtime", "force"], &["carries_install_info", "changes"], &["changes"]);
     manager
         .look("ListUnitFiles", &[], &["unit_files"], |(), call, ()| files::list(call, Vec::new(), Vec::new()))
         .look(
@@ -96,15 +99,25 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
             |(), call, (states, patterns)| files::list(call, states, patterns),
         )
         .look("GetUnitFileState", &["file"], &["state"], |(), call, (file,)| files::state(call, file))
-        .act("EnableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
-            files::enable(call, names)
+        .act("EnableUnitFiles", asked, installed, |(), call, asked| files::enable(call, asked))
+        .act("ReenableUnitFiles", asked, installed, |(), call, asked| files::reenable(call, asked))
+        .act("PresetUnitFiles", asked, installed, |(), call, asked| files::preset(call, asked))
+        .act("DisableUnitFiles", &["files", "runtime"], changes, |(), call, asked| {
+            files::disable(call, asked)
         })
-        .act("ReenableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
-            files::reenable(call, names)
+        .act("MaskUnitFiles", asked, changes, |(), call, asked| files::mask(call, asked))
+        .act("UnmaskUnitFiles", &["files", "runtime"], changes, |(), call, asked| files::unmask(call, asked))
+        .act("RevertUnitFiles", &["files"], changes, |(), call, (names,)| files::revert(call, names))
+        .act(
+            "AddDependencyUnitFiles",
+            &["files", "target", "type", "runtime", "force"],
+            changes,
+            |(), call, asked| files::add_dependency(call, asked),
+        )
+        .look("GetDefaultTarget", &[], &["name"], |(), call, ()| files::default_target(call))
+        .act("SetDefaultTarget", &["name", "force"], changes, |(), call, asked| {
+            files::set_default_target(call, asked)
         })
-        .act("DisableUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::disable(call, names))
-        .act("MaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::mask(call, names))
-        .act("UnmaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::unmask(call, names))
 }
 
 fn images(manager: Interface<()>) -> Interface<()> {

@@ -4,10 +4,12 @@
 //! [`interface`] is the table of an interface: what can be called is what introspection tells. [`serve`] takes calls
 //! in and finds their [`object`]; the methods stand in [`manager`], [`unit`], [`job`] and [`transfer`], and do what
 //! the files beside say. Looking is free; what changes something goes through [`access`] first. [`publish`] sends
-//! signals to those that [`subscribers`] knows. [`ledger`] sees to it that no client takes the bus from the others.
+//! signals to those that [`subscribers`] knows. [`ledger`] and [`allowance`] see to it that no client takes
+//! the bus, or our time, from the others.
 #![forbid(unsafe_code)]
 
 mod access;
+mod allowance;
 mod call;
 pub mod error;
 mod exec;

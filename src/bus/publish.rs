@@ -1,5 +1,6 @@
 //! Tells subscribers what changes. Nothing is sent, and nothing is kept, while there are none.
 
+use super::ledger::Space;
 use super::serve::Shared;
 use super::wire::{MANAGER_PATH, dictionary, job_path, transfer_path, unit_path};
 use super::{manager, transfer as own, unit};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::DynamicType;
+use zbus::{DynamicType, Message};
 
 /// How many notices are taken at once. Changes of one unit among them are told as one.
 const BATCH: usize = 256;
@@ -157,5 +158,19 @@ async fn emit(
     member: &str,
     body: &(impl Serialize + DynamicType),
 ) -> zbus::Result<()> {
-    shared.connection.emit_signal(None::<&str>, path, interface, member, body).await
+    let signal = || Message::signal(path, interface, member);
+    if shared.ledger.space().await == Space::Much {
+        let signal = signal().build(body)?;
+        shared.ledger.note_to_all(signal.data().len());
+        return shared.connection.send(&signal).await;
+    }
+    // The bus also keeps what is for everybody on our account, for those that listen and do not read.
+    for (name, user) in shared.subscribers.all() {
+        if user == 0 || shared.ledger.may_answer(&name).await {
+            let signal = signal().destination(name.as_str()).build(body)?;
+            shared.ledger.note(&name, signal.data().len());
+            shared.connection.send(&signal).await?;
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! one to systemd, so that no client can stand between systemd and us.
 
 use super::access::{Access, Waiting};
+use super::allowance::Allowance;
 use super::call::Call;
 use super::error::BusError;
 use super::interface::{Interface, Pace, Pending, Which};
@@ -13,7 +14,7 @@ use super::{standard, wire};
 use crate::manager::driver::{ManagerHandle, Notice};
 use futures_util::StreamExt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::fdo::{DBusProxy, RequestNameFlags};
 use zbus::message::Type;
@@ -31,7 +32,8 @@ pub(super) struct Shared {
     pub(super) manager: ManagerHandle,
     pub(super) access: Access,
     pub(super) subscribers: Subscribers,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
+    allowance: Allowance,
     pub(super) interfaces: Interfaces,
 }
 
@@ -51,12 +53,15 @@ impl Bus {
     /// When there is no bus, another process has the name, or the policy of the bus forbids it.
     pub async fn connect(manager: ManagerHandle) -> zbus::Result<Self> {
         let connection = Connection::system().await?;
+        // What we ask ourselves has a connection of its own: its answers must not wait behind calls.
+        let asking = Connection::system().await?;
         let rule = MatchRule::builder().msg_type(Type::MethodCall).build()?;
         let calls = MessageStream::for_match_rule(rule, &connection, None).await?;
         let shared = Shared {
-            access: Access::new(&connection).await?,
-            subscribers: Subscribers::new(&connection).await?,
-            ledger: Ledger::new(&connection).await?,
+            access: Access::new(&asking).await?,
+            subscribers: Subscribers::new(&asking).await?,
+            ledger: Ledger::new(&connection, &asking).await?,
+            allowance: Allowance::default(),
             interfaces: Interfaces::new(),
             manager,
             connection: connection.clone(),
@@ -112,18 +117,26 @@ impl Bus {
 /// Answers a call, or has a task of its own answer it where that takes time.
 async fn take(shared: &Rc<Shared>, message: Message) {
     let Some(call) = Call::new(message, Rc::clone(shared)) else { return };
+    let began = Instant::now();
+    // One that has left in the meantime is not answered.
+    let Ok(user) = shared.access.user(call.sender()).await else { return };
     // What does not read its answers is given no more of them.
-    if !shared.ledger.may_answer(call.sender()).await {
+    if user != 0 && !shared.ledger.may_answer(call.sender()).await {
         return;
     }
-    match prepare(&call).await {
+    let ready = match shared.allowance.check(user, began) {
+        Ok(()) => prepare(&call).await,
+        Err(error) => return finish(&call, Err(error)).await,
+    };
+    match ready {
         Ok((Pace::AtOnce, answer)) => finish(&call, answer.await).await,
-        Ok((Pace::Later, answer)) => match shared.access.enter(call.sender()).await {
+        Ok((Pace::Later, answer)) => match shared.access.enter(user) {
             Ok(waiting) => drop(tokio::task::spawn_local(finish_later(call, answer, waiting))),
             Err(error) => finish(&call, Err(error)).await,
         },
         Err(error) => finish(&call, Err(error)).await,
     }
+    shared.allowance.charge(user, began, Instant::now());
 }
 
 async fn finish_later(call: Call, answer: Pending<Message>, waiting: Option<Waiting>) {

@@ -3,7 +3,7 @@
 use super::error::BusError;
 use futures_util::StreamExt;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tokio::sync::Notify;
 use zbus::fdo::DBusProxy;
 use zbus::message::Type;
@@ -11,12 +11,16 @@ use zbus::names::{BusName, UniqueName};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream};
 
+/// Connections of one user that may subscribe. Root has as many as it wants.
+const CONNECTIONS_MAX: usize = 32;
+
 /// The connections that have subscribed.
 #[derive(Debug)]
 pub(super) struct Subscribers {
     connection: Connection,
     bus: DBusProxy<'static>,
-    names: RefCell<BTreeSet<String>>,
+    /// With the user of each.
+    names: RefCell<BTreeMap<String, u32>>,
     changed: Notify,
 }
 
@@ -41,18 +45,30 @@ impl Subscribers {
         !self.names.borrow().is_empty()
     }
 
-    /// Adds a connection.
-    pub(super) fn add(&self, name: &str) -> Result<(), BusError> {
-        if !self.names.borrow_mut().insert(name.to_owned()) {
+    /// All of them, and whose they are.
+    pub(super) fn all(&self) -> Vec<(String, u32)> {
+        self.names.borrow().iter().map(|(name, user)| (name.clone(), *user)).collect()
+    }
+
+    /// Adds a connection of a user.
+    pub(super) fn add(&self, name: &str, user: u32) -> Result<(), BusError> {
+        let mut names = self.names.borrow_mut();
+        if names.contains_key(name) {
             return Err(BusError::AlreadySubscribed("This connection has subscribed already.".into()));
         }
+        if user != 0 && names.values().filter(|other| **other == user).count() >= CONNECTIONS_MAX {
+            return Err(BusError::LimitsExceeded(format!(
+                "{CONNECTIONS_MAX} connections of user {user} have subscribed already."
+            )));
+        }
+        names.insert(name.to_owned(), user);
         self.changed.notify_one();
         Ok(())
     }
 
     /// Removes a connection.
     pub(super) fn remove(&self, name: &str) -> Result<(), BusError> {
-        if !self.names.borrow_mut().remove(name) {
+        if self.names.borrow_mut().remove(name).is_none() {
             return Err(BusError::NotSubscribed("This connection has not subscribed.".into()));
         }
         self.changed.notify_one();
@@ -70,9 +86,9 @@ impl Subscribers {
                 Ok(leaving) => leaving,
                 Err(error) => return tracing::warn!("bus: {error}, signals are sent to nobody"),
             };
-            // One that left before we listened is not told of.
-            self.forget_absent().await;
-            if self.forget_leaving(leaving).await == End::OfConnection {
+            // One that left before we listened is not told of. Meanwhile others leave: nobody asks them to wait.
+            let (end, ()) = tokio::join!(self.forget_leaving(leaving), self.forget_absent());
+            if end == End::OfConnection {
                 return;
             }
         }
@@ -101,7 +117,7 @@ impl Subscribers {
     }
 
     async fn forget_absent(&self) {
-        let names: Vec<String> = self.names.borrow().iter().cloned().collect();
+        let names: Vec<String> = self.names.borrow().keys().cloned().collect();
         for name in names {
             let Ok(unique) = UniqueName::try_from(name.as_str()) else { continue };
             if matches!(self.bus.name_has_owner(BusName::Unique(unique)).await, Ok(false)) {

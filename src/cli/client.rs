@@ -8,16 +8,19 @@ use crate::unit::name::DEFAULT_TARGET;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zbus::fdo::PropertiesProxy;
 use zbus::message::Type;
 use zbus::names::{BusName, InterfaceName};
-use zbus::proxy::CacheProperties;
+use zbus::proxy::{CacheProperties, OwnerChangedStream};
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
 /// How long a bus that is being restarted may take.
 const BUS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// For how long managers may end, one after the other, before one answers.
+const SUCCESSION: Duration = Duration::from_secs(30);
 
 const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
@@ -63,6 +66,39 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
         let client = Client::connect().await?;
         conversation(&client).await
     })
+}
+
+/// A conversation that only asks, and that is begun again when the manager is restarted in the middle.
+///
+/// # Errors
+/// As [`talk`].
+pub fn ask<T>(mut conversation: impl AsyncFnMut(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    talk(async |client| {
+        let begun = Instant::now();
+        loop {
+            match conversation(client).await {
+                Err(error)
+                    if matches!(error.downcast_ref(), Some(CliError::Left { .. }))
+                        && begun.elapsed() < SUCCESSION => {}
+                result => return result,
+            }
+        }
+    })
+}
+
+/// Makes a call again when the manager was restarted before it answered: the bus holds the call back until the
+/// successor is there.
+///
+/// # Errors
+/// As the call.
+pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, CliError> {
+    let begun = Instant::now();
+    loop {
+        match call().await {
+            Err(CliError::Left { .. }) if begun.elapsed() < SUCCESSION => {}
+            result => return result,
+        }
+    }
 }
 
 /// The names of the properties of units, as the running manager has them; none when it does not run, or takes its
@@ -164,11 +200,11 @@ impl Client {
         self.manager.inner().call(method, body).await
     }
 
-    /// Listens to changes of units' properties.
+    /// The signals of changes of units' properties.
     ///
     /// # Errors
-    /// When the manager cannot be reached.
-    pub async fn changes(&self) -> Result<MessageStream, CliError> {
+    /// When the bus does not answer.
+    pub async fn unit_signals(&self) -> Result<MessageStream, CliError> {
         let failed = |error| CliError::of_call("watch units", error);
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
@@ -177,6 +213,27 @@ impl Client {
             .path_namespace(UNITS_PATH);
         let rule = rule.build().map_err(failed)?;
         MessageStream::for_match_rule(rule, &self.connection, None).await.map_err(failed)
+    }
+
+    /// Managers that leave the bus, and that come.
+    ///
+    /// # Errors
+    /// When the bus does not answer.
+    pub async fn owners(&self) -> Result<OwnerChangedStream<'static>, CliError> {
+        let owners = self.manager.inner().receive_owner_changed().await;
+        owners.map_err(|error| CliError::of_call("watch sampand", error))
+    }
+
+    /// Has the manager send signals, as it does while somebody subscribes.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached.
+    pub async fn subscribe(&self) -> Result<(), CliError> {
+        again(async || match self.manager.subscribe().await {
+            Err(error) if !is_subscribed(&error) => Err(CliError::of_call("watch units", error)),
+            _ => Ok(()),
+        })
+        .await
     }
 
     /// The properties of the manager.
@@ -220,6 +277,10 @@ impl Client {
             .build()
             .await
     }
+}
+
+fn is_subscribed(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str().ends_with(".AlreadySubscribed"))
 }
 
 fn is_unknown(error: &zbus::Error) -> bool {

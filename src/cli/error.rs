@@ -46,7 +46,10 @@ pub enum CliError {
         status: u8,
     },
     /// The manager left the bus during a call.
-    #[error("Failed to {action}: sampand left the bus. See \"systemctl status sampand\".")]
+    #[error(
+        "Failed to {action}: sampand ended before it answered, and may have done it all the same. See \"systemctl \
+         status sampand\"."
+    )]
     Left {
         /// What was asked for.
         action: String,
@@ -90,6 +93,9 @@ impl CliError {
         if let Some(reason) = unreachable_reason(&error) {
             return Self::unreachable(reason);
         }
+        if is_left(&error) {
+            return Self::Left { action: action.to_owned() };
+        }
         let (reason, status) = message(error);
         Self::Refused { action: action.to_owned(), reason, status }
     }
@@ -128,6 +134,15 @@ impl CliError {
 /// The sentence that follows ends in a full stop already.
 fn trimmed(text: String) -> String {
     text.trim_end_matches(['.', '\n']).to_owned()
+}
+
+/// The bus tells that the manager left it before it answered.
+fn is_left(error: &zbus::Error) -> bool {
+    match error {
+        zbus::Error::FDO(error) => matches!(**error, fdo::Error::NoReply(_)),
+        zbus::Error::MethodError(name, ..) => name.as_str() == "org.freedesktop.DBus.Error.NoReply",
+        _ => false,
+    }
 }
 
 fn unreachable_reason(error: &zbus::Error) -> Option<String> {

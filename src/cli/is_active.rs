@@ -1,7 +1,7 @@
 //! `is-active` and `is-failed`: a word for each unit and an exit status for scripts.
 
 use super::args::TestArgs;
-use super::client::talk;
+use super::client::ask;
 use super::error::{FAILURE, NOT_RUNNING, UNKNOWN_UNIT};
 use super::output::{Paging, print};
 use super::select;
@@ -21,7 +21,7 @@ pub enum Question {
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
 pub fn run(question: Question, args: &TestArgs) -> anyhow::Result<u8> {
-    talk(async |client| {
+    ask(async |client| {
         let (mut lines, mut units) = (String::new(), Vec::new());
         for name in select::units(client, &args.units).await? {
             let unit = client.unit(&name).await?.filter(UnitProperties::exists);

@@ -2,7 +2,9 @@
 
 use super::client::Client;
 use super::error::CliError;
+use super::lifecycle::Operation;
 use super::output::complain;
+use super::successor;
 use super::text::escaped;
 use super::transfers::Transfers;
 use super::unit_properties::UnitProperties;
@@ -21,6 +23,8 @@ pub struct JobWatch {
     transfers: Transfers,
     /// Results of jobs, ours or not, that nobody has asked for yet.
     ended: HashMap<OwnedObjectPath, String>,
+    /// A manager has left, and its jobs are its successor's.
+    succeeded: bool,
 }
 
 /// A job that is over.
@@ -46,15 +50,17 @@ impl JobWatch {
     /// When the manager cannot be reached.
     pub async fn new(client: &Client) -> Result<Self, CliError> {
         let failed = |error| CliError::of_call("watch jobs", error);
-        let signals = async {
-            let (manager, proxy) = (&client.manager, client.manager.inner());
-            let signals = tokio::try_join!(manager.receive_job_removed(), proxy.receive_owner_changed());
-            // Ours may have subscribed before, for another verb of the same call.
-            let _ = manager.subscribe().await;
-            signals.map_err(failed)
-        };
-        let ((removed, owner), transfers) = tokio::try_join!(signals, Transfers::new(client))?;
-        Ok(Self { removed, owner, transfers, waiting: HashMap::new(), ended: HashMap::new() })
+        let removed = async { client.manager.receive_job_removed().await.map_err(failed) };
+        let signals = async { tokio::try_join!(removed, client.owners(), client.subscribe()) };
+        let ((removed, owner, ()), transfers) = tokio::try_join!(signals, Transfers::new(client))?;
+        Ok(Self {
+            removed,
+            owner,
+            transfers,
+            waiting: HashMap::new(),
+            ended: HashMap::new(),
+            succeeded: false,
+        })
     }
 
     /// Adds a job of a unit to those waited for.
@@ -68,34 +74,51 @@ impl JobWatch {
         loop {
             tokio::select! {
                 answer = &mut call => return answer,
-                Some(signal) = self.removed.next() => self.note(&signal),
-                () = self.transfers.next() => {}
+                true = self.next() => {}
             }
         }
     }
 
-    /// Waits for all jobs.
+    /// Waits for all jobs, that `operation` made, also over a restart of the manager.
     ///
     /// # Errors
-    /// When the manager leaves the bus before they are over.
-    pub async fn wait(mut self) -> Result<Vec<Finished>, CliError> {
+    /// When the manager leaves the bus for good before they are over.
+    pub async fn wait(mut self, client: &Client, operation: Operation) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
         loop {
+            if self.succeeded {
+                let units = std::mem::take(&mut self.waiting).into_values().collect();
+                // What nobody takes any more.
+                drop(self);
+                finished.extend(successor::resolve(client, operation, units).await?);
+                return Ok(finished);
+            }
             for (job, result) in self.ended.drain() {
                 finished.extend(self.waiting.remove(&job).map(|unit| Finished { unit, result }));
             }
             if self.waiting.is_empty() {
                 return Ok(finished);
             }
-            tokio::select! {
-                signal = self.removed.next() => self.note(&signal.ok_or_else(left)?),
-                () = self.transfers.next() => {}
-                owner = self.owner.next() => {
-                    if !matches!(owner, Some(Some(_))) {
-                        return Err(left());
-                    }
-                }
+            if !self.next().await {
+                return Err(CliError::Left { action: "wait for jobs".to_owned() });
             }
+        }
+    }
+
+    /// Takes one signal in; `false` when the bus has gone.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            // First: jobs of a successor have the numbers that those of its predecessor had.
+            biased;
+            owner = self.owner.next() => {
+                self.succeeded |= !matches!(owner, Some(Some(_)));
+                owner.is_some()
+            }
+            signal = self.removed.next() => {
+                signal.iter().for_each(|signal| self.note(signal));
+                signal.is_some()
+            }
+            () = self.transfers.next() => true,
         }
     }
 
@@ -104,10 +127,6 @@ impl JobWatch {
             self.ended.insert(job.job().clone(), job.result().clone());
         }
     }
-}
-
-fn left() -> CliError {
-    CliError::Left { action: "wait for jobs".to_owned() }
 }
 
 /// Prints why a job failed.

@@ -1,7 +1,8 @@
 //! `start`, `stop`, `restart`, `reload` and the like: one job for each unit, waited for.
 
 use super::args::{IsolateArgs, JobArgs, JobMode};
-use super::client::{Client, talk};
+use super::changes::Changes;
+use super::client::{Client, again, talk};
 use super::error::{CliError, FAILURE};
 use super::jobs::{JobWatch, explain};
 use super::output::complain;
@@ -10,7 +11,6 @@ use super::suggestion;
 use super::unit_properties::{ActiveState, UnitProperties};
 use crate::paths::Paths;
 use crate::unit::pattern::is_pattern;
-use futures_util::StreamExt;
 use std::collections::BTreeSet;
 use zbus::{OwnedObjectPath, Variant};
 
@@ -155,10 +155,10 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
         Until::Queued => None,
         Until::Done | Until::Ended => Some(JobWatch::new(client).await?),
     };
-    let changes = if order.until == Until::Ended { Some(client.changes().await?) } else { None };
+    let changes = if order.until == Until::Ended { Some(Changes::new(client).await?) } else { None };
     let (mut status, mut queued) = (0, Vec::new());
     for unit in units {
-        let call = enqueue(client, order, unit);
+        let call = again(async || enqueue(client, order, unit).await);
         let answer = match &mut watch {
             Some(watch) => watch.during(call).await,
             None => call.await,
@@ -182,7 +182,7 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
         }
     }
     if let Some(watch) = watch {
-        for job in watch.wait().await?.iter().filter(|job| !job.is_success()) {
+        for job in watch.wait(client, order.operation).await?.iter().filter(|job| !job.is_success()) {
             explain(client, job).await;
             status = FAILURE;
         }
@@ -232,16 +232,12 @@ async fn jobs(client: &Client) -> Result<BTreeSet<u32>, CliError> {
 }
 
 /// Waits until units have ended; fails when one of them failed.
-async fn ended(
-    client: &Client,
-    units: &[String],
-    mut changes: impl StreamExt + Unpin,
-) -> Result<u8, CliError> {
+async fn ended(client: &Client, units: &[String], mut changes: Changes) -> Result<u8, CliError> {
     let (mut status, mut left) = (0, units.to_vec());
     loop {
         let mut still = Vec::new();
         for name in left {
-            let unit = client.unit(&name).await?.unwrap_or_default();
+            let unit = again(async || client.unit(&name).await).await?.unwrap_or_default();
             match unit {
                 UnitProperties { active_state: ActiveState::Failed, job: 0, .. } => status = FAILURE,
                 UnitProperties { active_state: ActiveState::Inactive, job: 0, .. } => {}
@@ -252,9 +248,7 @@ async fn ended(
             return Ok(status);
         }
         left = still;
-        if changes.next().await.is_none() {
-            return Err(CliError::Left { action: "wait for units".to_owned() });
-        }
+        changes.next(client).await?;
     }
 }
 

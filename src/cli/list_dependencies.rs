@@ -1,7 +1,7 @@
 //! `sampanctl list-dependencies`: what a unit needs, or what needs it, as a tree.
 
 use super::args::DependencyArgs;
-use super::client::{Client, talk};
+use super::client::{Client, ask};
 use super::display::{Layout, Shape};
 use super::error::{CliError, FAILURE};
 use super::output::complain;
@@ -53,7 +53,7 @@ impl Direction {
 /// When a word is no name or the manager cannot be reached.
 pub fn run(args: &DependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
     let mut status = 0;
-    let trees = talk(async |client| {
+    let trees = ask(async |client| {
         let mut trees = Vec::new();
         for name in select::units(client, &args.units).await? {
             let units = reachable(client, &name, args).await?;

@@ -1,7 +1,7 @@
 //! `sampanctl list-jobs`: what is under way, and what waits for what; `cancel` takes jobs back.
 
 use super::args::{CancelArgs, ListJobsArgs};
-use super::client::{Client, talk};
+use super::client::{Client, ask, talk};
 use super::display::Layout;
 use super::error::CliError;
 use super::output::complain;
@@ -30,7 +30,7 @@ type Waits = BTreeMap<u32, Vec<u32>>;
 /// # Errors
 /// When the manager cannot be reached.
 pub fn run(args: &ListJobsArgs) -> anyhow::Result<u8> {
-    let (mut rows, waits) = talk(async |client| {
+    let (mut rows, waits) = ask(async |client| {
         let rows = client.manager.list_jobs().await;
         let rows = rows.map_err(|error| CliError::of_call("list jobs", error))?;
         let waits = if args.after || args.before { Some(waits(client, &rows).await?) } else { None };

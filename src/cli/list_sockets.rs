@@ -1,7 +1,7 @@
 //! `sampanctl list-sockets`: addresses, the units behind them and how fast they woke up.
 
 use super::args::ListArgs;
-use super::client::talk;
+use super::client::ask;
 use super::display::Layout;
 use super::error::CliError;
 use super::text::{Column, Heading, Table, Tone, time};
@@ -13,7 +13,7 @@ use crate::unit::pattern::matches_any;
 /// # Errors
 /// When the manager cannot be reached.
 pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
-    let mut rows = talk(async |client| {
+    let mut rows = ask(async |client| {
         let rows = client.manager.list_sockets().await;
         Ok(rows.map_err(|error| CliError::of_call("list sockets", error))?)
     })?;

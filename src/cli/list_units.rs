@@ -1,7 +1,7 @@
 //! `sampanctl list-units`: the units in memory and their states.
 
 use super::args::ListUnitsArgs;
-use super::client::talk;
+use super::client::ask;
 use super::display::{Layout, Shape};
 use super::error::CliError;
 use super::output::{Paging, print};
@@ -39,7 +39,7 @@ pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
             return Ok(0);
         }
     }
-    let rows = talk(async |client| {
+    let rows = ask(async |client| {
         let rows = client.manager.list_units().await;
         Ok(rows.map_err(|error| CliError::of_call("list units", error))?)
     })?;

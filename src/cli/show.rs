@@ -1,7 +1,7 @@
 //! `sampanctl show`: properties as `Name=value`, or the plan of a launch.
 
 use super::args::ShowArgs;
-use super::client::{Client, talk};
+use super::client::{Client, ask};
 use super::error::CliError;
 use super::output::{print, print_json};
 use super::select;
@@ -15,11 +15,11 @@ use jiff::tz::TimeZone;
 /// When a word is no name or the manager cannot be reached.
 pub fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     if args.plan {
-        let plans = talk(async |client| plans(client, &args.units).await)?;
+        let plans = ask(async |client| plans(client, &args.units).await)?;
         print(&plans, args.display.text.paging())?;
         return Ok(0);
     }
-    let units = talk(async |client| match args.units.as_slice() {
+    let units = ask(async |client| match args.units.as_slice() {
         [] => Ok(vec![client.manager_values().await?]),
         words => properties(client, words).await,
     })?;

@@ -1,6 +1,7 @@
 //! Every `unsafe` block and raw system call. Functions take `BorrowedFd` and give `OwnedFd`, close-on-exec from
 //! birth; errors are those of the call.
 
+pub mod allocator;
 pub mod clone;
 pub mod descriptor;
 pub mod execute;

@@ -8,7 +8,7 @@ mod render;
 mod resources;
 
 use super::args::StatusArgs;
-use super::client::{Client, talk};
+use super::client::{Client, ask};
 use super::display::OutputFormat;
 use super::error::{NOT_RUNNING, UNKNOWN_UNIT};
 use super::logs;
@@ -32,7 +32,7 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
     if args.units.is_empty() && !args.all && args.state.is_empty() {
         return overview::run(args, paths);
     }
-    let units = talk(async |client| units(client, args, paths).await)?;
+    let units = ask(async |client| units(client, args, paths).await)?;
     let mut status = 0;
     let (mut pages, mut found) = (Vec::new(), Vec::new());
     for (name, values) in units {

@@ -2,7 +2,7 @@
 
 use super::processes;
 use crate::cli::args::StatusArgs;
-use crate::cli::client::talk;
+use crate::cli::client::ask;
 use crate::cli::error::CliError;
 use crate::cli::output::{print, print_json};
 use crate::cli::system_state::SystemState;
@@ -33,7 +33,7 @@ struct Overview {
 /// # Errors
 /// When the manager cannot be reached.
 pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let (state, overview) = talk(async |client| {
+    let (state, overview) = ask(async |client| {
         let failed = |error| CliError::of_call("get the state of sampand", error);
         let units = client.manager.list_units().await.map_err(failed)?;
         let values = client.manager_values().await?;

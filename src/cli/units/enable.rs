@@ -67,7 +67,7 @@ pub fn perform(change: &Change, words: &[String], manner: Manner, paths: &Paths)
         Change::Preset => enable::preset(paths, &names, manner),
         Change::Mask => {
             tell_of_unknown(&names, paths)?;
-            enable::mask(paths, &names, lasting)
+            enable::mask(paths, &names, manner)
         }
         Change::Unmask => enable::unmask(paths, &names, lasting),
         Change::Revert => enable::revert(paths, &names),
