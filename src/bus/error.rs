@@ -11,6 +11,8 @@ use zbus::message::{Header, Message};
 pub enum BusError {
     /// No unit of this name.
     NoSuchUnit(String),
+    /// A unit has this name already.
+    UnitExists(String),
     /// No job of this number.
     NoSuchJob(String),
     /// No transfer of this number.
@@ -70,6 +72,7 @@ impl BusError {
     fn parts(&self) -> (&'static str, &str) {
         match self {
             Self::NoSuchUnit(text) => ("org.sampan1.Error.NoSuchUnit", text),
+            Self::UnitExists(text) => ("org.sampan1.Error.UnitExists", text),
             Self::NoSuchJob(text) => ("org.sampan1.Error.NoSuchJob", text),
             Self::NoSuchTransfer(text) => ("org.sampan1.Error.NoSuchTransfer", text),
             Self::NoUnitForPid(text) => ("org.sampan1.Error.NoUnitForPID", text),

@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::error::BusError;
 use super::interface::{Interface, Which};
-use super::{exec, files, jobs, listing, process, resources, transfer};
+use super::{exec, files, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
 use crate::manager::machine::{ActiveState, Verb};
 use crate::manager::view::{Change, Shape, Value};
@@ -34,6 +34,10 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
             jobs::enqueue(call, asked, Verb::TryReloadOrRestart)
         })
         .act("TryRestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::TryRestart))
+        .act("StartTransientUnit", &["name", "mode", "definition", "stdio"], &["job"], |(), call, asked| {
+            transient::start(call, asked)
+        })
+        .act("HoldUnit", &["name", "leash"], &[], |(), call, asked| transient::hold(call, asked))
         .act("KillUnit", &["name", "whom", "signal"], &[], |(), call, asked| process::kill(call, asked))
         .act("FreezeUnit", &["name"], &[], |(), call, (name,)| process::freeze(call, name))
         .act("ThawUnit", &["name"], &[], |(), call, (name,)| process::thaw(call, name))

@@ -164,6 +164,15 @@ fn failure(name: &str, unit: &UnitProperties) -> String {
     format!("{headline}\nSee \"sampanctl status {short}\" and \"sampanctl logs {short}\" for details.{again}")
 }
 
+/// Why a unit ended that its main process's status does not tell.
+pub fn why(unit: &UnitProperties) -> Option<String> {
+    if !unit.launch_error.is_empty() {
+        return Some(escaped(unit.launch_error.trim_end_matches('.')).into_owned());
+    }
+    let tells = matches!(unit.result.as_str(), "exit-code" | "signal" | "core-dump");
+    reason(&unit.result).filter(|_| !tells).map(|reason| format!("failed because {reason}"))
+}
+
 fn reason(result: &str) -> Option<&'static str> {
     Some(match result {
         "resources" => "of unavailable resources or another system error",

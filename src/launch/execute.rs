@@ -7,7 +7,7 @@ use super::filter;
 use super::inside::Trees;
 use super::protocol::{Report, StepError};
 use super::standard::{JOURNAL, STDOUT};
-use super::step::{Binds, Execute, Links, NewPrivileges, Output};
+use super::step::{Binds, Execute, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
@@ -39,9 +39,19 @@ pub struct Passed<'launch> {
     pub sockets: Vec<OwnedFd>,
 }
 
+/// Standard input, output and error that came with the plan.
+pub type Streams = [OwnedFd; 3];
+
 /// Becomes the payload. Returns only on failure.
-pub fn become_payload(plan: &Execute, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
-    if plan.output == Output::Journal {
+pub fn become_payload(
+    plan: &Execute,
+    trees: &mut Trees,
+    streams: Option<Streams>,
+    passed: Passed<'_>,
+) -> Result<(), StepError> {
+    if let Some(streams) = streams {
+        use_streams(streams)?;
+    } else {
         let [fifo, stdout, journal] = ["output", STDOUT, JOURNAL].map(|name| trees.take(name));
         use_output(&stdout?).during("connect to journal", "standard output")?;
         hand_over(&fifo?, &journal?, passed.control).during("connect to journal", "/dev/stdout")?;
@@ -64,6 +74,13 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
     drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
+}
+
+/// Makes three descriptors the standard ones.
+pub fn use_streams([input, output, error]: Streams) -> Result<(), StepError> {
+    rustix::stdio::dup2_stdin(&input).during("begin", "standard input")?;
+    rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
+    rustix::stdio::dup2_stderr(&error).during("begin", "standard error")
 }
 
 fn use_output(stream: &OwnedFd) -> io::Result<()> {

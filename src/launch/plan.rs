@@ -41,6 +41,8 @@ pub struct HostFacts {
     pub journal: PathBuf,
     /// The host's resolv.conf(5), if it has one.
     pub resolver: Option<PathBuf>,
+    /// Where the payload's output goes.
+    pub output: Output,
 }
 
 /// Why there is no plan.
@@ -107,19 +109,21 @@ pub fn plan(
     let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
-        tree: tree.to_owned(),
-        socket: facts.journal.clone(),
-        identifier: unit.name.stem().to_owned(),
-        unit: unit.name.scope(),
-    }));
+    if facts.output == Output::Journal {
+        host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
+            tree: tree.to_owned(),
+            socket: facts.journal.clone(),
+            identifier: unit.name.stem().to_owned(),
+            unit: unit.name.scope(),
+        }));
+    }
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
     inside.extend(facts.group.is_none().then(standard::control_group));
     inside.extend(mounts.made);
     inside.push(Step::EnterRoot);
-    inside.extend(standard::placed());
+    inside.extend(standard::placed(facts.output));
     inside.extend(mounts.placed);
     if container.root != RootMode::ReadOnly {
         inside.push(Step::Write(hosts(container)));
@@ -127,7 +131,7 @@ pub fn plan(
     inside.extend(standard::closed());
     inside.extend(closed(&container.security));
     let mut execute = execute(unit, container, image, facts)?;
-    execute.output = Output::Journal;
+    execute.output = facts.output;
     Ok(Plan {
         group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
         ids: ids(container.security.user_namespace, facts.range),

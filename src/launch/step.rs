@@ -368,12 +368,12 @@ pub enum Binds {
 }
 
 /// Where the payload's output goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// To the journal, by the tree `stdout`; input is empty. What is written to the FIFO `output` comes there by
     /// way of the manager, which gets it with the tree `journal`.
     Journal,
-    /// To three descriptors that came with the plan.
+    /// To three descriptors that came with the plan, before its sockets; input from the first.
     Passed,
 }

@@ -70,6 +70,7 @@ fn unit(
             refuse_manual_stop: table.refuse_manual_stop.unwrap_or_default(),
             allow_isolate: table.allow_isolate.unwrap_or_default(),
             ignore_on_isolate: table.ignore_on_isolate.unwrap_or_default(),
+            collect: table.collect_mode.unwrap_or_default(),
         },
         body: Body::Target,
         install: lower_install(name, install, report),

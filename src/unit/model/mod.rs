@@ -16,7 +16,7 @@ pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, Service
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
-pub use relation::{Dependencies, Handling};
+pub use relation::{CollectMode, Dependencies, Handling};
 
 use super::name::UnitName;
 use super::system_calls::SystemCallFilter;

@@ -18,6 +18,7 @@ pub use parts::{
 
 use super::address::{Dependency, InstallName, InstallTarget};
 use super::habit;
+use super::model::CollectMode;
 use super::value::{AbsolutePath, Text};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -118,6 +119,8 @@ pub struct UnitTable {
     pub allow_isolate: Option<bool>,
     /// Whether "isolate" of another unit leaves this one alone.
     pub ignore_on_isolate: Option<bool>,
+    /// When an instance or a unit of "run" that is not used is forgotten: "inactive", or "inactive-or-failed".
+    pub collect_mode: Option<CollectMode>,
     /// What must hold for the unit to start; otherwise the start is skipped.
     pub condition: Option<ConditionTable>,
     /// What must hold for the unit to start; otherwise the start fails.
