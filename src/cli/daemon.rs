@@ -1,7 +1,7 @@
 //! `daemon-reload` and `reset-failed`: what is done to the manager's memory.
 
 use super::args::ResetFailedArgs;
-use super::client::talk;
+use super::client::{ask, talk};
 use super::error::CliError;
 use super::select;
 
@@ -11,7 +11,7 @@ use super::select;
 /// When the manager cannot be reached or refuses.
 pub fn reload() -> anyhow::Result<u8> {
     talk(async |client| {
-        client.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error))?;
+        client.reload().await?;
         Ok(0)
     })
 }
@@ -21,7 +21,7 @@ pub fn reload() -> anyhow::Result<u8> {
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
 pub fn reset_failed(args: &ResetFailedArgs) -> anyhow::Result<u8> {
-    talk(async |client| {
+    ask(async |client| {
         if args.units.is_empty() {
             let done = client.manager.reset_failed().await;
             done.map_err(|error| CliError::of_call("reset failed units", error))?;
