@@ -123,9 +123,9 @@ impl From<RequestError> for BusError {
             RequestError::Dependency { .. } | RequestError::Contradiction(_) => {
                 Self::TransactionJobsConflicting(text)
             }
-            RequestError::JobExists { .. } | RequestError::Irreversible { .. } => {
-                Self::TransactionIsDestructive(text)
-            }
+            RequestError::JobExists { .. }
+            | RequestError::Irreversible { .. }
+            | RequestError::ShuttingDown(_) => Self::TransactionIsDestructive(text),
             RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
             RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
             RequestError::NoIsolation(_) => Self::NoIsolation(text),

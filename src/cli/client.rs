@@ -68,7 +68,7 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
     })
 }
 
-/// A conversation that only asks, and that is begun again when the manager is restarted in the middle.
+/// A conversation that may be held twice, and that is begun again when the manager is restarted in the middle.
 ///
 /// # Errors
 /// As [`talk`].
@@ -149,6 +149,15 @@ impl Client {
             Ok::<bool, zbus::Error>(bus.name_has_owner(BusName::try_from(BUS_NAME)?).await?)
         };
         asked.await.unwrap_or_default()
+    }
+
+    /// Has the manager read its unit files again.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses.
+    pub async fn reload(&self) -> Result<(), CliError> {
+        again(async || self.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error)))
+            .await
     }
 
     /// Has systemd read its unit files again, as `systemctl daemon-reload` does.

@@ -1,7 +1,7 @@
 //! `daemon-reload`, which tells of broken files, and `reset-failed`: what is done to the manager's memory.
 
 use super::args::ResetFailedArgs;
-use super::client::talk;
+use super::client::{ask, talk};
 use super::error::CliError;
 use super::output::complain;
 use super::select;
@@ -12,7 +12,7 @@ use super::select;
 /// When the manager cannot be reached or refuses.
 pub fn reload() -> anyhow::Result<u8> {
     talk(async |client| {
-        client.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error))?;
+        client.reload().await?;
         let units =
             client.manager.list_units().await.map_err(|error| CliError::of_call("list units", error))?;
         for unit in units.iter().filter(|unit| unit.load_state == "bad") {
@@ -30,7 +30,7 @@ pub fn reload() -> anyhow::Result<u8> {
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
 pub fn reset_failed(args: &ResetFailedArgs) -> anyhow::Result<u8> {
-    talk(async |client| {
+    ask(async |client| {
         if args.units.is_empty() {
             let done = client.manager.reset_failed().await;
             done.map_err(|error| CliError::of_call("reset failed units", error))?;

@@ -144,6 +144,9 @@ fn explanation(job: &Finished, unit: &UnitProperties) -> String {
         "dependency" => {
             format!("A dependency job for {name} failed. See \"sampanctl status {name}\" for details.")
         }
+        "assert" => {
+            format!("Assertion failed on job for {name}. See \"sampanctl status {name}\" for details.")
+        }
         _ => failure(name, unit),
     }
 }

@@ -2,7 +2,7 @@
 //! memory of them, then, with `--now`, the units themselves.
 
 use super::args::{AddDependencyArgs, DefaultTargetArgs, EnableNowArgs, PresetAllArgs};
-use super::client::{Client, talk};
+use super::client::talk;
 use super::error::{CliError, FAILURE};
 use super::lifecycle::{self, Operation, Until};
 use super::output::complain;
@@ -41,7 +41,7 @@ pub fn run(change: &Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Resu
             let units: Vec<String> = units.iter().map(ToString::to_string).collect();
             reload_systemd(&outcome, paths)?;
             talk(async |client| {
-                reload(client).await?;
+                client.reload().await?;
                 let until = if args.no_block { Until::Queued } else { Until::Done };
                 lifecycle::follow(client, operation, &units, until, paths).await
             })
@@ -109,7 +109,7 @@ pub fn reload_if_running(paths: &Paths) -> anyhow::Result<()> {
         return Ok(());
     }
     let told = talk(async |client| match client.is_running().await {
-        true => Ok(reload(client).await?),
+        true => Ok(client.reload().await?),
         false => Ok(()),
     });
     match told {
@@ -127,10 +127,6 @@ fn reload_systemd(outcome: &Outcome, paths: &Paths) -> anyhow::Result<()> {
         true => talk(async |client| Ok(client.reload_systemd().await?)),
         false => Ok(()),
     }
-}
-
-async fn reload(client: &Client) -> Result<(), CliError> {
-    client.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error))
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {

@@ -1,14 +1,14 @@
-//! Records of units that are up, in `/run/sampan/state`: what a successor of this process cannot learn from
+//! Records of units that are up or have failed, in `/run/sampan/state`: what a successor of this process cannot learn from
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{HealthState, JobKind, Managed, Phase, Run, Stamps};
+use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,9 +77,18 @@ pub struct Record {
     /// Moments.
     #[serde(default)]
     pub stamps: Stamps,
+    /// Why it is there.
+    #[serde(default)]
+    pub result: UnitResult,
+    /// What could not be set up.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
+    #[serde(default)]
+    pub starts: VecDeque<Duration>,
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
@@ -106,26 +115,34 @@ impl Record {
             run: None,
             facts: RunFacts::default(),
             stamps: Stamps::default(),
+            result: UnitResult::Success,
+            failure: None,
             restarts: 0,
+            starts: VecDeque::new(),
             job: None,
             activations: BTreeMap::new(),
             definition: None,
         }
     }
 
-    /// What is worth keeping of a unit; `None` where it is down and to stay so.
+    /// What is worth keeping of a unit; `None` where it is down, without a failure, and to stay so.
     pub fn of(
         unit: &UnitName,
         managed: &Managed,
         job: Option<JobKind>,
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
-        let worth = !managed.phase.is_down() || job.is_some();
+        let worth = managed.phase != Phase::Dead || job.is_some();
+        // What has failed holds no image and no volume.
+        let facts = facts.filter(|_| !managed.phase.is_down() || job.is_some());
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
+            result: managed.result,
+            failure: managed.failure.clone(),
             restarts: managed.restarts,
+            starts: managed.starts().clone(),
             job,
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)

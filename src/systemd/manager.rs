@@ -38,6 +38,11 @@ impl Systemd {
         self.link.hub.events()
     }
 
+    /// What happens to one unit, and to systemd, from now on.
+    pub fn events_of(&self, unit: &str) -> Events {
+        self.link.hub.events_of(unit)
+    }
+
     /// Starts a scope and waits until it is active. A dead scope that still has the name is waited for.
     ///
     /// # Errors

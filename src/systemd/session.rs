@@ -8,9 +8,9 @@ use super::signals::{End, Hub, Loss, Signals, SystemdEvent};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, MessageStream};
 
 /// Longest wait for systemd, whatever it is asked for.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -64,6 +64,25 @@ impl Link {
         }
     }
 
+    /// The session on a connection, and the unique name that systemd has there.
+    async fn meet(
+        &self,
+        connection: Connection,
+        there: Option<&Connection>,
+        number: u64,
+    ) -> zbus::Result<(Session, String)> {
+        let bus = DBusProxy::new(&connection).await?;
+        if there.is_none() {
+            self.hub.set_matches(&bus).await?;
+        }
+        let owner = bus.get_name_owner(SERVICE.try_into()?).await?.to_string();
+        let manager =
+            ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
+        subscribe(&manager).await?;
+        let process = ProcessProperty::of_version(&manager.version().await?);
+        Ok((Session { connection, manager, process, number }, owner))
+    }
+
     /// Begins a session, on a connection that is there or on a new one.
     async fn begin(&self, there: Option<&Connection>, number: u64) -> Result<Signals, SystemdError> {
         let begin = async {
@@ -71,19 +90,10 @@ impl Link {
                 Some(connection) => connection.clone(),
                 None => Connection::system().await?,
             };
-            let stream = MessageStream::from(&connection);
-            let bus = DBusProxy::new(&connection).await?;
-            if there.is_none() {
-                self.hub.set_matches(&bus).await?;
-            }
-            let owner = bus.get_name_owner(SERVICE.try_into()?).await?.to_string();
-            let manager =
-                ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
-            subscribe(&manager).await?;
-            let process = ProcessProperty::of_version(&manager.version().await?);
-            let session = Session { connection, manager, process, number };
+            let mut signals = Signals::of(&connection);
+            let (session, owner) = signals.during(self.meet(connection, there, number)).await?;
             self.session.send_replace(Some(session));
-            Ok::<_, zbus::Error>(Signals::new(stream, owner))
+            Ok::<_, zbus::Error>(signals.of_owner(owner))
         };
         match tokio::time::timeout(DEADLINE, begin).await {
             Ok(result) => result.map_err(|error| SystemdError::Connect { reason: error.to_string() }),

@@ -4,7 +4,7 @@
 use super::native::UnitState;
 use super::proxy::{SERVICE, UNIT_INTERFACE};
 use futures_util::{Stream, StreamExt};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use zbus::fdo::DBusProxy;
 use zbus::message::Type;
-use zbus::{MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
 
 /// What systemd tells about scopes without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Signal {
     }
 }
 
-/// Events of all units, as a stream that does not end.
+/// Events, as a stream that does not end.
 #[derive(Debug)]
 pub struct Events(UnboundedReceiver<Signal>);
 
@@ -172,6 +172,11 @@ impl Hub {
         Events(self.listen(Topic::All))
     }
 
+    /// Events of one unit, and of systemd, from now on.
+    pub(super) fn events_of(&self, unit: &str) -> Events {
+        Events(self.watch(unit))
+    }
+
     fn listen(&self, topic: Topic) -> UnboundedReceiver<Signal> {
         let (sender, receiver) = unbounded_channel();
         lock(&self.listeners).push(Listener { topic, sender });
@@ -210,18 +215,37 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Signals {
     stream: MessageStream,
+    /// What came before the session was there.
+    early: VecDeque<Message>,
     /// The sender of a signal is a unique name, which changes when systemd executes itself again.
     owner: String,
 }
 
 impl Signals {
-    pub(super) fn new(stream: MessageStream, owner: String) -> Self {
-        Self { stream, owner }
+    /// All of a connection from now on.
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self { stream: MessageStream::from(connection), early: VecDeque::new(), owner: String::new() }
+    }
+
+    /// Makes calls, and takes in what comes meanwhile: a storm of signals that nobody takes holds the answers up.
+    pub(super) async fn during<T>(&mut self, calls: impl Future<Output = T>) -> T {
+        tokio::pin!(calls);
+        loop {
+            tokio::select! {
+                answer = &mut calls => return answer,
+                Some(message) = self.stream.next() => self.early.extend(message),
+            }
+        }
+    }
+
+    /// The same, now that systemd's unique name is known.
+    pub(super) fn of_owner(self, owner: String) -> Self {
+        Self { owner, ..self }
     }
 
     /// Hands signals on until the session ends.
     pub(super) async fn hand_on(mut self, hub: &Hub) -> End {
-        while let Some(Ok(message)) = self.stream.next().await {
+        while let Some(message) = self.next().await {
             if message.message_type() != Type::Signal {
                 continue;
             }
@@ -235,6 +259,13 @@ impl Signals {
             }
         }
         End::Connection
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        match self.early.pop_front() {
+            Some(message) => Some(message),
+            None => self.stream.next().await?.ok(),
+        }
     }
 }
 

@@ -44,7 +44,11 @@ pub fn shell(args: &ShellArgs, paths: &Paths) -> anyhow::Result<u8> {
         let unit = &args.place.unit;
         complain(&format!("Connected to {unit}. Press ^] three times within 1s to exit the session."));
     }
-    execute(&args.place, &["/bin/sh", "-c", LOGIN_SHELL].map(str::to_owned), paths)
+    let ended = execute(&args.place, &["/bin/sh", "-c", LOGIN_SHELL].map(str::to_owned), paths);
+    ended.map_err(|error| match error.downcast::<CliError>() {
+        Ok(error) => error.of_shell(&args.place.unit).into(),
+        Err(error) => error,
+    })
 }
 
 /// What a command runs on.

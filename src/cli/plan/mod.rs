@@ -82,7 +82,7 @@ async fn known(client: &Client) -> anyhow::Result<BTreeMap<UnitName, Known>> {
 }
 
 async fn apply(client: &Client, steps: &[Step], paths: &Paths) -> anyhow::Result<u8> {
-    client.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error))?;
+    client.reload().await?;
     let mut status = 0;
     for (action, operation) in [
         (Action::Stop, Operation::Stop),

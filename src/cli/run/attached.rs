@@ -1,15 +1,14 @@
 //! A container whose standard streams are ours, or a terminal of its own. It ends with us, and we with it.
 
 use super::{introduce, refused};
-use crate::bus::wire::unit_path;
-use crate::cli::client::Client;
+use crate::cli::changes::Changes;
+use crate::cli::client::{Client, again};
 use crate::cli::error::{CliError, FAILURE};
 use crate::cli::exec::{CLD_EXITED, CLD_KILLED, Leash, Pty, Signals, Streams, Terminal, Wanted, exit_status};
 use crate::cli::jobs::{JobWatch, explain, why};
 use crate::cli::lifecycle::Operation;
 use crate::cli::output::complain;
 use crate::cli::unit_properties::{Ending, UnitProperties};
-use futures_util::StreamExt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::signal::unix::{SignalKind, signal};
 use zbus::Fd;
@@ -101,29 +100,23 @@ impl Session<'_> {
     ) -> Result<u8, CliError> {
         let (mut leash, mut caught) = (Some(leash), 0);
         let mut resized = signal(SignalKind::window_change()).map_err(CliError::of_signals)?;
-        let mut changes = self.client.unit_signals().await?;
-        let mut owner = self.client.owners().await?;
+        let mut changes = Changes::new(self.client).await?;
+        let mut managers = changes.managers();
         loop {
+            if managers != changes.managers() {
+                // Another manager has found the container, but not who waits for it.
+                managers = changes.managers();
+                leash = Some(self.hold_again().await?);
+            }
             if let Some(status) = self.ending().await? {
                 return Ok(status);
             }
             loop {
                 tokio::select! {
-                    change = changes.next() => {
-                        let Some(change) = change else { return Err(self.lost()) };
-                        if change.is_ok_and(|change| change.header().path() == Some(&unit_path(self.unit))) {
-                            break;
-                        }
+                    change = changes.next(self.client) => {
+                        change?;
+                        break;
                     }
-                    change = owner.next() => match change {
-                        // A manager that comes back has found the container, but not who waits for it.
-                        Some(Some(_)) => {
-                            leash = Some(self.hold_again().await?);
-                            break;
-                        }
-                        Some(None) => {}
-                        None => return Err(self.lost()),
-                    },
                     number = signals.next() => {
                         caught += 1;
                         match (&leash, terminal) {
@@ -142,13 +135,8 @@ impl Session<'_> {
 
     /// The exit status, once it has ended.
     async fn ending(self) -> Result<Option<u8>, CliError> {
-        let unit = match self.client.unit(self.unit).await {
-            Ok(unit) => unit.filter(UnitProperties::exists),
-            // It is about to come back: its signal follows.
-            Err(CliError::Unreachable { .. } | CliError::Left { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let Some(unit) = unit else {
+        let unit = again(async || self.client.unit(self.unit).await).await?;
+        let Some(unit) = unit.filter(UnitProperties::exists) else {
             let unit = self.unit;
             complain(&format!("It is not known how {unit} ended: see \"sampanctl logs {unit}\"."));
             return Ok(Some(FAILURE));
@@ -164,17 +152,9 @@ impl Session<'_> {
 
     async fn hold_again(self) -> Result<Leash, CliError> {
         let leash = Leash::new()?;
-        // Signals go to those who have subscribed to this manager; another one of ours may have.
-        let _ = self.client.manager.subscribe().await;
-        let held = self.client.manager.hold_unit(self.unit, Fd::from(leash.theirs.as_fd())).await;
-        match held {
-            // It has ended meanwhile, which is seen next.
-            Ok(()) | Err(_) => Ok(leash),
-        }
-    }
-
-    fn lost(self) -> CliError {
-        CliError::Left { action: format!("wait for {}", self.unit) }
+        // One that has ended meanwhile is seen next.
+        let _ = self.client.manager.hold_unit(self.unit, Fd::from(leash.theirs.as_fd())).await;
+        Ok(leash)
     }
 }
 

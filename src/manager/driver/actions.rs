@@ -24,7 +24,10 @@ impl Manager {
                 Action::Abort { unit, run } => self.abort(&unit, run),
                 Action::Reload { unit, run } => self.reload_container(&unit, run),
                 Action::Changed(unit) => self.note_change(unit),
-                Action::JobNew(id, unit) => self.tell(Notice::JobNew(id, unit)),
+                Action::JobNew(id, unit) => {
+                    self.keep_job(&unit);
+                    self.tell(Notice::JobNew(id, unit));
+                }
                 Action::JobRemoved(id, unit, kind, result) => {
                     if matches!(result, JobResult::Dependency) {
                         tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: a unit that it requires failed.");
@@ -32,6 +35,7 @@ impl Manager {
                     if kind == JobKind::Stop {
                         self.services.stopped(&unit);
                     }
+                    self.keep_job(&unit);
                     self.tell(Notice::JobRemoved(id, unit, result));
                 }
                 Action::Removed(unit) => {
@@ -43,11 +47,20 @@ impl Manager {
         }
     }
 
+    /// Jobs are in the records, so that a successor goes on with them.
     fn note_change(&mut self, unit: UnitName) {
         if let Some(managed) = self.machine.unit(&unit) {
             log(&unit, managed);
         }
         self.changed.insert(unit);
+    }
+
+    /// A job that waits changes no state, and is to outlive this process all the same. Those of systemd's units are
+    /// wanted anew by ours.
+    fn keep_job(&mut self, unit: &UnitName) {
+        if self.machine.unit(unit).is_some() {
+            self.changed.insert(unit.clone());
+        }
     }
 
     /// Reports an event from a task or a later turn, so that the core is never entered twice at once.

@@ -16,6 +16,7 @@ mod listening;
 mod live;
 mod loading;
 mod native;
+mod native_job;
 mod output;
 mod prepare;
 mod pull;
@@ -324,11 +325,10 @@ impl Manager {
             SystemdEvent::Lost(loss) => self.systemd_lost(loss),
             SystemdEvent::Regained(_) => {
                 self.look_at_scopes();
-                self.natives.look_again();
                 self.look_at_services();
             }
-            SystemdEvent::Reloaded => self.natives.look_again(),
-            SystemdEvent::Unit { unit, state } => self.natives.changed(&unit, state),
+            // Each of systemd's units is watched by a task of its own.
+            SystemdEvent::Reloaded | SystemdEvent::Unit { .. } => {}
             SystemdEvent::ScopeRemoved { .. } | SystemdEvent::Result { .. } => {}
         }
     }

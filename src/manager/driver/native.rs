@@ -1,64 +1,46 @@
 //! Units of systemd's that ours depend on: one task for each that is watched, so that its changes are told in
 //! their order.
 
+use super::native_job::{Course, Seen};
 use super::{Manager, Note};
 use crate::manager::machine::{
     ActiveState, Event, JobId, JobKind, JobResult, NativeJob, NativeLoad, NativeState,
 };
 use crate::systemd::SystemdError;
 use crate::systemd::manager::Systemd;
-use crate::systemd::native::{self, NativeActive, NativeUnit, NativeVerb, UnitState};
+use crate::systemd::native::{self, NativeActive, NativeVerb, UnitState};
+use crate::systemd::signals::{Events, SystemdEvent};
 use crate::unit::name::UnitName;
+use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-/// What a task hears of its unit.
-#[derive(Debug)]
-enum Sign {
-    /// It has changed.
-    Changed(UnitState),
-    /// It may have changed unnoticed, or its file has.
-    Again,
-}
+/// A job that the core wanted, and that systemd has done.
+type Done = (JobId, JobResult);
 
-/// Units that are watched.
+/// Units that are watched, and the tasks that do.
 #[derive(Debug, Default)]
-pub(super) struct Natives(BTreeMap<String, (UnboundedSender<Sign>, JoinHandle<()>)>);
-
-impl Natives {
-    pub(super) fn changed(&self, unit: &str, state: UnitState) {
-        if let Some((signs, _)) = self.0.get(unit) {
-            // The task lives as long as its entry.
-            let _ = signs.send(Sign::Changed(state));
-        }
-    }
-
-    pub(super) fn look_again(&self) {
-        for (signs, _) in self.0.values() {
-            // The task lives as long as its entry.
-            let _ = signs.send(Sign::Again);
-        }
-    }
-}
+pub(super) struct Natives(BTreeMap<UnitName, (UnboundedSender<Done>, JoinHandle<()>)>);
 
 impl Manager {
     pub(super) fn watch_native(&mut self, unit: &UnitName) {
-        let (sender, signs) = unbounded_channel();
+        let (sender, done) = unbounded_channel();
         let watch = Watch {
             unit: unit.clone(),
             systemd: self.systemd.clone(),
             notes: self.notes.clone(),
             load: NativeLoad::Loaded,
+            course: Course::default(),
         };
-        let task = tokio::task::spawn_local(watch.follow(signs));
-        if let Some((_, former)) = self.natives.0.insert(unit.as_str().to_owned(), (sender, task)) {
+        let task = tokio::task::spawn_local(watch.follow(self.systemd.events_of(unit.as_str()), done));
+        if let Some((_, former)) = self.natives.0.insert(unit.clone(), (sender, task)) {
             former.abort();
         }
     }
 
     pub(super) fn unwatch_native(&mut self, unit: &UnitName) {
-        let Some((_, task)) = self.natives.0.remove(unit.as_str()) else { return };
+        let Some((_, task)) = self.natives.0.remove(unit) else { return };
         task.abort();
         let (systemd, unit) = (self.systemd.clone(), unit.clone());
         tokio::task::spawn_local(async move {
@@ -69,7 +51,8 @@ impl Manager {
     }
 
     pub(super) fn run_native(&self, unit: &UnitName, job: JobId, kind: JobKind) {
-        let (systemd, notes, unit) = (self.systemd.clone(), self.notes.clone(), unit.clone());
+        let Some((watch, _)) = self.natives.0.get(unit) else { return };
+        let (systemd, watch, unit) = (self.systemd.clone(), watch.clone(), unit.clone());
         tokio::task::spawn_local(async move {
             let done = systemd.run_job(unit.as_str(), verb(kind)).await;
             let result = match done {
@@ -79,8 +62,8 @@ impl Manager {
                     result(&error)
                 }
             };
-            // The receiver lives as long as the loop.
-            let _ = notes.send(Note::Event(Event::NativeDone { unit, job, result }));
+            // Whoever watches no longer asks no longer.
+            let _ = watch.send((job, result));
         });
     }
 }
@@ -91,51 +74,67 @@ struct Watch {
     systemd: Systemd,
     notes: UnboundedSender<Note>,
     load: NativeLoad,
+    course: Course,
 }
 
 impl Watch {
-    async fn follow(mut self, mut signs: UnboundedReceiver<Sign>) {
-        let first = self.systemd.watch_unit(self.unit.as_str()).await;
-        self.tell_all(first);
-        while let Some(sign) = signs.recv().await {
-            match sign {
-                Sign::Changed(state) => {
-                    let job = self.job_type(&state).await;
-                    self.tell(state, job.as_deref());
-                }
-                Sign::Again => {
+    async fn follow(mut self, mut events: Events, mut done: UnboundedReceiver<Done>) {
+        self.read().await;
+        loop {
+            tokio::select! {
+                // First: systemd tells what has become of a unit before it tells that the job is over.
+                biased;
+                event = events.next() => match event {
+                    Some(SystemdEvent::Unit { state, .. }) => self.changed(state).await,
                     // A match that could not be set is set now.
-                    let now = self.systemd.watch_unit(self.unit.as_str()).await;
-                    self.tell_all(now);
+                    Some(SystemdEvent::Regained(_) | SystemdEvent::Reloaded) => self.read().await,
+                    Some(_) => {}
+                    None => return,
+                },
+                Some((job, result)) = done.recv() => {
+                    self.note(Event::NativeDone { unit: self.unit.clone(), job, result });
                 }
             }
         }
     }
 
-    async fn job_type(&self, state: &UnitState) -> Option<String> {
-        self.systemd.job_type(self.unit.as_str(), state.job.as_ref()?).await.ok().flatten()
+    fn note(&self, event: Event) {
+        // The receiver lives as long as the loop.
+        let _ = self.notes.send(Note::Event(event));
     }
 
-    fn tell_all(&mut self, read: Result<NativeUnit, SystemdError>) {
-        match read {
+    async fn read(&mut self) {
+        match self.systemd.watch_unit(self.unit.as_str()).await {
             Ok(read) => {
                 self.load = load(read.load);
-                self.tell(read.state, read.job_type.as_deref());
+                self.course.leap();
+                self.tell(&read.state, read.job_type.as_deref().and_then(kind));
             }
             // It is read again when systemd is back.
             Err(error) => tracing::warn!("{error}"),
         }
     }
 
-    fn tell(&self, state: UnitState, job: Option<&str>) {
-        let state = NativeState {
-            load: self.load.clone(),
-            active: active(state.active),
-            sub: state.sub,
-            job: job.and_then(native_job),
-        };
-        // The receiver lives as long as the loop.
-        let _ = self.notes.send(Note::Event(Event::NativeState { unit: self.unit.clone(), state }));
+    async fn changed(&mut self, state: UnitState) {
+        let job = self.job(&state).await;
+        if let Some(missed) = self.course.now(active(state.active), job) {
+            self.tell(&state, Some(missed));
+        }
+        self.tell(&state, if let Seen::Job(job) = job { Some(job) } else { None });
+    }
+
+    async fn job(&self, state: &UnitState) -> Seen {
+        let Some(job) = &state.job else { return Seen::None };
+        match self.systemd.job_type(self.unit.as_str(), job).await.ok().flatten() {
+            Some(word) => kind(&word).map_or(Seen::None, Seen::Job),
+            None => Seen::Over,
+        }
+    }
+
+    fn tell(&self, state: &UnitState, job: Option<NativeJob>) {
+        let (load, active) = (self.load.clone(), active(state.active));
+        let state = NativeState { load, active, sub: state.sub.clone(), job };
+        self.note(Event::NativeState { unit: self.unit.clone(), state });
     }
 }
 
@@ -159,8 +158,8 @@ fn active(active: NativeActive) -> ActiveState {
     }
 }
 
-/// The words of `JobType`, org.freedesktop.systemd1(5).
-fn native_job(word: &str) -> Option<NativeJob> {
+/// The words of `JobType`, org.freedesktop.systemd1(5). Others do nothing.
+fn kind(word: &str) -> Option<NativeJob> {
     Some(match word {
         "start" | "verify-active" => NativeJob::Start,
         "stop" => NativeJob::Stop,

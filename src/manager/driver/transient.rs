@@ -7,7 +7,7 @@ use crate::manager::machine::{Event, JobId, JobMode, LoadState, Loaded, Request,
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
 use rustix::net::{RecvFlags, recv};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -66,8 +66,9 @@ pub enum TransientError {
 pub(super) struct Transients {
     /// For the first run, until it begins.
     stdio: BTreeMap<UnitName, [OwnedFd; 3]>,
-    /// Units whose client has not let go of the leash.
-    held: BTreeSet<UnitName>,
+    /// Units whose client has not let go of the leash, and the number of the leash: of two the later one counts.
+    held: BTreeMap<UnitName, u64>,
+    leashes: u64,
 }
 
 /// What comes over a leash.
@@ -75,8 +76,8 @@ pub(super) struct Transients {
 pub(super) enum Tug {
     /// A signal.
     Signal(i32),
-    /// Its end.
-    End,
+    /// The end of the one that has this number.
+    End(u64),
 }
 
 impl Transients {
@@ -116,8 +117,10 @@ impl Manager {
     pub fn put_on_leash(&mut self, unit: &UnitName, leash: OwnedFd) -> bool {
         let own = self.is_transient(unit);
         if own {
-            self.transients.held.insert(unit.clone());
-            drop(tokio::task::spawn_local(obey(leash, unit.clone(), self.notes.clone())));
+            self.transients.leashes += 1;
+            let number = self.transients.leashes;
+            self.transients.held.insert(unit.clone(), number);
+            drop(tokio::task::spawn_local(obey(leash, number, unit.clone(), self.notes.clone())));
         }
         own
     }
@@ -136,7 +139,8 @@ impl Manager {
     pub(super) fn tugged(&mut self, unit: UnitName, tug: Tug) {
         match tug {
             Tug::Signal(signal) => self.hand_on(&unit, signal),
-            Tug::End => {
+            Tug::End(number) if self.transients.held.get(&unit) != Some(&number) => {}
+            Tug::End(_) => {
                 self.transients.held.remove(&unit);
                 if self.machine.unit(&unit).is_some_and(|managed| !managed.phase.is_down()) {
                     self.event(Event::StopRequested { unit: unit.clone() });
@@ -150,7 +154,7 @@ impl Manager {
     /// Takes a unit that was made for one start out of memory, once it is down and not held.
     pub(super) fn forget_transient(&mut self, unit: &UnitName) {
         let Some(path) = self.transient_file(unit).map(Path::to_owned) else { return };
-        if self.is_idle(unit) && !self.transients.held.contains(unit) {
+        if self.is_idle(unit) && !self.transients.held.contains_key(unit) {
             self.unmake(unit, &path);
         }
     }
@@ -191,7 +195,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
-async fn obey(leash: OwnedFd, unit: UnitName, notes: UnboundedSender<Note>) {
+async fn obey(leash: OwnedFd, number: u64, unit: UnitName, notes: UnboundedSender<Note>) {
     // The receiver lives as long as the loop.
     let tell = |tug| drop(notes.send(Note::Leash(unit.clone(), tug)));
     if let Ok(readable) = readiness::watch(&leash) {
@@ -207,5 +211,5 @@ async fn obey(leash: OwnedFd, unit: UnitName, notes: UnboundedSender<Note>) {
             }
         }
     }
-    tell(Tug::End);
+    tell(Tug::End(number));
 }
