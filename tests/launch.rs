@@ -78,6 +78,17 @@ fn a_unit_can_give_a_user_a_capability() {
 }
 
 #[test]
+fn a_unit_can_change_single_capabilities() {
+    let mut rig = Rig::new();
+    rig.container.security.add_capabilities = ["CAP_SYS_NICE".to_owned()].into();
+    rig.container.security.drop_capabilities = ["CAP_CHOWN".to_owned()].into();
+    rig.script("grep CapEff /proc/self/status");
+    assert_eq!(rig.run().printed(), "CapEff:\t00000000a88425fa\n");
+    rig.container.user = Some("33:44".into());
+    assert_eq!(rig.run().printed(), "CapEff:\t0000000000800000\n");
+}
+
+#[test]
 fn devices_work_and_the_host_is_out_of_sight() {
     let mut rig = Rig::new();
     rig.script(

@@ -32,9 +32,9 @@ pub fn unit_names() -> Vec<CompletionCandidate> {
 
 /// Keys of unit files with a `=` behind, for `run`.
 pub fn property_keys() -> Vec<CompletionCandidate> {
-    let keys = crate::unit::schema::keys().into_iter().filter(|key| !key.way.iter().any(|part| part == "*"));
+    let keys = crate::unit::schema::keys().iter().filter(|key| !key.way.iter().any(|part| part == "*"));
     keys.map(|key| {
-        CompletionCandidate::new(format!("{}=", key.way.join("."))).help(Some(key.sentence.into()))
+        CompletionCandidate::new(format!("{}=", key.way.join("."))).help(Some(key.sentence.as_str().into()))
     })
     .collect()
 }

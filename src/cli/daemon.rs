@@ -1,8 +1,9 @@
-//! `daemon-reload` and `reset-failed`: what is done to the manager's memory.
+//! `daemon-reload`, which tells of broken files, and `reset-failed`: what is done to the manager's memory.
 
 use super::args::ResetFailedArgs;
 use super::client::{ask, talk};
 use super::error::CliError;
+use super::output::complain;
 use super::select;
 
 /// Runs `daemon-reload`.
@@ -12,6 +13,14 @@ use super::select;
 pub fn reload() -> anyhow::Result<u8> {
     talk(async |client| {
         client.reload().await?;
+        let units =
+            client.manager.list_units().await.map_err(|error| CliError::of_call("list units", error))?;
+        for unit in units.iter().filter(|unit| unit.load_state == "bad") {
+            complain(&format!(
+                "Warning: The files of {0} have errors: it runs on if it is up, and cannot be started. See \"sampanctl verify {0}\".",
+                unit.name
+            ));
+        }
         Ok(0)
     })
 }

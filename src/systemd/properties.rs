@@ -116,6 +116,8 @@ pub(super) fn of_scope<'a>(
 /// The limits that a unit sets.
 pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
     [
+        ("MemoryMin", resources.memory_min),
+        ("MemoryLow", resources.memory_low),
         ("MemoryMax", resources.memory_max),
         ("MemoryHigh", resources.memory_high),
         ("MemorySwapMax", resources.memory_swap_max),

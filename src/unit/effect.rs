@@ -51,8 +51,6 @@ pub const LATER: &[Later] = &[
     warn(&["container", "labels"], &["{}"]),
     warn(&["activation", "idle_timeout"], &["infinity"]),
     warn(&["activation", "idle_action"], &["stop"]),
-    warn(&["resources", "memory_low"], &["0"]),
-    warn(&["resources", "memory_min"], &["0"]),
     warn(&["resources", "allowed_cpus"], &[]),
     warn(&["resources", "cpu_affinity"], &[]),
     warn(&["resources", "oom_score_adjust"], &["0"]),

@@ -48,7 +48,7 @@ fn way_of(title: &str) -> String {
 fn every_key_has_an_entry_and_every_entry_a_key() {
     let entries: BTreeMap<String, String> =
         PAGES.iter().flat_map(|page| entries(&fs::read_to_string(page).unwrap())).collect();
-    let keys: BTreeMap<String, Key> = keys().into_iter().map(|key| (key.way.join("."), key)).collect();
+    let keys: BTreeMap<String, &Key> = keys().iter().map(|key| (key.way.join("."), key)).collect();
     assert!(entries.keys().eq(keys.keys()), "{:?}", entries.keys().collect::<Vec<_>>());
     for (name, key) in &keys {
         assert!(entries[name].starts_with(&key.sentence), "{name}: {}", key.sentence);

@@ -190,6 +190,8 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
     Resources {
         memory_max: table.memory_max.clone().map(|Text(bytes)| bytes.0),
         memory_high: table.memory_high.clone().map(|Text(bytes)| bytes.0),
+        memory_low: table.memory_low.clone().map(|Text(bytes)| bytes.0),
+        memory_min: table.memory_min.clone().map(|Text(bytes)| bytes.0),
         memory_swap_max: table.memory_swap_max.clone().map(|Text(bytes)| bytes.0),
         cpu_quota_per_sec_usec: table.cpu_quota.clone().map(|Text(share)| share.0),
         cpu_weight: table.cpu_weight.clone().map(|Text(weight)| weight.0),

@@ -293,6 +293,12 @@ pub struct Resources {
     pub memory_max: Option<u64>,
     /// Bytes, or `u64::MAX` for infinity.
     pub memory_high: Option<u64>,
+    /// Bytes that are reclaimed last.
+    #[serde(default)]
+    pub memory_low: Option<u64>,
+    /// Bytes that are not reclaimed.
+    #[serde(default)]
+    pub memory_min: Option<u64>,
     /// Bytes, or `u64::MAX` for infinity.
     pub memory_swap_max: Option<u64>,
     /// Microseconds of CPU time for each second: 50% is 500,000.

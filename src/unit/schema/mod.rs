@@ -24,6 +24,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// A file `NAME.container.toml`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -165,12 +166,15 @@ pub struct Key {
     pub sentence: String,
 }
 
-/// Every key of a container's file that holds a value.
-pub fn keys() -> Vec<Key> {
-    let schema = of_containers().to_value();
-    let mut keys = Vec::new();
-    collect(&schema, &schema, &mut Vec::new(), &mut keys);
-    keys
+/// Every key of a container's file that holds a value. Found once: each fault of a file may ask.
+pub fn keys() -> &'static [Key] {
+    static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+        let schema = of_containers().to_value();
+        let mut keys = Vec::new();
+        collect(&schema, &schema, &mut Vec::new(), &mut keys);
+        keys
+    });
+    &KEYS
 }
 
 /// A key of some table.
@@ -185,7 +189,7 @@ pub struct Home {
 /// The tables that have a key of this name, however it is spelt.
 pub fn tables_with(key: &str) -> Vec<Home> {
     let wanted = habit::plain(key);
-    let homes = keys().into_iter().filter_map(|found| {
+    let homes = keys().iter().filter_map(|found| {
         let (last, table) = found.way.split_last()?;
         let table = table.join(".").replace('*', "NAME");
         (!table.is_empty() && habit::plain(last) == wanted).then(|| Home { table, key: last.clone() })
@@ -196,8 +200,7 @@ pub fn tables_with(key: &str) -> Vec<Home> {
 /// Whether a table, as `container.start_limit`, has these keys and no others.
 pub fn is_table(table: &str, fields: &[&str]) -> bool {
     let way: Vec<&str> = table.split('.').collect();
-    let keys = keys();
-    let mut own = keys
+    let mut own = keys()
         .iter()
         .filter(|key| key.way.len() > way.len() && key.way.iter().zip(&way).all(|(one, other)| one == other));
     own.all(|key| fields.contains(&key.way[way.len()].as_str()))
