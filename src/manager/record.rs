@@ -1,8 +1,8 @@
-//! Records of units that are up, in `/run/sampan/state`: what a successor of this process cannot learn from
+//! Records of units that are up or have failed, in `/run/sampan/state`: what a successor of this process cannot learn from
 //! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
 //! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{HealthState, JobKind, Managed, Phase, Run, Stamps};
+use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
 use crate::paths::Paths;
 use crate::unit::model::Unit;
@@ -80,6 +80,12 @@ pub struct Record {
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
+    /// How its last run ended.
+    #[serde(default)]
+    pub result: UnitResult,
+    /// Why, where something could not be set up.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
@@ -107,25 +113,29 @@ impl Record {
             facts: RunFacts::default(),
             stamps: Stamps::default(),
             restarts: 0,
+            result: UnitResult::default(),
+            failure: None,
             job: None,
             activations: BTreeMap::new(),
             definition: None,
         }
     }
 
-    /// What is worth keeping of a unit; `None` where it is down and to stay so.
+    /// What is worth keeping of a unit; `None` where it is down and to stay so. That it failed is for whoever looks.
     pub fn of(
         unit: &UnitName,
         managed: &Managed,
         job: Option<JobKind>,
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
-        let worth = !managed.phase.is_down() || job.is_some();
+        let worth = managed.phase != Phase::Dead || job.is_some();
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
             restarts: managed.restarts,
+            result: managed.result,
+            failure: managed.failure.clone(),
             job,
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)

@@ -73,6 +73,8 @@ impl Manager {
             run: record.run.clone(),
             stamps: record.stamps,
             restarts: record.restarts,
+            result: record.result,
+            failure: record.failure.clone(),
             job: record.job,
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });

@@ -6,10 +6,10 @@ use super::output::Outlet;
 use super::prepare::{Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note, health, listening, now};
-use crate::launch::protocol::{Order, Report};
+use crate::launch::protocol::{Order, Report, UNSTARTED};
 use crate::launch::spawn::{Launcher, is_launcher};
 use crate::manager::accounting;
-use crate::manager::machine::{Event, Failure, Launched};
+use crate::manager::machine::{Event, Exit, Failure, Launched, Phase};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::Store;
@@ -75,6 +75,20 @@ impl Manager {
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets };
         tokio::task::spawn_local(async move { task.perform(means).await });
+    }
+
+    /// Nobody has heard why a launcher ended after its manager; most often, since there was none to report to.
+    pub(super) fn launch_anew(&mut self, unit: &UnitName, run: u64) {
+        if !self.is_current(unit, run) {
+            return;
+        }
+        self.forget_run(unit, run);
+        if self.machine.unit(unit).is_some_and(|managed| managed.phase == Phase::Start) {
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: its launch ended with the manager before, launching it anew.");
+            self.launch(unit, run);
+        } else {
+            self.event(Event::Ended { unit: unit.clone(), run, exit: Exit::Code(UNSTARTED) });
+        }
     }
 
     pub(super) fn run_task(&self, unit: Arc<Unit>, live: Rc<LiveRun>) -> RunTask {
@@ -284,7 +298,11 @@ impl RunTask {
                 () = self.complete(process, &facts) => {}
             }
         }
-        self.follow(notify_server, facts.ephemeral).await;
+        if self.live.executed.get() || self.live.wait().await != Exit::Code(UNSTARTED) {
+            return self.follow(notify_server, facts.ephemeral).await;
+        }
+        self.clean_up(facts.ephemeral).await;
+        self.note(Note::Unstarted(self.unit(), self.live.number()));
     }
 
     async fn complete(&self, process: &Process, facts: &RunFacts) {

@@ -10,12 +10,13 @@ use crate::unit::name::UnitName;
 
 impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
-        let Left { phase, run, stamps, restarts, job } = left;
+        let Left { phase, run, stamps, restarts, result, failure, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
         // A start that had no process yet is made anew, not waited for.
         managed.run = run.filter(|run| run.pid != 0);
         managed.restarts = restarts;
+        (managed.result, managed.failure) = (result, failure);
         if managed.has_sockets() && !phase.is_down() {
             managed.sockets = SocketState::Open;
         }
@@ -44,6 +45,8 @@ impl Machine {
             Phase::Condition | Phase::StartPre | Phase::Pull => {
                 self.left.push((name.clone(), JobKind::Start))
             }
+            // It failed before, and everybody has been told then.
+            Phase::Failed => managed.phase = phase,
             phase => self.set_phase(name, phase),
         }
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {

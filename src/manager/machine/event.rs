@@ -2,7 +2,7 @@
 
 use super::job::{JobId, JobKind, JobResult};
 use super::native::NativeState;
-use super::state::{Exit, Failure, Phase, Stamp};
+use super::state::{Exit, Failure, Phase, Stamp, UnitResult};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::Otherwise;
@@ -206,6 +206,10 @@ pub struct Left {
     pub stamps: Stamps,
     /// Restarts by the policy.
     pub restarts: u32,
+    /// How its last run ended.
+    pub result: UnitResult,
+    /// Why, where something could not be set up.
+    pub failure: Option<Failure>,
     /// Its job, where one was not over.
     pub job: Option<JobKind>,
 }
