@@ -67,14 +67,15 @@ impl Paths {
     pub fn unit_search_path(&self) -> Vec<PathBuf> {
         match &self.owner {
             Owner::System => self.joined(&[
+                "run/sampan/transient",
                 "etc/sampan/units",
                 "run/sampan/units",
                 "usr/local/lib/sampan/units",
                 "usr/lib/sampan/units",
             ]),
             Owner::User { data, .. } => {
-                let mut directories =
-                    vec![self.enablement(), self.runtime_units(), data.join("sampan/units")];
+                let mut directories = vec![self.transient_units(), self.enablement(), self.runtime_units()];
+                directories.push(data.join("sampan/units"));
                 directories.extend(self.joined(&["usr/share/sampan/user-units"]));
                 directories
             }
@@ -150,6 +151,14 @@ impl Paths {
         match &self.owner {
             Owner::System => self.root.join("run/sampan/units"),
             Owner::User { runtime, .. } => runtime.join("sampan/units"),
+        }
+    }
+
+    /// Units that `run` makes and that are gone once they have ended.
+    pub fn transient_units(&self) -> PathBuf {
+        match &self.owner {
+            Owner::System => self.root.join("run/sampan/transient"),
+            Owner::User { runtime, .. } => runtime.join("sampan/transient"),
         }
     }
 

@@ -7,7 +7,7 @@ mod rig;
 use rig::{RANGE, STORE, container, socket, unit};
 use sampan::image::config::ImageConfig;
 use sampan::launch::plan::{Command, HostFacts, join, plan};
-use sampan::launch::step::HostTree;
+use sampan::launch::step::{HostTree, Output};
 use sampan::unit::model::*;
 use std::collections::BTreeMap;
 
@@ -25,6 +25,7 @@ fn facts() -> HostFacts {
         notify: None,
         journal: "/run/systemd/journal/stdout".into(),
         resolver: Some("/etc/resolv.conf".into()),
+        output: Output::Journal,
     }
 }
 

@@ -59,8 +59,8 @@ fn looking_is_free_and_changing_is_not() {
         &["SetUnitProperties", "sba(sv)", "web.container", "true", "1", "MemoryMax", "t", "1"],
         &["ResetFailed"],
         &["Reload"],
-        &["EnableUnitFiles", "as", "1", "web.container"],
-        &["MaskUnitFiles", "as", "1", "web.container"],
+        &["EnableUnitFiles", "asbb", "1", "web.container", "false", "false"],
+        &["MaskUnitFiles", "asbb", "1", "web.container", "false", "false"],
         &["Plan", "s", "web.container"],
     ] {
         refused(&host, "Interactive authentication required: org.sampan1.", call);
@@ -107,10 +107,24 @@ fn rules_for_exec_unit_files_and_the_plan() {
     );
     let manager = ["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager"];
     let call = |words: &[&str]| host.succeed(&as_nobody(&[&manager, words].concat()));
-    let changes = call(&["EnableUnitFiles", "as", "1", "web.container"]);
+    let changes = call(&["EnableUnitFiles", "asbb", "1", "web.container", "false", "false"]);
     assert!(changes.starts_with("ba(sss) true 1 \"symlink\""), "{changes}");
     assert_eq!(call(&["GetUnitFileState", "s", "web.container"]), "s \"enabled\"\n");
-    assert!(call(&["DisableUnitFiles", "as", "1", "web.container"]).contains("\"unlink\""));
+    assert!(call(&["DisableUnitFiles", "asb", "1", "web.container", "false"]).contains("\"unlink\""));
+    assert!(call(&["EnableUnitFiles", "asbb", "1", "web.container", "true", "false"]).contains("/run/"));
+    assert_eq!(call(&["GetUnitFileState", "s", "web.container"]), "s \"enabled-runtime\"\n");
+    let wants = call(&[
+        "AddDependencyUnitFiles",
+        "asssbb",
+        "1",
+        "db.container",
+        "web.container",
+        "Wants",
+        "false",
+        "false",
+    ]);
+    assert!(wants.contains("web.container.wants/db.container"), "{wants}");
+    assert_eq!(call(&["GetDefaultTarget"]), "s \"default.target\"\n");
     assert!(call(&["Plan", "s", "web.container"]).contains("hunter2"));
 }
 

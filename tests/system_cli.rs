@@ -225,8 +225,22 @@ fn completions(host: &Host) {
         host.succeed(&["fish", "-c", &script])
     };
     assert!(fish("sampanctl start w").lines().any(|line| line.split('\t').next() == Some("web")));
-    let zsh = "autoload -Uz compinit; compinit -u -D; source <(sampanctl completions zsh); (( $+functions[_clap_dynamic_completer_sampanctl] )) && echo there";
-    assert_eq!(host.succeed(&["zsh", "-fc", zsh]), "there\n");
+    assert!(fish("sampanctl show -p MainP").lines().any(|line| line.split('\t').next() == Some("MainPID")));
+    assert!(fish("sampanctl inspect h").lines().any(|line| line.split('\t').next() == Some("hello:latest")));
+    assert!(fish("sampanctl cri").lines().any(|line| line.starts_with("critical-chain\t")));
+    // zsh at a terminal of its own, in which Tab is pressed.
+    let zsh = |line: &str, seen: &str| {
+        let script = format!(
+            "zmodload zsh/zpty; export TERM=xterm; zpty z zsh -f -i; \
+             zpty -w z 'PROMPT=; autoload -Uz compinit; compinit -u -D; source <(sampanctl completions zsh); print RE''ADY'; \
+             zpty -r -m z ready '*READY*'; zpty -w -n z $'{line}\t'; zpty -r -m z seen '*{seen}*'; print -r -- found"
+        );
+        assert_eq!(host.succeed(&["timeout", "60", "zsh", "-fc", &script]), "found\n", "{line}");
+    };
+    zsh("sampanctl start we", "web");
+    zsh("sampanctl critical-c", "critical-chain");
+    zsh("sampanctl inspect hel", "hello:latest");
+    zsh("sampanctl show -p MainP", "MainPID");
 
     // Without a manager they are silent, and start none.
     host.succeed(&["systemctl", "stop", "sampand"]);

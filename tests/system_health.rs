@@ -156,3 +156,49 @@ fn the_check_of_an_image_is_made_where_the_unit_wants_it() {
     host.fail(1, &["sampanctl", "start", "none"]);
     assert!(host.property("none", "LaunchError").contains("the image has no HEALTHCHECK"));
 }
+
+#[test]
+fn an_unhealthy_container_is_restarted_or_stopped_where_the_unit_wants_it() {
+    let host = Host::with_images(&["hello"]);
+    let check = "command = [\"test\", \"!\", \"-e\", \"/tmp/sick\"]";
+    let unit = |name: &str, action: &str| {
+        let table = quick(&format!("{check}\non_unhealthy = \"{action}\""));
+        host.unit(&format!("{name}.container"), &(shell("exec sleep 1000") + &table));
+        host.succeed(&["sampanctl", "start", name]);
+        host.wait_property(name, "HealthState", "healthy");
+        let first = host.property(name, "MainPID");
+        host.succeed(&["sampanctl", "exec", name, "sh", "-c", "echo > /tmp/sick"]);
+        first
+    };
+    let first = unit("again", "restart");
+    // The new root knows nothing of the sickness.
+    host.wait_until("another run that is well", |host| {
+        !["0", first.as_str()].contains(&host.property("again", "MainPID").as_str())
+            && host.property("again", "HealthState") == "healthy"
+    });
+    unit("ended", "stop");
+    host.wait_until("it is down", |host| {
+        matches!(host.property("ended", "ActiveState").as_str(), "failed" | "inactive")
+    });
+    let status = host.answer(3, &["sampanctl", "status", "ended"]);
+    assert!(status.contains("nhealthy"), "{status}");
+    unit("left", "none");
+    host.wait_property("left", "HealthState", "unhealthy");
+    assert_eq!(host.succeed(&["sampanctl", "is-active", "left"]), "active\n");
+}
+
+#[test]
+fn failures_during_the_start_period_do_not_count() {
+    let host = Host::with_images(&["hello"]);
+    let check = "command = [\"test\", \"-e\", \"/tmp/warm\"]\nstart_period = \"1h\"";
+    host.unit("web.container", &(shell("exec sleep 1000") + &quick(check)));
+    host.succeed(&["sampanctl", "start", "web"]);
+    // More checks than it has retries.
+    (0..4).for_each(|_| next_check(&host, "web"));
+    assert_eq!(host.property("web", "HealthState"), "starting");
+    host.succeed(&["sampanctl", "exec", "web", "sh", "-c", "echo > /tmp/warm"]);
+    host.wait_property("web", "HealthState", "healthy");
+    // After the first success they do.
+    host.succeed(&["sampanctl", "exec", "web", "rm", "/tmp/warm"]);
+    host.wait_property("web", "HealthState", "unhealthy");
+}

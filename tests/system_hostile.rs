@@ -16,8 +16,8 @@ const GROWTH_MAX: u64 = 8 << 10;
 /// "sent" once all is sent or the bus takes nothing more, and keeps the connections until its input ends.
 const CLIENT: &str = r#"
 import socket, struct, sys
-clients, times, reads = map(int, sys.argv[1:4])
-data, calls = open(sys.argv[4], "rb").read(), []
+clients, times, reads, descriptors = map(int, sys.argv[1:5])
+data, calls = open(sys.argv[5], "rb").read(), []
 while data:
     body, fields = struct.unpack_from("<4xI4xI", data.ljust(16))
     end = 16 + (fields + 7) // 8 * 8 + body
@@ -30,6 +30,8 @@ def enter():
     client.connect("/run/dbus/system_bus_socket")
     client.sendall(b"\0AUTH EXTERNAL 3635353334\r\n")
     assert client.recv(100).startswith(b"OK "), "nobody is not let in"
+    client.sendall(b"NEGOTIATE_UNIX_FD\r\n")
+    assert client.recv(100).startswith(b"AGREE"), "the bus passes descriptors"
     client.sendall(b"BEGIN\r\n" + open("/srv/hello", "rb").read())
     client.recv(1000)
     client.settimeout(2)
@@ -41,7 +43,10 @@ for begin in range(0, times, 120):
     for client in list(sending):
         some = [number(call) for _ in range(begin, min(begin + 120, times)) for call in calls]
         try:
-            client.sendall(b"".join(some))
+            for call in some if descriptors else []:
+                socket.send_fds(client, [call], [1] * descriptors)
+            if not descriptors:
+                client.sendall(b"".join(some))
         except OSError:
             sending.remove(client)
 for client in held if reads else []:
@@ -51,11 +56,14 @@ sys.stdin.read()
 "#;
 
 /// What a flood is made of.
+#[derive(Default)]
 struct Flood<'a> {
     clients: usize,
     times: usize,
     reads: usize,
     messages: &'a [u8],
+    /// Sent with each of them.
+    descriptors: usize,
 }
 
 impl Flood<'_> {
@@ -66,7 +74,8 @@ impl Flood<'_> {
         let hello = hello.interface("org.freedesktop.DBus").build(&()).expect("a message");
         fs::write(host.shared().join("hello"), &**hello.data()).expect("the directory is there");
         fs::write(host.shared().join("messages"), self.messages).expect("the directory is there");
-        let numbers = [self.clients, self.times, self.reads].map(|number| number.to_string());
+        let numbers =
+            [self.clients, self.times, self.reads, self.descriptors].map(|number| number.to_string());
         let words =
             ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "python3", "-c", CLIENT];
         let words = [&words[..], &numbers.each_ref().map(String::as_str), &["/srv/messages"]].concat();
@@ -137,9 +146,10 @@ fn answers(host: &Host) {
 fn ten_thousand_calls_whose_answers_nobody_reads() {
     survives(|host| {
         let list = call("ListUnitsFiltered", &(vec!["loaded"],));
-        let unread = Flood { clients: 1, times: 10_000, reads: 0, messages: &list }.begin(host);
+        let unread = Flood { clients: 1, times: 10_000, messages: &list, ..Flood::default() }.begin(host);
         answers(host);
-        let half_read = Flood { clients: 1, times: 1000, reads: 1000, messages: &list }.begin(host);
+        let half_read =
+            Flood { clients: 1, times: 1000, reads: 1000, messages: &list, ..Flood::default() }.begin(host);
         drop(half_read);
         answers(host);
         drop(unread);
@@ -150,7 +160,7 @@ fn ten_thousand_calls_whose_answers_nobody_reads() {
 fn many_that_do_not_read_at_once() {
     survives(|host| {
         let list = call("ListUnitsFiltered", &(vec!["loaded"],));
-        let _unread = Flood { clients: 50, times: 500, reads: 0, messages: &list }.begin(host);
+        let _unread = Flood { clients: 50, times: 500, messages: &list, ..Flood::default() }.begin(host);
         answers(host);
     });
 }
@@ -162,7 +172,8 @@ fn more_unread_answers_than_the_bus_keeps_for_us() {
         let all = Message::method_call(unit, "GetAll").destination("org.sampan1");
         let all = all.interface("org.freedesktop.DBus.Properties").build(&("org.sampan1.Unit",));
         let all = all.expect("a message");
-        let _unread = Flood { clients: 200, times: 120, reads: 0, messages: all.data() }.begin(host);
+        let _unread =
+            Flood { clients: 200, times: 120, messages: all.data(), ..Flood::default() }.begin(host);
         answers(host);
     });
 }
@@ -173,7 +184,7 @@ fn disconnects_in_the_middle_of_calls() {
         let start = call("StartUnit", &("unit1.container", "replace"));
         for length in (1..start.len()).step_by(16) {
             let messages = [start.as_slice(), &start[..length]].concat();
-            drop(Flood { clients: 1, times: 1, reads: 0, messages: &messages }.begin(host));
+            drop(Flood { clients: 1, times: 1, messages: &messages, ..Flood::default() }.begin(host));
         }
     });
 }
@@ -184,13 +195,13 @@ fn giant_arguments() {
         let giant = "a".repeat(20 << 20);
         for member in ["LoadUnit", "GetUnit", "KillUnit", "Subscribe"] {
             let messages = call(member, &(giant.as_str(),));
-            let _held = Flood { clients: 1, times: 1, reads: 0, messages: &messages }.begin(host);
+            let _held = Flood { clients: 1, times: 1, messages: &messages, ..Flood::default() }.begin(host);
             answers(host);
         }
         let patterns = call("ListUnitsByPatterns", &(Vec::<&str>::new(), vec![&giant[..200 << 10]]));
         let names = call("ListUnitsByNames", &(vec!["a.container"; 10_000],));
         let messages = [patterns, names].concat();
-        let _held = Flood { clients: 1, times: 20, reads: 0, messages: &messages }.begin(host);
+        let _held = Flood { clients: 1, times: 20, messages: &messages, ..Flood::default() }.begin(host);
         answers(host);
     });
 }
@@ -216,10 +227,41 @@ fn thousands_of_names_that_do_not_exist() {
 fn a_thousand_subscriptions_and_questions() {
     survives(|host| {
         let messages = [call("Subscribe", &()), call("StartUnit", &("unit1.container", "replace"))].concat();
-        let _one = Flood { clients: 1, times: 1000, reads: 0, messages: &messages }.begin(host);
+        let _one = Flood { clients: 1, times: 1000, messages: &messages, ..Flood::default() }.begin(host);
         answers(host);
-        let _many = Flood { clients: 100, times: 1, reads: 0, messages: &messages }.begin(host);
+        let _many = Flood { clients: 100, times: 1, messages: &messages, ..Flood::default() }.begin(host);
         host.succeed(&["sampanctl", "restart", "unit0"]);
         answers(host);
+    });
+}
+
+#[test]
+fn a_client_for_each_call() {
+    survives(|host| {
+        let list = call("ListUnits", &());
+        for _ in 0..5 {
+            drop(Flood { clients: 200, times: 1, messages: &list, ..Flood::default() }.begin(host));
+            answers(host);
+        }
+    });
+}
+
+#[test]
+fn programs_that_wait_for_polkit() {
+    survives(|host| {
+        let rule = "polkit.addRule(function(action) { polkit.spawn(['/bin/cat', '/srv/answer']); });";
+        host.write("/etc/polkit-1/rules.d/10-test.rules", rule);
+        host.succeed(&["mkfifo", "--mode=666", "/srv/answer"]);
+        let standard = std::io::stdin();
+        let stdio = [&standard; 3].map(zbus::Fd::from).into_iter().collect::<Vec<_>>();
+        let exec = call("Exec", &("unit0.container", vec!["true"], Vec::<&str>::new(), "", "", stdio));
+        let waiting = Flood { clients: 20, times: 20, messages: &exec, descriptors: 3, ..Flood::default() };
+        let waiting = waiting.begin(host);
+        answers(host);
+        // Somebody reads it: polkit is being asked.
+        host.succeed(&["timeout", "30", "sh", "-c", ": >/srv/answer"]);
+        host.succeed(&["sampanctl", "exec", "unit0", "true"]);
+        drop(waiting);
+        host.succeed(&["systemctl", "stop", "polkit.service"]);
     });
 }

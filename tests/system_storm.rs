@@ -171,6 +171,8 @@ fn a_storm_leaves_everything_as_it_was_ordered() {
     assert!(done.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{done:?}");
     println!("{} rounds; orders, requests, reloads: {done:?}", rounds());
     host.succeed(&["sampanctl", "stop", "one", "two", "three", "web", "idle", "steady"]);
+    // What has failed is remembered until then.
+    host.succeed(&["sampanctl", "reset-failed"]);
     assert!(host.succeed(&["sampanctl", "list-jobs"]).contains("No jobs"));
     assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "sampan-*.scope"]), "");
     assert_eq!(host.succeed(&["sh", "-c", "ls /run/sampan/state | grep -v default.target || true"]), "");

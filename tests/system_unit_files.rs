@@ -134,3 +134,118 @@ fn a_plan_says_what_apply_does() {
     assert_eq!(host.property("new", "ActiveState"), "active");
     assert_eq!(host.property("new", "LoadState"), "bad");
 }
+
+/// What `enable`, links, drop-ins and instances come to once the manager and systemd see them.
+#[test]
+fn units_are_pulled_in_by_targets_of_ours_and_of_systemd() {
+    let host = Host::with_images(&["hello"]);
+    let unit = |install: &str| shell("exec sleep 1000") + "[install]\n" + install + "\n";
+    host.unit("ours.container", &unit("wanted_by = [\"default.target\"]"));
+    host.unit("native.container", &unit("wanted_by = [\"multi-user.target\"]"));
+    host.unit("worker@.container", &unit("wanted_by = [\"default.target\"]\ndefault_instance = \"main\""));
+    host.unit("named.container", &unit("alias = [\"other.container\"]"));
+    host.write("/usr/lib/sampan/units/masked.container.toml", &unit("wanted_by = [\"default.target\"]"));
+    host.unit("linked.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "enable", "ours", "native", "worker@", "worker@blue", "named", "masked"]);
+    host.succeed(&["sampanctl", "add-requires", "default.target", "linked"]);
+    host.succeed(&["sampanctl", "mask", "masked"]);
+    let links = host.succeed(&[
+        "find",
+        "/etc/sampan/units",
+        "/etc/systemd/system",
+        "-type",
+        "l",
+        "-path",
+        "*sampan*",
+    ]);
+    for link in [
+        "/etc/sampan/units/default.target.wants/ours.container.toml",
+        "/etc/sampan/units/default.target.wants/worker@main.container.toml",
+        "/etc/sampan/units/default.target.wants/worker@blue.container.toml",
+        "/etc/sampan/units/default.target.requires/linked.container.toml",
+        "/etc/sampan/units/other.container.toml",
+        "/etc/systemd/system/multi-user.target.wants/sampan@native.service",
+    ] {
+        assert!(links.lines().any(|found| found == link), "{link}\n{links}");
+    }
+    host.succeed(&["systemctl", "enable", "sampand"]);
+    host.reboot();
+    for name in ["ours", "native", "worker@main", "worker@blue", "linked"] {
+        host.wait_property(name, "ActiveState", "active");
+    }
+    assert_eq!(host.property("masked", "LoadState"), "masked");
+    assert_eq!(host.property("masked", "ActiveState"), "inactive");
+    assert!(host.fail(6, &["sampanctl", "start", "masked"]).contains("masked"));
+    assert_eq!(host.property("other", "Id"), "named.container");
+    host.succeed(&["sampanctl", "start", "other"]);
+    assert_eq!(host.property("named", "ActiveState"), "active");
+    assert_eq!(host.succeed(&["sampanctl", "is-enabled", "worker@blue"]), "enabled\n");
+    assert_eq!(host.succeed(&["sampanctl", "plan"]), "Nothing to do.\n");
+}
+
+#[test]
+fn drop_ins_of_a_type_a_prefix_a_template_and_an_instance_all_count() {
+    let host = Host::with_images(&["hello"]);
+    let variable = |name: &str, value: &str| format!("[container.environment]\n{name} = \"{value}\"\n");
+    for (path, text) in [
+        ("/usr/lib/sampan/units/container.d/10-type.toml", variable("TYPE", "%n")),
+        ("/run/sampan/units/shop-.container.d/10-prefix.toml", variable("PREFIX", "yes")),
+        ("/etc/sampan/units/shop-web@.container.toml.d/10-template.toml", variable("TEMPLATE", "%i")),
+        ("/etc/sampan/units/shop-web@blue.container.toml.d/20-instance.toml", variable("INSTANCE", "blue")),
+        ("/etc/sampan/units/shop-web@blue.container.toml.d/10-prefix.toml", variable("PREFIX", "own")),
+    ] {
+        host.write(path, &text);
+    }
+    host.unit("shop-web@.container", &shell("env; echo printed; exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "shop-web@blue", "shop-web@red"]);
+    let environment = |unit: &str| {
+        host.wait_log(&unit.replace('@', ":"), "printed");
+        let text = host.succeed(&["sampanctl", "logs", unit, "--output=cat"]);
+        let words = ["TYPE=", "PREFIX=", "TEMPLATE=", "INSTANCE="];
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| words.iter().any(|word| line.starts_with(word)))
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines.join(" ")
+    };
+    assert_eq!(
+        environment("shop-web@blue"),
+        "INSTANCE=blue PREFIX=own TEMPLATE=blue TYPE=shop-web@blue.container"
+    );
+    assert_eq!(environment("shop-web@red"), "PREFIX=yes TEMPLATE=red TYPE=shop-web@red.container");
+    let status = host.succeed(&["sampanctl", "status", "shop-web@blue"]);
+    assert!(status.contains("20-instance.toml"), "{status}");
+}
+
+/// What stands in place of a unit's file is looked at, and neither followed nor waited for.
+#[test]
+fn no_file_of_a_unit_holds_up_or_brings_down_the_daemon() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("good.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "good"]);
+    let script = "cd /etc/sampan/units; mkfifo fifo.container.toml; mkdir directory.container.toml; \
+        ln -s gone.container.toml dangling.container.toml; ln -s loop.container.toml loop.container.toml; \
+        ln -s /dev/zero zero.container.toml; \
+        head -c 2000000 /dev/zero | tr '\\0' '#' >long.container.toml; printf '\\377\\376a' >wide.container.toml; \
+        mkdir -p good.container.d; mkfifo good.container.d/10-fifo.toml";
+    host.succeed(&["sh", "-c", script]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    for name in ["fifo", "directory", "dangling", "loop", "zero", "long", "wide", "good"] {
+        assert_eq!(host.property(name, "LoadState"), "bad", "{name}");
+    }
+    assert_eq!(host.property("good", "ActiveState"), "active");
+    let found = host.fail(1, &["sampanctl", "verify"]);
+    for text in [
+        "this is a directory, not a unit file",
+        "this is not a regular file",
+        "gone.container.toml, which does not exist",
+        "leads back to itself",
+        "longer than 1 MiB",
+        "not valid UTF-8",
+    ] {
+        assert!(found.contains(text), "{text}\n{found}");
+    }
+    host.succeed(&["sampanctl", "stop", "good"]);
+}

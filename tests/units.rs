@@ -17,6 +17,8 @@ mod enablement;
 mod manual;
 #[path = "units/mutation.rs"]
 mod mutation;
+#[path = "units/schema.rs"]
+mod schema;
 
 /// The folders of cases, by name.
 fn cases() -> Vec<PathBuf> {

@@ -11,12 +11,12 @@ use zbus::message::{Header, Message};
 pub enum BusError {
     /// No unit of this name.
     NoSuchUnit(String),
+    /// A unit has this name already.
+    UnitExists(String),
     /// No job of this number.
     NoSuchJob(String),
     /// No transfer of this number.
     NoSuchTransfer(String),
-    /// No image of this name.
-    NoSuchImage(String),
     /// No unit has this process.
     NoUnitForPid(String),
     /// No unit has this invocation id.
@@ -72,9 +72,9 @@ impl BusError {
     fn parts(&self) -> (&'static str, &str) {
         match self {
             Self::NoSuchUnit(text) => ("org.sampan1.Error.NoSuchUnit", text),
+            Self::UnitExists(text) => ("org.sampan1.Error.UnitExists", text),
             Self::NoSuchJob(text) => ("org.sampan1.Error.NoSuchJob", text),
             Self::NoSuchTransfer(text) => ("org.sampan1.Error.NoSuchTransfer", text),
-            Self::NoSuchImage(text) => ("org.sampan1.Error.NoSuchImage", text),
             Self::NoUnitForPid(text) => ("org.sampan1.Error.NoUnitForPID", text),
             Self::NoUnitForInvocationId(text) => ("org.sampan1.Error.NoUnitForInvocationID", text),
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),
@@ -123,9 +123,9 @@ impl From<RequestError> for BusError {
             RequestError::Dependency { .. } | RequestError::Contradiction(_) => {
                 Self::TransactionJobsConflicting(text)
             }
-            RequestError::JobExists { .. } | RequestError::Irreversible { .. } => {
-                Self::TransactionIsDestructive(text)
-            }
+            RequestError::JobExists { .. }
+            | RequestError::Irreversible { .. }
+            | RequestError::ShuttingDown(_) => Self::TransactionIsDestructive(text),
             RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
             RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
             RequestError::NoIsolation(_) => Self::NoIsolation(text),

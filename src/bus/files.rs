@@ -6,11 +6,11 @@ use super::error::BusError;
 use super::listing::check_words;
 use super::publish;
 use crate::paths::Paths;
-use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
+use crate::unit::enable::{self, Change, Conflict, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
-use crate::unit::search::Search;
+use crate::unit::search::{LinkKind, Search};
 use crate::unit::state::{self, FileState};
 
 /// What was done to the file system: `symlink` or `unlink`, the link, and where it leads.
@@ -41,43 +41,111 @@ pub(super) async fn state(call: Call, file: String) -> Result<(String,), BusErro
     Ok((state.map(FileState::word).ok_or_else(unknown)?.to_owned(),))
 }
 
+/// Unit files, whether what is done ends with the boot, and whether links that are in the way are replaced.
+type Asked = (Vec<String>, bool, bool);
+
+fn lasting(runtime: bool) -> Lasting {
+    if runtime { Lasting::UntilReboot } else { Lasting::Always }
+}
+
+fn manner((_, runtime, force): &Asked) -> Manner {
+    let conflict = if *force { Conflict::Replace } else { Conflict::Refuse };
+    Manner { lasting: lasting(*runtime), conflict }
+}
+
 /// The first of the answer says whether any of the units has an `[install]` table.
-pub(super) async fn enable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
-    let count = names.len();
-    let outcome =
-        change(call, names, "enable", |paths, names| enable::enable(paths, names, Manner::default())).await?;
+pub(super) async fn enable(call: Call, asked: Asked) -> Result<(bool, Changes), BusError> {
+    install(call, "enable", asked, enable::enable).await
+}
+
+pub(super) async fn reenable(call: Call, asked: Asked) -> Result<(bool, Changes), BusError> {
+    install(call, "reenable", asked, enable::reenable).await
+}
+
+pub(super) async fn preset(call: Call, asked: Asked) -> Result<(bool, Changes), BusError> {
+    install(call, "preset", asked, enable::preset).await
+}
+
+type Install = fn(&Paths, &[UnitName], Manner) -> Result<Outcome, EnableError>;
+
+async fn install(
+    call: Call,
+    verb: &'static str,
+    asked: Asked,
+    act: Install,
+) -> Result<(bool, Changes), BusError> {
+    let (count, manner) = (asked.0.len(), manner(&asked));
+    let outcome = change(call, verb, asked.0, move |paths, names| act(paths, names, manner)).await?;
     Ok((outcome.without_install.len() < count, changes(outcome)))
 }
 
-pub(super) async fn reenable(call: Call, names: Vec<String>) -> Result<(bool, Changes), BusError> {
-    let count = names.len();
-    let outcome =
-        change(call, names, "reenable", |paths, names| enable::reenable(paths, names, Manner::default()))
-            .await?;
-    Ok((outcome.without_install.len() < count, changes(outcome)))
+pub(super) async fn disable(
+    call: Call,
+    (names, runtime): (Vec<String>, bool),
+) -> Result<(Changes,), BusError> {
+    let act = move |paths: &Paths, names: &[UnitName]| enable::disable(paths, names, lasting(runtime));
+    Ok((changes(change(call, "disable", names, act).await?),))
 }
 
-pub(super) async fn disable(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(
-        change(call, names, "disable", |paths, names| enable::disable(paths, names, Lasting::Always)).await?,
-    ),))
+pub(super) async fn mask(call: Call, asked: Asked) -> Result<(Changes,), BusError> {
+    let manner = manner(&asked);
+    let act = move |paths: &Paths, names: &[UnitName]| enable::mask(paths, names, manner);
+    Ok((changes(change(call, "mask", asked.0, act).await?),))
 }
 
-pub(super) async fn mask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(
-        change(call, names, "mask", |paths, names| enable::mask(paths, names, Lasting::Always)).await?,
-    ),))
+pub(super) async fn unmask(
+    call: Call,
+    (names, runtime): (Vec<String>, bool),
+) -> Result<(Changes,), BusError> {
+    let act = move |paths: &Paths, names: &[UnitName]| enable::unmask(paths, names, lasting(runtime));
+    Ok((changes(change(call, "unmask", names, act).await?),))
 }
 
-pub(super) async fn unmask(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(
-        change(call, names, "unmask", |paths, names| enable::unmask(paths, names, Lasting::Always)).await?,
-    ),))
+pub(super) async fn revert(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
+    Ok((changes(change(call, "revert", names, enable::revert).await?),))
 }
 
-type Act = fn(&Paths, &[UnitName]) -> Result<Outcome, EnableError>;
+/// Has a target want, or require, units.
+pub(super) async fn add_dependency(
+    call: Call,
+    (names, target, kind, runtime, force): (Vec<String>, String, String, bool, bool),
+) -> Result<(Changes,), BusError> {
+    let target = UnitName::parse(&target)?;
+    let kind = match kind.as_str() {
+        "Wants" => LinkKind::Wants,
+        "Requires" => LinkKind::Requires,
+        _ => return Err(BusError::InvalidArgs(format!("\"{kind}\" is not known: use Wants or Requires."))),
+    };
+    let asked = (names, runtime, force);
+    let manner = manner(&asked);
+    let act =
+        move |paths: &Paths, names: &[UnitName]| enable::add_dependency(paths, &target, names, kind, manner);
+    Ok((changes(change(call, "add-dependency", asked.0, act).await?),))
+}
 
-async fn change(call: Call, names: Vec<String>, verb: &'static str, act: Act) -> Result<Outcome, BusError> {
+pub(super) async fn default_target(call: Call) -> Result<(String,), BusError> {
+    let target = call.with(|manager| enable::default_target(manager.paths())).await??;
+    Ok((target.to_string(),))
+}
+
+/// A link in the way is replaced in any case, as `systemctl set-default` has it.
+pub(super) async fn set_default_target(
+    call: Call,
+    (target, _force): (String, bool),
+) -> Result<(Changes,), BusError> {
+    let act = |paths: &Paths, names: &[UnitName]| {
+        let target = names.first().ok_or_else(|| EnableError::NotFound(String::new()))?;
+        enable::set_default_target(paths, target)
+    };
+    Ok((changes(change(call, "set-default", vec![target], act).await?),))
+}
+
+async fn change(
+    call: Call,
+    verb: &'static str,
+    names: Vec<String>,
+    act: impl FnOnce(&Paths, &[UnitName]) -> Result<Outcome, EnableError> + Send + 'static,
+) -> Result<Outcome, BusError> {
     check_words(&names)?;
     let units: Vec<UnitName> = names.iter().map(|name| UnitName::parse(name)).collect::<Result<_, _>>()?;
     for unit in &units {

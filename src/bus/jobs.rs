@@ -41,7 +41,8 @@ fn word(verb: Verb) -> &'static str {
     }
 }
 
-fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
+/// The job mode of a word; empty is `replace`.
+pub(super) fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
     if mode.is_empty() {
         return Ok(JobMode::Replace);
     }

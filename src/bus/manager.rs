@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::error::BusError;
 use super::interface::{Interface, Which};
-use super::{exec, files, jobs, listing, process, resources, transfer};
+use super::{exec, files, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
 use crate::manager::machine::{ActiveState, Verb};
 use crate::manager::view::{Change, Shape, Value};
@@ -34,6 +34,10 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
             jobs::enqueue(call, asked, Verb::TryReloadOrRestart)
         })
         .act("TryRestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::TryRestart))
+        .act("StartTransientUnit", &["name", "mode", "definition", "stdio"], &["job"], |(), call, asked| {
+            transient::start(call, asked)
+        })
+        .act("HoldUnit", &["name", "leash"], &[], |(), call, asked| transient::hold(call, asked))
         .act("KillUnit", &["name", "whom", "signal"], &[], |(), call, asked| process::kill(call, asked))
         .act("FreezeUnit", &["name"], &[], |(), call, (name,)| process::freeze(call, name))
         .act("ThawUnit", &["name"], &[], |(), call, (name,)| process::thaw(call, name))
@@ -88,6 +92,8 @@ fn others(manager: Interface<()>) -> Interface<()> {
 }
 
 fn unit_files(manager: Interface<()>) -> Interface<()> {
+    let (asked, installed, changes) =
+        (&["files", "runtime", "force"], &["carries_install_info", "changes"], &["changes"]);
     manager
         .look("ListUnitFiles", &[], &["unit_files"], |(), call, ()| files::list(call, Vec::new(), Vec::new()))
         .look(
@@ -97,15 +103,25 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
             |(), call, (states, patterns)| files::list(call, states, patterns),
         )
         .look("GetUnitFileState", &["file"], &["state"], |(), call, (file,)| files::state(call, file))
-        .act("EnableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
-            files::enable(call, names)
+        .act("EnableUnitFiles", asked, installed, |(), call, asked| files::enable(call, asked))
+        .act("ReenableUnitFiles", asked, installed, |(), call, asked| files::reenable(call, asked))
+        .act("PresetUnitFiles", asked, installed, |(), call, asked| files::preset(call, asked))
+        .act("DisableUnitFiles", &["files", "runtime"], changes, |(), call, asked| {
+            files::disable(call, asked)
         })
-        .act("ReenableUnitFiles", &["files"], &["carries_install_info", "changes"], |(), call, (names,)| {
-            files::reenable(call, names)
+        .act("MaskUnitFiles", asked, changes, |(), call, asked| files::mask(call, asked))
+        .act("UnmaskUnitFiles", &["files", "runtime"], changes, |(), call, asked| files::unmask(call, asked))
+        .act("RevertUnitFiles", &["files"], changes, |(), call, (names,)| files::revert(call, names))
+        .act(
+            "AddDependencyUnitFiles",
+            &["files", "target", "type", "runtime", "force"],
+            changes,
+            |(), call, asked| files::add_dependency(call, asked),
+        )
+        .look("GetDefaultTarget", &[], &["name"], |(), call, ()| files::default_target(call))
+        .act("SetDefaultTarget", &["name", "force"], changes, |(), call, asked| {
+            files::set_default_target(call, asked)
         })
-        .act("DisableUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::disable(call, names))
-        .act("MaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::mask(call, names))
-        .act("UnmaskUnitFiles", &["files"], &["changes"], |(), call, (names,)| files::unmask(call, names))
 }
 
 fn images(manager: Interface<()>) -> Interface<()> {

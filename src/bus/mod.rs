@@ -30,6 +30,7 @@ mod serve;
 mod standard;
 mod subscribers;
 mod transfer;
+mod transient;
 mod unit;
 pub mod wire;
 

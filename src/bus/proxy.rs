@@ -24,6 +24,20 @@ pub trait Manager {
     /// Restarts a unit only where it is active; else the job is done at once.
     #[zbus(allow_interactive_auth)]
     fn try_restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Makes a unit of the text of its file, and starts it; it is gone once it has ended. `stdio` is empty, or the
+    /// standard input, output and error of its first run. A fourth is a leash, a stream socket: each byte is the number
+    /// of a signal for the main process, its end stops the unit, and while it is open the unit stays in memory.
+    #[zbus(allow_interactive_auth)]
+    fn start_transient_unit(
+        &self,
+        name: &str,
+        mode: &str,
+        definition: &str,
+        stdio: Vec<Fd<'_>>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    /// Gives a unit that was made for one start another leash, after that of an earlier manager.
+    #[zbus(allow_interactive_auth)]
+    fn hold_unit(&self, name: &str, leash: Fd<'_>) -> zbus::Result<()>;
     /// Sends a signal. `whom` is `main` or `all`.
     #[zbus(allow_interactive_auth)]
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;

@@ -25,6 +25,9 @@ pub(super) fn interface() -> Interface<UnitName> {
         .act("Stop", takes, gives, make(Verb::Stop))
         .act("Restart", takes, gives, make(Verb::Restart))
         .act("TryRestart", takes, gives, make(Verb::TryRestart))
+        .act("Reload", takes, gives, make(Verb::Reload))
+        .act("ReloadOrRestart", takes, gives, make(Verb::ReloadOrRestart))
+        .act("ReloadOrTryRestart", takes, gives, make(Verb::TryReloadOrRestart))
         .act("Kill", &["whom", "signal"], &[], |unit: UnitName, call, (whom, signal)| {
             process::kill(call, (unit.to_string(), whom, signal))
         })

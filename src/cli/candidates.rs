@@ -30,6 +30,15 @@ pub fn unit_names() -> Vec<CompletionCandidate> {
         .collect()
 }
 
+/// Keys of unit files with a `=` behind, for `run`.
+pub fn property_keys() -> Vec<CompletionCandidate> {
+    let keys = crate::unit::schema::keys().into_iter().filter(|key| !key.way.iter().any(|part| part == "*"));
+    keys.map(|key| {
+        CompletionCandidate::new(format!("{}=", key.way.join("."))).help(Some(key.sentence.into()))
+    })
+    .collect()
+}
+
 /// Names of the properties of units: those of a unit that runs, as the manager tells them; without one, the words that
 /// each unit has.
 pub fn property_names() -> Vec<CompletionCandidate> {

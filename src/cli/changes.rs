@@ -29,6 +29,11 @@ impl Changes {
         Ok(Self { managers, subscribed: 0 })
     }
 
+    /// How many managers have come or left.
+    pub fn managers(&self) -> u32 {
+        self.subscribed
+    }
+
     /// Waits for a change, or for another manager, of which anything may be different.
     ///
     /// # Errors

@@ -76,6 +76,14 @@ pub enum CliError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The image of a container has no shell.
+    #[error(
+        "The image of {unit} has no shell: run one of its programs with \"sampanctl exec {unit} PROGRAM\"."
+    )]
+    NoShell {
+        /// The unit.
+        unit: String,
+    },
     /// Who sat at the terminal of a command in a container has left it.
     #[error("Left the terminal: the command in the container is ended.")]
     LeftTerminal,
@@ -114,6 +122,17 @@ impl CliError {
         match client::bus() {
             Bus::System => Self::Unreachable { reason },
             Bus::User => Self::NoUserManager { reason },
+        }
+    }
+
+    /// The same of a command that is a shell.
+    #[must_use]
+    pub fn of_shell(self, unit: &str) -> Self {
+        match self {
+            Self::Refused { reason, .. } if reason.starts_with("execute: /bin/sh: No such file") => {
+                Self::NoShell { unit: unit.to_owned() }
+            }
+            error => error,
         }
     }
 
@@ -156,6 +175,10 @@ fn unreachable_reason(error: &zbus::Error) -> Option<String> {
             | SpawnServiceNotFound(reason) => Some(trimmed(reason.clone())),
             _ => None,
         },
+        // systemd was asked to start it and did not: it is masked, say.
+        zbus::Error::MethodError(name, Some(text), _) if name.starts_with("org.freedesktop.systemd1.") => {
+            Some(trimmed(text.clone()))
+        }
         zbus::Error::InputOutput(error) => Some(trimmed(error.to_string())),
         _ => None,
     }

@@ -149,6 +149,9 @@ fn explanation(job: &Finished, unit: &UnitProperties) -> String {
         "dependency" => {
             format!("A dependency job for {name} failed. See \"sampanctl status {name}\" for details.")
         }
+        "assert" => {
+            format!("Assertion failed on job for {name}. See \"sampanctl status {name}\" for details.")
+        }
         _ => failure(name, unit),
     }
 }
@@ -167,6 +170,15 @@ fn failure(name: &str, unit: &UnitProperties) -> String {
         _ => String::new(),
     };
     format!("{headline}\nSee \"sampanctl status {short}\" and \"sampanctl logs {short}\" for details.{again}")
+}
+
+/// Why a unit ended that its main process's status does not tell.
+pub fn why(unit: &UnitProperties) -> Option<String> {
+    if !unit.launch_error.is_empty() {
+        return Some(escaped(unit.launch_error.trim_end_matches('.')).into_owned());
+    }
+    let tells = matches!(unit.result.as_str(), "exit-code" | "signal" | "core-dump");
+    reason(&unit.result).filter(|_| !tells).map(|reason| format!("failed because {reason}"))
 }
 
 fn reason(result: &str) -> Option<&'static str> {

@@ -12,6 +12,7 @@ pub mod client;
 mod completions;
 mod critical_chain;
 mod daemon;
+mod dispatch;
 mod display;
 pub mod error;
 mod exec;
@@ -45,4 +46,4 @@ pub mod units;
 pub mod volumes;
 
 use crate::unit::pattern;
-pub use run::main;
+pub use dispatch::main;

@@ -1,6 +1,7 @@
 //! "Did you mean …?" for units and verbs that nobody knows.
 
 use super::args::Cli;
+use super::run::missing;
 use super::text::escaped;
 use crate::paths::Paths;
 use crate::unit::search::Search;
@@ -35,6 +36,13 @@ pub fn of_verb(error: &clap::Error) -> Option<String> {
         Some(near) => format!("Unknown command verb '{verb}', did you mean '{near}'?"),
         None => format!("Unknown command verb '{verb}'. See \"sampanctl --help\"."),
     })
+}
+
+/// What is said of an option of `run` that other engines have and this one has not; `None` for other errors.
+pub fn of_option(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let advice = missing::advice(option).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    Some(format!("There is no {}: {advice}.", escaped(option)))
 }
 
 #[cfg(test)]

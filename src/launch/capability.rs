@@ -75,6 +75,11 @@ pub fn bit(name: &str) -> Option<u64> {
     NAMES.iter().position(|known| *known == name).map(|number| 1 << number)
 }
 
+/// The bits of capabilities; names that are none are passed over.
+pub fn bits(names: &[String]) -> u64 {
+    names.iter().filter_map(|name| bit(name)).fold(0, |all, one| all | one)
+}
+
 /// How capabilities reach the payload across execve(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {

@@ -7,7 +7,7 @@ use super::filter;
 use super::inside::Trees;
 use super::protocol::{Report, StepError};
 use super::standard::{JOURNAL, STDOUT};
-use super::step::{Ambient, Binds, Execute, Links, NewPrivileges, Output};
+use super::step::{Binds, Execute, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
@@ -39,9 +39,19 @@ pub struct Passed<'launch> {
     pub sockets: Vec<OwnedFd>,
 }
 
+/// Standard input, output and error that came with the plan.
+pub type Streams = [OwnedFd; 3];
+
 /// Becomes the payload. Returns only on failure.
-pub fn become_payload(plan: &Execute, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
-    if plan.output == Output::Journal {
+pub fn become_payload(
+    plan: &Execute,
+    trees: &mut Trees,
+    streams: Option<Streams>,
+    passed: Passed<'_>,
+) -> Result<(), StepError> {
+    if let Some(streams) = streams {
+        use_streams(streams)?;
+    } else {
         let [fifo, stdout, journal] = ["output", STDOUT, JOURNAL].map(|name| trees.take(name));
         use_output(&stdout?).during("connect to journal", "standard output")?;
         hand_over(&fifo?, &journal?, passed.control).during("connect to journal", "/dev/stdout")?;
@@ -64,6 +74,13 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
     drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
+}
+
+/// Makes three descriptors the standard ones.
+pub fn use_streams([input, output, error]: Streams) -> Result<(), StepError> {
+    rustix::stdio::dup2_stdin(&input).during("begin", "standard input")?;
+    rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
+    rustix::stdio::dup2_stderr(&error).during("begin", "standard error")
 }
 
 fn use_output(stream: &OwnedFd) -> io::Result<()> {
@@ -148,8 +165,7 @@ fn place_sockets(sockets: Vec<OwnedFd>) -> io::Result<()> {
 
 /// Without no_new_privs a filter needs a capability that goes next, and so comes first.
 fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(), StepError> {
-    let capabilities = plan.capabilities.iter().filter_map(|name| capability::bit(name));
-    let keep = capabilities.fold(0, |all, one| all | one);
+    let (keep, ambient) = (capability::bits(&plan.capabilities), capability::bits(&plan.ambient));
     if plan.new_privileges == NewPrivileges::Never {
         set_no_new_privs(true).during("drop privileges", "no_new_privs")?;
     }
@@ -164,10 +180,10 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
     capability::bound(keep).during("drop privileges", "bounding set")?;
     set_keep_capabilities(true).during("drop privileges", "capabilities")?;
     change_user(user).during("change user", &plan.user)?;
-    let (keep, holder) = match (user.uid, plan.ambient) {
+    let (keep, holder) = match (user.uid, ambient) {
         (0, _) => (keep, Holder::Root),
-        (_, Ambient::All) => (keep, Holder::User),
-        (_, Ambient::Empty) => (0, Holder::Root),
+        (_, 0) => (0, Holder::Root),
+        (_, ambient) => (ambient, Holder::User),
     };
     capability::hold(keep, holder).during("drop privileges", "capabilities")?;
     if plan.new_privileges == NewPrivileges::Never {

@@ -4,13 +4,13 @@ use super::capability;
 use super::mounts::{self, NOTIFY};
 use super::standard;
 use super::step::{
-    Ambient, Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
+    Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
     ScopeGroup, Stand, Step, TextFile,
 };
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::{Container, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What a plan must know of the host.
@@ -41,6 +41,8 @@ pub struct HostFacts {
     pub journal: PathBuf,
     /// The host's resolv.conf(5), if it has one.
     pub resolver: Option<PathBuf>,
+    /// Where the payload's output goes.
+    pub output: Output,
 }
 
 /// Why there is no plan.
@@ -107,19 +109,21 @@ pub fn plan(
     let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
-    host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
-        tree: tree.to_owned(),
-        socket: facts.journal.clone(),
-        identifier: unit.name.stem().to_owned(),
-        unit: unit.name.scope(),
-    }));
+    if facts.output == Output::Journal {
+        host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
+            tree: tree.to_owned(),
+            socket: facts.journal.clone(),
+            identifier: unit.name.stem().to_owned(),
+            unit: unit.name.scope(),
+        }));
+    }
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
     inside.extend(facts.group.is_none().then(standard::control_group));
     inside.extend(mounts.made);
     inside.push(Step::EnterRoot);
-    inside.extend(standard::placed());
+    inside.extend(standard::placed(facts.output));
     inside.extend(mounts.placed);
     if container.root != RootMode::ReadOnly {
         inside.push(Step::Write(hosts(container)));
@@ -127,7 +131,7 @@ pub fn plan(
     inside.extend(standard::closed());
     inside.extend(closed(&container.security));
     let mut execute = execute(unit, container, image, facts)?;
-    execute.output = Output::Journal;
+    execute.output = facts.output;
     Ok(Plan {
         group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
         ids: ids(container.security.user_namespace, facts.range),
@@ -261,7 +265,7 @@ fn execute(
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
         working_directory: working_directory(unit, container, image)?,
         capabilities: capabilities(unit, &container.security)?,
-        ambient: if container.security.capabilities.is_some() { Ambient::All } else { Ambient::Empty },
+        ambient: ambient(&container.security),
         new_privileges: match container.security.no_new_privileges {
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
@@ -298,13 +302,21 @@ fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) ->
 }
 
 fn capabilities(unit: &Unit, security: &Security) -> Result<Vec<String>, PlanError> {
-    let Some(names) = &security.capabilities else {
-        return Ok(capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect());
-    };
+    let default = || capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+    let mut names = security.capabilities.clone().unwrap_or_else(default);
+    names.extend(security.add_capabilities.iter().cloned());
+    names.retain(|name| !security.drop_capabilities.contains(name));
     match names.iter().find(|name| capability::bit(name).is_none()) {
         Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
-        None => Ok(names.iter().cloned().collect()),
+        None => Ok(names.into_iter().collect()),
     }
+}
+
+/// What a payload that is not root holds: what the unit names, and nothing of the default set.
+fn ambient(security: &Security) -> Vec<String> {
+    let named = security.capabilities.iter().flatten().chain(&security.add_capabilities);
+    let named: BTreeSet<&String> = named.filter(|name| !security.drop_capabilities.contains(*name)).collect();
+    named.into_iter().cloned().collect()
 }
 
 /// Later lines win: the image's, files, the unit's, ours.

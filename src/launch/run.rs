@@ -2,13 +2,13 @@
 
 use super::birthplace::{self, Birthplace, Watch, Woken, next_order};
 use super::channel;
-use super::execute::{self, OUT_OF_THE_WAY, Passed};
+use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
 use super::failure::During;
 use super::host::{self, Handover, Made};
 use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
 use super::protocol::{Order, Report, StepError, UNSTARTED};
-use super::step::{Join, Plan, ScopeGroup, Work};
+use super::step::{Join, Output, Plan, ScopeGroup, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::process::control_group;
@@ -26,7 +26,10 @@ pub fn run() -> Result<(), StepError> {
     let control = take_control().during("begin", "control socket")?;
     let (work, descriptors) = reported(&control, begin(&control).during("begin", "plan"))?;
     match work {
-        Work::Start(plan) => start(&plan, &control, descriptors),
+        Work::Start(plan) => {
+            let (streams, sockets) = reported(&control, streams_first(&plan, descriptors))?;
+            start(&plan, &control, streams, sockets)
+        }
         Work::Join(join) => reported(&control, join_container(&join, &control, descriptors)),
     }
 }
@@ -64,7 +67,25 @@ fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
     }
 }
 
-fn start(plan: &Plan, control: &OwnedFd, sockets: Vec<OwnedFd>) -> Result<(), StepError> {
+/// Where the plan says so, three descriptors for standard streams come before the sockets.
+fn streams_first(
+    plan: &Plan,
+    mut passed: Vec<OwnedFd>,
+) -> Result<(Option<Streams>, Vec<OwnedFd>), StepError> {
+    if plan.execute.output == Output::Journal {
+        return Ok((None, passed));
+    }
+    let sockets = passed.split_off(passed.len().min(3));
+    let streams = Streams::try_from(passed).map_err(|_| Errno::BADF).during("begin", "standard streams")?;
+    Ok((Some(streams), sockets))
+}
+
+fn start(
+    plan: &Plan,
+    control: &OwnedFd,
+    streams: Option<Streams>,
+    sockets: Vec<OwnedFd>,
+) -> Result<(), StepError> {
     let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
     let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
     reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
@@ -78,10 +99,10 @@ fn start(plan: &Plan, control: &OwnedFd, sockets: Vec<OwnedFd>) -> Result<(), St
     match reported(control, give_birth(plan, &birthplace))? {
         Cloned::Child => {
             drop((outside, birthplace));
-            first_process(plan, inside, made, Passed { control, sockets })
+            first_process(plan, inside, made, streams, Passed { control, sockets })
         }
         Cloned::Parent { pid, pidfd } => {
-            drop((inside, made, sockets));
+            drop((inside, made, streams, sockets));
             reported(control, outer_process(plan, pid, &pidfd, control, &outside))?;
             reported(control, accompany(&birthplace, control, &outside).during("wait for scope", "manager"))
         }
@@ -157,23 +178,34 @@ fn go(inside: &OwnedFd) {
 }
 
 /// The copy must not go on as its original: it ends here.
-fn first_process(plan: &Plan, outside: OwnedFd, made: Made, passed: Passed<'_>) -> ! {
+fn first_process(
+    plan: &Plan,
+    outside: OwnedFd,
+    made: Made,
+    streams: Option<Streams>,
+    passed: Passed<'_>,
+) -> ! {
     let control = passed.control;
     let outside = fcntl_dupfd_cloexec(outside, OUT_OF_THE_WAY).during("begin", "hand over");
     if let Ok(outside) = reported(control, outside) {
         let mut trees = Trees::new(outside, made);
-        drop(reported(control, prepare_and_execute(plan, &mut trees, passed)));
+        drop(reported(control, prepare_and_execute(plan, &mut trees, streams, passed)));
     }
     exit_now(UNSTARTED)
 }
 
-fn prepare_and_execute(plan: &Plan, trees: &mut Trees, passed: Passed<'_>) -> Result<(), StepError> {
+fn prepare_and_execute(
+    plan: &Plan,
+    trees: &mut Trees,
+    streams: Option<Streams>,
+    passed: Passed<'_>,
+) -> Result<(), StepError> {
     trees.wait_for(Handover::Mapped, "ids")?;
     become_root().during("enter namespace", "user")?;
     unshare(&plan.namespaces).during("enter namespace", "unshare")?;
     inside::perform(&plan.inside, trees)?;
     trees.wait_for(Handover::Go, "manager")?;
-    execute::become_payload(&plan.execute, trees, passed)
+    execute::become_payload(&plan.execute, trees, streams, passed)
 }
 
 /// Until now this process has an id that its own user namespace does not know.
@@ -214,12 +246,8 @@ fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
     birthplace::open(directory).during_path("open", directory)
 }
 
-fn joined_process(join: &Join, control: &OwnedFd, streams: [OwnedFd; 3]) -> Result<(), StepError> {
+fn joined_process(join: &Join, control: &OwnedFd, streams: Streams) -> Result<(), StepError> {
     become_root().during("enter namespace", "user")?;
-    let [input, output, error] = streams;
-    rustix::stdio::dup2_stdin(&input).during("begin", "standard input")?;
-    rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
-    rustix::stdio::dup2_stderr(&error).during("begin", "standard error")?;
-    drop((input, output, error));
+    execute::use_streams(streams)?;
     execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
 }

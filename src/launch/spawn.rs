@@ -58,7 +58,7 @@ impl Launcher {
         Ok(Self { program })
     }
 
-    /// Starts a container; `sockets` as the plan lists them.
+    /// Starts a container; `sockets` as the plan lists them, after three streams where it wants them passed.
     ///
     /// # Errors
     /// When no process can be started. What fails later is reported over [`Launch`].

@@ -1,6 +1,6 @@
 //! What every container finds: its `/proc`, `/sys` and `/dev`, and which parts of them are hidden.
 
-use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Step};
+use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Output, Step};
 use crate::unit::model::IfMissing;
 use std::path::Path;
 
@@ -8,12 +8,8 @@ use std::path::Path;
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// Links that programs expect in `/dev`.
-const LINKS: [(&str, &str); 4] = [
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stderr", "stdout"),
-    ("/dev/ptmx", "pts/ptmx"),
-];
+const LINKS: [(&str, &str); 3] =
+    [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/ptmx", "pts/ptmx")];
 
 /// Parts that tell of the host, or steer it.
 const MASKED: [&str; 11] = [
@@ -120,14 +116,24 @@ pub fn devices() -> impl Iterator<Item = HostStep> {
 }
 
 /// Puts all of it into the new root.
-pub fn placed() -> Vec<Step> {
+pub fn placed(output: Output) -> Vec<Step> {
     let mut steps = vec![attach("proc", "/proc"), attach("sys", "/sys"), attach("dev", "/dev")];
     steps.push(attach("cgroup", "/sys/fs/cgroup"));
     steps.extend([attach("pts", "/dev/pts"), attach("mqueue", "/dev/mqueue"), attach("shm", "/dev/shm")]);
     steps.extend(DEVICES.iter().map(|name| attach(name, &format!("/dev/{name}"))));
-    // No link to /proc/self/fd/1: that is a socket, and open(2) of a socket fails with ENXIO.
-    steps.push(Step::Fifo { tree: "output".to_owned(), path: "/dev/stdout".into() });
-    steps.extend(LINKS.iter().map(|(path, to)| Step::Link { path: path.into(), to: to.into() }));
+    let link = |(path, to): &(&str, &str)| Step::Link { path: path.into(), to: to.into() };
+    match output {
+        // No link to /proc/self/fd/1: that is a socket, and open(2) of a socket fails with ENXIO.
+        Output::Journal => {
+            steps.push(Step::Fifo { tree: "output".to_owned(), path: "/dev/stdout".into() });
+            steps.push(link(&("/dev/stderr", "stdout")));
+        }
+        Output::Passed => {
+            let streams = [("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2")];
+            steps.extend(streams.iter().map(link));
+        }
+    }
+    steps.extend(LINKS.iter().map(link));
     steps
 }
 

@@ -333,8 +333,8 @@ pub struct Execute {
     pub working_directory: PathBuf,
     /// Names of capabilities.
     pub capabilities: Vec<String>,
-    /// Whether users but root get the capabilities, too.
-    pub ambient: Ambient,
+    /// Those of them that a payload that is not root holds, by name.
+    pub ambient: Vec<String>,
     /// What setuid programs may do.
     pub new_privileges: NewPrivileges,
     /// What differs from the default filter of system calls.
@@ -345,16 +345,6 @@ pub struct Execute {
     pub sockets: Vec<String>,
     /// Whether bind(2) is answered by the manager.
     pub binds: Binds,
-}
-
-/// Whether users but root get capabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ambient {
-    /// No.
-    Empty,
-    /// Those of the plan.
-    All,
 }
 
 /// Whether execve(2) may add privileges.
@@ -378,12 +368,12 @@ pub enum Binds {
 }
 
 /// Where the payload's output goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// To the journal, by the tree `stdout`; input is empty. What is written to the FIFO `output` comes there by
     /// way of the manager, which gets it with the tree `journal`.
     Journal,
-    /// To three descriptors that came with the plan.
+    /// To three descriptors that came with the plan, before its sockets; input from the first.
     Passed,
 }

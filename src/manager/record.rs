@@ -8,7 +8,7 @@ use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,15 +77,18 @@ pub struct Record {
     /// Moments.
     #[serde(default)]
     pub stamps: Stamps,
+    /// Why it is there.
+    #[serde(default)]
+    pub result: UnitResult,
+    /// What could not be set up.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Restarts by the policy.
     #[serde(default)]
     pub restarts: u32,
-    /// How its last run ended.
+    /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
     #[serde(default)]
-    pub result: UnitResult,
-    /// Why, where something could not be set up.
-    #[serde(default)]
-    pub failure: Option<Failure>,
+    pub starts: VecDeque<Duration>,
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
@@ -112,16 +115,17 @@ impl Record {
             run: None,
             facts: RunFacts::default(),
             stamps: Stamps::default(),
-            restarts: 0,
-            result: UnitResult::default(),
+            result: UnitResult::Success,
             failure: None,
+            restarts: 0,
+            starts: VecDeque::new(),
             job: None,
             activations: BTreeMap::new(),
             definition: None,
         }
     }
 
-    /// What is worth keeping of a unit; `None` where it is down and to stay so. That it failed is for whoever looks.
+    /// What is worth keeping of a unit; `None` where it is down, without a failure, and to stay so.
     pub fn of(
         unit: &UnitName,
         managed: &Managed,
@@ -129,13 +133,16 @@ impl Record {
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
         let worth = managed.phase != Phase::Dead || job.is_some();
+        // What has failed holds no image and no volume.
+        let facts = facts.filter(|_| !managed.phase.is_down() || job.is_some());
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
             stamps: managed.stamps,
-            restarts: managed.restarts,
             result: managed.result,
             failure: managed.failure.clone(),
+            restarts: managed.restarts,
+            starts: managed.starts().clone(),
             job,
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)

@@ -1,7 +1,8 @@
-//! Ranges of ids for the units' user namespaces: allocated once, kept for good.
+//! Ranges of ids for the units' user namespaces: allocated once, kept for good, but for units of one start.
 //!
 //! The file `ids` has a line `UNIT BASE` for each. A range is on disk before it is used and is never given to
-//! another unit, so that files a container wrote never belong to a different one.
+//! another unit, so that files a container wrote never belong to a different one. Only what was made for one start
+//! gives its range back, with all that it wrote in the store.
 
 use rustix::fs::FlockOperation;
 use std::fs::File;
@@ -37,14 +38,34 @@ impl Store {
         if let Some(range) = find(&self.read_ids()?, unit) {
             return Ok(range);
         }
-        let lock = self.path("ids.lock");
-        let file = File::create(&lock).context("open", &lock)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).context("lock", &lock)?;
+        let _lock = self.lock_ids()?;
         let ids = self.read_ids()?;
         match find(&ids, unit) {
             Some(range) => Ok(range),
             None => self.allocate(&ids, unit),
         }
+    }
+
+    /// Gives back the range of a unit that leaves no files behind.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn release_id_range(&self, unit: &str) -> Result<(), StoreError> {
+        let _lock = self.lock_ids()?;
+        let ids = self.read_ids()?;
+        let is_other = |line: &&str| line.split_once(' ').is_none_or(|(name, _)| name != unit);
+        let left: String = ids.lines().filter(is_other).map(|line| format!("{line}\n")).collect();
+        if left == ids {
+            return Ok(());
+        }
+        replace(&self.path("ids"), &self.path("ids.new"), left.as_bytes())
+    }
+
+    fn lock_ids(&self) -> Result<File, StoreError> {
+        let lock = self.path("ids.lock");
+        let file = File::create(&lock).context("open", &lock)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).context("lock", &lock)?;
+        Ok(file)
     }
 
     fn read_ids(&self) -> Result<String, StoreError> {
@@ -103,6 +124,18 @@ mod tests {
         assert_eq!((web.base, db.base), (524_288, 524_288 + 65_536));
         assert_eq!(Store::open(&paths).unwrap().id_range("web.container").unwrap(), web);
         assert!(store.id_range("a b").is_err());
+    }
+
+    #[test]
+    fn a_range_that_is_given_back_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&Paths::default().with_store(&directory.path().join("store"))).unwrap();
+        let web = store.id_range("web.container").unwrap();
+        let once = store.id_range("once.container").unwrap();
+        store.release_id_range("once.container").unwrap();
+        store.release_id_range("nobody.container").unwrap();
+        assert_eq!(store.id_range("web.container").unwrap(), web);
+        assert_eq!(store.id_range("again.container").unwrap(), once);
     }
 
     #[test]

@@ -105,7 +105,9 @@ fn named(dependencies: &Dependencies) -> [(&'static str, Lack, &BTreeSet<UnitNam
 fn unknown_units(unit: &Unit, known: &Known<'_>, found: &mut Vec<Diagnostic>) {
     let mut told = BTreeSet::new();
     for (key, lack, names) in named(&unit.dependencies) {
-        for name in names.iter().filter(|name| !known.is_of_systemd(name)) {
+        let is_there =
+            |name: &UnitName| matches!(known.catalog.find(name), Some(Loaded::Good(_) | Loaded::Bad(_)));
+        for name in names.iter().filter(|name| !is_there(name) && !known.is_of_systemd(name)) {
             let near = known.nearest(name);
             // A target that is not ours may be systemd's.
             let lack = if name.kind() == UnitKind::Target { Lack::Usual } else { lack };

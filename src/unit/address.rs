@@ -1,9 +1,10 @@
-//! Words of a unit file that say where something is: addresses, images, networks, id ranges, other units.
+//! Words of a unit file that say where something is: addresses, networks, id ranges, other units.
 
-use super::model::{ImageSource, Listen, NetworkMode, Pass, UserNamespace};
+use super::model::{Listen, NetworkMode, Pass, UserNamespace};
 use super::name::{NATIVE, NameError, UnitKind, UnitName};
 use super::suggest;
 use super::value::{AbsolutePath, Numbers, ValueError, Written};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Bytes of `sun_path` but one, unix(7).
@@ -15,12 +16,11 @@ impl Written for Listen {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        let supported = "supported are TCP (\"0.0.0.0:80\", \"[::]:80\", \"8080\") and unix streams (\"/run/web.sock\", \"@name\")";
         if let Some((family, _)) = text.split_once(':')
             && ["udp", "seqpacket", "vsock", "fifo"].contains(&family)
         {
             return Err(
-                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).with_help(supported)
+                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).with_help(SUPPORTED)
             );
         }
         if text.starts_with('/') {
@@ -43,8 +43,34 @@ impl Written for Listen {
                 Err(ValueError::new("port 0 is no port").with_help("write a number from 1 to 65535"))
             }
             Some(address) => Ok(Self::Tcp(address)),
-            None => Err(ValueError::new(format!("\"{text}\" is not an address")).with_help(supported)),
+            None => Err(ValueError::new(format!("\"{text}\" is not an address")).with_help(meant(text))),
         }
+    }
+}
+
+const SUPPORTED: &str = "supported are TCP (\"0.0.0.0:80\", \"[::]:80\", \"8080\") and unix streams (\"/run/web.sock\", \"@name\")";
+
+/// What an address was meant to be.
+fn meant(text: &str) -> String {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Some((_, address)) = text.split_once("://") {
+        return format!("did you mean \"{address}\"?");
+    }
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return format!("add a port: \"{}\"", SocketAddr::new(address, 80));
+    }
+    if text.starts_with('[') {
+        return "write an address of IPv6 as \"[::1]:80\"".to_owned();
+    }
+    match text.rsplit_once(':') {
+        None if text.contains('/') => "begin the path of a socket with \"/\"".to_owned(),
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            match port.parse::<u16>() {
+                Ok(_) => format!("names are not looked up: write an address, such as \"[::]:{port}\""),
+                Err(_) => "ports are numbers from 1 to 65535".to_owned(),
+            }
+        }
+        _ => SUPPORTED.to_owned(),
     }
 }
 
@@ -66,38 +92,6 @@ impl Written for Pass {
                 )),
             _ => Err(unknown(text, &["fd", "swap"])),
         }
-    }
-}
-
-impl Written for ImageSource {
-    const EXPECTED: &'static str = "an image such as \"docker.io/library/wordpress:6\"";
-
-    fn read(text: &str) -> Result<Self, ValueError> {
-        if text.starts_with("archive:") {
-            return Err(ValueError::new("\"archive:\" images are not supported yet")
-                .with_help("import the archive with \"sampanctl import\" and write the image's name"));
-        }
-        if let Some(id) = text.strip_prefix("store:") {
-            let digest = id.strip_prefix("sha256:").unwrap_or_default();
-            let valid =
-                digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-            let wrong = || {
-                ValueError::new(format!("\"{id}\" is not an image id"))
-                    .with_help("write \"store:sha256:\" and 64 hexadecimal digits")
-            };
-            return if valid { Ok(Self::Id(id.to_owned())) } else { Err(wrong()) };
-        }
-        if let Some(path) = text.strip_prefix("dir:") {
-            return AbsolutePath::read(path).map(|path| Self::Directory(path.0));
-        }
-        let valid = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte));
-        if valid && !text.ends_with([':', '/', '@']) && !text.contains("//") && text.len() <= 512 {
-            return Ok(Self::Reference(text.to_owned()));
-        }
-        Err(ValueError::new(format!("\"{text}\" is not the name of an image")).with_help(
-            "write it as \"docker.io/library/wordpress:6\", \"store:sha256:…\" or \"dir:/srv/rootfs\"",
-        ))
     }
 }
 
@@ -156,6 +150,15 @@ pub enum Dependency {
     Later(String),
 }
 
+impl fmt::Display for Dependency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit(name) => name.fmt(formatter),
+            Self::Later(name) => formatter.write_str(name),
+        }
+    }
+}
+
 /// Types of units that are not ours yet.
 const LATER: &[&str] = &["network"];
 
@@ -211,6 +214,10 @@ fn later(text: &str) -> Result<Dependency, ValueError> {
         Some((stem, suffix)) if LATER.contains(&suffix) && !stem.is_empty() => {
             Ok(Dependency::Later(text.to_owned()))
         }
+        Some((name, "toml")) if UnitName::of_dependency(name).is_ok() => {
+            let error = ValueError::new(format!("\"{text}\" is the name of a file"));
+            Err(error.with_help(format!("did you mean \"{name}\"?")))
+        }
         Some((stem, suffix)) => {
             let error = ValueError::new(format!("\"{text}\" has no known unit type"));
             Err(
@@ -223,6 +230,7 @@ fn later(text: &str) -> Result<Dependency, ValueError> {
                 },
             )
         }
+        None if text.is_empty() => Err(ValueError::new("the name of a unit is empty")),
         None => Err(ValueError::new(format!("\"{text}\" has no unit type"))
             .with_help(format!("did you mean \"{text}.container\"?"))),
     }
@@ -247,7 +255,10 @@ impl Written for InstallTarget {
             _ if NATIVE_TARGETS.contains(&text) => {
                 UnitName::parse(text).map(Self).map_err(|error| ValueError::new(error.to_string()))
             }
-            _ => InstallName::read(text).map(|name| Self(name.0)),
+            _ => InstallName::read(text).map(|name| Self(name.0)).map_err(|error| match text.contains('.') {
+                false if !text.is_empty() => error.with_help(format!("did you mean \"{text}.target\"?")),
+                _ => error,
+            }),
         }
     }
 }
@@ -304,13 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn images_ranges_and_networks_are_read() {
-        assert!(ImageSource::read("docker.io/library/wordpress:6").is_ok());
-        assert!(ImageSource::read(&format!("store:sha256:{}", "a".repeat(64))).is_ok());
-        assert_eq!(ImageSource::read("dir:/srv").unwrap(), ImageSource::Directory(PathBuf::from("/srv")));
-        for text in ["", "a b", "store:x", "dir:srv", "archive:/x", "-x", "a:"] {
-            assert!(ImageSource::read(text).is_err(), "{text}");
-        }
+    fn ranges_and_networks_are_read() {
         assert_eq!(
             UserNamespace::read("524288:65536").unwrap(),
             UserNamespace::Range { base: 524_288, length: 65_536 }

@@ -28,8 +28,8 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
 /// # Errors
 /// As [`assemble`].
 pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&Arc<Source>>) -> Assembled {
-    let mut tree = tree(name, &files, other)?;
-    let mut faults = Vec::new();
+    let (mut tree, mut faults) = tree(name, &files, other);
+    let is_whole = faults.is_empty();
     specifier::expand_tree(&mut tree, name, host, &mut faults);
     let mut clean = tree.clone();
     let fragment = files.fragment.clone();
@@ -46,7 +46,8 @@ pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&
             (Some(lower::target(name, files, file, &mut report)), report.finish())
         }
     };
-    faults.extend(found);
+    // Where a part is missing nobody knows what would be missing or contradict itself with it.
+    faults.extend(found.into_iter().filter(|_| is_whole));
     sort(&mut faults, fragment.as_deref());
     let fatal = faults.iter().any(|fault| fault.severity == Severity::Error);
     match unit {
@@ -59,7 +60,7 @@ pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&
 /// files do not say it, or no longer.
 pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
     let files = Files { fragment: unit.fragment.clone(), drop_ins: unit.drop_ins.clone() };
-    let mut tree = tree(&unit.name, &files, None).ok()?;
+    let (mut tree, _) = tree(&unit.name, &files, None);
     specifier::expand_tree(&mut tree, &unit.name, &Host::default(), &mut Vec::new());
     let value = &tree.find(way)?.node;
     let reads = |node: &&Node| matches!(&node.value, Value::String(text) if Some(text.as_str()) == item);
@@ -69,8 +70,9 @@ pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
     }
 }
 
-/// The file with its drop-ins merged. Faults of all files are reported before any meaning is looked for.
-fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> Result<Node, Vec<Diagnostic>> {
+/// The file with its drop-ins merged, and why some of them cannot be read. What is read of the others has its own
+/// faults.
+fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> (Node, Vec<Diagnostic>) {
     let nothing = Source::from_text(Path::new(&name.file_name()), "");
     let mut tree: Option<Node> = None;
     let mut faults = Vec::new();
@@ -86,10 +88,8 @@ fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> Result<N
             (Err(found), _) => faults.extend(found),
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    Ok(tree.unwrap_or(Node { mark: Mark { source: nothing, span: 0..0 }, value: Value::Table(Table::new()) }))
+    let empty = Node { mark: Mark { source: nothing, span: 0..0 }, value: Value::Table(Table::new()) };
+    (tree.unwrap_or(empty), faults)
 }
 
 /// The unit's own file first, then drop-ins by name; in each from top to bottom.

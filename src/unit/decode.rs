@@ -2,6 +2,7 @@
 //! that cannot be read is taken out of the tree, and the rest is read again.
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::habit;
 use super::schema;
 use super::suggest;
 use super::tree::{Entry, FAULTS_MAX, Node, Step, Table, Value};
@@ -93,7 +94,8 @@ impl de::Error for Fault {
             }
             _ => "",
         };
-        Self::custom(format_args!("expected {expected}, found {}{quotes}", thing(found)))
+        let help = if quotes.is_empty() { written_as(&expected, found) } else { quotes.to_owned() };
+        Self::custom(format_args!("expected {expected}, found {}{help}", thing(found)))
     }
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -113,6 +115,30 @@ fn plain(expected: &dyn de::Expected) -> String {
         "struct MountTable" => "a table such as [mount.\"/data\"]".to_owned(),
         text if text.starts_with("struct ") => "a table".to_owned(),
         text => text.to_owned(),
+    }
+}
+
+/// How a value of another type is written as the one that is expected; the second line of a message.
+fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
+    match (expected, found) {
+        ("an array", de::Unexpected::Str(text)) => {
+            let words: Vec<String> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+            format!("\nwrite [{}]", words.join(", "))
+        }
+        ("an array", de::Unexpected::Signed(number)) => format!("\nwrite [{number}]"),
+        ("an array", de::Unexpected::Unsigned(number)) => format!("\nwrite [{number}]"),
+        ("true or false", de::Unexpected::Str("yes" | "on" | "true" | "1") | de::Unexpected::Unsigned(1)) => {
+            "\nwrite true".to_owned()
+        }
+        (
+            "true or false",
+            de::Unexpected::Str("no" | "off" | "false" | "0") | de::Unexpected::Unsigned(0),
+        ) => "\nwrite false".to_owned(),
+        (text, de::Unexpected::Seq) if text.starts_with("an address such as") => {
+            "\neach address is a table of its own: [socket.NAME]".to_owned()
+        }
+        ("a table", de::Unexpected::Seq) => "\nwrite { NAME = \"VALUE\" }".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -174,8 +200,11 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        if let Value::Table(table) = &self.0.value {
-            refuse_unknown(table, fields)?;
+        match &self.0.value {
+            Value::Table(table) => refuse_unknown(table, fields)?,
+            // serde would read its items as the fields.
+            Value::Array(_) => return Err(Fault::at(self.0, "expected a table, found an array")),
+            _ => {}
         }
         self.deserialize_any(visitor)
     }
@@ -192,7 +221,8 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
             }
             Value::String(word) => {
                 let diagnostic = self.0.mark.diagnostic(Severity::Error, format!("unknown value \"{word}\""));
-                Err(Fault::of(diagnostic.with_help(Some(suggest::help(word, variants)))))
+                let help = habit::of_value(word, variants).unwrap_or_else(|| suggest::help(word, variants));
+                Err(Fault::of(diagnostic.with_help(Some(help))))
             }
             _ => Err(Fault::at(self.0, format!("expected {}", suggest::list(variants)))),
         }
@@ -215,20 +245,70 @@ fn refuse_unknown(table: &Table, fields: &'static [&'static str]) -> Result<(), 
     } else {
         format!("unknown key \"{key}\"")
     };
-    let diagnostic = entry.key.diagnostic(Severity::Error, what).with_help(Some(unknown_help(key, fields)));
+    let help = match entry.node.table() {
+        Some(_) => unknown_table_help(key, fields),
+        None => unknown_help(key, fields),
+    };
+    let diagnostic = entry.key.diagnostic(Severity::Error, what).with_help(Some(help));
     Err(Fault::of(diagnostic).within(Step::Key(key.clone())))
 }
 
-/// The nearest key of this table, or the table that has a key of this name, or all keys if they are few.
+/// More keys than these are not listed.
+const LISTED_MAX: usize = 14;
+
+/// A key of this table that is spelt otherwise, what the key of another program is called here, the nearest key of
+/// this table, the table that has a key of this name, or all keys if they are few.
 fn unknown_help(key: &str, fields: &[&str]) -> String {
+    let same = |field: &&&str| habit::plain(field) == habit::plain(key);
+    if let Some(field) = fields.iter().find(same) {
+        return format!("did you mean \"{field}\"?");
+    }
+    if let Some(help) = habit::of_key(key, fields) {
+        return help;
+    }
     if let Some(near) = suggest::nearest(key, fields.iter().copied()) {
         return format!("did you mean \"{near}\"?");
     }
     match schema::tables_with(key).as_slice() {
-        [] => format!("known here: {}", fields.join(", ")),
-        tables => format!("\"{key}\" belongs in {}", tables.join(" or ")),
+        [] => known(fields),
+        found => {
+            let tables: Vec<String> = found.iter().map(|one| format!("[{}]", one.table)).collect();
+            format!("\"{}\" belongs in {}", found[0].key, tables.join(" or "))
+        }
     }
 }
+
+fn unknown_table_help(table: &str, fields: &[&str]) -> String {
+    let same = fields.iter().find(|field| habit::plain(field) == habit::plain(table)).copied();
+    let near = || suggest::nearest(table, fields.iter().copied());
+    if let Some(field) = same {
+        return format!("did you mean \"{field}\"?");
+    }
+    if let Some(help) = habit::of_table(table).map(str::to_owned).or_else(|| habit::of_key(table, fields)) {
+        return help;
+    }
+    match near() {
+        Some(field) => format!("did you mean \"{field}\"?"),
+        None if schema::is_table_of_containers(table) => {
+            format!("[{table}] is for the files of containers, NAME.container.toml")
+        }
+        None => known(fields),
+    }
+}
+
+fn known(fields: &[&str]) -> String {
+    match fields.len() > LISTED_MAX {
+        true => "sampan.container(5) lists what is known here".to_owned(),
+        false => format!("known here: {}", fields.join(", ")),
+    }
+}
+
+/// Tables of tables, each of which has a name.
+const NAMED: &[(&str, &str)] = &[
+    ("socket", "[socket.http]"),
+    ("mount", "[mount.\"/data\"]"),
+    ("credentials", "[credentials.db-password]"),
+];
 
 struct Items<'de> {
     rest: slice::Iter<'de, Node>,
@@ -268,6 +348,13 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         let placed = |fault: Fault| fault.placed(&entry.node.mark).within(Step::Key(key.clone()));
+        if entry.node.table().is_none()
+            && let Some((_, example)) = NAMED.iter().find(|(table, _)| table == key)
+        {
+            let diagnostic =
+                entry.node.mark.diagnostic(Severity::Error, format!("\"{key}\" holds tables with names"));
+            return Err(placed(Fault::of(diagnostic.with_help(Some(format!("write {example}"))))));
+        }
         seed.deserialize(Decoder(&entry.node)).map_err(placed)
     }
 }

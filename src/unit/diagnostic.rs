@@ -144,7 +144,7 @@ impl From<Unreadable> for Diagnostic {
         match error.at {
             Some(at) => {
                 let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-                Self::at(Severity::Error, &error.source, span, error.message)
+                Self::at(Severity::Error, &error.source, span, error.message).with_help(Some(error.help))
             }
             None => Self::of_file(Severity::Error, &error.source.path, error.message),
         }

@@ -118,7 +118,8 @@ impl Loader {
                     continue;
                 }
                 Some(Found::Alias(other)) => {
-                    return bad(&name, format!("this is a link to {other}, which is no unit of this type"));
+                    let message = format!("this is a link to {other}, which is no unit of this type");
+                    return self.bad_link(name, message);
                 }
                 Some(Found::Masked(_)) => {
                     return Reading { name, loaded: Some(Loaded::Masked), diagnostics: Vec::new() };
@@ -134,7 +135,12 @@ impl Loader {
             let drop_ins = self.search.drop_ins(&name);
             return self.read(name, Files { fragment, drop_ins });
         }
-        bad(&name, "this is a link to itself by way of others".to_owned())
+        self.bad_link(name, "this link leads back to itself".to_owned())
+    }
+
+    fn bad_link(&self, name: UnitName, message: String) -> Reading {
+        let path = self.search.path(&name).unwrap_or_else(|| name.file_name().into());
+        failed(name, vec![Diagnostic::of_file(Severity::Error, &path, message)])
     }
 
     fn read(&self, name: UnitName, files: Files) -> Reading {
@@ -148,11 +154,6 @@ impl Loader {
             Err(faults) => failed(name, faults),
         }
     }
-}
-
-fn bad(name: &UnitName, message: String) -> Reading {
-    let fault = Diagnostic::of_file(Severity::Error, name.file_name().as_ref(), message);
-    failed(name.clone(), vec![fault])
 }
 
 fn failed(name: UnitName, diagnostics: Vec<Diagnostic>) -> Reading {

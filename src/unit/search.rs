@@ -163,7 +163,8 @@ impl Search {
         let inside =
             target.parent().is_some_and(|parent| self.directories.iter().any(|known| known.path == parent));
         if inside && let Some(other) = unit_of_file(&target) {
-            let same = other == *name || name.template().as_ref() == Some(&other);
+            // A link to itself is an alias that never ends.
+            let same = target != *path && other == *name || name.template().as_ref() == Some(&other);
             if !same {
                 // A template's other name gives its instances another name, too.
                 let instance = name.instance().and_then(|instance| other.of_instance(instance));
@@ -176,6 +177,14 @@ impl Search {
             (Ok(_), true) => Found::File(target),
             (Ok(_), false) => Found::Linked { link: path.to_owned(), file: target },
         })
+    }
+
+    /// The file or link that has a unit's name, or that of its template.
+    pub fn path(&self, name: &UnitName) -> Option<PathBuf> {
+        let files = [Some(name.clone()), name.template()].into_iter().flatten().map(|name| name.file_name());
+        let mut all =
+            files.flat_map(|file| self.directories.iter().map(move |directory| (directory, file.clone())));
+        all.find_map(|(directory, file)| directory.get(OsStr::new(&file)))
     }
 
     /// Where a link leads, one step; absolute targets are below our root, but for `/dev/null`.

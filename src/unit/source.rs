@@ -23,7 +23,8 @@ impl Source {
     /// # Errors
     /// When it cannot be read, is no regular file, is too long or is not UTF-8.
     pub fn read(path: &Path) -> Result<Arc<Self>, Unreadable> {
-        let fail = |message: String| Unreadable { source: Self::from_text(path, ""), message, at: None };
+        let fail =
+            |message: String| Unreadable { source: Self::from_text(path, ""), message, help: "", at: None };
         let bytes = match bytes(path) {
             Ok(Content::Bytes(bytes)) => bytes,
             Ok(Content::Directory) => return Err(fail("this is a directory, not a unit file".to_owned())),
@@ -39,9 +40,14 @@ impl Source {
         String::from_utf8(bytes).map(|text| Self::from_text(path, &text)).map_err(|error| {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let at = Some(error.utf8_error().valid_up_to());
+            // A mark of UTF-16, or every second byte a NUL.
+            let wide = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+                || text.matches('\0').count() > 2;
+            let help = if wide { "it seems to be UTF-16: save it as UTF-8" } else { "save it as UTF-8" };
             Unreadable {
                 source: Self::from_text(path, &text),
                 message: "this file is not valid UTF-8".to_owned(),
+                help,
                 at,
             }
         })
@@ -60,6 +66,8 @@ pub struct Unreadable {
     pub source: Arc<Source>,
     /// What is wrong with it.
     pub message: String,
+    /// What to do; may be empty.
+    pub help: &'static str,
     /// The byte where it goes wrong.
     pub at: Option<usize>,
 }

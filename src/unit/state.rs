@@ -29,6 +29,8 @@ pub enum FileState {
     Masked,
     /// The same, by a link that is gone at reboot.
     MaskedRuntime,
+    /// It was made for one start.
+    Transient,
     /// Its file has errors.
     Bad,
 }
@@ -46,13 +48,22 @@ impl FileState {
             Self::Linked => "linked",
             Self::Masked => "masked",
             Self::MaskedRuntime => "masked-runtime",
+            Self::Transient => "transient",
             Self::Bad => "bad",
         }
     }
 
     /// Whether `is-enabled` succeeds.
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Enabled | Self::EnabledRuntime | Self::Static | Self::Indirect | Self::Alias)
+        matches!(
+            self,
+            Self::Enabled
+                | Self::EnabledRuntime
+                | Self::Static
+                | Self::Indirect
+                | Self::Alias
+                | Self::Transient
+        )
     }
 }
 
@@ -74,6 +85,7 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
         Found::Alias(_) => return Some(FileState::Alias),
         Found::Dangling { .. } => return Some(FileState::Bad),
         Found::Linked { .. } => true,
+        Found::File(path) if path.starts_with(paths.transient_units()) => return Some(FileState::Transient),
         Found::File(_) => false,
     };
     for (lasting, state) in

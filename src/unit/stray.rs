@@ -49,7 +49,8 @@ fn look(search: &Search, path: &Path) -> Vec<Diagnostic> {
     if suffix == "toml" && stem.ends_with(".network") {
         return vec![warning(path, "network units are not in effect yet, ignoring", None)];
     }
-    if !ELSEWHERE.contains(&suffix) {
+    let slip = || suggest::nearest(suffix, ["toml"]).is_some() && UnitName::parse(stem).is_ok();
+    if !ELSEWHERE.contains(&suffix) && !slip() {
         return Vec::new();
     }
     vec![warning(path, "this file is not named as a unit, ignoring", Some(renaming(&name)))]
@@ -57,8 +58,20 @@ fn look(search: &Search, path: &Path) -> Vec<Diagnostic> {
 
 /// The name that was probably meant.
 fn renaming(name: &str) -> String {
+    if let Some((stem, suffix)) = name.rsplit_once('.')
+        && suggest::nearest(suffix, ["toml"]).is_some()
+        && UnitName::parse(stem).is_ok()
+    {
+        return format!("did you mean \"{stem}.toml\"?");
+    }
     let name = name.strip_suffix(".toml").unwrap_or(name);
     let (stem, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
+    match suffix {
+        "socket" => return "sockets are tables of a container's file: [socket.NAME]".to_owned(),
+        "timer" => return "a timer is a table of a container's file: [timer]".to_owned(),
+        "service" => return format!("did you mean \"{stem}.container.toml\"?"),
+        _ => {}
+    }
     let meant = match suggest::nearest(suffix, ["container", "target"]) {
         Some(near) => format!("{stem}.{near}"),
         None => return NAMING.to_owned(),
@@ -100,7 +113,8 @@ fn directory(search: &Search, path: &Path, name: &str) -> Vec<Diagnostic> {
     {
         let known = search.names();
         let near = suggest::nearest(unit.as_str(), known.iter().map(UnitName::as_str));
-        let help = near.map(|near| format!("did you mean \"{near}.d\"?"));
+        let ending = if name.ends_with(".toml.d") { ".toml.d" } else { ".d" };
+        let help = near.map(|near| format!("did you mean \"{near}{ending}\"?"));
         found.push(warning(path, &format!("there is no unit {unit} for these drop-ins"), help));
     }
     found

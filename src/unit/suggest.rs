@@ -9,8 +9,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         3..=5 => 2,
         _ => 3,
     };
+    let letters = written.chars().count();
+    // As many letters more or less are as many slips.
+    let is_in_reach = |candidate: &&str| candidate.chars().count().abs_diff(letters) <= reach;
     candidates
         .into_iter()
+        .filter(is_in_reach)
         .map(|candidate| (strsim::damerau_levenshtein(&written, &plain(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= reach && *distance < candidate.len())
         .min_by_key(|(distance, _)| *distance)

@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::source::Source;
+use super::syntax;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,17 +83,10 @@ impl Node {
     /// A diagnostic for each line with an error of syntax.
     pub fn parse(source: &Arc<Source>) -> Result<Self, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(&source.text);
-        let mut faults: Vec<Diagnostic> = errors
-            .iter()
-            .take(FAULTS_MAX)
-            .map(|error| {
-                let span = error.span().unwrap_or(0..0);
-                Diagnostic::at(Severity::Error, source, span, error.message())
-            })
-            .collect();
+        let mut faults = syntax::diagnostics(source, &errors);
         let builder = Builder { source };
         let mark = builder.mark(0..0);
-        let value = Value::Table(builder.table(table.get_ref(), &mut faults));
+        let value = Value::Table(builder.table(table.get_ref()));
         // What follows in the same line is mostly a consequence.
         faults.sort_by_key(|fault| (fault.line(), fault.column()));
         faults.dedup_by_key(|fault| fault.line());
@@ -181,17 +175,17 @@ impl Builder<'_> {
         Mark { source: Arc::clone(self.source), span }
     }
 
-    fn table(&self, table: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Table {
+    fn table(&self, table: &DeTable<'_>) -> Table {
         table
             .iter()
             .map(|(key, value)| {
-                let node = self.node(value.span(), value.get_ref(), faults);
+                let node = self.node(value.span(), value.get_ref());
                 (key.get_ref().to_string(), Entry { key: self.mark(key.span()), node })
             })
             .collect()
     }
 
-    fn node(&self, span: Range<usize>, value: &DeValue<'_>, faults: &mut Vec<Diagnostic>) -> Node {
+    fn node(&self, span: Range<usize>, value: &DeValue<'_>) -> Node {
         let mark = self.mark(span);
         let value = match value {
             DeValue::String(text) => Value::String(text.to_string()),
@@ -200,15 +194,13 @@ impl Builder<'_> {
             DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
                 Ok(integer) => Value::Integer(integer),
-                Err(_) => {
-                    faults.push(mark.diagnostic(Severity::Error, "this number is too large"));
-                    Value::Integer(0)
-                }
+                // No key takes a number as large as this: it is told with what is expected.
+                Err(_) => Value::Float(integer.as_str().parse().unwrap_or(f64::INFINITY)),
             },
-            DeValue::Array(array) => Value::Array(
-                array.iter().map(|item| self.node(item.span(), item.get_ref(), faults)).collect(),
-            ),
-            DeValue::Table(table) => Value::Table(self.table(table, faults)),
+            DeValue::Array(array) => {
+                Value::Array(array.iter().map(|item| self.node(item.span(), item.get_ref())).collect())
+            }
+            DeValue::Table(table) => Value::Table(self.table(table)),
         };
         Node { mark, value }
     }

@@ -6,7 +6,7 @@ use sampan::image::config::ImageConfig;
 use sampan::launch::plan::{Command, HostFacts, join, plan};
 use sampan::launch::protocol::{Order, Report, StepError};
 use sampan::launch::spawn::{Launch, Launcher};
-use sampan::launch::step::{HostTree, IdRange, Plan};
+use sampan::launch::step::{HostTree, IdRange, Output, Plan};
 use sampan::sys::pidfd::{self, Exit};
 use sampan::unit::model::*;
 use sampan::unit::name::UnitName;
@@ -76,6 +76,7 @@ impl Rig {
             notify: None,
             journal: journal.clone(),
             resolver: None,
+            output: Output::Journal,
         };
         let listener = UnixListener::bind(&journal).unwrap();
         std::fs::set_permissions(&journal, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
@@ -349,6 +350,8 @@ pub fn container() -> Container {
         security: Security {
             user_namespace: UserNamespace::Auto,
             capabilities: None,
+            add_capabilities: Default::default(),
+            drop_capabilities: Default::default(),
             no_new_privileges: true,
             system_calls: Default::default(),
             read_only_paths: Default::default(),

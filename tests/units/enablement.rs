@@ -29,7 +29,7 @@ fn reenable(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
 }
 
 fn mask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
-    enable::mask(paths, units, Lasting::Always)
+    enable::mask(paths, units, Manner::default())
 }
 
 fn unmask(paths: &Paths, units: &[UnitName]) -> Result<Outcome, EnableError> {
@@ -187,7 +187,7 @@ fn what_is_done_until_reboot_is_told_apart() {
     );
     assert_eq!(word(&host, "web.container"), "enabled-runtime");
     assert_eq!(told(&host, &disable(&paths, &web).unwrap()), [format!("Removed \"{link}\".")]);
-    enable::mask(&paths, &web, Lasting::UntilReboot).unwrap();
+    enable::mask(&paths, &web, Manner { lasting: Lasting::UntilReboot, ..Manner::default() }).unwrap();
     assert_eq!(word(&host, "web.container"), "masked-runtime");
     assert_eq!(unmask(&paths, &web).unwrap().changes.len(), 1);
     assert_eq!(word(&host, "web.container"), "disabled");

@@ -1,15 +1,18 @@
-//! The manual page, the schema and the list of what is not in effect yet say the same.
+//! The manual pages, the schema and the list of what is not in effect yet say the same.
 
-use sampan::cli::units::verify::{VerifyArgs, check};
+use sampan::cli::units::verify::{self, VerifyArgs, check};
 use sampan::paths::Paths;
+use sampan::unit::diagnostic::Style;
 use sampan::unit::effect::is_later;
 use sampan::unit::schema::{Key, keys};
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
-const PAGE: &str = "man/sampan.unit.5";
+/// The pages that list keys.
+const PAGES: [&str; 2] = ["man/sampan.unit.5", "man/sampan.container.5"];
 
-/// The entries of the page's tables: `socket.*.listen` and the text below it, in one line.
+/// The entries of a page's tables: `socket.*.listen` and the text below it, in one line.
 fn entries(page: &str) -> BTreeMap<String, String> {
     let mut entries: BTreeMap<String, String> = BTreeMap::new();
     let (mut table, mut entry) = (None, None);
@@ -43,7 +46,8 @@ fn way_of(title: &str) -> String {
 
 #[test]
 fn every_key_has_an_entry_and_every_entry_a_key() {
-    let entries = entries(&fs::read_to_string(PAGE).unwrap());
+    let entries: BTreeMap<String, String> =
+        PAGES.iter().flat_map(|page| entries(&fs::read_to_string(page).unwrap())).collect();
     let keys: BTreeMap<String, Key> = keys().into_iter().map(|key| (key.way.join("."), key)).collect();
     assert!(entries.keys().eq(keys.keys()), "{:?}", entries.keys().collect::<Vec<_>>());
     for (name, key) in &keys {
@@ -54,20 +58,37 @@ fn every_key_has_an_entry_and_every_entry_a_key() {
 }
 
 #[test]
-fn the_examples_of_the_page_are_units_without_a_fault() {
-    let page = fs::read_to_string(PAGE).unwrap();
-    let examples = page.split(".Sh EXAMPLES").nth(1).unwrap();
+fn the_examples_of_the_pages_are_units_without_a_fault() {
     let directory = tempfile::tempdir().unwrap();
     let mut checked = 0;
-    for example in examples.split(".Pa ").skip(1) {
-        let file = example.split_whitespace().next().unwrap().rsplit('/').next().unwrap();
-        let text =
-            example.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
-        let path = directory.path().join(file);
-        fs::write(&path, text).unwrap();
-        let units = vec![path.to_str().unwrap().to_owned()];
-        assert_eq!(check(&VerifyArgs { units }, &Paths::new(directory.path())), [], "{file}");
-        checked += 1;
+    for page in PAGES.into_iter().chain(["man/sampan.target.5"]) {
+        let page = fs::read_to_string(page).unwrap();
+        let examples = page.split(".Sh EXAMPLES").nth(1).unwrap();
+        for example in examples.split(".Pa ").skip(1) {
+            let file = example.split_whitespace().next().unwrap();
+            let text =
+                example.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
+            let below = file.strip_prefix("/etc/sampan/units/").unwrap_or(file);
+            let path = directory.path().join("etc/sampan/units").join(below);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            checked += 1;
+        }
     }
-    assert_eq!(checked, 4);
+    assert_eq!(checked, 5);
+    let missing = "[container]\nimage = \"localhost/db\"\n";
+    fs::write(directory.path().join("etc/sampan/units/db.container.toml"), missing).unwrap();
+    let found = check(&VerifyArgs { units: Vec::new() }, &Paths::new(directory.path()));
+    assert_eq!(found, [], "{}", verify::text(&found, Style::Plain));
+}
+
+/// Every page, with mandoc(1).
+#[test]
+fn pages_are_rendered_without_a_warning() {
+    let pages = fs::read_dir("man").unwrap().map(|page| page.unwrap().path());
+    for page in pages {
+        let output =
+            Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&page).output().unwrap();
+        assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }

@@ -65,7 +65,7 @@ pub(super) fn assignment(text: &str) -> Result<String, String> {
 }
 
 /// `NAME=VALUE`, or `NAME` for what the caller's environment has.
-fn inherited(text: &str) -> Result<String, String> {
+pub(super) fn inherited(text: &str) -> Result<String, String> {
     match std::env::var(text) {
         Ok(value) if !text.contains('=') && !text.is_empty() => Ok(format!("{text}={value}")),
         _ => assignment(text)

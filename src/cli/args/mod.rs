@@ -4,6 +4,7 @@ mod inside;
 mod jobs;
 mod list;
 mod look;
+mod run;
 
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
@@ -15,6 +16,7 @@ pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
     TopArgs,
 };
+pub use run::{LimitArgs, ProcessArgs, Published, RunArgs, ViewArgs};
 
 use super::images::ImageVerb;
 use super::units::cat::CatArgs;
@@ -157,6 +159,8 @@ pub enum Verb {
     Exec(ExecArgs),
     /// Open a shell in a container
     Shell(ShellArgs),
+    /// Run a container that no file describes
+    Run(RunArgs),
     /// Show what containers use, live
     Top(TopArgs),
     /// List units by the time that their last start took

@@ -10,7 +10,7 @@ use super::output::complain;
 use super::suggestion;
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
-pub use pty::Terminal;
+pub use pty::{Pty, Terminal};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::isatty;
@@ -44,25 +44,33 @@ pub fn shell(args: &ShellArgs, paths: &Paths) -> anyhow::Result<u8> {
         let unit = &args.place.unit;
         complain(&format!("Connected to {unit}. Press ^] three times within 1s to exit the session."));
     }
-    execute(&args.place, &["/bin/sh", "-c", LOGIN_SHELL].map(str::to_owned), paths)
+    let ended = execute(&args.place, &["/bin/sh", "-c", LOGIN_SHELL].map(str::to_owned), paths);
+    ended.map_err(|error| match error.downcast::<CliError>() {
+        Ok(error) => error.of_shell(&args.place.unit).into(),
+        Err(error) => error,
+    })
 }
 
 /// What a command runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+pub enum Wanted {
     /// A terminal of its own.
     Terminal,
     /// Our streams.
     Streams,
 }
 
+impl Wanted {
+    /// As the options say, else as ours are.
+    pub fn of(tty: bool, no_tty: bool) -> Self {
+        let on_terminal = isatty(stdin()) && isatty(stdout());
+        if tty || (on_terminal && !no_tty) { Self::Terminal } else { Self::Streams }
+    }
+}
+
 impl PlaceArgs {
     fn terminal(&self) -> Wanted {
-        let on_terminal = isatty(stdin()) && isatty(stdout());
-        match self.tty || (on_terminal && !self.no_tty) {
-            true => Wanted::Terminal,
-            false => Wanted::Streams,
-        }
+        Wanted::of(self.tty, self.no_tty)
     }
 }
 
@@ -221,8 +229,10 @@ impl Signals {
     }
 }
 
-const CLD_EXITED: i32 = 1;
-const CLD_KILLED: i32 = 2;
+/// waitid(2): it ended by itself.
+pub const CLD_EXITED: i32 = 1;
+/// waitid(2): a signal ended it.
+pub const CLD_KILLED: i32 = 2;
 
 /// As a shell has it: 128 and the signal for a command that was killed.
 pub fn exit_status(code: i32, status: i32) -> u8 {

@@ -21,7 +21,49 @@ const ESCAPE_TIME: Duration = Duration::from_secs(1);
 /// What may still be printed once the command has ended: more than the kernel holds back is written by others.
 const LAST_WORDS: usize = 128 * 1024;
 
-/// The outer side of a pseudo-terminal.
+/// The outer side of a pseudo-terminal of our terminal's size, from which nothing is relayed yet.
+#[derive(Debug)]
+pub struct Pty(OwnedFd);
+
+impl Pty {
+    /// Opens one. The second value is the inner side.
+    ///
+    /// # Errors
+    /// When there are no more pseudo-terminals.
+    pub fn open() -> Result<(Self, OwnedFd), CliError> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let outer = openpt(flags)?;
+        grantpt(&outer)?;
+        unlockpt(&outer)?;
+        let inner = ioctl_tiocgptpeer(&outer, flags)?;
+        take_size(&outer);
+        Ok((Self(outer), inner))
+    }
+
+    /// Begins to relay, with our terminal in raw mode.
+    ///
+    /// # Errors
+    /// When it cannot be set to raw mode.
+    pub fn begin(self) -> Result<Terminal, CliError> {
+        let outer = Arc::new(self.0);
+        let (ended, alive) = pipe_with(PipeFlags::CLOEXEC)?;
+        let raw = RawMode::enter()?;
+        let (side, left) = (Arc::clone(&outer), Arc::new(Notify::new()));
+        let typed = Typed { leave: Arc::clone(&left), ..Typed::default() };
+        let relay = thread::spawn(move || relay(&side, &ended, typed));
+        Ok(Terminal { outer, alive, relay, left, _raw: raw })
+    }
+}
+
+/// Gives a side of a pseudo-terminal the size of our terminal.
+fn take_size(side: &OwnedFd) {
+    if let Ok(size) = tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stdin())) {
+        // The size is a courtesy: the command runs with any.
+        let _ = tcsetwinsize(side, size);
+    }
+}
+
+/// A pseudo-terminal whose bytes are relayed.
 #[derive(Debug)]
 pub struct Terminal {
     outer: Arc<OwnedFd>,
@@ -39,27 +81,13 @@ impl Terminal {
     /// # Errors
     /// When there are no more pseudo-terminals, or ours cannot be set to raw mode.
     pub fn open() -> Result<(Self, OwnedFd), CliError> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let outer = Arc::new(openpt(flags)?);
-        grantpt(&outer)?;
-        unlockpt(&outer)?;
-        let inner = ioctl_tiocgptpeer(&outer, flags)?;
-        let (ended, alive) = pipe_with(PipeFlags::CLOEXEC)?;
-        let raw = RawMode::enter()?;
-        let (side, left) = (Arc::clone(&outer), Arc::new(Notify::new()));
-        let typed = Typed { leave: Arc::clone(&left), ..Typed::default() };
-        let relay = thread::spawn(move || relay(&side, &ended, typed));
-        let terminal = Self { outer, alive, relay, left, _raw: raw };
-        terminal.resize();
-        Ok((terminal, inner))
+        let (pty, inner) = Pty::open()?;
+        Ok((pty.begin()?, inner))
     }
 
     /// Gives the inner side the size of our terminal.
     pub fn resize(&self) {
-        if let Ok(size) = tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stdin())) {
-            // The size is a courtesy: the command runs with any.
-            let _ = tcsetwinsize(&*self.outer, size);
-        }
+        take_size(&self.outer);
     }
 
     /// Waits until the one at the keyboard wants to leave.

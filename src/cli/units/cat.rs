@@ -1,21 +1,28 @@
 //! `sampanctl cat`: prints the files of units, each after its path.
 
 use super::{FAILURE, names};
+use crate::cli::candidates::unit_names;
+use crate::cli::display::TextArgs;
+use crate::cli::output::print;
 use crate::paths::Paths;
 use crate::unit::diagnostic::Diagnostic;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::source::Source;
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Prints the files of units, each after its path.
 #[derive(Debug, Clone, Args)]
 pub struct CatArgs {
-    /// Names of units.
-    #[arg(value_name = "UNIT", required = true)]
+    /// Names of units
+    #[arg(value_name = "UNIT", required = true, add = ArgValueCandidates::new(unit_names))]
     pub units: Vec<String>,
+    /// How it is printed
+    #[command(flatten)]
+    pub text: TextArgs,
 }
 
 /// Runs `cat`.
@@ -35,7 +42,7 @@ pub fn run(args: &CatArgs, paths: &Paths) -> anyhow::Result<u8> {
             }
         }
     }
-    io::stdout().write_all(text(&found)?.as_bytes())?;
+    print(&text(&found)?, args.text.paging())?;
     Ok(status)
 }
 

@@ -8,16 +8,17 @@ use crate::unit::name::UnitName;
 use crate::unit::search::{LinkKind, unit_of_file};
 use crate::unit::state;
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Names of units and whether to tell what is done with them.
 #[derive(Debug, Clone, Args)]
 pub struct EnableArgs {
-    /// Names of units.
-    #[arg(value_name = "UNIT", required = true)]
+    /// Names of units
+    #[arg(value_name = "UNIT", required = true, add = ArgValueCandidates::new(crate::cli::candidates::unit_names))]
     pub units: Vec<String>,
-    /// Prints no links and no states.
+    /// Print no links and no states
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -67,7 +68,7 @@ pub fn perform(change: &Change, words: &[String], manner: Manner, paths: &Paths)
         Change::Preset => enable::preset(paths, &names, manner),
         Change::Mask => {
             tell_of_unknown(&names, paths)?;
-            enable::mask(paths, &names, lasting)
+            enable::mask(paths, &names, manner)
         }
         Change::Unmask => enable::unmask(paths, &names, lasting),
         Change::Revert => enable::revert(paths, &names),

@@ -1,9 +1,9 @@
 //! `sampanctl schema`: prints the JSON schema of unit files, for editors.
 
+use crate::cli::output::{Paging, print};
 use crate::paths::Paths;
 use crate::unit::schema;
 use clap::{Args, ValueEnum};
-use std::io::{self, Write};
 
 /// Prints the JSON schema of unit files, for editors.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +32,6 @@ pub fn run(args: &SchemaArgs, _: &Paths) -> anyhow::Result<u8> {
         Kind::Target => schema::of_targets(),
     };
     let text = serde_json::to_string_pretty(&schema)?;
-    writeln!(io::stdout(), "{text}")?;
+    print(&format!("{text}\n"), Paging::Never)?;
     Ok(0)
 }

@@ -47,6 +47,7 @@ impl Manager {
         }
     }
 
+    /// Jobs are in the records, so that a successor goes on with them.
     fn note_change(&mut self, unit: UnitName) {
         if let Some(managed) = self.machine.unit(&unit) {
             log(&unit, managed);

@@ -72,9 +72,10 @@ impl Manager {
             phase,
             run: record.run.clone(),
             stamps: record.stamps,
-            restarts: record.restarts,
             result: record.result,
             failure: record.failure.clone(),
+            restarts: record.restarts,
+            starts: record.starts.clone(),
             job: record.job,
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });

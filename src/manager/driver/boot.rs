@@ -1,11 +1,10 @@
 //! What the manager does when the host comes up and goes down.
 
 use super::{Leaving, Manager};
-use crate::manager::machine::{JobMode, Machine, Managed, Request, Verb};
+use crate::manager::machine::{Event, JobMode, Request, Verb};
 use crate::systemd::manager::Systemd;
 use crate::systemd::native::NativeVerb;
 use crate::unit::name::UnitName;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -46,13 +45,8 @@ impl Manager {
             return false;
         }
         self.leaving = Leaving::WhenAllAreDown;
+        self.event(Event::ShuttingDown);
         self.say(self.service.stopping());
-        for unit in last_first(&self.machine) {
-            let mode = JobMode::ReplaceIrreversibly;
-            if let Err(error) = self.request(&Request { unit, verb: Verb::Stop, mode }) {
-                tracing::warn!("{error}");
-            }
-        }
         true
     }
 
@@ -78,36 +72,6 @@ impl Manager {
             tracing::warn!("{error}, continuing");
         }
     }
-}
-
-/// All units that are up, each after those that are to stop before it, so that it waits for their jobs.
-fn last_first(machine: &Machine) -> Vec<UnitName> {
-    let up = machine.units().iter().filter(|(_, managed)| !managed.phase.is_down());
-    let up: BTreeMap<&UnitName, &Managed> = up.collect();
-    let mut later: BTreeMap<&UnitName, Vec<&UnitName>> = BTreeMap::new();
-    for (name, managed) in &up {
-        let Some(unit) = managed.unit() else { continue };
-        unit.dependencies.after.iter().for_each(|earlier| later.entry(earlier).or_default().push(name));
-        later.entry(name).or_default().extend(&unit.dependencies.before);
-    }
-    let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
-    let mut open: Vec<(&UnitName, Visit)> = up.keys().map(|name| (*name, Visit::First)).collect();
-    while let Some((name, visit)) = open.pop() {
-        if visit == Visit::Last {
-            order.push(name.clone());
-        } else if up.contains_key(name) && seen.insert(name) {
-            open.push((name, Visit::Last));
-            open.extend(later.get(name).into_iter().flatten().map(|later| (*later, Visit::First)));
-        }
-    }
-    order
-}
-
-/// Whether what comes after a unit has been looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Visit {
-    First,
-    Last,
 }
 
 /// Whether the network has been waited for.

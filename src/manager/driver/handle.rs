@@ -141,6 +141,7 @@ impl Manager {
             self.follow_service(&unit);
             self.forget_vanished(&unit);
             self.forget_unused(&unit);
+            self.forget_transient(&unit);
             self.tell(Notice::Changed(unit));
         }
         self.services.end_turn();

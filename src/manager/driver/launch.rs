@@ -3,11 +3,12 @@
 use super::control::{Control, failure, io_failure, only, step_failure};
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report, UNSTARTED};
 use crate::launch::spawn::{Launcher, is_launcher};
+use crate::launch::step::Output;
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Failure, Launched, Phase};
 use crate::manager::record::{Moments, RunFacts};
@@ -53,6 +54,19 @@ struct Means {
     launcher: Rc<Launcher>,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
     sockets: Vec<OwnedFd>,
+    /// Standard streams of somebody who waits for the container's end.
+    stdio: Option<[OwnedFd; 3]>,
+}
+
+impl Means {
+    fn output(&self) -> Output {
+        if self.stdio.is_some() { Output::Passed } else { Output::Journal }
+    }
+
+    /// What comes beside the plan.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.stdio.iter().flatten().chain(&self.sockets).map(AsFd::as_fd).collect()
+    }
 }
 
 impl Manager {
@@ -73,7 +87,8 @@ impl Manager {
             .collect();
         let sockets =
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
-        let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets };
+        let stdio = self.transients.take_stdio(unit);
+        let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
 
@@ -141,7 +156,8 @@ impl RunTask {
             Err(failure) => return self.failed(failure, None).await,
         };
         let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let prepared = prepare(&self.unit, container, &self.paths, &means.store, notify);
+        let ends = Ends { notify, output: means.output() };
+        let prepared = prepare(&self.unit, container, &self.paths, &means.store, ends);
         let prepared = prepared.and_then(|prepared| {
             listening::check(container, &prepared.facts)?;
             health::check(container, &prepared.facts)?;
@@ -183,8 +199,7 @@ impl RunTask {
         means: &Means,
     ) -> Result<(), Failure> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
-        let sockets: Vec<BorrowedFd<'_>> = means.sockets.iter().map(AsFd::as_fd).collect();
-        let launch = means.launcher.spawn(&prepared.plan, &sockets);
+        let launch = means.launcher.spawn(&prepared.plan, &means.descriptors());
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
         prepared.facts.moments.spawned = now().boottime;
         // The scope begins with the launcher's outer process.

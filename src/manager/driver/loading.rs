@@ -6,6 +6,7 @@ use crate::manager::record::Record;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
+use crate::unit::model::CollectMode;
 use crate::unit::name::UnitName;
 use crate::unit::state;
 use std::collections::BTreeMap;
@@ -62,16 +63,23 @@ impl Manager {
     pub(super) fn forget_unused(&mut self, unit: &UnitName) {
         let mut open = vec![unit.clone()];
         while let Some(name) = open.pop() {
-            let Some(managed) = self.machine.unit(&name) else { continue };
-            let idle = managed.phase == Phase::Dead && managed.job.is_none();
-            if name.instance().is_none() || !idle || self.is_named(&name) {
+            if name.instance().is_none() || !self.is_idle(&name) || self.is_named(&name) {
                 continue;
             }
+            let Some(managed) = self.machine.unit(&name) else { continue };
             open.extend(managed.unit().iter().flat_map(|unit| unit.dependencies.named()).cloned());
             self.aliases.retain(|_, meant| *meant != name);
             let gone = Loaded::unusable(LoadState::NotFound);
             self.event(Event::LoadedMore(BTreeMap::from([(name, gone)])));
         }
+    }
+
+    /// Whether a unit does nothing, and nothing is left to tell of it.
+    pub(super) fn is_idle(&self, name: &UnitName) -> bool {
+        let Some(managed) = self.machine.unit(name) else { return false };
+        let collect = managed.unit().map(|unit| unit.handling.collect).unwrap_or_default();
+        let told = managed.phase == Phase::Failed && collect == CollectMode::InactiveOrFailed;
+        (managed.phase == Phase::Dead || told) && managed.job.is_none()
     }
 
     fn is_named(&self, name: &UnitName) -> bool {

@@ -25,6 +25,7 @@ mod service;
 mod sockets;
 mod stop;
 mod timer;
+mod transient;
 
 pub use adopt::Adoption;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
@@ -33,6 +34,7 @@ pub use output::Outlet;
 pub use pull::TransferNotice;
 pub use sockets::SocketLine;
 pub use stop::Whom;
+pub use transient::{TransientError, TransientRequest};
 
 use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
@@ -63,6 +65,7 @@ use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use transient::{Transients, Tug};
 
 /// What a task of the driver reports.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ enum Note {
     RunOver(UnitName, u64),
     /// A launch has ended with the manager that it belonged to, before there was a payload.
     Unstarted(UnitName, u64),
+    /// Who has made a unit for one start wants something of it.
+    Leash(UnitName, Tug),
     /// systemd is stopping the scope of a run.
     Deactivating(UnitName, u64),
     /// Wants to know when everything noted before is in the records.
@@ -105,6 +110,7 @@ pub struct Manager {
     pulls: Pulls,
     natives: Natives,
     services: Services,
+    transients: Transients,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     /// Other names of units.
@@ -170,6 +176,7 @@ impl Manager {
             pulls: Pulls::default(),
             natives: Natives::default(),
             services: Services::default(),
+            transients: Transients::default(),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -274,6 +281,7 @@ impl Manager {
             Note::Transfer(id, told) => self.take_transfer(id, told),
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
             Note::Unstarted(unit, run) => self.launch_anew(&unit, run),
+            Note::Leash(unit, tug) => self.tugged(unit, tug),
             Note::Deactivating(unit, run) => self.stopped_by_systemd(unit, run),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),

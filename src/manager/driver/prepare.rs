@@ -5,7 +5,7 @@ use super::control::failure;
 use super::pull::{missing, naming};
 use crate::image::config::ImageConfig;
 use crate::launch::plan::{self, Command, HostFacts};
-use crate::launch::step::{HostStep, HostTree, IdRange, Join, Plan};
+use crate::launch::step::{HostStep, HostTree, IdRange, Join, Output, Plan};
 use crate::manager::accounting;
 use crate::manager::machine::Failure;
 use crate::manager::record::RunFacts;
@@ -34,19 +34,29 @@ struct Rootfs {
     config: ImageConfig,
 }
 
+/// What leads out of a container to the manager and its clients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends<'a> {
+    /// Where messages of sd_notify(3) are received.
+    pub(super) notify: Option<&'a Path>,
+    /// Where the payload's output goes.
+    pub(super) output: Output,
+}
+
 /// Resolves everything that a unit names, now.
 pub(super) fn prepare(
     unit: &Unit,
     container: &Container,
     paths: &Paths,
     store: &Store,
-    notify: Option<&Path>,
+    ends: Ends<'_>,
 ) -> Result<Prepared, Failure> {
     let rootfs = rootfs(unit, container, paths, store)?;
     let invocation = uuid::Uuid::new_v4().simple().to_string();
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
     host.invocation.clone_from(&invocation);
-    host.notify = notify.map(Path::to_owned);
+    host.notify = ends.notify.map(Path::to_owned);
+    host.output = ends.output;
     // What an earlier scope has left there is not to be taken for the new one.
     host.group = Some(scope_group(unit, container, &host.hierarchy)).filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
@@ -121,6 +131,7 @@ fn host_facts(
         notify: None,
         journal: paths.journal_stream(),
         resolver: Some(paths.resolver()).filter(|path| path.exists()),
+        output: Output::Journal,
     })
 }
 
@@ -241,7 +252,8 @@ impl Manager {
         let Body::Container(container) = &unit.body else {
             return Err(format!("Unit {name} is a target: only containers are launched."));
         };
-        let prepared = prepare(&unit, container, &self.paths, &self.store, None);
+        let ends = Ends { notify: None, output: Output::Journal };
+        let prepared = prepare(&unit, container, &self.paths, &self.store, ends);
         let prepared = prepared.map_err(|failure| failure.message)?;
         serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())
     }

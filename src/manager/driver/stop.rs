@@ -29,17 +29,31 @@ impl Manager {
             live.kill();
             return;
         }
-        // The kernel drops a signal to the first process of a pid namespace which has no handler for it,
-        // pid_namespaces(7). Outside of a container that signal would have ended the process: so it does here.
-        let sent = if handles(process.pid, signal) {
-            if live.signalled.get() { Ok(()) } else { send(&process.pidfd, signal) }
-        } else {
-            let others = self.signal_others(process.pid, signal);
-            live.stood_for.set(Some(signal));
-            drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
-            Ok(())
-        };
-        if let Err(error) = sent {
+        if !handles(process.pid, signal) {
+            self.stand_in(&live, process.pid, signal);
+        } else if !live.signalled.get()
+            && let Err(error) = send(&process.pidfd, signal)
+        {
+            tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
+        }
+    }
+
+    /// The kernel drops a signal to the first process of a pid namespace which has no handler for it,
+    /// pid_namespaces(7). Outside of a container that signal would have ended the process: so it does here.
+    fn stand_in(&self, live: &Rc<LiveRun>, first: u32, signal: i32) {
+        let others = self.signal_others(first, signal);
+        live.stood_for.set(Some(signal));
+        drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
+    }
+
+    /// Hands a signal on to the first process of a unit, for whoever started it at a terminal.
+    pub(super) fn hand_on(&self, unit: &UnitName, signal: i32) {
+        const DEADLY: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+        let Some(live) = self.runs.get(unit) else { return };
+        let Some(process) = live.process.get() else { return };
+        if DEADLY.contains(&signal) && !handles(process.pid, signal) {
+            self.stand_in(live, process.pid, signal);
+        } else if let Err(error) = send(&process.pidfd, signal) {
             tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
         }
     }

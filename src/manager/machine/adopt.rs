@@ -4,51 +4,25 @@
 use super::Machine;
 use super::event::Left;
 use super::job::{JobKind, Order, Tenure};
-use super::state::Phase;
+use super::restart::restart_delay;
+use super::state::{Phase, UnitResult};
 use super::unit::{Intent, SocketState};
 use crate::unit::name::UnitName;
+use std::time::Duration;
 
 impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
-        let Left { phase, run, stamps, restarts, result, failure, job } = left;
+        let Left { phase, run, stamps, result, failure, restarts, starts, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
-        // A start that had no process yet is made anew, not waited for.
+        // A run that had no process yet has nothing to be waited for.
         managed.run = run.filter(|run| run.pid != 0);
-        managed.restarts = restarts;
         (managed.result, managed.failure) = (result, failure);
-        if managed.has_sockets() && !phase.is_down() {
+        (managed.restarts, managed.starts) = (restarts, starts);
+        if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;
         }
-        let container = managed.container();
-        let start_timeout = container.and_then(|container| container.start_timeout);
-        let restart_delay = container.map(|container| container.restart_delay);
-        match phase {
-            Phase::Listening => self.listen(name),
-            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => {
-                self.set_phase(name, Phase::Running);
-                self.begin_stop(name, Intent::Down);
-            }
-            Phase::Start | Phase::ReloadNotify => {
-                self.set_phase(name, phase);
-                self.set_deadline(name, start_timeout);
-            }
-            Phase::Running | Phase::Reload => {
-                self.set_phase(name, Phase::Running);
-                self.watch_adopted(name, stamps.active_enter.boottime);
-            }
-            Phase::AutoRestart => {
-                self.set_phase(name, phase);
-                self.set_deadline(name, restart_delay);
-            }
-            // There was no container yet: it is a start that has to be made anew.
-            Phase::Condition | Phase::StartPre | Phase::Pull => {
-                self.left.push((name.clone(), JobKind::Start))
-            }
-            // It failed before, and everybody has been told then.
-            Phase::Failed => managed.phase = phase,
-            phase => self.set_phase(name, phase),
-        }
+        self.adopt_phase(name, phase, stamps.active_enter.boottime);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
         }
@@ -57,8 +31,44 @@ impl Machine {
         self.changes.clear();
     }
 
+    fn adopt_phase(&mut self, name: &UnitName, phase: Phase, since: Duration) {
+        let Some(managed) = self.units.get(name) else { return };
+        let container = managed.container();
+        let start_timeout = container.and_then(|container| container.start_timeout);
+        let restart_delay = container.map(|container| restart_delay(container, managed.restarts));
+        let lives = managed.run.is_some();
+        match phase {
+            Phase::Listening => self.listen(name),
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill if lives => {
+                self.set_phase(name, Phase::Running);
+                self.begin_stop(name, Intent::Down);
+            }
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => {
+                self.after_end(name, UnitResult::Success);
+            }
+            // There was no container yet: it is a start that has to be made anew.
+            Phase::Condition | Phase::StartPre | Phase::Pull => {
+                self.left.push((name.clone(), JobKind::Start));
+            }
+            Phase::Start if !lives => self.left.push((name.clone(), JobKind::Start)),
+            Phase::Start | Phase::ReloadNotify => {
+                self.set_phase(name, phase);
+                self.set_deadline(name, start_timeout);
+            }
+            Phase::Running | Phase::Reload => {
+                self.set_phase(name, Phase::Running);
+                self.watch_adopted(name, since);
+            }
+            Phase::AutoRestart => {
+                self.set_phase(name, phase);
+                self.set_deadline(name, restart_delay);
+            }
+            phase => self.set_phase(name, phase),
+        }
+    }
+
     /// The time that a container may run counts from its start, not from ours.
-    fn watch_adopted(&mut self, name: &UnitName, since: std::time::Duration) {
+    fn watch_adopted(&mut self, name: &UnitName, since: Duration) {
         let now = self.now;
         self.now.boottime = since.min(now.boottime);
         self.watch_run(name);

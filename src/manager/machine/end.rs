@@ -116,6 +116,14 @@ impl Machine {
         self.set_deadline(name, delay);
     }
 
+    /// The job of a restart by itself is over, and has not begun: nobody else would ever begin it.
+    pub(super) fn rest_if_given_up(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get(name) else { return };
+        if managed.phase == Phase::AutoRestart && managed.timers.phase.is_none() {
+            self.go_down(name, managed.result);
+        }
+    }
+
     /// A unit without a job ends where its next start begins: listening again, or down.
     fn rest(&mut self, name: &UnitName, result: UnitResult) {
         let listens = self

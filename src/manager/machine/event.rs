@@ -8,7 +8,8 @@ use crate::systemd::notify_server::Notification;
 use crate::unit::model::Otherwise;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// What the driver tells of a run that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +171,8 @@ pub enum Event {
     },
     /// Every unit of an earlier manager has been adopted.
     AdoptionDone,
+    /// The host goes down: all units stop in their order, and nothing starts any more.
+    ShuttingDown,
 }
 
 /// What kept a unit from starting.
@@ -204,12 +207,14 @@ pub struct Left {
     pub run: Option<Run>,
     /// When it came to be so.
     pub stamps: Stamps,
+    /// Why it is there.
+    pub result: UnitResult,
+    /// What could not be set up.
+    pub failure: Option<Failure>,
     /// Restarts by the policy.
     pub restarts: u32,
-    /// How its last run ended.
-    pub result: UnitResult,
-    /// Why, where something could not be set up.
-    pub failure: Option<Failure>,
+    /// Starts in the interval of its limit, on CLOCK_BOOTTIME.
+    pub starts: VecDeque<Duration>,
     /// Its job, where one was not over.
     pub job: Option<JobKind>,
 }

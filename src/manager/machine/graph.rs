@@ -63,8 +63,14 @@ impl Machine {
     /// over last, so that a wait for one of them is long.
     pub(super) fn ordered_with(&self, name: &UnitName) -> impl Iterator<Item = &UnitName> {
         let (own, theirs) = (self.dependencies(name), self.dependents(name));
-        let sets = [&own.after, &theirs.before, &own.before, &theirs.after];
+        let sets =
+            [&own.after, &theirs.before, &own.before, &theirs.after, &own.conflicts, &theirs.conflicts];
         sets.into_iter().flat_map(|set| set.iter().rev())
+    }
+
+    /// Whether two units are in conflict, by either's word.
+    pub(super) fn are_rivals(&self, one: &UnitName, other: &UnitName) -> bool {
+        self.dependencies(one).conflicts.contains(other) || self.dependencies(other).conflicts.contains(one)
     }
 
     /// Every unit in conflict with this one, by either's word.

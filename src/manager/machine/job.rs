@@ -175,13 +175,15 @@ impl JobResult {
     }
 }
 
-/// Whether a job waits for those of units that it is ordered with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which jobs of others one waits for, and has wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// It does.
+    /// Those of units that its own is ordered with, or in conflict with.
     #[default]
     Kept,
-    /// It does not, nor do others wait for it: mode `ignore-dependencies`.
+    /// Those of units in conflict: its order is part of a cycle.
+    Cyclic,
+    /// None: mode `ignore-dependencies`.
     Ignored,
 }
 
@@ -238,10 +240,10 @@ impl Machine {
         let state = self.active_state(unit);
         if let Some((id, present)) = self.job_of(unit).map(|job| (job.id, job.kind)) {
             if let Some(merged) = present.merged(kind, state) {
-                self.merge_job(id, kind, merged, tenure);
+                self.merge_job(id, (kind, merged), order, tenure);
                 return id;
             }
-            self.finish_job(id, JobResult::Canceled);
+            self.remove_job(id, JobResult::Canceled);
         }
         self.last_job = self.last_job.wrapping_add(1).max(1);
         let id = JobId(self.last_job);
@@ -253,11 +255,16 @@ impl Machine {
         id
     }
 
-    fn merge_job(&mut self, id: JobId, new: JobKind, merged: JobKind, tenure: Tenure) {
+    fn merge_job(&mut self, id: JobId, (new, merged): (JobKind, JobKind), order: Order, tenure: Tenure) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if tenure == Tenure::Irreversible {
             job.tenure = tenure;
         }
+        if order > job.order {
+            job.order = order;
+            self.requeue(id);
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.phase == JobPhase::Running && job.kind.includes(new) {
             return;
         }
@@ -270,18 +277,15 @@ impl Machine {
     pub(super) fn finish_job(&mut self, id: JobId, result: JobResult) {
         let mut over = vec![(id, result)];
         while let Some((id, result)) = over.pop() {
-            let Some(job) = self.jobs.remove(&id) else { continue };
-            self.set_job(&job.unit, None);
-            self.queue.remove(&id);
-            self.wake(&job.unit);
-            self.actions.push(Action::JobRemoved(id, job.unit.clone(), job.kind, result));
+            let Some(job) = self.remove_job(id, result) else { continue };
             // A restart keeps the sockets open between its halves; where the second never comes, they are
             // closed.
-            if let Some(managed) = self.units.get_mut(&job.unit).filter(|unit| unit.phase.is_down()) {
-                managed.intent = Intent::Policy;
-                if result != JobResult::Canceled {
-                    self.close_sockets(&job.unit);
-                }
+            if self.units.get(&job.unit).is_some_and(|unit| unit.phase.is_down()) {
+                self.close_sockets(&job.unit);
+            }
+            self.rest_if_given_up(&job.unit);
+            if (job.kind, result) == (JobKind::Stop, JobResult::Canceled) {
+                over.extend(self.waiting_on_stop_of(&job.unit).into_iter().map(|id| (id, result)));
             }
             if job.kind.goes_up() && !matches!(result, JobResult::Done | JobResult::Canceled) {
                 let failed = self.waiting_on_start_of(&job.unit);
@@ -296,9 +300,30 @@ impl Machine {
         }
     }
 
+    fn remove_job(&mut self, id: JobId, result: JobResult) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        self.set_job(&job.unit, None);
+        self.queue.remove(&id);
+        self.wake(&job.unit);
+        self.actions.push(Action::JobRemoved(id, job.unit.clone(), job.kind, result));
+        if let Some(managed) = self.units.get_mut(&job.unit).filter(|unit| unit.phase.is_down()) {
+            managed.intent = Intent::Policy;
+        }
+        Some(job)
+    }
+
     fn waiting_on_start_of(&self, failed: &UnitName) -> Vec<JobId> {
         let waits = |job: &&super::Job| job.kind.goes_up() && job.phase == JobPhase::Waiting;
         self.needing(failed).filter_map(|unit| self.job_of(unit)).filter(waits).map(|job| job.id).collect()
+    }
+
+    /// What is in conflict with a unit cannot come up where somebody decides that the unit stays up.
+    fn waiting_on_stop_of(&self, stays: &UnitName) -> Vec<JobId> {
+        if !self.active_state(stays).is_up() {
+            return Vec::new();
+        }
+        let waits = |job: &&Job| job.kind.goes_up() && job.phase == JobPhase::Waiting;
+        self.in_conflict(stays).filter_map(|unit| self.job_of(unit)).filter(waits).map(|job| job.id).collect()
     }
 
     /// One line on a unit that others cannot do without.

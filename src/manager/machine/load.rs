@@ -22,6 +22,7 @@ impl Machine {
             self.insert_unit(name, new);
         }
         self.watch_natives();
+        self.break_waiting_cycles();
         self.requeue_all();
     }
 

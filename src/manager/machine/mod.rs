@@ -21,6 +21,7 @@ mod reload;
 mod request;
 mod restart;
 mod settle;
+mod shutdown;
 #[cfg(test)]
 mod simulation;
 mod start;
@@ -62,9 +63,20 @@ pub struct Machine {
     due: BTreeSet<(Duration, UnitName)>,
     /// Jobs of an earlier manager.
     left: Vec<(UnitName, JobKind)>,
+    standing: Standing,
     last_job: u32,
     now: Stamp,
     actions: Vec<Action>,
+}
+
+/// Whether units may start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Standing {
+    /// They may.
+    #[default]
+    Open,
+    /// The host goes down.
+    ShuttingDown,
 }
 
 impl Machine {
@@ -132,6 +144,7 @@ impl Machine {
             Event::Reloaded { unit, run, result } => self.reloaded(&unit, run, result),
             Event::Adopted { unit, left } => self.adopted(&unit, *left),
             Event::AdoptionDone => self.resume_jobs(),
+            Event::ShuttingDown => self.shut_down(),
         }
     }
 }

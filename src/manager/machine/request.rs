@@ -1,8 +1,9 @@
 //! What a person, the manager or another unit asks for, and why it may be refused.
 
-use super::Machine;
 use super::job::{JobId, JobKind, JobMode, JobResult, Order, Tenure};
+use super::transaction::Chosen;
 use super::unit::LoadState;
+use super::{Machine, Standing};
 use crate::unit::name::DEFAULT_TARGET;
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
@@ -98,6 +99,9 @@ pub enum RequestError {
     /// `isolate` of a unit without `allow_isolate`.
     #[error("Unit {0} may not be isolated: it has no allow_isolate=.")]
     NoIsolation(UnitName),
+    /// Nothing starts while the host goes down.
+    #[error("Unit {0} is not started: the host is shutting down.")]
+    ShuttingDown(UnitName),
     /// `isolate` with another verb than `start`.
     #[error("Only a start can be isolated.")]
     IsolationOfStart,
@@ -127,6 +131,9 @@ impl Machine {
         let kind = self.kind_of(request)?;
         if *mode == JobMode::Isolate {
             self.check_isolation(request)?;
+        }
+        if kind.goes_up() && self.standing == Standing::ShuttingDown {
+            return Err(RequestError::ShuttingDown(unit.clone()));
         }
         let jobs = self.plan(unit, kind, *mode)?;
         self.check_destruction(&jobs, *mode)?;
@@ -184,10 +191,10 @@ impl Machine {
     /// Whether jobs that are there may go.
     fn check_destruction(
         &self,
-        jobs: &BTreeMap<UnitName, JobKind>,
+        jobs: &BTreeMap<UnitName, Chosen>,
         mode: JobMode,
     ) -> Result<(), RequestError> {
-        for (unit, kind) in jobs {
+        for (unit, Chosen { kind, .. }) in jobs {
             let Some(job) = self.job_of(unit) else { continue };
             if job.kind.merged(*kind, self.active_state(unit)).is_some() {
                 continue;
@@ -203,7 +210,7 @@ impl Machine {
         Ok(())
     }
 
-    fn flush(&mut self, jobs: &BTreeMap<UnitName, JobKind>) {
+    fn flush(&mut self, jobs: &BTreeMap<UnitName, Chosen>) {
         let others = self.jobs.values().filter(|job| !jobs.contains_key(&job.unit));
         let others = others.filter(|job| job.tenure == Tenure::Replaceable);
         for id in others.map(|job| job.id).collect::<Vec<_>>() {
@@ -211,16 +218,16 @@ impl Machine {
         }
     }
 
-    fn install(&mut self, jobs: &BTreeMap<UnitName, JobKind>, anchor: &UnitName, mode: JobMode) -> JobId {
-        let order = if mode == JobMode::IgnoreDependencies { Order::Ignored } else { Order::Kept };
+    fn install(&mut self, jobs: &BTreeMap<UnitName, Chosen>, anchor: &UnitName, mode: JobMode) -> JobId {
         let tenure = match mode {
             JobMode::ReplaceIrreversibly => Tenure::Irreversible,
             _ => Tenure::Replaceable,
         };
-        for (unit, kind) in jobs.iter().filter(|(unit, _)| *unit != anchor) {
-            self.install_job(unit, *kind, order, tenure);
+        for (unit, job) in jobs.iter().filter(|(unit, _)| *unit != anchor) {
+            self.install_job(unit, job.kind, job.order, tenure);
         }
-        let kind = jobs.get(anchor).copied().unwrap_or(JobKind::Nop);
-        self.install_job(anchor, kind, order, tenure)
+        let nothing = Chosen { kind: JobKind::Nop, order: Order::Kept };
+        let job = jobs.get(anchor).unwrap_or(&nothing);
+        self.install_job(anchor, job.kind, job.order, tenure)
     }
 }

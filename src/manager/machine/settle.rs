@@ -69,20 +69,23 @@ impl Machine {
 
     /// A unit that a job must wait for.
     pub(super) fn holder_of(&self, job: &Job) -> Option<&UnitName> {
-        if job.order == Order::Ignored || job.kind == JobKind::Nop {
-            return None;
-        }
         self.ordered_with(&job.unit).find(|other| self.holds(other, job))
     }
 
     fn holds(&self, other: &UnitName, job: &Job) -> bool {
-        match self.job_of(other) {
-            Some(theirs) => {
-                theirs.order == Order::Kept
-                    && self.comes_first((&theirs.unit, theirs.kind), (&job.unit, job.kind))
-            }
-            None => !job.kind.goes_down() && self.is_after(&job.unit, other) && self.is_on_the_way(other),
+        let theirs = self.job_of(other);
+        if theirs.is_some_and(|theirs| self.comes_first(theirs, job)) {
+            return true;
         }
+        if !job.kind.goes_up() || job.kind.goes_down() || job.order == Order::Ignored {
+            return false;
+        }
+        let ends = self.active_state(other) == ActiveState::Deactivating;
+        ends && self.are_rivals(&job.unit, other)
+            || theirs.is_none()
+                && job.order == Order::Kept
+                && self.is_after(&job.unit, other)
+                && self.is_on_the_way(other)
     }
 
     /// Whether systemd is at work on a unit of its own.
@@ -94,16 +97,24 @@ impl Machine {
         has_job || native.active_state() == ActiveState::Activating
     }
 
-    /// Whether one job must be over before another begins, systemd.unit(5) `Before=`: what goes down goes
-    /// before what comes up, up in the order of `after`, down in the reverse.
-    pub(super) fn comes_first(&self, first: (&UnitName, JobKind), second: (&UnitName, JobKind)) -> bool {
-        if first.1 == JobKind::Nop || second.1 == JobKind::Nop {
+    /// Whether one job must be over before another begins, systemd.unit(5) `Before=`: what goes down goes before what
+    /// comes up, up in the order of `after`, down in the reverse. What is in conflict is never up together, with or
+    /// without an order.
+    fn comes_first(&self, first: &Job, second: &Job) -> bool {
+        let order = first.order.max(second.order);
+        if first.kind == JobKind::Nop || second.kind == JobKind::Nop || order == Order::Ignored {
             return false;
         }
-        match (first.1.goes_down(), second.1.goes_down()) {
-            (false, false) => self.is_after(second.0, first.0),
-            (true, true) => self.is_after(first.0, second.0),
-            (true, false) => self.is_after(second.0, first.0) || self.is_after(first.0, second.0),
+        let is_ordered =
+            |later: &Job, earlier: &Job| order == Order::Kept && self.is_after(&later.unit, &earlier.unit);
+        match (first.kind.goes_down(), second.kind.goes_down()) {
+            (false, false) => is_ordered(second, first),
+            (true, true) => is_ordered(first, second),
+            (true, false) => {
+                is_ordered(second, first)
+                    || is_ordered(first, second)
+                    || self.are_rivals(&second.unit, &first.unit)
+            }
             (false, true) => false,
         }
     }
@@ -136,7 +147,7 @@ impl Machine {
         let own = self.dependencies(name);
         let bound = own.binds_to.iter().filter(|bound| own.after.contains(*bound));
         let mut needed = own.requisite.iter().chain(bound);
-        self.job_of(name).is_none_or(|job| job.order == Order::Kept)
+        self.job_of(name).is_none_or(|job| job.order != Order::Ignored)
             && needed.any(|needed| !self.active_state(needed).is_up())
     }
 
@@ -213,6 +224,7 @@ impl Machine {
         self.arm(name);
         self.actions.push(Action::Changed(name.clone()));
         self.changed_state(name, before, after);
+        self.wake(name);
         if let Some(job) = self.job_of(name).filter(|job| job.kind == JobKind::VerifyActive) {
             let id = job.id;
             if let Some(job) = self.jobs.get_mut(&id) {

@@ -34,6 +34,7 @@ impl Machine {
         };
         managed.unmet = Some(unmet);
         managed.intent = Intent::Policy;
+        self.close_sockets(name);
         self.set_phase(name, Phase::Dead);
         self.finish_unit_job(name, JobKind::Start, outcome);
     }

@@ -100,13 +100,12 @@ impl Machine {
         let timers = &mut managed.timers;
         let (phase, runtime, watchdog) =
             (is_due(&mut timers.phase), is_due(&mut timers.runtime), is_due(&mut timers.watchdog));
-        let is_up = managed.active_state().is_up();
         if phase {
             self.phase_due(name);
-        } else if watchdog && is_up {
-            self.begin_stop(name, Intent::Failed(UnitResult::Watchdog, Then::Policy));
-        } else if runtime && is_up {
-            self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy));
+        }
+        let result = if watchdog { UnitResult::Watchdog } else { UnitResult::Timeout };
+        if (watchdog || runtime) && self.active_state(name).is_up() {
+            self.begin_stop(name, Intent::Failed(result, Then::Policy));
         }
     }
 

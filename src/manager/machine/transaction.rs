@@ -6,7 +6,8 @@
 //! collected anew; once the anchor is barred, the request is refused.
 
 use super::Machine;
-use super::job::{JobKind, JobMode};
+use super::cycle::Cycles;
+use super::job::{JobKind, JobMode, Order};
 use super::request::RequestError;
 use super::unit::{Intent, LoadState};
 use crate::unit::name::UnitName;
@@ -31,8 +32,16 @@ pub(super) enum Way {
 /// What is planned for one unit: at most one job each way. A restart goes both, and counts as up.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Planned {
-    pub(super) up: Option<(JobKind, Need)>,
-    pub(super) down: Option<Need>,
+    up: Option<(JobKind, Need)>,
+    down: Option<Need>,
+    pub(super) order: Order,
+}
+
+/// A job that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) kind: JobKind,
+    pub(super) order: Order,
 }
 
 /// The jobs of one transaction by unit.
@@ -64,33 +73,37 @@ impl Machine {
         anchor: &UnitName,
         kind: JobKind,
         mode: JobMode,
-    ) -> Result<BTreeMap<UnitName, JobKind>, RequestError> {
+    ) -> Result<BTreeMap<UnitName, Chosen>, RequestError> {
         let mut barred = Barred::new();
         loop {
             let known = barred.len();
-            let jobs = Collection::of(self, anchor, kind, mode, &mut barred);
+            let mut jobs = Collection::of(self, anchor, kind, mode, &mut barred);
             let way = if kind == JobKind::Stop { Way::Down } else { Way::Up };
             if let Some(error) = barred.get(&(anchor.clone(), way)) {
                 return Err(error.clone());
             }
-            if barred.len() == known {
-                let cycle = self.break_cycle(&jobs, anchor, &mut barred)?;
-                if cycle.is_none() {
-                    return Ok(self.worth_doing(jobs, anchor));
-                }
+            if barred.len() > known {
+                continue;
+            }
+            jobs.retain(|unit, planned| unit == anchor || self.is_worth_doing(unit, planned));
+            if mode == JobMode::IgnoreDependencies {
+                jobs.values_mut().for_each(|planned| planned.order = Order::Ignored);
+            }
+            if self.break_cycle(&mut jobs, anchor, &mut barred)? == Cycles::None {
+                let chosen = |(unit, planned): (UnitName, Planned)| {
+                    Some((unit, Chosen { kind: planned.kind()?, order: planned.order }))
+                };
+                return Ok(jobs.into_iter().filter_map(chosen).collect());
             }
         }
     }
 
-    /// Leaves out what would change nothing.
-    fn worth_doing(&self, jobs: Transaction, anchor: &UnitName) -> BTreeMap<UnitName, JobKind> {
-        let kinds = jobs.into_iter().filter_map(|(unit, planned)| Some((unit, planned.kind()?)));
-        let worth = |(unit, kind): &(UnitName, JobKind)| {
-            let state = self.active_state(unit);
-            let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(*kind, state).is_none());
-            unit == anchor || contradicts || !kind.is_redundant(state)
-        };
-        kinds.filter(worth).collect()
+    /// Whether a job changes anything.
+    fn is_worth_doing(&self, unit: &UnitName, planned: &Planned) -> bool {
+        let Some(kind) = planned.kind() else { return false };
+        let state = self.active_state(unit);
+        let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(kind, state).is_none());
+        contradicts || !kind.is_redundant(state)
     }
 
     /// Whether a unit is up already, which is enough for those that need it, whatever its files are now.
@@ -122,10 +135,15 @@ impl Machine {
 impl Planned {
     fn of(kind: JobKind, need: Need) -> Self {
         if kind == JobKind::Stop {
-            Self { up: None, down: Some(need) }
+            Self { down: Some(need), ..Self::default() }
         } else {
-            Self { up: Some((kind, need)), down: None }
+            Self { up: Some((kind, need)), ..Self::default() }
         }
+    }
+
+    /// Whether the transaction does without what brings the unit up.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.up, Some((_, Need::Wanted)))
     }
 
     /// The job that is left.

@@ -229,6 +229,11 @@ impl Managed {
         }
     }
 
+    /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
+    pub fn starts(&self) -> &VecDeque<Duration> {
+        &self.starts
+    }
+
     /// The valid version of its file.
     pub fn unit(&self) -> Option<&Arc<Unit>> {
         self.loaded.unit.as_ref()

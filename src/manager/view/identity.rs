@@ -18,6 +18,7 @@ pub(super) const TABLE: &[Entry] = &[
     untold("UnitFileState", Text(|look| look.manager.unit_file_state(look.name).to_owned())),
     untold("FragmentPath", Text(fragment)),
     untold("DropInPaths", List(drop_ins)),
+    untold("Transient", Flag(|look| look.manager.is_transient(look.name))),
     untold("NeedDaemonReload", Flag(|look| look.manager.needs_reload(look.name))),
 ];
 

@@ -16,12 +16,12 @@ const NULL: &str = "/dev/null";
 ///
 /// # Errors
 /// When a file of that name is in the way or a link cannot be made.
-pub fn mask(paths: &Paths, names: &[UnitName], lasting: Lasting) -> Result<Outcome, EnableError> {
+pub fn mask(paths: &Paths, names: &[UnitName], manner: Manner) -> Result<Outcome, EnableError> {
     let links: Vec<_> = names
         .iter()
-        .map(|name| (lasting.directory(paths).join(name.file_name()), PathBuf::from(NULL)))
+        .map(|name| (manner.lasting.directory(paths).join(name.file_name()), PathBuf::from(NULL)))
         .collect();
-    make(paths, links, Conflict::Refuse)
+    make(paths, links, manner.conflict)
 }
 
 /// Takes masks away.

@@ -8,10 +8,11 @@ use crate::unit::model::{
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
+use crate::unit::suggest;
 use crate::unit::system_calls::SystemCallFilter;
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
 use rustix::process::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +81,10 @@ pub fn lower(
 
 fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource> {
     if report.tree().find(&["container"]).is_none() {
+        let mut others = report.tree().table().into_iter().flat_map(|table| table.keys());
+        if others.any(|table| suggest::nearest(table, ["container"]).is_some()) {
+            return None;
+        }
         report.error(
             &[],
             "there is no [container] table",
@@ -195,10 +200,20 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
 }
 
 fn security(table: &SecurityTable, report: &mut Report<'_>) -> Security {
-    let names = |names: &Vec<Text<CapabilityName>>| names.iter().map(|Text(name)| name.0.clone()).collect();
+    let names = |names: &Vec<Text<CapabilityName>>| -> BTreeSet<String> {
+        names.iter().map(|Text(name)| name.0.clone()).collect()
+    };
+    for (index, Text(dropped)) in table.drop_capabilities.iter().enumerate() {
+        if table.add_capabilities.iter().any(|Text(added)| added == dropped) {
+            let message = format!("{} is both added and dropped", dropped.0);
+            report.item_error(&["security", "drop_capabilities"], index, message, "leave one out");
+        }
+    }
     Security {
         user_namespace: table.user_namespace.clone().map(|Text(mode)| mode).unwrap_or_default(),
         capabilities: table.capabilities.as_ref().map(names),
+        add_capabilities: names(&table.add_capabilities),
+        drop_capabilities: names(&table.drop_capabilities),
         no_new_privileges: table.no_new_privileges.unwrap_or(true),
         system_calls: system_calls(&table.system_call_filter, report),
         read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),

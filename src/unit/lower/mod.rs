@@ -70,6 +70,7 @@ fn unit(
             refuse_manual_stop: table.refuse_manual_stop.unwrap_or_default(),
             allow_isolate: table.allow_isolate.unwrap_or_default(),
             ignore_on_isolate: table.ignore_on_isolate.unwrap_or_default(),
+            collect: table.collect_mode.unwrap_or_default(),
         },
         body: Body::Target,
         install: lower_install(name, install, report),
@@ -95,13 +96,19 @@ fn dependencies(name: &UnitName, table: &UnitTable, report: &mut Report<'_>) -> 
         propagates_reload_to: read("propagates_reload_to", &table.propagates_reload_to),
         reload_propagated_from: read("reload_propagated_from", &table.reload_propagated_from),
     };
-    let Dependencies { requires, requisite, binds_to, .. } = &dependencies;
-    let needed = requires.iter().chain(requisite).chain(binds_to);
-    if let Some(both) = needed.into_iter().find(|needed| dependencies.conflicts.contains(*needed)) {
-        report.error(&["unit", "conflicts"], format!("{both} is both required and in conflict"), "");
+    for (index, Text(dependency)) in table.conflicts.iter().enumerate() {
+        let Dependency::Unit(rival) = dependency else { continue };
+        let Dependencies { requires, requisite, binds_to, .. } = &dependencies;
+        if [requires, requisite, binds_to].into_iter().any(|needed| needed.contains(rival)) {
+            let message = format!("{rival} is both required and in conflict");
+            report.item_error(&["unit", "conflicts"], index, message, "leave one out");
+        }
     }
-    if let Some(both) = dependencies.after.intersection(&dependencies.before).next() {
-        report.error(&["unit", "before"], format!("{both} is in both \"after\" and \"before\""), "");
+    for (index, Text(dependency)) in table.before.iter().enumerate() {
+        if matches!(dependency, Dependency::Unit(other) if dependencies.after.contains(other)) {
+            let message = format!("{dependency} is in both \"after\" and \"before\"");
+            report.item_error(&["unit", "before"], index, message, "leave one out");
+        }
     }
     dependencies
 }
@@ -139,21 +146,11 @@ fn units(
 
 fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>) -> Install {
     for (index, Text(InstallName(alias))) in table.alias.iter().enumerate() {
-        if alias.kind() != name.kind() {
-            let help = format!("an alias of {name} ends in \".{}\"", name.suffix());
-            report.item_error(&["install", "alias"], index, format!("{alias} is of another type"), help);
+        if let Some((message, help)) = wrong_alias(name, alias) {
+            report.item_error(&["install", "alias"], index, message, help);
         }
     }
-    if let Some(instance) = &table.default_instance {
-        let full = format!("{}@{instance}.{}", name.prefix(), name.suffix());
-        if instance.is_empty() || UnitName::parse(&full).is_err() {
-            report.error(
-                &["install", "default_instance"],
-                format!("\"{instance}\" is not the name of an instance"),
-                "",
-            );
-        }
-    }
+    default_instance(name, table, report);
     let names = |names: &[Text<InstallName>]| names.iter().map(|Text(name)| name.0.clone()).collect();
     let targets = |names: &[Text<InstallTarget>]| names.iter().map(|Text(name)| name.0.clone()).collect();
     Install {
@@ -163,5 +160,37 @@ fn lower_install(name: &UnitName, table: &InstallTable, report: &mut Report<'_>)
         alias: names(&table.alias),
         also: names(&table.also),
         default_instance: table.default_instance.clone(),
+    }
+}
+
+/// Why a unit cannot have another name, and what to do.
+fn wrong_alias(name: &UnitName, alias: &UnitName) -> Option<(String, String)> {
+    if alias.kind() != name.kind() {
+        let help = format!("an alias of this unit ends in \".{}\"", name.suffix());
+        return Some((format!("{alias} is of another type"), help));
+    }
+    if alias == name || name.template().as_ref() == Some(alias) {
+        return Some((format!("{alias} is the name of this unit itself"), "leave it out".to_owned()));
+    }
+    (alias.is_template() && name.instance().is_none()).then(|| {
+        let help = format!(
+            "an alias of this unit is a plain name, such as \"{}.{}\"",
+            alias.prefix(),
+            alias.suffix()
+        );
+        (format!("{alias} is a template, and this unit is none"), help)
+    })
+}
+
+fn default_instance(name: &UnitName, table: &InstallTable, report: &mut Report<'_>) {
+    let Some(instance) = &table.default_instance else { return };
+    let way = ["install", "default_instance"];
+    let full = format!("{}@{instance}.{}", name.prefix(), name.suffix());
+    if name.instance().is_none() {
+        let help = format!("leave it out, or name the file {}@.{}.toml", name.prefix(), name.suffix());
+        report.error(&way, "only a template has instances", help);
+    } else if instance.is_empty() || UnitName::parse(&full).is_err() {
+        let help = "use letters, digits, \"_\", \".\" and \"-\"";
+        report.error(&way, format!("\"{instance}\" is not the name of an instance"), help);
     }
 }

@@ -23,9 +23,15 @@ pub fn lower(tables: &BTreeMap<String, SocketTable>, report: &mut Report<'_>) ->
     for (name, table) in tables {
         check(name, table, report);
         let Some(socket) = socket(table) else { continue };
-        if let Some((other, _)) = sockets.iter().find(|(_, other)| other.listen.collides(&socket.listen)) {
+        if let Some((other, there)) = sockets.iter().find(|(_, other)| other.listen.collides(&socket.listen))
+        {
             let message = format!("[socket.{other}] listens on this address already");
-            report.error(&["socket", name, "listen"], message, "\"[::]:PORT\" takes v4 connections too");
+            let help = if there.listen != socket.listen {
+                "\"[::]:PORT\" takes v4 connections too"
+            } else {
+                "leave one out"
+            };
+            report.error(&["socket", name, "listen"], message, help);
         }
         sockets.insert(name.clone(), socket);
     }

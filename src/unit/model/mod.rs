@@ -16,7 +16,7 @@ pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, Service
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
-pub use relation::{Dependencies, Handling};
+pub use relation::{CollectMode, Dependencies, Handling};
 
 use super::name::UnitName;
 use super::system_calls::SystemCallFilter;
@@ -314,6 +314,12 @@ pub struct Security {
     pub user_namespace: UserNamespace,
     /// Capability names (`CAP_CHOWN`) that replace the default set; `None`: the default set.
     pub capabilities: Option<BTreeSet<String>>,
+    /// Names of capabilities that come on top of those.
+    #[serde(default)]
+    pub add_capabilities: BTreeSet<String>,
+    /// Names of capabilities that are taken away from those.
+    #[serde(default)]
+    pub drop_capabilities: BTreeSet<String>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
     /// What differs from the default filter of system calls.

@@ -1,6 +1,7 @@
 //! What a unit has to do with others: dependencies, and who may start it.
 
 use crate::unit::name::UnitName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -102,4 +103,18 @@ pub struct Handling {
     pub allow_isolate: bool,
     /// `isolate` of another unit leaves it alone.
     pub ignore_on_isolate: bool,
+    /// When it is forgotten, if nobody uses it.
+    #[serde(default)]
+    pub collect: CollectMode,
+}
+
+/// `unit.collect_mode`: when an instance, or a unit that was made for one start, is forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CollectMode {
+    /// When it is inactive. That it has failed is remembered.
+    #[default]
+    Inactive,
+    /// When it has failed, too.
+    InactiveOrFailed,
 }

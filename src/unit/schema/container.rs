@@ -3,7 +3,9 @@
 use crate::unit::model::{
     ExitStatus, ImageSource, Listen, Pass, PullPolicy, ReadyOn, RestartPolicy, RootMode, ServiceType, StartOn,
 };
-use crate::unit::value::{AbsolutePath, Account, Mode, SignalNumber, Text, TimeSpan};
+use crate::unit::value::{
+    AbsolutePath, Account, MachineId, Mode, SignalNumber, Text, TimeSpan, TimeZone, VariableName,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,6 +34,20 @@ pub struct ContainerTable {
     pub environment: BTreeMap<String, String>,
     /// Files of lines NAME=value, read at each start, before environment; "-" before a path makes it optional.
     pub environment_file: Vec<String>,
+    /// Variables of the manager that the container gets as well.
+    pub pass_environment: Vec<Text<VariableName>>,
+    /// Variables of the image that the container does not get.
+    pub unset_environment: Vec<Text<VariableName>>,
+    /// More groups of the user, by name or number.
+    pub supplementary_groups: Vec<Text<Account>>,
+    /// The access mode bits that new files do not have.
+    pub umask: Option<Text<Mode>>,
+    /// The time zone, such as "Europe/Berlin"; "local" is that of the host.
+    pub timezone: Option<Text<TimeZone>>,
+    /// The machine id that the container sees, machine-id(5).
+    pub machine_id: Option<Text<MachineId>>,
+    /// Words about the container for programs that look at it.
+    pub labels: BTreeMap<String, String>,
     /// When the container counts as started: "exec", "notify" or "oneshot".
     #[serde(rename = "type")]
     pub kind: Option<ServiceType>,

@@ -12,12 +12,14 @@ pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use health::HealthTable;
 pub use parts::{
-    Credential, IdleAction, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable, UpdatePolicy,
-    UpdateTable,
+    Credential, IdleAction, LimitsTable, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable,
+    UpdatePolicy, UpdateTable,
 };
 
 use super::address::{Dependency, InstallName, InstallTarget};
-use super::value::Text;
+use super::habit;
+use super::model::CollectMode;
+use super::value::{AbsolutePath, Text};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -95,6 +97,10 @@ pub struct UnitTable {
     pub after: Vec<Text<Dependency>>,
     /// Units that start when this one has started.
     pub before: Vec<Text<Dependency>>,
+    /// Paths whose mounts are required and waited for.
+    pub requires_mounts_for: Vec<Text<AbsolutePath>>,
+    /// Paths whose mounts are wanted and waited for.
+    pub wants_mounts_for: Vec<Text<AbsolutePath>>,
     /// Units that are stopped with this one.
     pub propagates_stop_to: Vec<Text<Dependency>>,
     /// Units whose stops stop this one too.
@@ -113,6 +119,8 @@ pub struct UnitTable {
     pub allow_isolate: Option<bool>,
     /// Whether "isolate" of another unit leaves this one alone.
     pub ignore_on_isolate: Option<bool>,
+    /// When an instance or a unit of "run" that is not used is forgotten: "inactive", or "inactive-or-failed".
+    pub collect_mode: Option<CollectMode>,
     /// What must hold for the unit to start; otherwise the start is skipped.
     pub condition: Option<ConditionTable>,
     /// What must hold for the unit to start; otherwise the start fails.
@@ -165,22 +173,50 @@ pub fn keys() -> Vec<Key> {
     keys
 }
 
-/// The tables that have a key of this name, as written: `[resources]`.
-pub fn tables_with(key: &str) -> Vec<String> {
-    let keys = keys().into_iter();
-    let holds = |found: &Key| found.way.len() > 1 && found.way.last().is_some_and(|last| last == key);
-    keys.filter(holds).map(|found| format!("[{}]", found.way[..found.way.len() - 1].join("."))).collect()
+/// A key of some table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The table as a header has it: `resources`, `socket.NAME`.
+    pub table: String,
+    /// The key as it is spelt.
+    pub key: String,
+}
+
+/// The tables that have a key of this name, however it is spelt.
+pub fn tables_with(key: &str) -> Vec<Home> {
+    let wanted = habit::plain(key);
+    let homes = keys().into_iter().filter_map(|found| {
+        let (last, table) = found.way.split_last()?;
+        let table = table.join(".").replace('*', "NAME");
+        (!table.is_empty() && habit::plain(last) == wanted).then(|| Home { table, key: last.clone() })
+    });
+    homes.collect()
+}
+
+/// Whether a table, as `container.start_limit`, has these keys and no others.
+pub fn is_table(table: &str, fields: &[&str]) -> bool {
+    let way: Vec<&str> = table.split('.').collect();
+    let keys = keys();
+    let mut own = keys
+        .iter()
+        .filter(|key| key.way.len() > way.len() && key.way.iter().zip(&way).all(|(one, other)| one == other));
+    own.all(|key| fields.contains(&key.way[way.len()].as_str()))
+}
+
+/// Whether the files of containers have a table of this name.
+pub fn is_table_of_containers(table: &str) -> bool {
+    keys().iter().any(|key| key.way.len() > 1 && key.way[0] == table)
 }
 
 /// Walks the properties below `schema`; `root` holds the definitions.
 fn collect(root: &Value, schema: &Value, way: &mut Vec<String>, keys: &mut Vec<Key>) {
     let resolved = resolve(root, schema);
     let named = resolved.get("properties").and_then(Value::as_object);
-    let open = resolved.get("additionalProperties").filter(|value| is_table(root, value));
+    let open = resolved.get("additionalProperties").filter(|value| is_table_schema(root, value));
     let below = named.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema));
     for (name, schema) in below.chain(open.map(|schema| ("*", schema))) {
         way.push(name.to_owned());
-        if is_table(root, schema) {
+        if is_table_schema(root, schema) {
             collect(root, schema, way, keys);
         } else {
             let sentence = schema.get("description").and_then(Value::as_str).unwrap_or_default();
@@ -190,9 +226,9 @@ fn collect(root: &Value, schema: &Value, way: &mut Vec<String>, keys: &mut Vec<K
     }
 }
 
-fn is_table(root: &Value, schema: &Value) -> bool {
+fn is_table_schema(root: &Value, schema: &Value) -> bool {
     let resolved = resolve(root, schema);
-    let open = resolved.get("additionalProperties").is_some_and(|value| is_table(root, value));
+    let open = resolved.get("additionalProperties").is_some_and(|value| is_table_schema(root, value));
     resolved.get("properties").is_some() || open
 }
 
@@ -224,7 +260,8 @@ mod tests {
             assert!(keys.iter().any(|known| known == key), "{key} is not among {keys:?}");
         }
         assert!(keys.iter().any(|key| key == "container.environment"));
-        assert_eq!(tables_with("memory_max"), ["[resources]"]);
+        let home = Home { table: "resources".to_owned(), key: "memory_max".to_owned() };
+        assert_eq!(tables_with("MemoryMax"), [home]);
         assert!(super::keys().iter().all(|key| !key.sentence.is_empty()));
     }
 }

@@ -3,7 +3,9 @@
 use crate::unit::address::Dependency;
 use crate::unit::model::{NetworkMode, UserNamespace};
 use crate::unit::value::{
-    AbsolutePath, Bytes, CapabilityName, HostName, Percentage, SliceName, TaskLimit, Text, TimeSpan, Weight,
+    AbsolutePath, Address, Bytes, Calendar, CapabilityName, ContainerPort, CpuSet, DeviceRule, HostName,
+    HostPort, InterfaceAddress, InterfaceName, OomScore, Percentage, ProcessLimit, ProfileName, SelinuxLabel,
+    SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +21,18 @@ pub struct ResourcesTable {
     pub memory_high: Option<Text<Bytes>>,
     /// The most swap that the container can have.
     pub memory_swap_max: Option<Text<Bytes>>,
+    /// Memory up to this is reclaimed only when there is no other.
+    pub memory_low: Option<Text<Bytes>>,
+    /// Memory up to this is never reclaimed.
+    pub memory_min: Option<Text<Bytes>>,
+    /// The processors that the container can use, such as "0-3,8".
+    pub allowed_cpus: Option<Text<CpuSet>>,
+    /// The processors that its processes begin on, which they can change.
+    pub cpu_affinity: Option<Text<CpuSet>>,
+    /// How readily the kernel kills its processes for lack of memory, -1000 to 1000.
+    pub oom_score_adjust: Option<Text<OomScore>>,
+    /// Limits of each process, as in setrlimit(2).
+    pub limits: LimitsTable,
     /// The most CPU time, as a share of one CPU.
     pub cpu_quota: Option<Text<Percentage>>,
     /// The share of CPU time against others, 1 to 10000.
@@ -35,6 +49,45 @@ pub struct ResourcesTable {
     pub page_cache_high: Option<Text<Bytes>>,
     /// Whether equal pages of memory are merged.
     pub memory_ksm: Option<bool>,
+}
+
+/// `resources.limits`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsTable {
+    /// The address space in bytes.
+    #[serde(rename = "as")]
+    pub address_space: Option<Text<ProcessLimit>>,
+    /// The size of a core file in bytes.
+    pub core: Option<Text<ProcessLimit>>,
+    /// CPU time in seconds.
+    pub cpu: Option<Text<ProcessLimit>>,
+    /// The data segment in bytes.
+    pub data: Option<Text<ProcessLimit>>,
+    /// The size of a file in bytes.
+    pub fsize: Option<Text<ProcessLimit>>,
+    /// The number of locks of files.
+    pub locks: Option<Text<ProcessLimit>>,
+    /// Memory that can be locked in bytes.
+    pub memlock: Option<Text<ProcessLimit>>,
+    /// Bytes in message queues.
+    pub msgqueue: Option<Text<ProcessLimit>>,
+    /// How far the nice value can be raised.
+    pub nice: Option<Text<ProcessLimit>>,
+    /// The number of open files.
+    pub nofile: Option<Text<ProcessLimit>>,
+    /// The number of processes of the user.
+    pub nproc: Option<Text<ProcessLimit>>,
+    /// The resident set in bytes.
+    pub rss: Option<Text<ProcessLimit>>,
+    /// The priority in real time.
+    pub rtprio: Option<Text<ProcessLimit>>,
+    /// CPU time in real time without a pause in microseconds.
+    pub rttime: Option<Text<ProcessLimit>>,
+    /// The number of queued signals.
+    pub sigpending: Option<Text<ProcessLimit>>,
+    /// The stack in bytes.
+    pub stack: Option<Text<ProcessLimit>>,
 }
 
 /// `resources.oom_policy`.
@@ -57,20 +110,28 @@ pub struct SecurityTable {
     pub user_namespace: Option<Text<UserNamespace>>,
     /// The capabilities that the container has in place of the default set.
     pub capabilities: Option<Vec<Text<CapabilityName>>>,
+    /// Capabilities that the container has beside those.
+    pub add_capabilities: Vec<Text<CapabilityName>>,
+    /// Capabilities that are taken away from those.
+    pub drop_capabilities: Vec<Text<CapabilityName>>,
     /// Whether set-user-id programs and the like give no privileges, as in prctl(2).
     pub no_new_privileges: Option<bool>,
     /// The system calls that the container may make.
     pub system_call_filter: Vec<String>,
     /// Devices of the host that the container can use.
-    pub devices: Vec<String>,
+    pub devices: Vec<Text<DeviceRule>>,
     /// Paths in the container that cannot be written.
     pub read_only_paths: Vec<Text<AbsolutePath>>,
     /// Paths in the container that cannot be seen.
     pub mask_paths: Vec<Text<AbsolutePath>>,
+    /// Paths that every container has hidden or cannot write, and this one can.
+    pub unmask_paths: Vec<Text<AbsolutePath>>,
+    /// Settings of the kernel in the container's namespaces, as in sysctl(8).
+    pub sysctl: BTreeMap<String, Text<Word>>,
     /// The AppArmor profile of the payload.
-    pub apparmor_profile: Option<String>,
+    pub apparmor_profile: Option<Text<ProfileName>>,
     /// The SELinux label of the payload.
-    pub selinux_label: Option<String>,
+    pub selinux_label: Option<Text<SelinuxLabel>>,
 }
 
 /// `[network]`.
@@ -80,11 +141,27 @@ pub struct NetworkTable {
     /// Which network the container sees: "private" with loopback only, "host", or "none".
     pub mode: Option<Text<NetworkMode>>,
     /// Ports of the host by number, and the ports of the container that they lead to.
-    pub publish: BTreeMap<String, String>,
+    pub publish: BTreeMap<Text<HostPort>, Text<ContainerPort>>,
     /// The container's host name.
     pub hostname: Option<Text<HostName>>,
     /// Addresses of name servers.
-    pub dns: Vec<String>,
+    pub dns: Vec<Text<Address>>,
+    /// Domains that short names are looked up in.
+    pub dns_search: Vec<Text<HostName>>,
+    /// Options of resolv.conf(5).
+    pub dns_options: Vec<Text<Word>>,
+    /// Names that the container knows beside those of DNS, and their addresses.
+    pub extra_hosts: BTreeMap<Text<HostName>, Text<Address>>,
+    /// Addresses of the container in its network, with the length of the prefix.
+    pub addresses: Vec<Text<InterfaceAddress>>,
+    /// Other names of the container in its network.
+    pub aliases: Vec<Text<HostName>>,
+    /// Interfaces of the host that are the container's while it runs.
+    pub interfaces: Vec<Text<InterfaceName>>,
+    /// Interfaces of the host that the container gets a MACVLAN of.
+    pub macvlan: Vec<Text<InterfaceName>>,
+    /// Interfaces of the host that the container gets an IPVLAN of.
+    pub ipvlan: Vec<Text<InterfaceName>>,
 }
 
 /// `[credentials]`, one entry.
@@ -104,7 +181,7 @@ pub struct Credential {
 #[serde(default, deny_unknown_fields)]
 pub struct TimerTable {
     /// Calendar times, as in systemd.time(7).
-    pub on_calendar: Option<String>,
+    pub on_calendar: Option<Text<Calendar>>,
     /// The time after boot.
     pub on_boot: Option<Text<TimeSpan>>,
     /// The time after the unit was last active.

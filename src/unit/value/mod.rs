@@ -1,14 +1,23 @@
 //! Values that a unit file writes as text and that have a grammar of their own.
 
+mod calendar;
 mod check;
 mod condition;
+mod image;
+mod network;
+mod process;
 mod quantity;
 mod word;
 mod written;
 
+pub use calendar::Calendar;
 pub use condition::{
     Architecture, CONTAINERS, CountTest, FileName, MACHINES, OsReleaseTests, PathPattern, SizeTest, Stated,
     VersionTests, Word, Words, YesNo,
+};
+pub use network::{Address, ContainerPort, HostPort, InterfaceAddress, InterfaceName, Protocol};
+pub use process::{
+    CpuSet, DeviceRule, MachineId, OomScore, ProcessLimit, ProfileName, SelinuxLabel, TimeZone, VariableName,
 };
 pub use quantity::{Bytes, Percentage, TaskLimit, TimeSpan, Weight};
 pub use word::{AbsolutePath, Account, CapabilityName, HostName, Mode, SignalNumber, SliceName};

@@ -23,7 +23,7 @@ const TIME_UNITS: &[(&[&str], u64)] = &[
 
 impl Written for TimeSpan {
     const EXPECTED: &'static str = "a time span such as \"5min 20s\"";
-    const NUMBERS: Numbers = Numbers::Taken;
+    const NUMBERS: Numbers = Numbers::Decimal;
 
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
@@ -89,9 +89,15 @@ impl Written for Bytes {
 
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
-            ValueError::new(format!("\"{text}\" is not a size")).with_help(
-                "write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"",
-            )
+            let error = ValueError::new(format!("\"{text}\" is not a size"));
+            // 256MB, 1GiB, 512m
+            let short = text.trim().trim_end_matches(['b', 'B']).trim_end_matches('i').to_ascii_uppercase();
+            match short != text && !short.is_empty() && Self::read(&short).is_ok() {
+                true => error.with_help(format!("did you mean \"{short}\"?")),
+                false => error.with_help(
+                    "write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"",
+                ),
+            }
         };
         if text.trim() == "infinity" {
             return Ok(Self(u64::MAX));

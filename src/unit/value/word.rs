@@ -91,12 +91,19 @@ impl Written for CapabilityName {
         if caps::Capability::from_str(text).is_ok() {
             return Ok(Self(text.to_owned()));
         }
-        let names: Vec<String> = caps::all().iter().map(ToString::to_string).collect();
-        let upper = text.to_ascii_uppercase();
-        let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
         let error = ValueError::new(format!("\"{text}\" is not a capability"));
-        Err(match suggest::nearest(&full, names.iter().map(String::as_str)) {
-            Some(near) => error.with_help(format!("did you mean \"{near}\"?")),
+        if text.eq_ignore_ascii_case("all") {
+            return Err(error.with_help("name each that is needed, capabilities(7)"));
+        }
+        if text.contains([',', ' ', '|']) {
+            return Err(error.with_help("write each as an item of its own"));
+        }
+        let names: Vec<String> =
+            caps::all().iter().map(|name| name.to_string().replace("CAP_", "")).collect();
+        let upper = text.to_ascii_uppercase();
+        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        Err(match suggest::nearest(short, names.iter().map(String::as_str)) {
+            Some(near) => error.with_help(format!("did you mean \"CAP_{near}\"?")),
             None => error.with_help("capabilities(7) lists them"),
         })
     }
@@ -152,7 +159,7 @@ impl Written for SliceName {
 }
 
 /// A host name, hostname(7).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostName(pub String);
 
 impl Written for HostName {

@@ -28,8 +28,10 @@ pub trait Written: Sized {
 /// Whether a value may be written as a number without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
-    /// It may.
+    /// A whole one.
     Taken,
+    /// Any.
+    Decimal,
     /// It is a string.
     Refused,
 }
@@ -91,7 +93,7 @@ struct TextVisitor<T>(PhantomData<T>);
 impl<T: Written> TextVisitor<T> {
     fn number<E: de::Error>(self, text: &str, found: de::Unexpected<'_>) -> Result<T, E> {
         match T::NUMBERS {
-            Numbers::Taken => T::read(text).map_err(E::custom),
+            Numbers::Taken | Numbers::Decimal => T::read(text).map_err(E::custom),
             Numbers::Refused => Err(E::invalid_type(found, &self)),
         }
     }
@@ -121,7 +123,11 @@ impl<T: Written> Visitor<'_> for TextVisitor<T> {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
-        self.number(&value.to_string(), de::Unexpected::Float(value))
+        let found = de::Unexpected::Float(value);
+        match T::NUMBERS {
+            Numbers::Decimal if value.is_finite() => self.number(&value.to_string(), found),
+            _ => Err(E::invalid_type(found, &self)),
+        }
     }
 }
 
@@ -136,7 +142,8 @@ impl<T: Written> JsonSchema for Text<T> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         match T::NUMBERS {
-            Numbers::Taken => json_schema!({ "type": ["string", "number"], "title": T::EXPECTED }),
+            Numbers::Taken => json_schema!({ "type": ["string", "integer"], "title": T::EXPECTED }),
+            Numbers::Decimal => json_schema!({ "type": ["string", "number"], "title": T::EXPECTED }),
             Numbers::Refused => json_schema!({ "type": "string", "title": T::EXPECTED }),
         }
     }

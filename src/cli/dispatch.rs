@@ -13,8 +13,8 @@ use super::suggestion;
 use super::units::enable::Change;
 use super::{
     blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
-    list_dependencies, list_jobs, list_sockets, list_units, logs, show, status, system_state, top,
-    unit_files, units, volumes,
+    list_dependencies, list_jobs, list_sockets, list_units, logs, run as run_verb, show, status,
+    system_state, top, unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
@@ -29,9 +29,15 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         return ExitCode::from(status);
     }
     let words = verb_first(&command, words);
+    let verb = words.iter().skip(1).find_map(|word| word.to_str().filter(|word| !word.starts_with('-')));
+    let runs = verb == Some("run");
     let cli = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match cli {
         Ok(cli) => cli,
+        Err(error) if runs && let Some(told) = suggestion::of_option(&error) => {
+            complain(&told);
+            return ExitCode::from(FAILURE);
+        }
         Err(error) => return usage(&error),
     };
     let mut paths = Paths::new(&cli.root);
@@ -123,6 +129,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::Logs(args) => logs::run(&args),
         Verb::Exec(args) => exec::run(&args, paths),
         Verb::Shell(args) => exec::shell(&args, paths),
+        Verb::Run(args) => run_verb::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -1,0 +1,68 @@
+//! `sampanctl run`: a container that no file describes. It is made for one start, and gone when it has ended.
+
+mod attached;
+mod definition;
+pub mod missing;
+
+use super::args::RunArgs;
+use super::client::{Client, talk};
+use super::error::{CliError, FAILURE};
+use super::exec::{Wanted, of_terminal};
+use super::jobs::{JobWatch, explain};
+use super::lifecycle::Operation;
+use super::output::{Paging, complain, print};
+use crate::unit::name::UnitName;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When an option makes no sense, the container cannot be started, or the manager cannot be reached.
+pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let unit = match &args.name {
+        Some(name) => UnitName::from_command_line(name)?.to_string(),
+        None => made_up(),
+    };
+    let wanted = if args.detach { Wanted::Streams } else { Wanted::of(args.tty, args.no_tty) };
+    let environment = if wanted == Wanted::Terminal { of_terminal() } else { Vec::new() };
+    let definition = definition::text(args, &environment, &std::env::current_dir()?)?;
+    talk(async |client| match args.detach {
+        true => detached(client, &unit, &definition).await,
+        false => {
+            let session = attached::Session { client, unit: &unit, quiet: args.quiet };
+            Ok(session.run(&definition, wanted).await?)
+        }
+    })
+}
+
+/// A name that nobody has: as systemd-run(1) makes one up.
+fn made_up() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("run-{}.container", &id[..8])
+}
+
+async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Result<u8> {
+    let mut watch = JobWatch::new(client).await?;
+    let call = client.manager.start_transient_unit(unit, "fail", definition, Vec::new());
+    let job = watch.during(call).await.map_err(|error| refused(unit, error))?;
+    watch.add(job, unit);
+    let started = watch.wait(client, Operation::Start).await?;
+    if let Some(job) = started.iter().find(|job| !job.is_success()) {
+        explain(client, job).await;
+        return Ok(FAILURE);
+    }
+    print(&format!("{unit}\n"), Paging::Never)?;
+    Ok(0)
+}
+
+fn refused(unit: &str, error: zbus::Error) -> CliError {
+    CliError::of_call(&format!("run {unit}"), error)
+}
+
+/// Tells the name of the unit, for other verbs.
+fn introduce(unit: &str, wanted: Wanted) {
+    let escape = match wanted {
+        Wanted::Terminal => " Press ^] three times within 1s to exit the session.",
+        Wanted::Streams => "",
+    };
+    complain(&format!("Running as unit {unit}.{escape}"));
+}

@@ -1,0 +1,71 @@
+//! Random units with all their relations, random requests, failures, delays and crashes of the manager against the
+//! core, with its promises checked at each step. A history is units and steps in bytes, so that it shrinks well;
+//! the shortest one that breaks a promise is told in full.
+
+mod fixture;
+mod generate;
+mod promises;
+mod world;
+
+pub(super) use fixture::{container, name, on_socket, unit};
+
+use generate::{Dice, Flavour};
+use proptest::prelude::*;
+use proptest::test_runner::{TestError, TestRunner};
+use world::{Telling, World};
+
+/// Histories of each flavour; together more than 100,000. `PROPTEST_CASES=` makes it more.
+const HISTORIES: u32 = 21_000;
+
+fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Telling) {
+    let units = generate::units(&mut Dice::new(units), flavour);
+    let mut world = World::new(&units, telling);
+    for step in steps {
+        world.step(*step, flavour);
+    }
+    world.end();
+}
+
+fn promises_hold(flavour: Flavour) {
+    let own = ProptestConfig::default();
+    let config = ProptestConfig { cases: own.cases.max(HISTORIES), failure_persistence: None, ..own };
+    let units = prop::collection::vec(any::<u8>(), 0..60);
+    let steps = prop::collection::vec(any::<[u8; 3]>(), 0..50);
+    let lived = TestRunner::new(config).run(&(units, steps), |(units, steps)| {
+        live_through(&units, &steps, flavour, Telling::Silent);
+        Ok(())
+    });
+    match lived {
+        Ok(()) => {}
+        Err(TestError::Fail(_, (units, steps))) => {
+            live_through(&units, &steps, flavour, Telling::Aloud);
+            panic!("a promise is broken only now and then: {units:?} {steps:?}");
+        }
+        Err(aborted) => panic!("{aborted}"),
+    }
+}
+
+#[test]
+fn promises_hold_for_units_that_need_each_other() {
+    promises_hold(Flavour::Relations);
+}
+
+#[test]
+fn promises_hold_for_images_sockets_and_conditions() {
+    promises_hold(Flavour::Launches);
+}
+
+#[test]
+fn promises_hold_beside_units_of_systemd() {
+    promises_hold(Flavour::Natives);
+}
+
+#[test]
+fn promises_hold_across_crashes_of_the_manager() {
+    promises_hold(Flavour::Crashes);
+}
+
+#[test]
+fn promises_hold_for_time_limits_and_notifications() {
+    promises_hold(Flavour::Times);
+}

@@ -1,0 +1,143 @@
+//! What must hold after each step, told without the core's own indexes.
+
+use super::super::*;
+use super::world::World;
+use crate::unit::model::{Dependencies, StartLimit};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
+
+impl World {
+    /// A stop that is done has left nothing, unless another unit has it started again at once.
+    pub fn check_stopped(&self, stopped: &BTreeSet<UnitName>) {
+        for managed in stopped.iter().filter_map(|unit| self.machine.unit(unit)) {
+            assert!(managed.phase.is_down(), "{managed:?} after its stop");
+        }
+    }
+
+    /// Restart limits are kept.
+    pub fn note_launch(&mut self, unit: &UnitName) {
+        let now = self.now;
+        let launches = self.launches.entry(unit.clone()).or_default();
+        launches.retain(|launch| now.saturating_sub(*launch) < LIMIT.interval);
+        launches.push(now);
+        assert!(launches.len() <= LIMIT.burst as usize, "{unit} was launched too often");
+    }
+
+    pub fn check(&self) {
+        let of_machine: BTreeSet<JobId> = self.machine.jobs().keys().copied().collect();
+        assert_eq!(of_machine, self.jobs, "a job was lost");
+        for job in self.machine.jobs().values() {
+            self.check_job(job);
+        }
+        for (name, managed) in self.machine.units() {
+            check_time_limit(name, managed, self.machine.jobs());
+            self.check_rivals(name);
+            if let Some(job) = managed.job {
+                assert_eq!(&self.machine.jobs()[&job].unit, name);
+            }
+        }
+        for (name, run) in self.alive.iter().filter(|(name, _)| !self.killed.contains(*name)) {
+            let managed = self.machine.unit(name).unwrap();
+            assert!(managed.phase.has_run(), "{name} is {:?} and run {run} lives", managed.phase);
+        }
+    }
+
+    fn of(&self, name: &UnitName) -> &Dependencies {
+        static NONE: LazyLock<Dependencies> = LazyLock::new(Dependencies::default);
+        self.units.get(name).map_or(&NONE, |unit| &unit.dependencies)
+    }
+
+    fn is_after(&self, unit: &UnitName, other: &UnitName) -> bool {
+        self.of(unit).after.contains(other) || self.of(other).before.contains(unit)
+    }
+
+    /// A job that waits has something to wait for; one that runs has waited for those that were there before.
+    fn check_job(&self, job: &Job) {
+        let others = self.machine.jobs().values().filter(|other| other.id != job.id);
+        let others: Vec<&Job> = others.filter(|other| other.order != Order::Ignored).collect();
+        if job.phase == JobPhase::Waiting {
+            let native = |name: &UnitName| {
+                let state = self.machine.natives()[name].state.as_ref();
+                state.is_none_or(|state| state.job.is_some() || state.active == ActiveState::Activating)
+            };
+            let named = self.of(&job.unit);
+            let ends = |other: &UnitName| {
+                let managed = self.machine.unit(other);
+                managed.is_some_and(|managed| managed.active_state() == ActiveState::Deactivating)
+            };
+            let mut rivals = self.units.keys().filter(|other| self.are_rivals(&job.unit, other));
+            let waits = rivals.any(ends)
+                || others.iter().any(|other| self.touches(&job.unit, &other.unit))
+                || named.after.iter().filter(|name| self.machine.natives().contains_key(*name)).any(native)
+                || self.machine.natives().contains_key(&job.unit) && native(&job.unit);
+            assert!(waits, "{} {:?} waits for nothing", job.unit, job.kind);
+            return;
+        }
+        if job.order != Order::Kept {
+            return;
+        }
+        for other in others.iter().filter(|other| other.id < job.id && other.order == Order::Kept) {
+            let same = matches!(
+                (other.kind, job.kind),
+                (JobKind::Start, JobKind::Start) | (JobKind::Stop, JobKind::Stop)
+            );
+            let (later, earlier) = if job.kind == JobKind::Start { (job, *other) } else { (*other, job) };
+            assert!(
+                !(same && self.is_after(&later.unit, &earlier.unit)),
+                "{} {:?} runs before {} is over",
+                job.unit,
+                job.kind,
+                other.unit
+            );
+        }
+    }
+
+    fn touches(&self, one: &UnitName, other: &UnitName) -> bool {
+        self.is_after(one, other) || self.is_after(other, one) || self.are_rivals(one, other)
+    }
+
+    fn are_rivals(&self, one: &UnitName, other: &UnitName) -> bool {
+        self.of(one).conflicts.contains(other) || self.of(other).conflicts.contains(one)
+    }
+
+    /// Conflicts are never up together.
+    fn check_rivals(&self, name: &UnitName) {
+        for rival in self.of(name).conflicts.iter().filter(|rival| self.alive.contains_key(*rival)) {
+            let exempt = |name: &UnitName| self.lawless.contains(name) || self.killed.contains(name);
+            assert!(
+                exempt(name) || exempt(rival) || !self.alive.contains_key(name),
+                "{name} and {rival} are up together"
+            );
+        }
+    }
+
+    pub fn check_end(&self) {
+        assert!(self.machine.jobs().is_empty(), "jobs are left: {:?}", self.machine.jobs());
+        assert!(self.seeking.is_empty(), "images are sought for nobody: {:?}", self.seeking);
+        assert!(self.alive.is_empty(), "containers are left: {:?}", self.alive);
+        assert!(self.open.is_empty(), "sockets are left: {:?}", self.open);
+        for (name, managed) in self.machine.units() {
+            assert!(managed.phase.is_down(), "{name} is {:?}", managed.phase);
+        }
+    }
+}
+
+/// No state can last for ever that is not meant to.
+fn check_time_limit(name: &UnitName, managed: &Managed, jobs: &std::collections::BTreeMap<JobId, Job>) {
+    let container = managed.container();
+    let needed = match managed.phase {
+        Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => true,
+        Phase::Start => {
+            let pulls = managed.image != super::super::unit::ImageState::Settled;
+            !pulls && container.is_some_and(|container| container.start_timeout.is_some())
+        }
+        Phase::AutoRestart => managed.job.is_none_or(|job| !jobs.contains_key(&job)),
+        _ => false,
+    };
+    assert!(!needed || managed.timers.phase.is_some(), "{name} can be {:?} for ever", managed.phase);
+    let watched = managed.phase == Phase::Running && managed.watchdog_time().is_some();
+    assert!(!watched || managed.timers.watchdog.is_some(), "{name} is not watched");
+}

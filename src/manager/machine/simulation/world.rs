@@ -1,0 +1,389 @@
+//! The world around the core: what its actions do, and when it hears of them. Everything may fail, be late, and be
+//! lost when the manager dies.
+
+use super::super::*;
+use super::fixture::name;
+use super::generate::{Flavour, natives};
+use crate::systemd::notify_server::Notification;
+use crate::unit::model::{Otherwise, Unit};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a history is told as it is lived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Silent,
+    Aloud,
+}
+
+pub struct World {
+    pub machine: Machine,
+    telling: Telling,
+    /// Whether a manager has just begun, and has not yet adopted what lives.
+    adopts: bool,
+    pub units: BTreeMap<UnitName, Arc<Unit>>,
+    pub now: Duration,
+    pub pending: VecDeque<Event>,
+    pub seeking: BTreeMap<UnitName, u64>,
+    /// Containers that live, with their runs.
+    pub alive: BTreeMap<UnitName, u64>,
+    /// Those of them that SIGKILL has been sent to, and that may hang in the kernel.
+    pub killed: BTreeSet<UnitName>,
+    pub open: BTreeSet<UnitName>,
+    pub jobs: BTreeSet<JobId>,
+    /// Launches of the last 10 seconds since the last reset.
+    pub launches: BTreeMap<UnitName, Vec<Duration>>,
+    /// Units that somebody started without regard to others.
+    pub lawless: BTreeSet<UnitName>,
+    pub watched: BTreeMap<UnitName, NativeState>,
+}
+
+impl World {
+    pub fn new(units: &[Arc<Unit>], telling: Telling) -> Self {
+        let mut world = Self {
+            machine: Machine::default(),
+            telling,
+            adopts: false,
+            units: units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect(),
+            now: Duration::from_secs(1),
+            pending: VecDeque::new(),
+            seeking: BTreeMap::new(),
+            alive: BTreeMap::new(),
+            killed: BTreeSet::new(),
+            open: BTreeSet::new(),
+            jobs: BTreeSet::new(),
+            launches: BTreeMap::new(),
+            lawless: BTreeSet::new(),
+            watched: BTreeMap::new(),
+        };
+        for unit in units {
+            world.tell(format_args!("{}: {:?}", unit.name, unit.dependencies));
+        }
+        world.load(0);
+        world
+    }
+
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.telling == Telling::Aloud {
+            eprintln!("{what}");
+        }
+    }
+
+    fn load(&mut self, choice: u8) {
+        let good = |(name, unit): (&UnitName, &Arc<Unit>)| (name.clone(), Loaded::good(unit.clone()));
+        let loaded = self.units.iter().map(good).collect();
+        self.handle(Event::Loaded(loaded), choice);
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { realtime: self.now, boottime: self.now, monotonic: self.now }
+    }
+
+    pub fn step(&mut self, [what, unit, choice]: [u8; 3], flavour: Flavour) {
+        let unit = name(usize::from(unit) % self.units.len());
+        match what % 16 {
+            0..=2 => self.request(unit, Verb::Start, mode(choice), choice),
+            3 => self.request(unit, Verb::Stop, mode(choice), choice),
+            4 => {
+                let verb = [Verb::Restart, Verb::TryRestart, Verb::ReloadOrRestart, Verb::Reload];
+                self.request(unit, verb[usize::from(choice) % 4], JobMode::Replace, choice);
+            }
+            5 => self.disturb(unit, choice),
+            6 => {
+                self.now += Duration::from_secs(u64::from(choice));
+                self.handle(Event::TimersDue, choice);
+            }
+            7 if flavour == Flavour::Crashes => self.crash(choice),
+            7 if flavour == Flavour::Natives => self.change_native(choice),
+            7 if flavour == Flavour::Times => self.notify(&unit, choice),
+            _ => {
+                if let Some(event) = self.pending.pop_front() {
+                    self.handle(event, choice);
+                }
+            }
+        }
+    }
+
+    fn disturb(&mut self, unit: UnitName, choice: u8) {
+        match choice % 5 {
+            0 => self.handle(Event::StopRequested { unit }, choice),
+            1 => self.handle(Event::Connection { unit, socket: "s".into() }, choice),
+            2 => {
+                self.launches.clear();
+                self.handle(Event::ResetFailed { unit: None }, choice);
+            }
+            3 => {
+                if let Some(id) = self.machine.jobs().keys().next().copied() {
+                    self.handle(Event::JobCanceled(id), choice);
+                }
+            }
+            _ => self.load(choice),
+        }
+    }
+
+    fn notify(&mut self, unit: &UnitName, choice: u8) {
+        let Some(run) = self.alive.get(unit).copied() else { return };
+        let unit = unit.clone();
+        let what = match choice % 9 {
+            0 => Notification::Ready,
+            1 => Notification::Reloading(Some(self.now)),
+            2 => Notification::Stopping,
+            3 => Notification::Watchdog,
+            4 => Notification::WatchdogTrigger,
+            5 => Notification::WatchdogTime(Duration::from_secs(u64::from(choice))),
+            6 => Notification::ExtendTimeout(Duration::from_secs(5)),
+            7 => return self.handle(Event::Listening { unit, run }, choice),
+            _ => {
+                let sick = HealthState::Unhealthy("x".into());
+                let health = if choice.is_multiple_of(2) { HealthState::Healthy } else { sick };
+                return self.handle(Event::Health { unit, run, health }, choice);
+            }
+        };
+        self.handle(Event::Notified { unit, run, what }, choice);
+    }
+
+    pub fn handle(&mut self, event: Event, choice: u8) {
+        if let Event::Ended { unit, .. } | Event::LaunchFailed { unit, .. } = &event {
+            self.alive.remove(unit);
+            self.killed.remove(unit);
+        }
+        if let Event::ImageReady { unit, run, .. } = &event
+            && self.seeking.get(unit) == Some(run)
+        {
+            self.seeking.remove(unit);
+        }
+        self.tell(format_args!("{:?} {event:?}", self.now));
+        let actions = self.machine.handle(self.stamp(), event);
+        self.carry_out(actions, choice);
+    }
+
+    pub fn request(&mut self, unit: UnitName, verb: Verb, mode: JobMode, choice: u8) {
+        if matches!(mode, JobMode::IgnoreDependencies | JobMode::IgnoreRequirements) {
+            self.lawless.insert(unit.clone());
+        }
+        self.tell(format_args!("{:?} {verb:?} {unit}, {mode:?}", self.now));
+        let before = self.machine.jobs().len();
+        let (answer, actions) = self.machine.request(self.stamp(), &Request { unit, verb, mode });
+        assert!(answer.is_ok() || actions.is_empty() && before == self.machine.jobs().len(), "{answer:?}");
+        self.carry_out(actions, choice);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, choice: u8) {
+        let mut stopped = BTreeSet::new();
+        for action in actions {
+            self.tell(format_args!("    {action:?}"));
+            match action {
+                Action::OpenSockets(unit) => self.open_sockets(unit, choice),
+                Action::CloseSockets(unit) => {
+                    self.open.remove(&unit);
+                }
+                Action::WatchNative(unit) => {
+                    self.watched.insert(unit.clone(), native(choice));
+                    self.pending.push_back(Event::NativeState { unit, state: native(choice) });
+                }
+                Action::UnwatchNative(unit) => assert!(self.watched.remove(&unit).is_some(), "{unit}"),
+                Action::RunNative { unit, job, kind } => self.run_native(unit, job, kind, choice),
+                Action::CheckConditions(unit) => self.check_conditions(unit, choice),
+                Action::SeekImage { unit, run } => self.seek_image(unit, run, choice),
+                Action::LeaveImage { unit, run } => {
+                    assert_eq!(self.seeking.remove(&unit), Some(run), "{unit} left an image it did not seek");
+                }
+                Action::Launch { unit, run } => self.launch(unit, run, choice),
+                Action::Terminate { unit, run } if choice.is_multiple_of(3) => {
+                    self.pending.push_back(Event::Ended { unit, run, exit: Exit::Code(0) });
+                }
+                Action::Abort { unit, run } if choice.is_multiple_of(3) => {
+                    self.pending.push_back(Event::Ended { unit, run, exit: Exit::Core(6) });
+                }
+                Action::Kill { unit, run } => {
+                    self.killed.insert(unit.clone());
+                    self.pending.push_back(Event::Ended { unit, run, exit: Exit::Signal(9) });
+                }
+                Action::Reload { unit, run } if choice.is_multiple_of(2) => {
+                    self.pending.push_back(Event::Reloaded { unit, run, result: Ok(()) });
+                }
+                Action::Reload { unit, run } => {
+                    self.pending.push_back(Event::Reloaded { unit, run, result: Err(failure("no")) });
+                }
+                Action::JobNew(id, unit) => {
+                    assert!(self.jobs.insert(id), "a job number came twice");
+                    stopped.remove(&unit);
+                }
+                Action::JobRemoved(id, unit, kind, result) => {
+                    assert!(self.jobs.remove(&id), "a job ended twice");
+                    if (kind, result) == (JobKind::Stop, JobResult::Done) {
+                        stopped.insert(unit);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.check_stopped(&stopped);
+        if !self.adopts {
+            self.check();
+        }
+    }
+
+    fn open_sockets(&mut self, unit: UnitName, choice: u8) {
+        let result = if choice.is_multiple_of(7) { Err(failure("busy")) } else { Ok(()) };
+        self.open.insert(unit.clone());
+        self.pending.push_back(Event::SocketsOpened { unit, result });
+    }
+
+    fn check_conditions(&mut self, unit: UnitName, choice: u8) {
+        let otherwise = if choice.is_multiple_of(2) { Otherwise::Skip } else { Otherwise::Fail };
+        let unmet = Unmet { otherwise, text: "x".into(), at: self.stamp() };
+        let result = if choice.is_multiple_of(3) { Err(unmet) } else { Ok(()) };
+        self.pending.push_back(Event::ConditionsChecked { unit, result });
+    }
+
+    /// The image is there, has to be pulled, and may not be had.
+    fn seek_image(&mut self, unit: UnitName, run: u64, choice: u8) {
+        assert!(self.seeking.insert(unit.clone(), run).is_none(), "{unit} seeks two images at once");
+        if !choice.is_multiple_of(3) {
+            self.pending.push_back(Event::Pulling { unit: unit.clone(), run });
+        }
+        let result = if choice % 3 == 2 { Err(failure("no such image")) } else { Ok(()) };
+        self.pending.push_back(Event::ImageReady { unit, run, result });
+    }
+
+    fn launch(&mut self, unit: UnitName, run: u64, choice: u8) {
+        assert!(self.alive.insert(unit.clone(), run).is_none(), "{unit} was launched twice");
+        self.note_launch(&unit);
+        if choice % 5 == 1 {
+            let failure = failure("no image");
+            self.pending.push_back(Event::LaunchFailed { unit, run, failure });
+            return;
+        }
+        let launched = Launched { pid: 7, invocation: "i".into() };
+        self.pending.push_back(Event::Started { unit: unit.clone(), run, launched });
+        self.pending.push_back(Event::Executed { unit: unit.clone(), run });
+        if choice % 5 == 2 {
+            let what = Notification::Ready;
+            self.pending.push_back(Event::Notified { unit: unit.clone(), run, what });
+        }
+        if choice % 5 >= 3 {
+            self.pending.push_back(Event::Ended { unit, run, exit: Exit::Code(i32::from(choice % 2)) });
+        }
+    }
+
+    fn run_native(&mut self, unit: UnitName, job: JobId, kind: JobKind, choice: u8) {
+        let done = !choice.is_multiple_of(4);
+        if let Some(state) = self.watched.get_mut(&unit) {
+            state.active = match (kind, done) {
+                (JobKind::Stop, _) => ActiveState::Inactive,
+                (_, true) => ActiveState::Active,
+                (_, false) => ActiveState::Failed,
+            };
+            state.job = None;
+            self.pending.push_back(Event::NativeState { unit: unit.clone(), state: state.clone() });
+        }
+        let result = if done { JobResult::Done } else { JobResult::Failed };
+        self.pending.push_back(Event::NativeDone { unit, job, result });
+    }
+
+    fn change_native(&mut self, choice: u8) {
+        let unit = natives()[usize::from(choice / 16) % 3].clone();
+        if let Some(state) = self.watched.get_mut(&unit) {
+            *state = native(choice);
+            let state = state.clone();
+            self.handle(Event::NativeState { unit, state }, choice);
+        }
+    }
+
+    /// The manager is gone at once, and another one finds its records and what lives.
+    fn crash(&mut self, choice: u8) {
+        let old = std::mem::take(&mut self.machine);
+        self.pending.clear();
+        self.seeking.clear();
+        self.jobs.clear();
+        self.watched.clear();
+        self.adopts = true;
+        self.load(choice);
+        for (unit, managed) in old.units() {
+            let job = managed.job.map(|job| old.jobs()[&job].kind);
+            if managed.phase == Phase::Dead && job.is_none() {
+                // It has no record.
+                self.open.remove(unit);
+                self.alive.remove(unit);
+                self.launches.remove(unit);
+                continue;
+            }
+            self.adopt(unit, managed, job, choice);
+        }
+        self.adopts = false;
+        self.handle(Event::AdoptionDone, choice);
+    }
+
+    fn adopt(&mut self, unit: &UnitName, managed: &Managed, job: Option<JobKind>, choice: u8) {
+        let run = managed.run.clone().filter(|_| managed.phase.has_run());
+        let begun = run.as_ref().is_some_and(|run| run.pid != 0);
+        if !begun {
+            self.alive.remove(unit);
+        }
+        let left = Left {
+            phase: managed.phase,
+            run: managed.run.clone(),
+            stamps: managed.stamps,
+            result: managed.result,
+            failure: managed.failure.clone(),
+            restarts: managed.restarts,
+            starts: managed.starts().clone(),
+            job,
+        };
+        self.handle(Event::Adopted { unit: unit.clone(), left: Box::new(left) }, choice);
+        let Some(run) = run.filter(|_| begun).map(|run| run.number) else { return };
+        self.pending.push_back(Event::Executed { unit: unit.clone(), run });
+        if choice.is_multiple_of(3) {
+            self.pending.push_back(Event::Ended { unit: unit.clone(), run, exit: Exit::Unknown });
+        }
+    }
+
+    /// The host goes down: everything must end.
+    pub fn end(&mut self) {
+        self.handle(Event::ShuttingDown, 0);
+        self.fall_silent();
+        self.check_end();
+    }
+
+    fn fall_silent(&mut self) {
+        for _ in 0..2000 {
+            if let Some(event) = self.pending.pop_front() {
+                self.handle(event, 0);
+            } else if let Some(deadline) = self.machine.next_deadline() {
+                self.now = self.now.max(deadline);
+                self.handle(Event::TimersDue, 0);
+            } else {
+                return;
+            }
+        }
+        panic!("it never falls silent: {:?}", self.machine.next_deadline());
+    }
+}
+
+fn failure(message: &str) -> Failure {
+    Failure { message: message.into(), errno: 0, exit: None }
+}
+
+/// Mostly as people do it.
+fn mode(choice: u8) -> JobMode {
+    if choice < 192 { JobMode::Replace } else { JobMode::WORDS[usize::from(choice) % 8].1 }
+}
+
+fn native(choice: u8) -> NativeState {
+    let active = [
+        ActiveState::Active,
+        ActiveState::Inactive,
+        ActiveState::Activating,
+        ActiveState::Failed,
+        ActiveState::Active,
+    ];
+    let job = [None, None, Some(NativeJob::Start), Some(NativeJob::Stop), Some(NativeJob::Restart)];
+    NativeState {
+        load: if choice % 11 == 10 { NativeLoad::NotFound } else { NativeLoad::Loaded },
+        active: active[usize::from(choice) % 5],
+        sub: String::new(),
+        job: job[usize::from(choice / 5) % 5],
+    }
+}

@@ -1,0 +1,225 @@
+//! What a process is given: names of variables, limits, processors, devices, labels.
+
+use super::word::AbsolutePath;
+use super::written::{Numbers, ValueError, Written};
+use std::path::PathBuf;
+
+/// The name of an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VariableName(pub String);
+
+impl Written for VariableName {
+    const EXPECTED: &'static str = "the name of a variable such as \"HTTP_PROXY\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let valid = !text.is_empty()
+            && !text.starts_with(|first: char| first.is_ascii_digit())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        match valid {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ValueError::new(format!("\"{text}\" is not the name of a variable"))
+                .with_help("values are written in \"environment\"")),
+        }
+    }
+}
+
+/// A limit of setrlimit(2): soft and hard; `u64::MAX` is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessLimit(pub u64, pub u64);
+
+impl Written for ProcessLimit {
+    const EXPECTED: &'static str = "a limit such as 1024, \"1024:4096\" or \"infinity\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+        let one = |text: &str| match text {
+            "infinity" => Some(u64::MAX),
+            _ => super::Bytes::read(text).ok().map(|bytes| bytes.0),
+        };
+        match (one(soft), one(hard)) {
+            (Some(soft), Some(hard)) if soft <= hard => Ok(Self(soft, hard)),
+            (Some(_), Some(_)) => {
+                Err(ValueError::new(format!("the soft limit of \"{text}\" is above the hard one"))
+                    .with_help("write \"SOFT:HARD\""))
+            }
+            _ => Err(ValueError::new(format!("\"{text}\" is not a limit"))
+                .with_help("write a number, \"SOFT:HARD\" or \"infinity\"")),
+        }
+    }
+}
+
+/// Numbers of processors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuSet(pub Vec<u32>);
+
+impl Written for CpuSet {
+    const EXPECTED: &'static str = "processors such as \"0-3,8\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        const NUMBER_MAX: u32 = 8191;
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+            (first <= last && last <= NUMBER_MAX).then_some(first..=last)
+        };
+        let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+        let ranges: Option<Vec<_>> = parts.map(range).collect();
+        match ranges.filter(|ranges| !ranges.is_empty()) {
+            Some(ranges) => Ok(Self(ranges.into_iter().flatten().collect())),
+            None => Err(ValueError::new(format!("\"{text}\" names no processors"))
+                .with_help("write their numbers, such as \"0-3,8\"")),
+        }
+    }
+}
+
+/// A device of the host, its path in the container, and what may be done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRule {
+    /// The path on the host.
+    pub source: PathBuf,
+    /// The path in the container.
+    pub target: PathBuf,
+    /// `r`, `w` and `m`.
+    pub access: String,
+}
+
+impl Written for DeviceRule {
+    const EXPECTED: &'static str = "a device such as \"/dev/fuse:rwm\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let wrong = |help: &str| {
+            Err(ValueError::new(format!("\"{text}\" is not a device")).with_help(help.to_owned()))
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, access) = match parts.as_slice() {
+            [source] => (*source, *source, "rwm"),
+            [source, target] if target.starts_with('/') => (*source, *target, "rwm"),
+            [source, access] => (*source, *source, *access),
+            [source, target, access] => (*source, *target, *access),
+            _ => return wrong("write \"/dev/HOST:/dev/CONTAINER:rwm\""),
+        };
+        let (Ok(source), Ok(target)) = (AbsolutePath::read(source), AbsolutePath::read(target)) else {
+            return wrong("write its path, such as \"/dev/fuse\"");
+        };
+        if access.is_empty() || !access.bytes().all(|byte| b"rwm".contains(&byte)) {
+            return wrong("what may be done is \"r\", \"w\" and \"m\": \"/dev/fuse:rw\"");
+        }
+        Ok(Self { source: source.0, target: target.0, access: access.to_owned() })
+    }
+}
+
+/// An adjustment of the OOM killer, proc_pid_oom_score_adj(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OomScore(pub i32);
+
+impl Written for OomScore {
+    const EXPECTED: &'static str = "a number from -1000 to 1000";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text.parse() {
+            Ok(score @ -1000..=1000) => Ok(Self(score)),
+            _ => Err(ValueError::new(format!("\"{text}\" is no adjustment of the OOM killer"))
+                .with_help("write a number from -1000 to 1000")),
+        }
+    }
+}
+
+/// A time zone, as timedatectl(1) lists them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeZone(pub String);
+
+impl Written for TimeZone {
+    const EXPECTED: &'static str = "a time zone such as \"Europe/Berlin\" or \"local\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let part = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+        };
+        match text.split('/').all(part) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ValueError::new(format!("\"{text}\" is not a time zone"))
+                .with_help("\"timedatectl list-timezones\" lists them; \"local\" is that of the host")),
+        }
+    }
+}
+
+/// machine-id(5)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineId(pub String);
+
+impl Written for MachineId {
+    const EXPECTED: &'static str = "a machine id of 32 hexadecimal digits";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let digits = text.replace('-', "").to_ascii_lowercase();
+        let valid = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match valid && digits.bytes().any(|byte| byte != b'0') {
+            true => Ok(Self(digits)),
+            false => Err(ValueError::new(format!("\"{text}\" is not a machine id"))
+                .with_help("\"systemd-id128 new\" makes one of 32 hexadecimal digits")),
+        }
+    }
+}
+
+/// The label of a process for SELinux; empty for the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelinuxLabel(pub String);
+
+impl Written for SelinuxLabel {
+    const EXPECTED: &'static str = "a label such as \"system_u:system_r:container_t:s0\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let parts = text.split(':').take_while(|part| !part.is_empty()).count();
+        match text.is_empty() || parts >= 3 {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ValueError::new(format!("\"{text}\" is not a label of SELinux"))
+                .with_help("write it as \"USER:ROLE:TYPE:LEVEL\"")),
+        }
+    }
+}
+
+/// The name of an AppArmor profile; empty for the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileName(pub String);
+
+impl Written for ProfileName {
+    const EXPECTED: &'static str = "the name of an AppArmor profile";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ValueError::new(format!("\"{text}\" is not the name of a profile"))
+                .with_help("\"aa-status\" lists them")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_strictly() {
+        assert!(
+            VariableName::read("A_1").is_ok()
+                && VariableName::read("A=b").is_err()
+                && VariableName::read("1").is_err()
+        );
+        assert_eq!(ProcessLimit::read("1024:infinity").unwrap(), ProcessLimit(1024, u64::MAX));
+        assert!(ProcessLimit::read("2:1").is_err() && ProcessLimit::read("many").is_err());
+        assert_eq!(CpuSet::read("0-2,5").unwrap().0, [0, 1, 2, 5]);
+        assert!(
+            CpuSet::read("3-1").is_err() && CpuSet::read("").is_err() && CpuSet::read("0-99999").is_err()
+        );
+        assert_eq!(DeviceRule::read("/dev/a:/dev/b:r").unwrap().target, PathBuf::from("/dev/b"));
+        assert!(DeviceRule::read("/dev/fuse:rwx").is_err() && DeviceRule::read("fuse").is_err());
+        assert!(OomScore::read("-1001").is_err() && OomScore::read("-1000").is_ok());
+        assert!(TimeZone::read("Europe/Berlin").is_ok() && TimeZone::read("../etc").is_err());
+        assert!(MachineId::read(&"0".repeat(32)).is_err() && MachineId::read(&"a".repeat(32)).is_ok());
+        assert!(SelinuxLabel::read("a:b").is_err() && SelinuxLabel::read("a:b:c:s0:c1,c2").is_ok());
+    }
+}
