@@ -11,6 +11,7 @@ use super::unit_properties::UnitProperties;
 use crate::bus::proxy::{JobRemoved, JobRemovedStream};
 use futures_util::StreamExt;
 use std::collections::HashMap;
+use std::time::SystemTime;
 use zbus::OwnedObjectPath;
 use zbus::proxy::OwnerChangedStream;
 
@@ -23,6 +24,8 @@ pub struct JobWatch {
     transfers: Transfers,
     /// Results of jobs, ours or not, that nobody has asked for yet.
     ended: HashMap<OwnedObjectPath, String>,
+    /// When the jobs were asked for, or before.
+    begun: SystemTime,
     /// A manager has left, and its jobs are its successor's.
     succeeded: bool,
 }
@@ -59,6 +62,7 @@ impl JobWatch {
             transfers,
             waiting: HashMap::new(),
             ended: HashMap::new(),
+            begun: SystemTime::now(),
             succeeded: false,
         })
     }
@@ -88,9 +92,10 @@ impl JobWatch {
         loop {
             if self.succeeded {
                 let units = std::mem::take(&mut self.waiting).into_values().collect();
+                let begun = self.begun;
                 // What nobody takes any more.
                 drop(self);
-                finished.extend(successor::resolve(client, operation, units).await?);
+                finished.extend(successor::resolve(client, operation, units, begun).await?);
                 return Ok(finished);
             }
             for (job, result) in self.ended.drain() {

@@ -37,6 +37,9 @@ use super::hint::hint;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// systemd.exec(5), `EXIT_EXEC`: what B ends with where it has not got to the payload.
+pub const UNSTARTED: i32 = 203;
+
 /// From the manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use super::failure::During;
 use super::host::{self, Handover, Made};
 use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
-use super::protocol::{Order, Report, StepError};
+use super::protocol::{Order, Report, StepError, UNSTARTED};
 use super::step::{Join, Output, Plan, ScopeGroup, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
@@ -191,7 +191,7 @@ fn first_process(
         let mut trees = Trees::new(outside, made);
         drop(reported(control, prepare_and_execute(plan, &mut trees, streams, passed)));
     }
-    exit_now(1)
+    exit_now(UNSTARTED)
 }
 
 fn prepare_and_execute(
@@ -234,7 +234,7 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
             if reported(control, entered).is_ok() {
                 drop(reported(control, joined_process(join, control, [input, output, error])));
             }
-            exit_now(1)
+            exit_now(UNSTARTED)
         }
         Cloned::Parent { pid, pidfd } => {
             channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")

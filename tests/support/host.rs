@@ -175,7 +175,8 @@ impl Host {
         let socket = self.path("/run/dbus/system_bus_socket");
         let mut command = Command::new("busctl");
         command.arg(format!("--address=unix:path={}", socket.display()));
-        command.args(["--json=short", ours, back, "monitor"]);
+        let again = "--match=type='signal',interface='org.sampan1.Test'";
+        command.args(["--json=short", ours, back, again, "monitor"]);
         let events = Events::of_monitor(command);
         Signals { events, _subscription: Subscription::new(&socket) }
     }

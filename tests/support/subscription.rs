@@ -33,6 +33,7 @@ impl Subscription {
                     while let Some(change) = futures_util::StreamExt::next(&mut owners).await {
                         if change.args().is_ok_and(|change| change.new_owner().is_some()) {
                             subscribe(&connection).await;
+                            tell(&connection).await;
                         }
                     }
                 };
@@ -46,6 +47,13 @@ impl Subscription {
         let _ = is_ready.recv();
         Self { _end: end }
     }
+}
+
+/// What changed before this was not told.
+async fn tell(connection: &zbus::Connection) {
+    let nobody = None::<zbus::names::BusName<'_>>;
+    let told = connection.emit_signal(nobody, "/", "org.sampan1.Test", "Subscribed", &());
+    told.await.expect("the bus takes signals");
 }
 
 async fn subscribe(connection: &zbus::Connection) {

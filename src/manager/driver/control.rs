@@ -1,7 +1,7 @@
 //! The conversation with one launcher, and what its failures are to the core.
 
 use super::live::until_ended;
-use crate::launch::protocol::{Order, Report, StepError};
+use crate::launch::protocol::{Order, Report, StepError, UNSTARTED};
 use crate::launch::spawn::Launch;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::{pidfd, readiness};
@@ -75,11 +75,8 @@ pub(super) async fn reap(launcher: OwnedFd) {
     let _ = pidfd::wait(&launcher);
 }
 
-/// systemd.exec(5), process exit codes: the payload could not be executed.
-const EXIT_EXEC: i32 = 203;
-
 pub(super) fn step_failure(error: &StepError) -> Failure {
-    let exit = (error.step == "execute").then_some(Exit::Code(EXIT_EXEC));
+    let exit = (error.step == "execute").then_some(Exit::Code(UNSTARTED));
     Failure { message: error.to_string(), errno: error.errno, exit }
 }
 

@@ -6,11 +6,11 @@ use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note, health, listening, now};
-use crate::launch::protocol::{Order, Report};
+use crate::launch::protocol::{Order, Report, UNSTARTED};
 use crate::launch::spawn::{Launcher, is_launcher};
 use crate::launch::step::Output;
 use crate::manager::accounting;
-use crate::manager::machine::{Event, Failure, Launched};
+use crate::manager::machine::{Event, Exit, Failure, Launched, Phase};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::Store;
@@ -90,6 +90,20 @@ impl Manager {
         let stdio = self.transients.take_stdio(unit);
         let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
+    }
+
+    /// Nobody has heard why a launcher ended after its manager; most often, since there was none to report to.
+    pub(super) fn launch_anew(&mut self, unit: &UnitName, run: u64) {
+        if !self.is_current(unit, run) {
+            return;
+        }
+        self.forget_run(unit, run);
+        if self.machine.unit(unit).is_some_and(|managed| managed.phase == Phase::Start) {
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: its launch ended with the manager before, launching it anew.");
+            self.launch(unit, run);
+        } else {
+            self.event(Event::Ended { unit: unit.clone(), run, exit: Exit::Code(UNSTARTED) });
+        }
     }
 
     pub(super) fn run_task(&self, unit: Arc<Unit>, live: Rc<LiveRun>) -> RunTask {
@@ -299,7 +313,11 @@ impl RunTask {
                 () = self.complete(process, &facts) => {}
             }
         }
-        self.follow(notify_server, facts.ephemeral).await;
+        if self.live.executed.get() || self.live.wait().await != Exit::Code(UNSTARTED) {
+            return self.follow(notify_server, facts.ephemeral).await;
+        }
+        self.clean_up(facts.ephemeral).await;
+        self.note(Note::Unstarted(self.unit(), self.live.number()));
     }
 
     async fn complete(&self, process: &Process, facts: &RunFacts) {

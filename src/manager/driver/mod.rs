@@ -84,6 +84,8 @@ enum Note {
     Transfer(u32, Told),
     /// All of a run is over.
     RunOver(UnitName, u64),
+    /// A launch has ended with the manager that it belonged to, before there was a payload.
+    Unstarted(UnitName, u64),
     /// Who has made a unit for one start wants something of it.
     Leash(UnitName, Tug),
     /// systemd is stopping the scope of a run.
@@ -278,6 +280,7 @@ impl Manager {
             }
             Note::Transfer(id, told) => self.take_transfer(id, told),
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
+            Note::Unstarted(unit, run) => self.launch_anew(&unit, run),
             Note::Leash(unit, tug) => self.tugged(unit, tug),
             Note::Deactivating(unit, run) => self.stopped_by_systemd(unit, run),
             // Records are written at the end of each turn, and each note has its own.
