@@ -120,9 +120,12 @@ impl Launch {
 }
 
 /// Whether a process has not executed its payload yet.
-pub fn is_launcher(pid: u32) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/exe"))
-        .is_ok_and(|program| program.as_os_str().as_encoded_bytes().starts_with(MEMORY.as_bytes()))
+///
+/// # Errors
+/// When it has ended: then it has no program any more.
+pub fn is_launcher(pid: u32) -> io::Result<bool> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
+    Ok(program.as_os_str().as_encoded_bytes().starts_with(MEMORY.as_bytes()))
 }
 
 /// How proc(5) shows the program that [`executable_memory`] holds.

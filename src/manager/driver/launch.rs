@@ -329,8 +329,13 @@ impl RunTask {
             return;
         }
         // Nobody tells a stranger of execve(2); this one is due, or the process ends.
-        while is_launcher(process.pid) {
-            tokio::time::sleep(EXECUTION_INTERVAL).await;
+        loop {
+            match is_launcher(process.pid) {
+                Ok(true) => tokio::time::sleep(EXECUTION_INTERVAL).await,
+                Ok(false) => break,
+                // The pidfd is about to tell.
+                Err(_) => std::future::pending().await,
+            }
         }
         self.live.executed.set(true);
         self.facts(RunFacts { executed: true, ..facts.clone() });
