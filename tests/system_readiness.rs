@@ -59,9 +59,9 @@ fn a_swapped_socket_is_ready_when_its_server_binds_and_refuses_nobody_before() {
     (0..2).for_each(|_| drop(journal.wait("up")));
     host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
     host.succeed(&["systemctl", "start", "sampand"]);
-    starting.wait().unwrap();
     go(&host);
-    host.wait_property("web", "SubState", "running");
+    assert!(starting.wait().unwrap().success(), "{}", host.recent());
+    assert_eq!(host.property("web", "SubState"), "running");
 }
 
 #[test]

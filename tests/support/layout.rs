@@ -40,8 +40,9 @@ impl Lab {
     pub fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.sampanctl(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {error}{text}");
+        text
     }
 
     pub fn json(&self, arguments: &[&str]) -> Value {
