@@ -67,10 +67,10 @@ impl Store {
     }
 
     fn check_objects(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let shards = self.shards()?;
-        for name in self.list("objects")?.iter().filter(|name| !shards.contains(name)) {
-            findings.push(finding(&self.path("objects").join(name), FOREIGN));
-        }
+        let names = self.list("objects")?.into_iter();
+        let (shards, others): (Vec<_>, Vec<_>) = names.partition(|name| self.is_shard(name));
+        let paths = others.iter().map(|name| self.path("objects").join(name));
+        findings.extend(paths.filter(|path| is_there(path)).map(|path| finding(&path, FOREIGN)));
         for shard in shards {
             let directory = self.path("objects").join(&shard);
             for name in list(&directory)? {

@@ -322,13 +322,14 @@ impl Store {
 
     /// The directories of objects; fsck names what else is there.
     fn shards(&self) -> Result<Vec<String>, StoreError> {
-        let root = self.path("objects");
-        let is_shard = |name: &String| {
-            name.len() == 2
-                && crate::image::digest::is_lower_hex(name)
-                && root.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
-        };
-        Ok(list(&root)?.into_iter().filter(is_shard).collect())
+        Ok(self.list("objects")?.into_iter().filter(|name| self.is_shard(name)).collect())
+    }
+
+    fn is_shard(&self, name: &str) -> bool {
+        let path = self.path("objects").join(name);
+        name.len() == 2
+            && crate::image::digest::is_lower_hex(name)
+            && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
     }
 
     fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {

@@ -1,6 +1,8 @@
 //! Names of images, and what a text on a command line or in a unit means.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::ids::replace;
@@ -53,15 +55,27 @@ impl Store {
     pub fn lost_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
         let mut lost = Vec::new();
         for id in self.images()? {
-            let names = self.record_if_whole(&id)?.map(|record| record.imported_as).unwrap_or_default();
-            let is_lost =
-                |name: &Reference| self.path("refs").join(file_name(name)).symlink_metadata().is_err();
-            lost.extend(names.into_iter().filter(is_lost).map(|name| (name, id.clone())));
+            lost.extend(self.lost_names_of(&id)?.into_iter().map(|name| (name, id.clone())));
         }
         // Where two records claim one, nobody knows.
         let claims = lost.clone();
         lost.retain(|(name, _)| claims.iter().filter(|(claimed, _)| claimed == name).count() == 1);
         Ok(lost)
+    }
+
+    /// Takes no lock: a record is replaced before a name of it goes, so one that is the same before and after has
+    /// said the name all the while.
+    fn lost_names_of(&self, id: &ImageId) -> Result<Vec<Reference>, StoreError> {
+        let path = self.image_directory(id).join("record");
+        let is_lost = |name: &Reference| self.path("refs").join(file_name(name)).symlink_metadata().is_err();
+        loop {
+            let before = version(&path);
+            let names = self.record_if_whole(id)?.map(|record| record.imported_as).unwrap_or_default();
+            let lost: Vec<Reference> = names.into_iter().filter(is_lost).collect();
+            if lost.is_empty() || version(&path) == before {
+                return Ok(lost);
+            }
+        }
     }
 
     /// The name that a text means, rather than an id.
@@ -182,6 +196,12 @@ impl Store {
             (id, _) => Ok(id),
         }
     }
+}
+
+/// Tells a file from the one that replaces it.
+fn version(path: &Path) -> Option<(u64, i64, i64)> {
+    let metadata = path.symlink_metadata().ok()?;
+    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// The file of a name: a reference never holds a percent sign.
