@@ -25,8 +25,6 @@ pub enum JobMode {
     IgnoreDependencies,
     /// Keep the order, but need nothing
     IgnoreRequirements,
-    /// Stop what triggers the unit, too
-    Triggering,
     /// Restart what depends on the unit, too
     RestartDependencies,
 }
@@ -42,7 +40,6 @@ impl JobMode {
             Self::Flush => "flush",
             Self::IgnoreDependencies => "ignore-dependencies",
             Self::IgnoreRequirements => "ignore-requirements",
-            Self::Triggering => "triggering",
             Self::RestartDependencies => "restart-dependencies",
         }
     }
