@@ -7,6 +7,7 @@ mod rig;
 use rig::{RANGE, Rig, STORE, own, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
+use sampan::launch::protocol::UNSTARTED;
 use sampan::launch::step::HostTree;
 use sampan::sys::pidfd::{self, Exit};
 use sampan::sys::seccomp::{Instruction, install};
@@ -446,7 +447,7 @@ fn older_kernels_get_the_same_root() {
 fn a_launch_ends_with_its_manager() {
     let rig = Rig::new();
     let process = rig.abandon();
-    assert_eq!(pidfd::wait(&process).unwrap(), Exit::Code(1));
+    assert_eq!(pidfd::wait(&process).unwrap(), Exit::Code(UNSTARTED));
 }
 
 #[test]

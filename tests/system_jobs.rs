@@ -67,3 +67,51 @@ fn a_cycle_is_named_whole_and_keeps_nothing_from_stopping() {
         assert_eq!(host.property(unit, "ActiveState"), "inactive");
     }
 }
+
+#[test]
+fn job_modes_decide_between_jobs() {
+    let host = Host::with_images(&["hello"]);
+    let silent = format!("{}type = \"notify\"\nstart_timeout = \"5min\"\n", shell("exec sleep 1000"));
+    host.unit("slow.container", &silent);
+    host.unit("done.container", &sleeper(""));
+    host.unit("only.container", &sleeper("allow_isolate = true\nrequires = [\"needed.container\"]"));
+    host.unit("needed.container", &sleeper(""));
+
+    host.succeed(&["sampanctl", "start", "--no-block", "slow"]);
+    let error = host.fail(1, &["sampanctl", "stop", "--job-mode=fail", "slow"]);
+    assert!(error.contains("slow.container has a start job already"), "{error}");
+    host.succeed(&["sampanctl", "stop", "slow"]);
+    assert_eq!(host.property("slow", "ActiveState"), "inactive");
+
+    host.succeed(&["sampanctl", "start", "--no-block", "--job-mode=replace-irreversibly", "slow"]);
+    let error = host.fail(1, &["sampanctl", "stop", "slow"]);
+    assert!(error.contains("slow.container has a start job that cannot be replaced"), "{error}");
+    host.succeed(&["sampanctl", "cancel"]);
+    assert!(!host.succeed(&["sampanctl", "list-jobs"]).contains("slow"));
+    host.succeed(&["sampanctl", "stop", "slow"]);
+
+    host.succeed(&["sampanctl", "start", "--job-mode=ignore-requirements", "only"]);
+    assert_eq!(host.property("needed", "ActiveState"), "inactive");
+    host.succeed(&["sampanctl", "start", "done"]);
+    let error = host.fail(1, &["sampanctl", "isolate", "done"]);
+    assert!(error.contains("allow_isolate"), "{error}");
+    host.succeed(&["sampanctl", "isolate", "only"]);
+    assert_eq!(host.property("done", "ActiveState"), "inactive");
+    assert_eq!(host.property("needed", "SubState"), "running");
+    assert_eq!(host.property("only", "SubState"), "running");
+}
+
+#[test]
+fn what_comes_after_a_success_is_started_then_and_only_then() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("next.container", &sleeper(""));
+    let work = |script: &str| {
+        format!("[unit]\non_success = [\"next.container\"]\n{}type = \"oneshot\"\n", shell(script))
+    };
+    host.unit("work.container", &work("exit 4"));
+    host.fail(1, &["sampanctl", "start", "work"]);
+    assert_eq!(host.property("next", "ActiveState"), "inactive");
+    host.unit("work.container", &work("exit 0"));
+    host.succeed(&["sampanctl", "start", "work"]);
+    host.wait_property("next", "SubState", "running");
+}

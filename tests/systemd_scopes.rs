@@ -164,6 +164,20 @@ fn a_process_that_has_ended_gets_no_scope() {
 }
 
 #[test]
+fn a_scope_that_is_given_up_is_ended_by_systemd_itself() {
+    run(async {
+        let systemd = connect().await;
+        let mut payload = Payload::start();
+        let request = request("forlorn", &payload);
+        systemd.start_scope(&request).await.unwrap();
+        systemd.give_up_scope(&request.name).await.unwrap();
+        assert!(!payload.0.wait().unwrap().success());
+        assert_eq!(systemd.control_group(&request.name).await.unwrap(), None);
+        systemd.give_up_scope(&request.name).await.unwrap();
+    });
+}
+
+#[test]
 fn why_a_scope_failed_is_told() {
     run(async {
         let systemd = connect().await;

@@ -31,8 +31,7 @@ type Waits = BTreeMap<u32, Vec<u32>>;
 /// When the manager cannot be reached.
 pub fn run(args: &ListJobsArgs) -> anyhow::Result<u8> {
     let (mut rows, waits) = ask(async |client| {
-        let rows = client.manager.list_jobs().await;
-        let rows = rows.map_err(|error| CliError::of_call("list jobs", error))?;
+        let rows = rows(client).await?;
         let waits = if args.after || args.before { Some(waits(client, &rows).await?) } else { None };
         Ok((rows, waits))
     })?;
@@ -130,14 +129,20 @@ fn cells(row: &JobRow) -> [(String, Tone); 4] {
     ]
 }
 
-/// Runs `cancel`.
+/// Runs `cancel`, of all jobs when none is named.
 ///
 /// # Errors
 /// When the manager cannot be reached.
 pub fn cancel(args: &CancelArgs) -> anyhow::Result<u8> {
     talk(async |client| {
         let mut status = 0;
-        for job in &args.jobs {
+        let all = args.jobs.is_empty();
+        let jobs = if all { queued(client).await? } else { args.jobs.clone() };
+        for job in &jobs {
+            // A job goes with the one that it waits for.
+            if all && !queued(client).await?.contains(job) {
+                continue;
+            }
             let done = client.call("CancelJob", &(*job,)).await;
             match done.map_err(|error| CliError::of_call(&format!("cancel job {job}"), error)) {
                 Ok(()) => {}
@@ -150,6 +155,14 @@ pub fn cancel(args: &CancelArgs) -> anyhow::Result<u8> {
         }
         Ok(status)
     })
+}
+
+async fn rows(client: &Client) -> Result<Vec<JobRow>, CliError> {
+    client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))
+}
+
+async fn queued(client: &Client) -> Result<Vec<u32>, CliError> {
+    Ok(rows(client).await?.into_iter().map(|row| row.id).collect())
 }
 
 #[cfg(test)]

@@ -49,6 +49,16 @@ pub fn control_group(pid: u32) -> io::Result<String> {
     group.map(str::to_owned).ok_or(io::ErrorKind::NotFound.into())
 }
 
+/// Whether a process is in the control group of another one, or below it.
+pub fn is_in_group_of(pid: u32, first: u32) -> bool {
+    match (control_group(pid), control_group(first)) {
+        (Ok(group), Ok(own)) => {
+            group.strip_prefix(&own).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        }
+        _ => false,
+    }
+}
+
 /// The flags of a descriptor of another thread, with `CLOEXEC` where it is set.
 ///
 /// # Errors
@@ -143,6 +153,14 @@ mod tests {
         let mut copy = [0; 6];
         assert_eq!(read_memory(pid, text.as_ptr() as u64, &mut copy).unwrap(), 6);
         assert_eq!(copy, text);
+    }
+
+    #[test]
+    fn a_process_is_in_its_own_group_and_one_that_is_not_there_in_none() {
+        let pid = std::process::id();
+        assert!(is_in_group_of(pid, pid));
+        assert!(!is_in_group_of(u32::MAX, pid));
+        assert!(!is_in_group_of(pid, u32::MAX));
     }
 
     #[test]

@@ -71,6 +71,24 @@ impl Systemd {
         .await
     }
 
+    /// Has systemd end a scope, and what is left in it, by itself. Of one that has a controller it would ask that, and
+    /// wait for `TimeoutStopSec=` even where the scope has no process: one that died while it was moved in is never
+    /// seen to leave, systemd.scope(5). A scope that is gone is success.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn give_up_scope(&self, scope: &str) -> Result<(), SystemdError> {
+        self.within(scope, "AbandonScope", async |session| {
+            match session.manager.abandon_scope(scope).await {
+                // It is being stopped already.
+                Err(error) if is(&error, "org.freedesktop.systemd1.ScopeNotRunning") => Ok(()),
+                result => done_or_gone("AbandonScope", scope, result),
+            }
+        })
+        .await?;
+        self.stop_scope(scope).await
+    }
+
     /// Kills all processes of a scope, without a job. A scope that is gone is success.
     ///
     /// # Errors

@@ -138,8 +138,8 @@ pub struct SetPropertyArgs {
 /// `cancel`.
 #[derive(Debug, Clone, Args)]
 pub struct CancelArgs {
-    /// Numbers of jobs
-    #[arg(value_name = "JOB", required = true)]
+    /// Numbers of jobs; all of them when none is named
+    #[arg(value_name = "JOB")]
     pub jobs: Vec<u32>,
 }
 

@@ -418,7 +418,7 @@ impl RunTask {
         let removed = tokio::time::timeout(REMOVAL_TIMEOUT, self.systemd.wait_removed(&scope)).await;
         // A scope without a process that systemd has not noticed, or one that still has others.
         if removed.is_err()
-            && let Err(error) = self.systemd.stop_scope(&scope).await
+            && let Err(error) = self.systemd.give_up_scope(&scope).await
         {
             tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{error}, continuing");
         }

@@ -5,7 +5,7 @@ use super::control::{failure, io_failure};
 use super::handle::ExecRequest;
 use super::stop::send;
 use crate::manager::machine::{Event, Exit, Failure};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, process};
 use crate::unit::model::Reload;
 use crate::unit::name::UnitName;
 use std::fs::File;
@@ -28,13 +28,15 @@ impl Manager {
         }
     }
 
-    /// To the process that the payload names as its main one, or to the first.
+    /// To the process that the payload names as its main one, or to the first when that one is gone: its number may
+    /// be another's by then, so the descriptor is there before it is looked at.
     fn reload_by_signal(&self, unit: &UnitName, run: u64, signal: i32) -> io::Result<()> {
         let live = self.run_of(unit, run).ok_or(io::ErrorKind::NotFound)?;
         let first = live.process.get().ok_or(io::ErrorKind::NotFound)?;
         let named = self.machine.unit(unit).and_then(|managed| managed.run.as_ref()?.main_pid);
-        match named.filter(|pid| *pid != first.pid) {
-            Some(pid) => send(&pidfd::open(pid)?, signal),
+        let opened = named.and_then(|pid| Some((pid, pidfd::open(pid).ok()?)));
+        match opened.filter(|(pid, _)| process::is_in_group_of(*pid, first.pid)) {
+            Some((_, pidfd)) => send(&pidfd, signal),
             None => send(&first.pidfd, signal),
         }
     }

@@ -3,6 +3,7 @@
 use super::Read::{Large, Signed, Text, Times, Unsigned};
 use super::{Entry, Look, told, untold};
 use crate::manager::machine::{Job, Run, Stamp};
+use crate::sys::process;
 
 pub(super) const TABLE: &[Entry] = &[
     told("ActiveState", Text(|look| look.managed.active_state().as_str().to_owned())),
@@ -16,7 +17,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("StatusErrno", Signed(|look| look.managed.failure.as_ref().map_or(0, |failure| failure.errno))),
     told("LaunchError", Text(launch_error)),
     told("InvocationID", Text(|look| run(look).map(|run| run.invocation.clone()).unwrap_or_default())),
-    told("MainPID", Unsigned(|look| look.managed.main_pid().unwrap_or(0))),
+    told("MainPID", Unsigned(main_pid)),
     told("ExecMainPID", Unsigned(|look| run(look).map_or(0, |run| run.pid))),
     told("ExecMainCode", Signed(|look| exit(look).0)),
     told("ExecMainStatus", Signed(|look| exit(look).1)),
@@ -34,6 +35,13 @@ pub(super) const TABLE: &[Entry] = &[
     told("InactiveEnterTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_enter)))),
     told("InactiveEnterTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.inactive_enter))),
 ];
+
+/// The process that the payload names, as long as it is one of the container's, or the first one.
+fn main_pid(look: &Look<'_>) -> u32 {
+    let Some(first) = look.managed.main_pid() else { return 0 };
+    let named = run(look).and_then(|run| run.main_pid);
+    named.filter(|pid| process::is_in_group_of(*pid, first)).unwrap_or(first)
+}
 
 /// How long each phase of the last start took, in microseconds, in their order. One that has not ended is not there.
 fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {

@@ -1,0 +1,139 @@
+//! What payloads tell by sd_notify(3) beyond that they are ready: that they live, reload, need longer, and which
+//! process is the main one.
+
+mod support;
+
+use support::host::Host;
+use support::units::{python, shell};
+
+/// Sends what is written to a pipe, and what signals and a child of its own are for. `begin` goes first.
+fn speaker(begin: &str, keys: &str) -> String {
+    let program = format!(
+        r#"
+import os, signal, socket, sys, time
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.connect(os.environ["NOTIFY_SOCKET"])
+def say(text):
+    manager.send(text.replace("|", "\n").encode())
+def reload(*_):
+    say("RELOADING=1|MONOTONIC_USEC=%%d" %% (time.monotonic_ns() // 1000))
+signal.signal(signal.SIGHUP, reload)
+os.mkfifo("/tmp/say")
+{begin}
+while True:
+    for line in open("/tmp/say"):
+        say(line.strip())
+"#
+    );
+    python(&program) + "type = \"notify\"\n" + keys
+}
+
+fn say(host: &Host, text: &str) {
+    host.succeed(&["sampanctl", "exec", "web", "sh", "-c", &format!("echo '{text}' >/tmp/say")]);
+}
+
+#[test]
+fn one_that_no_longer_tells_that_it_lives_is_ended_and_one_that_does_is_not() {
+    let host = Host::with_images(&["servers"]);
+    let beats = r#"
+say("READY=1")
+for beat in range(12):
+    say("WATCHDOG=1")
+    time.sleep(0.1)
+print("12 beats of", os.environ["WATCHDOG_USEC"], flush=True)
+"#;
+    let keys = "watchdog = \"600ms\"\nrestart = \"on-watchdog\"\nrestart_delay = \"1min\"\n";
+    host.unit("web.container", &speaker(beats, keys));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let first = host.property("web", "MainPID");
+    host.wait_log("web", "12 beats of 600000");
+    assert_eq!(host.property("web", "MainPID"), first, "twice the time, and it lives");
+    host.wait_property("web", "SubState", "auto-restart");
+    assert_eq!(host.property("web", "Result"), "watchdog");
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    assert!(status.contains("(Result: watchdog)") && status.contains("signal=ABRT"), "{status}");
+}
+
+#[test]
+fn a_reload_is_over_when_the_payload_says_so() {
+    let host = Host::with_images(&["servers"]);
+    host.unit("web.container", &speaker("say(\"READY=1\")", "reload_signal = \"HUP\"\n"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let pid = host.property("web", "MainPID");
+    let mut reload = host.command(&["sampanctl", "reload", "web"]).spawn().expect("it runs");
+    host.wait_property("web", "ActiveState", "reloading");
+    say(&host, "STATUS=Reading");
+    host.wait_property("web", "StatusText", "Reading");
+    assert_eq!(host.property("web", "ActiveState"), "reloading");
+    say(&host, "READY=1");
+    assert!(reload.wait().expect("it ends").success());
+    assert_eq!(host.property("web", "ActiveState"), "active");
+    assert_eq!(host.property("web", "MainPID"), pid);
+
+    // Whoever reloads by itself is seen doing it.
+    say(&host, "RELOADING=1|MONOTONIC_USEC=0");
+    say(&host, "RELOADING=1");
+    say(&host, "READY=1");
+    host.wait_property("web", "ActiveState", "active");
+}
+
+#[test]
+fn a_command_reloads_and_a_unit_without_one_says_so() {
+    let host = Host::with_images(&["hello"]);
+    let command = |script: &str| {
+        shell("exec sleep 1000") + &format!("reload_command = [\"/bin/sh\", \"-c\", \"{script}\"]\n")
+    };
+    host.unit("web.container", &command("echo read >/tmp/read"));
+    host.unit("bad.container", &command("exit 7"));
+    host.unit("plain.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "web", "bad", "plain"]);
+    host.succeed(&["sampanctl", "reload", "web"]);
+    assert_eq!(host.succeed(&["sampanctl", "exec", "web", "cat", "/tmp/read"]), "read\n");
+    host.fail(1, &["sampanctl", "reload", "bad"]);
+    assert_eq!(host.property("bad", "ActiveState"), "active", "one that cannot be reloaded goes on");
+    let error = host.fail(1, &["sampanctl", "reload", "plain"]);
+    assert!(error.contains("cannot be reloaded") && error.contains("reload_signal"), "{error}");
+}
+
+#[test]
+fn a_start_that_asks_for_more_time_gets_it() {
+    let host = Host::with_images(&["servers"]);
+    let begin = r#"
+say("EXTEND_TIMEOUT_USEC=60000000")
+time.sleep(1.2)
+print("still at it", flush=True)
+"#;
+    host.unit("web.container", &speaker(begin, "start_timeout = \"800ms\"\n"));
+    host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+    host.wait_log("web", "still at it");
+    assert_eq!(host.property("web", "ActiveState"), "activating");
+    say(&host, "READY=1");
+    host.wait_property("web", "ActiveState", "active");
+}
+
+#[test]
+fn the_main_process_is_the_one_that_the_payload_names_if_it_is_its_own() {
+    let host = Host::with_images(&["servers"]);
+    let begin = r#"
+child = os.fork()
+if child == 0:
+    time.sleep(1000)
+say("READY=1|MAINPID=%%d" %% child)
+"#;
+    host.unit("web.container", &speaker(begin, ""));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let named = || {
+        let pid = host.property("web", "MainPID");
+        host.succeed(&["sh", "-c", &format!("grep NSpid: /proc/{pid}/status || true")])
+    };
+    host.wait_until("the child is the main process", |_| {
+        named().split_whitespace().last().is_some_and(|inside| inside != "1")
+    });
+    let child = host.property("web", "MainPID");
+    for other in ["MAINPID=99999", "MAINPID=0", "MAINPID=-1", "MAINPID=x"] {
+        say(&host, other);
+    }
+    say(&host, "STATUS=All said");
+    host.wait_property("web", "StatusText", "All said");
+    assert_eq!(host.property("web", "MainPID"), child);
+}
