@@ -3,6 +3,7 @@
 use super::access::{Action, Details};
 use super::call::{Call, leaving};
 use super::error::BusError;
+use super::jobs::allowed_to;
 use super::wire::DefinitionRow;
 use crate::manager::driver::ExecRequest;
 use crate::manager::machine::Managed;
@@ -17,13 +18,10 @@ pub(super) async fn exec(
     call: Call,
     (name, command, environment, user, directory, stdio): Asked,
 ) -> Result<(i32, i32), BusError> {
-    let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
-    let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
+    let (stdio, leash) = unleashed(stdio);
     let stdio = stdio.try_into();
     let stdio = stdio.map_err(|_| BusError::InvalidArgs("stdio: three descriptors or four.".into()))?;
-    let asked = UnitName::parse(&name)?;
-    let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
-    call.allow(Action::Exec, Details::Unit { verb: "exec", unit: unit.as_str() }).await?;
+    let unit = allowed_to(&call, Action::Exec, &name, "exec").await?;
     let request = ExecRequest {
         unit,
         command,
@@ -35,6 +33,13 @@ pub(super) async fn exec(
     };
     let exit = call.manager().exec(request).await.ok_or_else(leaving)?;
     exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)
+}
+
+/// A fourth descriptor is a leash.
+pub(super) fn unleashed(stdio: Vec<zbus::OwnedFd>) -> (Vec<OwnedFd>, Option<OwnedFd>) {
+    let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
+    let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
+    (stdio, leash)
 }
 
 fn optional(text: String) -> Option<String> {
@@ -58,9 +63,7 @@ pub(super) async fn definitions(call: Call) -> Result<(Vec<DefinitionRow>,), Bus
 
 /// The plan holds the environment, where many keep their secrets.
 pub(super) async fn plan(call: Call, name: String) -> Result<(String,), BusError> {
-    let asked = UnitName::parse(&name)?;
-    let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
-    call.allow(Action::Inspect, Details::Unit { verb: "plan", unit: unit.as_str() }).await?;
+    let unit = allowed_to(&call, Action::Inspect, &name, "plan").await?;
     let plan = call.with(move |manager| manager.plan(&unit)).await?;
     plan.map(|plan| (plan,)).map_err(BusError::Failed)
 }

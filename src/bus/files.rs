@@ -6,7 +6,7 @@ use super::error::BusError;
 use super::listing::check_words;
 use super::publish;
 use crate::paths::Paths;
-use crate::unit::enable::{self, Change, Conflict, EnableError, Manner, Outcome};
+use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
@@ -44,13 +44,8 @@ pub(super) async fn state(call: Call, file: String) -> Result<(String,), BusErro
 /// Unit files, whether what is done ends with the boot, and whether links that are in the way are replaced.
 type Asked = (Vec<String>, bool, bool);
 
-fn lasting(runtime: bool) -> Lasting {
-    if runtime { Lasting::UntilReboot } else { Lasting::Always }
-}
-
 fn manner((_, runtime, force): &Asked) -> Manner {
-    let conflict = if *force { Conflict::Replace } else { Conflict::Refuse };
-    Manner { lasting: lasting(*runtime), conflict }
+    Manner::of_options(*runtime, *force)
 }
 
 /// The first of the answer says whether any of the units has an `[install]` table.
@@ -83,7 +78,8 @@ pub(super) async fn disable(
     call: Call,
     (names, runtime): (Vec<String>, bool),
 ) -> Result<(Changes,), BusError> {
-    let act = move |paths: &Paths, names: &[UnitName]| enable::disable(paths, names, lasting(runtime));
+    let act =
+        move |paths: &Paths, names: &[UnitName]| enable::disable(paths, names, Lasting::of_runtime(runtime));
     Ok((changes(change(call, "disable", names, act).await?),))
 }
 
@@ -97,7 +93,8 @@ pub(super) async fn unmask(
     call: Call,
     (names, runtime): (Vec<String>, bool),
 ) -> Result<(Changes,), BusError> {
-    let act = move |paths: &Paths, names: &[UnitName]| enable::unmask(paths, names, lasting(runtime));
+    let act =
+        move |paths: &Paths, names: &[UnitName]| enable::unmask(paths, names, Lasting::of_runtime(runtime));
     Ok((changes(change(call, "unmask", names, act).await?),))
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn enqueue(
     verb: Verb,
 ) -> Result<(OwnedObjectPath,), BusError> {
     let mode = parse_mode(&mode)?;
-    let unit = allowed(&call, &name, word(verb)).await?;
+    let unit = allowed(&call, &name, verb.as_str()).await?;
     let answer = call.manager().request(Request { unit, verb, mode }).await.ok_or_else(leaving)?;
     Ok((job_path(answer?.0),))
 }
@@ -23,22 +23,20 @@ pub(super) async fn enqueue(
 /// The unit that a name stands for, once polkit has allowed a verb of it. It is asked about by its own name, so that
 /// no alias goes around a rule.
 pub(super) async fn allowed(call: &Call, name: &str, verb: &'static str) -> Result<UnitName, BusError> {
-    let asked = UnitName::parse(name)?;
-    let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
-    call.allow(Action::ManageUnits, Details::Unit { verb, unit: unit.as_str() }).await?;
-    Ok(unit)
+    allowed_to(call, Action::ManageUnits, name, verb).await
 }
 
-fn word(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Start => "start",
-        Verb::Stop => "stop",
-        Verb::Restart => "restart",
-        Verb::TryRestart => "try-restart",
-        Verb::Reload => "reload",
-        Verb::ReloadOrRestart => "reload-or-restart",
-        Verb::TryReloadOrRestart => "try-reload-or-restart",
-    }
+/// The same of another action.
+pub(super) async fn allowed_to(
+    call: &Call,
+    action: Action,
+    name: &str,
+    verb: &'static str,
+) -> Result<UnitName, BusError> {
+    let asked = UnitName::parse(name)?;
+    let unit = call.with(move |manager| manager.ensure_loaded(&asked)).await?;
+    call.allow(action, Details::Unit { verb, unit: unit.as_str() }).await?;
+    Ok(unit)
 }
 
 /// The job mode of a word; empty is `replace`.
@@ -47,7 +45,7 @@ pub(super) fn parse_mode(mode: &str) -> Result<JobMode, BusError> {
         return Ok(JobMode::Replace);
     }
     JobMode::parse(mode).ok_or_else(|| {
-        let known = JobMode::WORDS.map(|(word, _)| word).join(", ");
+        let known = JobMode::ALL.map(JobMode::as_str).join(", ");
         BusError::InvalidArgs(format!("Job mode \"{mode}\" is not known: use one of {known}."))
     })
 }

@@ -4,7 +4,8 @@ use super::call::Call;
 use super::error::BusError;
 use super::jobs::allowed;
 use super::process::failed;
-use crate::unit::property::{Assignment, Until};
+use crate::unit::links::Lasting;
+use crate::unit::property::Assignment;
 use zbus::{OwnedVariant, Variant};
 
 /// Sets properties of `[resources]`, as `systemctl set-property` does.
@@ -12,12 +13,12 @@ pub(super) async fn set(
     call: Call,
     (name, runtime, values): (String, bool, Vec<(String, OwnedVariant)>),
 ) -> Result<(), BusError> {
-    let until = if runtime { Until::Reboot } else { Until::Reset };
+    let lasting = Lasting::of_runtime(runtime);
     let assignments: Vec<Assignment> =
         values.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?;
     let unit = allowed(&call, &name, "set-property").await?;
     let (asked, written) = (unit.clone(), assignments.clone());
-    let scope = call.with(move |manager| manager.set_properties(&asked, &written, until)).await?;
+    let scope = call.with(move |manager| manager.set_properties(&asked, &written, lasting)).await?;
     let Some((systemd, limits)) = scope.map_err(BusError::Failed)? else { return Ok(()) };
     systemd.set_limits(&unit.scope(), &limits).await.map_err(failed)
 }

@@ -3,11 +3,11 @@
 use super::access::{Action, Details};
 use super::call::Call;
 use super::error::BusError;
+use super::exec::unleashed;
 use super::jobs::{allowed, parse_mode};
 use super::wire::job_path;
 use crate::manager::driver::{TransientError, TransientRequest};
 use crate::unit::name::UnitName;
-use std::os::fd::OwnedFd;
 use zbus::OwnedObjectPath;
 
 /// Name, job mode, the text of the file, and none, three or four descriptors: the three standard ones and a leash.
@@ -19,8 +19,7 @@ pub(super) async fn start(
     (name, mode, definition, stdio): Asked,
 ) -> Result<(OwnedObjectPath,), BusError> {
     let (unit, mode) = (UnitName::parse(&name)?, parse_mode(&mode)?);
-    let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
-    let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
+    let (stdio, leash) = unleashed(stdio);
     let stdio = match stdio.len() {
         0 => None,
         _ => Some(stdio.try_into().map_err(|_| {

@@ -4,7 +4,6 @@ use super::args::ChainArgs;
 use super::client::{Client, talk};
 use super::display::Layout;
 use super::error::{CliError, FAILURE};
-use super::output::complain;
 use super::select;
 use super::suggestion;
 use super::text::{Tone, time};
@@ -41,7 +40,7 @@ pub fn run(args: &ChainArgs, paths: &Paths) -> anyhow::Result<u8> {
         for name in select::units(client, &args.units).await? {
             let starts = starts(client, &name).await?;
             if starts.is_empty() {
-                complain(&format!("Unit {name} could not be found.{}", suggestion::of_unit(&name, paths)));
+                suggestion::complain_of_unknown(&name, paths);
                 status = FAILURE;
                 continue;
             }

@@ -13,8 +13,8 @@ use super::suggestion;
 use super::units::enable::Change;
 use super::{
     blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
-    list_dependencies, list_jobs, list_sockets, list_units, logs, run as run_verb, show, status,
-    system_state, top, unit_files, units, volumes,
+    list_dependencies, list_jobs, list_sockets, list_units, logs, run as run_verb, set_property, show,
+    status, system_state, top, unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
@@ -85,7 +85,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
         Verb::Isolate(args) => lifecycle::isolate(&args, paths),
         Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
-        Verb::SetProperty(args) => freeze::set_property(&args),
+        Verb::SetProperty(args) => set_property::run(&args),
         Verb::Top(args) => top::run(&args, paths),
         Verb::Blame(args) => blame::run(&args),
         Verb::CriticalChain(args) => critical_chain::run(&args, paths),

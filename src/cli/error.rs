@@ -136,6 +136,11 @@ impl CliError {
         }
     }
 
+    /// Whether there is no manager to talk to.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NoUserManager { .. })
+    }
+
     /// Whether a unit was asked for that does not exist.
     pub fn is_unknown_unit(&self) -> bool {
         matches!(self, Self::Refused { status: NOT_INSTALLED, .. })

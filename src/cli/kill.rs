@@ -3,7 +3,7 @@
 use super::args::{KillArgs, Whom};
 use super::client::talk;
 use super::error::CliError;
-use super::output::complain;
+use super::outcome::Outcome;
 use super::select;
 
 /// Runs the verb.
@@ -16,18 +16,11 @@ pub fn run(args: &KillArgs) -> anyhow::Result<u8> {
         Whom::All => "all",
     };
     talk(async |client| {
-        let mut status = 0;
+        let mut outcome = Outcome::default();
         for unit in select::units(client, &args.units).await? {
             let sent = client.manager.kill_unit(&unit, whom, args.signal).await;
-            match sent.map_err(|error| CliError::of_call(&format!("kill unit {unit}"), error)) {
-                Ok(()) => {}
-                Err(error @ CliError::Unreachable { .. }) => return Err(error.into()),
-                Err(error) => {
-                    complain(&error.to_string());
-                    status = error.status();
-                }
-            }
+            outcome.note(sent.map_err(|error| CliError::of_call(&format!("kill unit {unit}"), error)))?;
         }
-        Ok(status)
+        Ok(outcome.status)
     })
 }

@@ -1,6 +1,6 @@
 //! `start`, `stop`, `restart`, `reload` and the like: one job for each unit, waited for.
 
-use super::args::{IsolateArgs, JobArgs, JobMode};
+use super::args::{IsolateArgs, JobArgs};
 use super::changes::Changes;
 use super::client::{Client, again, talk};
 use super::error::{CliError, FAILURE};
@@ -9,54 +9,24 @@ use super::output::complain;
 use super::select;
 use super::suggestion;
 use super::unit_properties::{ActiveState, UnitProperties};
+use crate::manager::machine::JobMode;
+// `Verb` alone is one of the command line.
+pub use crate::manager::machine::Verb as Operation;
 use crate::paths::Paths;
 use crate::unit::pattern::is_pattern;
 use std::collections::BTreeSet;
 use zbus::{OwnedObjectPath, Variant};
 
-/// What is done to a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// `start`.
-    Start,
-    /// `stop`.
-    Stop,
-    /// `restart`.
-    Restart,
-    /// `try-restart`.
-    TryRestart,
-    /// `reload`.
-    Reload,
-    /// `reload-or-restart`.
-    ReloadOrRestart,
-    /// `try-reload-or-restart`.
-    TryReloadOrRestart,
-}
-
-impl Operation {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::TryRestart => "try-restart",
-            Self::Reload => "reload",
-            Self::ReloadOrRestart => "reload-or-restart",
-            Self::TryReloadOrRestart => "try-reload-or-restart",
-        }
-    }
-
-    /// The method of the manager.
-    fn method(self) -> &'static str {
-        match self {
-            Self::Start => "StartUnit",
-            Self::Stop => "StopUnit",
-            Self::Restart => "RestartUnit",
-            Self::TryRestart => "TryRestartUnit",
-            Self::Reload => "ReloadUnit",
-            Self::ReloadOrRestart => "ReloadOrRestartUnit",
-            Self::TryReloadOrRestart => "ReloadOrTryRestartUnit",
-        }
+/// The method of the manager.
+fn method(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Start => "StartUnit",
+        Operation::Stop => "StopUnit",
+        Operation::Restart => "RestartUnit",
+        Operation::TryRestart => "TryRestartUnit",
+        Operation::Reload => "ReloadUnit",
+        Operation::ReloadOrRestart => "ReloadOrRestartUnit",
+        Operation::TryReloadOrRestart => "ReloadOrTryRestartUnit",
     }
 }
 
@@ -108,7 +78,7 @@ pub fn run(operation: Operation, args: &JobArgs, paths: &Paths) -> anyhow::Resul
         if units.is_empty() && telling == Telling::Hints {
             complain(&format!(
                 "Warning: {} is called with a pattern, and patterns mean units in memory: none matches.",
-                operation.word()
+                operation.as_str()
             ));
         }
         perform(client, order, &units, paths).await
@@ -170,9 +140,7 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
                 }
                 queued.push(unit.clone());
             }
-            Err(error @ (CliError::Unreachable { .. } | CliError::NoUserManager { .. })) => {
-                return Err(error.into());
-            }
+            Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(error) => {
                 let near =
                     if error.is_unknown_unit() { suggestion::of_unit(unit, paths) } else { String::new() };
@@ -198,10 +166,10 @@ async fn perform(client: &Client, order: Order, units: &[String], paths: &Paths)
 
 async fn enqueue(client: &Client, order: Order, unit: &str) -> Result<OwnedObjectPath, CliError> {
     let operation = order.operation;
-    let verb = if order.mode == JobMode::Isolate { "isolate" } else { operation.word() };
+    let verb = if order.mode == JobMode::Isolate { "isolate" } else { operation.as_str() };
     let failed = |error| CliError::of_call(&format!("{verb} {unit}"), error);
     let before = if order.show_transaction { jobs(client).await? } else { BTreeSet::new() };
-    let job = client.call(operation.method(), &(unit, order.mode.word())).await.map_err(failed)?;
+    let job = client.call(method(operation), &(unit, order.mode.as_str())).await.map_err(failed)?;
     if order.show_transaction {
         tell_transaction(client, &job, unit, operation, &before).await?;
     }
@@ -218,7 +186,7 @@ async fn tell_transaction(
     before: &BTreeSet<u32>,
 ) -> Result<(), CliError> {
     let number = anchor.as_str().rsplit('/').next().unwrap_or_default();
-    complain(&format!("Enqueued anchor job {number} {unit}/{}.", operation.word()));
+    complain(&format!("Enqueued anchor job {number} {unit}/{}.", operation.as_str()));
     let rows = client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))?;
     for row in rows.iter().filter(|row| row.path != *anchor && !before.contains(&row.id)) {
         complain(&format!("Enqueued auxiliary job {} {}/{}.", row.id, row.unit, row.job_type));

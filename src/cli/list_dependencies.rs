@@ -4,7 +4,6 @@ use super::args::DependencyArgs;
 use super::client::{Client, ask};
 use super::display::{Layout, Shape};
 use super::error::{CliError, FAILURE};
-use super::output::complain;
 use super::select;
 use super::suggestion;
 use super::unit_properties::{ActiveState, Value, Values};
@@ -58,7 +57,7 @@ pub fn run(args: &DependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
         for name in select::units(client, &args.units).await? {
             let units = reachable(client, &name, args).await?;
             if units.get(&name).is_none_or(Option::is_none) {
-                complain(&format!("Unit {name} could not be found.{}", suggestion::of_unit(&name, paths)));
+                suggestion::complain_of_unknown(&name, paths);
                 status = FAILURE;
                 continue;
             }

@@ -4,7 +4,7 @@ use super::args::{CancelArgs, ListJobsArgs};
 use super::client::{Client, ask, talk};
 use super::display::Layout;
 use super::error::CliError;
-use super::output::complain;
+use super::outcome::Outcome;
 use super::text::{Column, Heading, Table, Tone};
 use super::unit_properties::Value;
 use crate::bus::wire::JobRow;
@@ -135,7 +135,7 @@ fn cells(row: &JobRow) -> [(String, Tone); 4] {
 /// When the manager cannot be reached.
 pub fn cancel(args: &CancelArgs) -> anyhow::Result<u8> {
     talk(async |client| {
-        let mut status = 0;
+        let mut outcome = Outcome::default();
         let all = args.jobs.is_empty();
         let jobs = if all { queued(client).await? } else { args.jobs.clone() };
         for job in &jobs {
@@ -144,16 +144,9 @@ pub fn cancel(args: &CancelArgs) -> anyhow::Result<u8> {
                 continue;
             }
             let done = client.call("CancelJob", &(*job,)).await;
-            match done.map_err(|error| CliError::of_call(&format!("cancel job {job}"), error)) {
-                Ok(()) => {}
-                Err(error @ CliError::Unreachable { .. }) => return Err(error.into()),
-                Err(error) => {
-                    complain(&error.to_string());
-                    status = error.status();
-                }
-            }
+            outcome.note(done.map_err(|error| CliError::of_call(&format!("cancel job {job}"), error)))?;
         }
-        Ok(status)
+        Ok(outcome.status)
     })
 }
 

@@ -1,6 +1,7 @@
 //! "Did you mean …?" for units and verbs that nobody knows.
 
 use super::args::Cli;
+use super::output::complain;
 use super::run::missing;
 use super::text::escaped;
 use crate::paths::Paths;
@@ -18,6 +19,11 @@ pub fn of_unit(name: &str, paths: &Paths) -> String {
         Some(near) => format!(" Did you mean \"{near}\"?"),
         None => String::new(),
     }
+}
+
+/// Tells that there is no such unit.
+pub fn complain_of_unknown(name: &str, paths: &Paths) {
+    complain(&format!("Unit {name} could not be found.{}", of_unit(name, paths)));
 }
 
 /// What is said of a verb that does not exist, in systemctl's words; `None` for other errors.

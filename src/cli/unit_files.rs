@@ -8,7 +8,7 @@ use super::lifecycle::{self, Operation, Until};
 use super::output::complain;
 use super::units::enable::{self, Change};
 use crate::paths::Paths;
-use crate::unit::enable::Outcome;
+use crate::unit::enable::{Manner, Outcome};
 use crate::unit::name::UnitName;
 use crate::unit::search::LinkKind;
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ fn now(change: &Change) -> Option<Operation> {
 /// # Errors
 /// When a link cannot be changed; with `--now`, when the manager cannot be reached.
 pub fn run(change: &Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let manner = enable::manner(args.runtime, args.force);
+    let manner = Manner::of_options(args.runtime, args.force);
     let outcome = enable::perform(change, &args.files.units, manner, paths)?;
     if !args.files.quiet {
         enable::tell(&outcome)?;
@@ -55,7 +55,7 @@ pub fn run(change: &Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Resu
 /// # Errors
 /// When a link cannot be made.
 pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let manner = enable::manner(args.runtime, args.force);
+    let manner = Manner::of_options(args.runtime, args.force);
     let outcome = enable::perform(&Change::AddTo(args.target.clone(), kind), &args.units, manner, paths)?;
     enable::tell(&outcome)?;
     tell_managers(&outcome, paths)
@@ -66,7 +66,8 @@ pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -
 /// # Errors
 /// When a preset file has errors.
 pub fn preset_all(args: &PresetAllArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let (outcome, failures) = crate::unit::enable::preset_all(paths, enable::manner(args.runtime, false))?;
+    let (outcome, failures) =
+        crate::unit::enable::preset_all(paths, Manner::of_options(args.runtime, false))?;
     enable::tell(&outcome)?;
     failures.iter().for_each(|failure| complain(&failure.to_string()));
     tell_managers(&outcome, paths)?;

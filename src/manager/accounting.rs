@@ -68,7 +68,6 @@ impl Usage {
     /// The usage of the control group in this directory.
     pub fn of_group(directory: &Path) -> Self {
         let table = |name: &str| Table(fs::read_to_string(directory.join(name)).unwrap_or_default());
-        let frozen = table("cgroup.events").value("frozen");
         Self {
             memory: Memory::of(directory, &table("memory.stat")),
             tasks: number(&directory.join("pids.current")),
@@ -77,7 +76,7 @@ impl Usage {
             oom_kills: table("memory.events")
                 .value("oom_kill")
                 .map_or(0, |kills| u32::try_from(kills).unwrap_or(u32::MAX)),
-            freezer: if frozen == Some(1) { "frozen" } else { "running" },
+            freezer: if is_frozen(directory) { "frozen" } else { "running" },
         }
     }
 }
@@ -132,17 +131,25 @@ pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
     Some(mount(paths).join(group.trim_start_matches('/')))
 }
 
+/// The control group of a process, and those below it.
+pub fn groups(paths: &Paths, pid: u32) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
+    let mut next = 0;
+    while let Some(group) = found.get(next) {
+        let entries = fs::read_dir(group).into_iter().flatten().flatten();
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
+        found.extend(below);
+        next += 1;
+    }
+    found
+}
+
 /// The processes of the control group of a process, and of those below it.
 pub fn processes(paths: &Paths, pid: u32) -> Vec<u32> {
-    let mut open: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
-    let mut processes = Vec::new();
-    while let Some(group) = open.pop() {
-        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        processes.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
-        let entries = fs::read_dir(&group).into_iter().flatten().flatten();
-        open.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
-    }
-    processes
+    let read = |group: PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let lists: Vec<String> = groups(paths, pid).into_iter().map(read).collect();
+    lists.iter().flat_map(|list| list.lines()).filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Whether all processes of a control group stand still.

@@ -3,7 +3,7 @@
 
 use super::machine::{Phase, Run, Stamp, Stamps};
 use super::record::{Record, RunFacts};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, process};
 use crate::systemd::SystemdError;
 use crate::systemd::manager::Systemd;
 use crate::unit::name::UnitName;
@@ -71,13 +71,9 @@ impl Orphan {
     }
 }
 
-/// Whether a process is the first of a pid namespace: `NSpid` of proc_pid_status(5), innermost last.
+/// Whether a process is the first of a pid namespace. One of a namespace further inside has more numbers.
 fn is_first(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let mut numbers = numbers.split_whitespace();
-    // One of a namespace further inside has more.
-    numbers.next().is_some() && numbers.next() == Some("1") && numbers.next().is_none()
+    matches!(process::numbers(pid)[..], [_, 1])
 }
 
 fn variable(pid: u32, name: &str) -> Option<String> {

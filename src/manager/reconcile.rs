@@ -144,8 +144,6 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     let outlet = kept.output.map(|fifo| Outlet::kept(fifo, kept.journal));
     let run = record.run.clone().filter(|_| record.phase.has_run());
     match (record.phase, run) {
-        (Phase::Active, _) => manager.adopt(&unit, Adoption::Phase(Phase::Active), &record),
-        (Phase::Listening, _) => manager.adopt(&unit, Adoption::Phase(Phase::Listening), &record),
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {
                 let adoption = Adoption::Run { pidfd, notifier: kept.notifier, outlet };

@@ -38,7 +38,7 @@ impl Store {
         if let Some(range) = find(&self.read_ids()?, unit) {
             return Ok(range);
         }
-        let _lock = self.lock_ids()?;
+        let _lock = self.take_lock("ids.lock", FlockOperation::LockExclusive)?;
         let ids = self.read_ids()?;
         match find(&ids, unit) {
             Some(range) => Ok(range),
@@ -51,7 +51,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn release_id_range(&self, unit: &str) -> Result<(), StoreError> {
-        let _lock = self.lock_ids()?;
+        let _lock = self.take_lock("ids.lock", FlockOperation::LockExclusive)?;
         let ids = self.read_ids()?;
         let is_other = |line: &&str| line.split_once(' ').is_none_or(|(name, _)| name != unit);
         let left: String = ids.lines().filter(is_other).map(|line| format!("{line}\n")).collect();
@@ -59,13 +59,6 @@ impl Store {
             return Ok(());
         }
         replace(&self.path("ids"), &self.path("ids.new"), left.as_bytes())
-    }
-
-    fn lock_ids(&self) -> Result<File, StoreError> {
-        let lock = self.path("ids.lock");
-        let file = File::create(&lock).context("open", &lock)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).context("lock", &lock)?;
-        Ok(file)
     }
 
     fn read_ids(&self) -> Result<String, StoreError> {

@@ -43,7 +43,8 @@ impl Store {
         self.take_lock("names.lock", FlockOperation::LockExclusive)
     }
 
-    fn take_lock(&self, name: &str, operation: FlockOperation) -> Result<Lock, StoreError> {
+    /// Waits for a right that a file of the store stands for.
+    pub(super) fn take_lock(&self, name: &str, operation: FlockOperation) -> Result<Lock, StoreError> {
         let path = self.path(name);
         let file = File::create(&path).context("open", &path)?;
         rustix::fs::flock(&file, operation).context("lock", &path)?;
@@ -62,7 +63,7 @@ pub(super) fn clear_abandoned(store: &Path) -> Result<(), StoreError> {
 
 /// Its maker holds a lock on it for as long as it is in use.
 fn clear_if_abandoned(path: &Path) -> Result<(), StoreError> {
-    match open(path) {
+    match open_directory(path) {
         Ok(directory) => match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => remove_tree(path),
             Err(Errno::WOULDBLOCK) => Ok(()),
@@ -75,7 +76,7 @@ fn clear_if_abandoned(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }
@@ -118,7 +119,7 @@ impl Staging {
 
 /// Locks a directory; `None` when that is about to go, or gone.
 fn lock(path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    let directory = match open(path) {
+    let directory = match open_directory(path) {
         Err(Errno::NOENT) => return Ok(None),
         directory => directory?,
     };

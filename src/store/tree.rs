@@ -1,12 +1,13 @@
 //! The tree of an image on disk, compared with its index.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::staging::open_directory;
 use super::{Finding, Store};
 use super::{inode, parts};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
@@ -36,7 +37,7 @@ impl Comparison<'_> {
                 Some((parent, name)) => {
                     let directory = match last {
                         Some((path, directory)) if path == parent => directory,
-                        _ => open(&self.path(&parent)),
+                        _ => open_directory(&self.path(&parent)),
                     };
                     let found = directory
                         .as_ref()
@@ -64,7 +65,7 @@ impl Comparison<'_> {
     fn find_strangers(&self, directory: &EntryPath, findings: &mut Vec<Finding>) {
         let path = self.path(directory);
         // What cannot be opened is a finding of its own.
-        let Ok(names) = open(&path).and_then(Dir::new) else { return };
+        let Ok(names) = open_directory(&path).and_then(Dir::new) else { return };
         for name in names {
             let Ok(name) = name else {
                 findings.push(Finding { path, what: "cannot be read to its end".to_owned() });
@@ -116,11 +117,6 @@ impl Comparison<'_> {
         }
         metadata_fault(path, entry, stat)
     }
-}
-
-fn open(directory: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::empty())
 }
 
 fn metadata_fault(path: &Path, entry: &TreeEntry, stat: &Stat) -> Option<String> {

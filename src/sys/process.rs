@@ -131,11 +131,12 @@ fn set_file_gid(gid: u32) -> u32 {
     old.cast_unsigned()
 }
 
-/// The number of a process in the innermost pid namespace that it is in, proc_pid_status(5) `NSpid`.
-pub fn innermost(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_whitespace().last()?.parse().ok()
+/// The numbers of a process in the pid namespaces that it is in, innermost last, proc_pid_status(5) `NSpid`; none when
+/// it is gone.
+pub fn numbers(pid: u32) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

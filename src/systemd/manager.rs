@@ -89,18 +89,6 @@ impl Systemd {
         self.stop_scope(scope).await
     }
 
-    /// Kills all processes of a scope, without a job. A scope that is gone is success.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn kill_scope(&self, scope: &str) -> Result<(), SystemdError> {
-        self.within(scope, "KillUnit", async |session| {
-            let killed = session.manager.kill_unit(scope, "all", libc::SIGKILL).await;
-            done_or_gone("KillUnit", scope, killed)
-        })
-        .await
-    }
-
     /// Waits until systemd has forgotten a scope; at once where it does not know it.
     ///
     /// # Errors

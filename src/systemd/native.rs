@@ -5,7 +5,6 @@ use super::manager::{Systemd, finish, is, property, refused};
 use super::proxy::UnitRow;
 use super::signals::{QueuedJob, Signal, SystemdEvent};
 use std::collections::HashMap;
-use std::str::FromStr;
 use zbus::fdo::DBusProxy;
 use zbus::{OwnedObjectPath, OwnedVariant};
 
@@ -28,25 +27,19 @@ pub enum NativeActive {
     Deactivating,
 }
 
-/// Why a text is no such state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no state of a unit")]
-pub struct UnknownState(pub String);
-
-impl FromStr for NativeActive {
-    type Err = UnknownState;
-
-    fn from_str(text: &str) -> Result<Self, UnknownState> {
-        Ok(match text {
+impl NativeActive {
+    /// The state of systemd's word.
+    fn of(word: &str) -> Option<Self> {
+        match word {
             // A unit whose resources are cleaned up or mounted anew, systemctl(1), is not up or is up.
-            "active" | "refreshing" => Self::Active,
-            "reloading" => Self::Reloading,
-            "inactive" | "maintenance" => Self::Inactive,
-            "failed" => Self::Failed,
-            "activating" => Self::Activating,
-            "deactivating" => Self::Deactivating,
-            _ => return Err(UnknownState(text.to_owned())),
-        })
+            "active" | "refreshing" => Some(Self::Active),
+            "reloading" => Some(Self::Reloading),
+            "inactive" | "maintenance" => Some(Self::Inactive),
+            "failed" => Some(Self::Failed),
+            "activating" => Some(Self::Activating),
+            "deactivating" => Some(Self::Deactivating),
+            _ => None,
+        }
     }
 }
 
@@ -55,8 +48,6 @@ impl FromStr for NativeActive {
 pub struct UnitState {
     /// Its state.
     pub active: NativeActive,
-    /// Its sub-state, in systemd's word: `running`, `mounted`, ….
-    pub sub: String,
     /// The job that it has.
     pub job: Option<QueuedJob>,
 }
@@ -65,10 +56,9 @@ impl UnitState {
     /// As `PropertiesChanged` tells it; `None` where that tells of other things alone.
     pub(super) fn of_properties(changed: &HashMap<String, OwnedVariant>) -> Option<Self> {
         let text = |name: &str| <&str>::try_from(changed.get(name)?).ok();
-        let sub = text("SubState").unwrap_or_default().to_owned();
         let job = changed.get("Job").and_then(|job| <(u32, OwnedObjectPath)>::try_from(job.clone()).ok());
         let job = job.filter(|(number, _)| *number != 0).map(|(_, path)| QueuedJob(path));
-        Some(Self { active: text("ActiveState")?.parse().ok()?, sub, job })
+        Some(Self { active: NativeActive::of(text("ActiveState")?)?, job })
     }
 }
 
@@ -98,17 +88,17 @@ pub struct NativeUnit {
 
 impl NativeUnit {
     fn of(row: UnitRow) -> Self {
-        let (_, _, load, active, sub, _, _, job, job_type, job_path) = row;
+        let (_, _, load, active, _, _, _, job, job_type, job_path) = row;
         let load = match load.as_str() {
             "loaded" | "merged" => NativeLoad::Loaded,
             "not-found" => NativeLoad::NotFound,
             "masked" => NativeLoad::Masked,
             _ => NativeLoad::Bad(load),
         };
-        let active = active.parse().unwrap_or(NativeActive::Inactive);
+        let active = NativeActive::of(&active).unwrap_or(NativeActive::Inactive);
         let job = (job != 0).then_some(QueuedJob(job_path));
         let job_type = job.as_ref().map(|_| job_type);
-        Self { load, state: UnitState { active, sub, job }, job_type }
+        Self { load, state: UnitState { active, job }, job_type }
     }
 }
 

@@ -20,6 +20,11 @@ pub enum Lasting {
 }
 
 impl Lasting {
+    /// As `--runtime` says.
+    pub fn of_runtime(runtime: bool) -> Self {
+        if runtime { Self::UntilReboot } else { Self::Always }
+    }
+
     /// Where the links are made.
     pub fn directory(self, paths: &Paths) -> PathBuf {
         match self {
@@ -37,8 +42,7 @@ pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathB
     let mut links = Vec::new();
     for path in entries(directory) {
         if !path.is_symlink() && path.is_dir() {
-            let suffix = path.extension().unwrap_or_default();
-            if LinkKind::ALL.iter().any(|kind| suffix == kind.suffix()) {
+            if LinkKind::of_directory(&path).is_some() {
                 let inside = entries(&path).into_iter();
                 links.extend(inside.filter(|link| {
                     link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
@@ -97,10 +101,7 @@ pub fn links_of(paths: &Paths, lasting: Lasting, unit: &UnitName) -> Vec<PathBuf
         true => file.starts_with(&format!("sampan@{}@", unit.prefix())) && file.ends_with(".service"),
         false => file == service(unit),
     };
-    let beside = |path: &PathBuf| {
-        let suffix = path.extension().unwrap_or_default();
-        LinkKind::ALL.iter().any(|kind| suffix == kind.suffix())
-    };
+    let beside = |path: &PathBuf| LinkKind::of_directory(path).is_some();
     let directories = entries(&directory(paths, lasting)).into_iter().filter(beside);
     let links = directories.flat_map(|directory| entries(&directory));
     links.filter(|link| link.file_name().and_then(|name| name.to_str()).is_some_and(is_ours)).collect()

@@ -5,15 +5,12 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::lower::Files;
 use super::model::{Body, Dependencies, Unit};
 use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
-use super::search::{Found, LinkKind, Search};
+use super::search::{ALIASES_MAX, Found, LinkKind, Search};
 use super::specifier::Host;
 use super::stray;
 use crate::paths::Paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Links from one alias to the next before they are called a loop.
-const ALIASES_MAX: usize = 8;
 
 /// What came of loading a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -115,7 +115,7 @@ fn parse(source: &std::sync::Arc<Source>, rules: &mut Vec<Rule>, faults: &mut Ve
             }
         };
         match pattern {
-            Some(pattern) if pattern.contains(['*', '?', '[']) || UnitName::parse(pattern).is_ok() => {
+            Some(pattern) if pattern::is_pattern(pattern) || UnitName::parse(pattern).is_ok() => {
                 rules.push(Rule { pattern: pattern.to_owned(), verdict });
             }
             Some(pattern) => {

@@ -1,20 +1,12 @@
 //! Keys of `[resources]` that can be set while a unit runs, as `systemctl set-property` does: kept in drop-ins.
 
+use super::links::Lasting;
 use super::model::Resources;
 use super::name::UnitName;
 use crate::paths::Paths;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-
-/// How long a property stays set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// Until the host is booted again.
-    Reboot,
-    /// Until somebody sets another value or removes the drop-in.
-    Reset,
-}
 
 /// One property and its new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,43 +15,50 @@ pub struct Assignment {
     value: u64,
 }
 
-/// One key: its name on the bus, in unit files, what its numbers are, and its place in the unit.
+/// A key that can be set.
 #[derive(Debug, PartialEq, Eq)]
-struct Key {
-    property: &'static str,
-    key: &'static str,
-    measure: Measure,
+pub struct Key {
+    /// Its name on the bus.
+    pub property: &'static str,
+    /// Its name in unit files.
+    pub key: &'static str,
+    /// What its numbers are.
+    pub measure: Measure,
 }
 
+/// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    /// Bytes or tasks; the largest number is infinity.
-    Limit,
+pub enum Measure {
+    /// Bytes; the largest number is infinity.
+    Bytes,
+    /// Tasks; the largest number is infinity.
+    Tasks,
     /// Microseconds of CPU time in each second.
     CpuTime,
     /// 1 to 10000.
     Weight,
 }
 
-const KEYS: [Key; 7] = [
-    Key { property: "MemoryMax", key: "memory_max", measure: Measure::Limit },
-    Key { property: "MemoryHigh", key: "memory_high", measure: Measure::Limit },
-    Key { property: "MemorySwapMax", key: "memory_swap_max", measure: Measure::Limit },
-    Key { property: "TasksMax", key: "tasks_max", measure: Measure::Limit },
+/// All of them.
+pub const KEYS: [Key; 7] = [
+    Key { property: "MemoryMax", key: "memory_max", measure: Measure::Bytes },
+    Key { property: "MemoryHigh", key: "memory_high", measure: Measure::Bytes },
+    Key { property: "MemorySwapMax", key: "memory_swap_max", measure: Measure::Bytes },
+    Key { property: "TasksMax", key: "tasks_max", measure: Measure::Tasks },
     Key { property: "CPUQuotaPerSecUSec", key: "cpu_quota", measure: Measure::CpuTime },
     Key { property: "CPUWeight", key: "cpu_weight", measure: Measure::Weight },
     Key { property: "IOWeight", key: "io_weight", measure: Measure::Weight },
 ];
 
-/// The finest share of CPU time that a unit file can say: one per cent.
-const PERCENT: u64 = 10_000;
+/// The finest share of CPU time that a unit file can say, in microseconds of each second: one per cent.
+pub const PERCENT: u64 = 10_000;
 
 impl Assignment {
     /// A value for a property of `org.sampan1.Unit`; `None` where it is not one that can be set, or not to this.
     pub fn new(property: &str, value: u64) -> Option<Self> {
         let key = KEYS.iter().find(|key| key.property == property)?;
         let fits = match key.measure {
-            Measure::Limit => value > 0,
+            Measure::Bytes | Measure::Tasks => value > 0,
             Measure::CpuTime => value >= PERCENT && value.is_multiple_of(PERCENT),
             Measure::Weight => (1..=10_000).contains(&value),
         };
@@ -84,12 +83,8 @@ impl Assignment {
     ///
     /// # Errors
     /// When the drop-in cannot be written; with its path.
-    pub fn keep(&self, paths: &Paths, unit: &UnitName, until: Until) -> Result<(), (PathBuf, io::Error)> {
-        let units = match until {
-            Until::Reboot => paths.runtime_units(),
-            Until::Reset => paths.enablement(),
-        };
-        let directory = units.join(format!("{}.d", unit.file_name()));
+    pub fn keep(&self, paths: &Paths, unit: &UnitName, lasting: Lasting) -> Result<(), (PathBuf, io::Error)> {
+        let directory = lasting.directory(paths).join(format!("{}.d", unit.file_name()));
         let path = directory.join(format!("50-{}.toml", self.key.key));
         let new = directory.join(format!(".50-{}.toml.new", self.key.key));
         let write = fs::create_dir_all(&directory)
@@ -100,7 +95,7 @@ impl Assignment {
 
     fn text(&self) -> String {
         let value = match (self.key.measure, self.value) {
-            (Measure::Limit, u64::MAX) => "\"infinity\"".to_owned(),
+            (Measure::Bytes | Measure::Tasks, u64::MAX) => "\"infinity\"".to_owned(),
             (Measure::CpuTime, time) => format!("\"{}%\"", time / PERCENT),
             (_, number) => format!("\"{number}\""),
         };
@@ -132,7 +127,7 @@ mod tests {
         ] {
             let assignment = Assignment::new(property, value).unwrap();
             assignment.apply(&mut expected);
-            assignment.keep(&paths, &unit, Until::Reset).unwrap();
+            assignment.keep(&paths, &unit, Lasting::Always).unwrap();
         }
         let Some(Loaded::Good(read)) = load_one(&paths, &unit).loaded else { panic!("the unit is valid") };
         assert_eq!(read.body.container().unwrap().resources, expected);

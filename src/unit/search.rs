@@ -46,7 +46,7 @@ impl Directory {
 }
 
 /// Links from one alias to the next before they are called a loop.
-const ALIASES_MAX: usize = 8;
+pub(super) const ALIASES_MAX: usize = 8;
 
 /// What a unit's name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,12 @@ impl LinkKind {
             Self::Requires => "requires",
             Self::Upholds => "upholds",
         }
+    }
+
+    /// The kind of a directory of this name; `None` for every other.
+    pub fn of_directory(path: &Path) -> Option<Self> {
+        let suffix = path.extension()?;
+        Self::ALL.into_iter().find(|kind| suffix == kind.suffix())
     }
 }
 

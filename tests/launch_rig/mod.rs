@@ -8,8 +8,12 @@ use sampan::launch::protocol::{Order, Report, StepError};
 use sampan::launch::spawn::{Launch, Launcher};
 use sampan::launch::step::{HostTree, IdRange, Output, Plan};
 use sampan::sys::pidfd::{self, Exit};
+use sampan::unit::assemble::assemble_with;
+use sampan::unit::lower::Files;
 use sampan::unit::model::*;
 use sampan::unit::name::UnitName;
+use sampan::unit::source::Source;
+use sampan::unit::specifier::Host;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -285,20 +289,31 @@ pub fn own(path: &Path) {
     }
 }
 
+/// What the tests begin with.
+const UNIT: &str = r#"
+[unit]
+description = "web"
+[container]
+image = "localhost/web"
+command = ["true"]
+start_timeout = "infinity"
+stop_timeout = "infinity"
+[network]
+hostname = "boat"
+"#;
+
+fn read() -> Unit {
+    let (name, path) = (UnitName::parse("web.container").unwrap(), PathBuf::from("/web.container.toml"));
+    let source = Source::from_text(&path, UNIT);
+    let files = Files { fragment: Some(path), drop_ins: vec![] };
+    let (unit, warnings) = assemble_with(&name, files, &Host::default(), Some(&source)).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    unit
+}
+
 /// The unit `web.container`.
 pub fn unit(container: &Container) -> Unit {
-    Unit {
-        name: UnitName::parse("web.container").unwrap(),
-        fragment: None,
-        drop_ins: vec![],
-        description: "web".into(),
-        documentation: vec![],
-        dependencies: Dependencies::default(),
-        conditions: vec![],
-        handling: Handling::default(),
-        body: Body::Container(Box::new(container.clone())),
-        install: Install::default(),
-    }
+    Unit { fragment: None, body: Body::Container(Box::new(container.clone())), ..read() }
 }
 
 pub fn socket(pass: Pass) -> Socket {
@@ -314,51 +329,5 @@ pub fn socket(pass: Pass) -> Socket {
 }
 
 pub fn container() -> Container {
-    Container {
-        image: ImageSource::Reference("localhost/web".into()),
-        entrypoint: None,
-        command: Some(vec!["true".into()]),
-        user: None,
-        working_directory: None,
-        stop_signal: None,
-        pull: PullPolicy::Missing,
-        environment: BTreeMap::new(),
-        environment_file: vec![],
-        kind: ServiceType::Exec,
-        root: RootMode::Ephemeral,
-        restart: RestartPolicy::No,
-        ready: ReadyOn::Exec,
-        restart_delay: Duration::from_millis(100),
-        restart_steps: 0,
-        restart_delay_max: None,
-        success_exit_status: ExitStatuses::new(),
-        restart_prevent_exit_status: ExitStatuses::new(),
-        restart_force_exit_status: ExitStatuses::new(),
-        start_limit: StartLimit { burst: 5, interval: Duration::from_secs(10) },
-        start_timeout: None,
-        stop_timeout: None,
-        runtime_max: None,
-        runtime_randomized_extra: Duration::ZERO,
-        watchdog: None,
-        watchdog_signal: 6,
-        reload: None,
-        remain_after_exit: false,
-        health: None,
-        sockets: BTreeMap::new(),
-        start: StartOn::Boot,
-        resources: Resources::default(),
-        security: Security {
-            user_namespace: UserNamespace::Auto,
-            capabilities: None,
-            add_capabilities: Default::default(),
-            drop_capabilities: Default::default(),
-            no_new_privileges: true,
-            system_calls: Default::default(),
-            read_only_paths: Default::default(),
-            mask_paths: Default::default(),
-        },
-        network: NetworkMode::Private,
-        hostname: "boat".into(),
-        mounts: BTreeMap::new(),
-    }
+    read().body.container().unwrap().clone()
 }

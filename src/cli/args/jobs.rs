@@ -3,45 +3,30 @@
 use crate::cli::candidates::unit_names;
 use crate::cli::display::DisplayArgs;
 use crate::cli::units::enable::EnableArgs;
+use crate::manager::machine::JobMode;
 use crate::unit::signal;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 /// `--job-mode=`, systemctl(1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum JobMode {
-    /// Replace queued jobs that contradict
-    #[default]
-    Replace,
-    /// Fail if a queued job contradicts
-    Fail,
-    /// Replace, and be replaced by nothing
-    ReplaceIrreversibly,
-    /// Stop all other units
-    Isolate,
-    /// Cancel all queued jobs
-    Flush,
-    /// Do what is asked for without what it depends on
-    IgnoreDependencies,
-    /// Keep the order, but need nothing
-    IgnoreRequirements,
-    /// Restart what depends on the unit, too
-    RestartDependencies,
-}
+impl ValueEnum for JobMode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl JobMode {
-    /// The word on the bus.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Replace => "replace",
-            Self::Fail => "fail",
-            Self::ReplaceIrreversibly => "replace-irreversibly",
-            Self::Isolate => "isolate",
-            Self::Flush => "flush",
-            Self::IgnoreDependencies => "ignore-dependencies",
-            Self::IgnoreRequirements => "ignore-requirements",
-            Self::RestartDependencies => "restart-dependencies",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Replace => "Replace queued jobs that contradict",
+            Self::Fail => "Fail if a queued job contradicts",
+            Self::ReplaceIrreversibly => "Replace, and be replaced by nothing",
+            Self::Isolate => "Stop all other units",
+            Self::Flush => "Cancel all queued jobs",
+            Self::IgnoreDependencies => "Do what is asked for without what it depends on",
+            Self::IgnoreRequirements => "Keep the order, but need nothing",
+            Self::RestartDependencies => "Restart what depends on the unit, too",
+        };
+        Some(PossibleValue::new(self.as_str()).help(help))
     }
 }
 

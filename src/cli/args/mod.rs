@@ -8,7 +8,7 @@ mod run;
 
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
-    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs, JobMode,
+    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs,
     KillArgs, PlanArgs, PresetAllArgs, SetPropertyArgs, UnitsArgs, Whom,
 };
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};

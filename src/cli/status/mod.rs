@@ -38,7 +38,7 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
     for (name, values) in units {
         let unit = values.as_ref().map(UnitProperties::new).filter(UnitProperties::exists);
         let Some((unit, values)) = unit.zip(values) else {
-            complain(&format!("Unit {name} could not be found.{}", suggestion::of_unit(&name, paths)));
+            suggestion::complain_of_unknown(&name, paths);
             status = if status == 0 { UNKNOWN_UNIT } else { status };
             continue;
         };

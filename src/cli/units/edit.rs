@@ -1,7 +1,6 @@
 //! `sampanctl edit`: a text editor over the files of units; what is wrong is told before it is saved, as by
 //! visudo(8).
 
-use super::enable::manner;
 use super::verify;
 use super::{FAILURE, names};
 use crate::cli::args::EditArgs;
@@ -10,6 +9,7 @@ use crate::paths::Paths;
 use crate::unit::assemble::assemble_with;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
 use crate::unit::drop_in::spellings;
+use crate::unit::links::Lasting;
 use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
@@ -82,7 +82,7 @@ impl<'e> Edited<'e> {
                 bail!("No files found for {unit}. \"sampanctl edit --force --full {unit}\" makes a new one.")
             }
         };
-        let directory = manner(args.runtime, false).lasting.directory(paths);
+        let directory = Lasting::of_runtime(args.runtime).directory(paths);
         let mut drop_ins = search.drop_ins(&sample(&unit));
         if args.full {
             let path = directory.join(unit.file_name());

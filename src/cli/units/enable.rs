@@ -2,8 +2,7 @@
 
 use super::{FAILURE, NOT_FOUND, names};
 use crate::paths::Paths;
-use crate::unit::enable::{self, Conflict, Manner, Outcome};
-use crate::unit::links::Lasting;
+use crate::unit::enable::{self, Manner, Outcome};
 use crate::unit::name::UnitName;
 use crate::unit::search::{LinkKind, unit_of_file};
 use crate::unit::state;
@@ -112,14 +111,6 @@ fn tell_of_unknown(names: &[UnitName], paths: &Paths) -> io::Result<()> {
         writeln!(io::stderr(), "Unit {name} does not exist, proceeding anyway.")?;
     }
     Ok(())
-}
-
-/// How links are made, by the options of the command line.
-pub fn manner(runtime: bool, force: bool) -> Manner {
-    Manner {
-        lasting: if runtime { Lasting::UntilReboot } else { Lasting::Always },
-        conflict: if force { Conflict::Replace } else { Conflict::Refuse },
-    }
 }
 
 /// Prints what was done as systemctl does.

@@ -136,14 +136,10 @@ impl Manager {
     }
 
     pub(super) fn store_descriptor(&self, name: &StoredDescriptor, descriptor: BorrowedFd<'_>) {
-        if let Err(error) = self.service.store(name, descriptor) {
-            tracing::warn!("{error}, continuing");
-        }
+        self.say(self.service.store(name, descriptor));
     }
 
     pub(super) fn unstore_descriptor(&self, name: &StoredDescriptor) {
-        if let Err(error) = self.service.remove(name) {
-            tracing::warn!("{error}, continuing");
-        }
+        self.say(self.service.remove(name));
     }
 }

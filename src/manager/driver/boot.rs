@@ -4,13 +4,10 @@ use super::{Leaving, Manager};
 use crate::manager::machine::{Event, JobMode, Request, Verb};
 use crate::systemd::manager::Systemd;
 use crate::systemd::native::NativeVerb;
-use crate::unit::name::UnitName;
+use crate::unit::name::{DEFAULT_TARGET, UnitName};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-
-/// What has all enabled units started.
-const DEFAULT_TARGET: &str = "default.target";
 
 /// systemd.special(7): what waits for the network to be configured.
 const NETWORK_TARGET: &str = "network-online.target";
@@ -67,7 +64,8 @@ impl Manager {
         false
     }
 
-    fn say(&self, said: Result<(), crate::systemd::SystemdError>) {
+    /// Tells what systemd did not take, and goes on.
+    pub(super) fn say(&self, said: Result<(), crate::systemd::SystemdError>) {
         if let Err(error) = said {
             tracing::warn!("{error}, continuing");
         }

@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot::Sender;
 
 /// How long a command may take to end once it was hung up.
@@ -138,24 +139,22 @@ async fn obey(leash: &OwnedFd, live: &LiveRun) {
     let send = |signal| {
         let _ = kill_process_group(group, signal);
     };
-    loop {
-        let mut numbers = [0; 16];
-        let Ok(mut ready) = readable.readable().await else { break };
-        // Its holder could make the socket a blocking one at any time.
-        match ready.try_io(|_| Ok(recv(leash, &mut numbers, RecvFlags::DONTWAIT)?.0)) {
-            Ok(Ok(count @ 1..)) => {
-                let signals = numbers
-                    .iter()
-                    .take(count)
-                    .filter_map(|number| Signal::from_named_raw(i32::from(*number)));
-                signals.for_each(send);
-            }
-            Ok(_) => break,
-            Err(_would_block) => {}
-        }
-    }
+    pulls(&readable, |number| Signal::from_named_raw(number).into_iter().for_each(send)).await;
     send(Signal::HUP);
     send(Signal::CONT);
     tokio::time::sleep(GRACE).await;
     send(Signal::KILL);
+}
+
+/// Hands on the numbers that come over a leash, until its end.
+pub(super) async fn pulls(leash: &AsyncFd<OwnedFd>, mut each: impl FnMut(i32)) {
+    while let Ok(mut ready) = leash.readable().await {
+        let mut numbers = [0; 16];
+        // Its holder could make the socket a blocking one at any time.
+        match ready.try_io(|leash| Ok(recv(leash.get_ref(), &mut numbers, RecvFlags::DONTWAIT)?.0)) {
+            Ok(Ok(count @ 1..)) => numbers.iter().take(count).for_each(|number| each(i32::from(*number))),
+            Ok(_) => break,
+            Err(_would_block) => {}
+        }
+    }
 }

@@ -398,7 +398,7 @@ impl RunTask {
         let first = self.live.process.get()?.pid;
         accounting::processes(&self.paths, first)
             .into_iter()
-            .find(|pid| process::innermost(*pid) == Some(inside))
+            .find(|pid| process::numbers(*pid).last() == Some(&inside))
     }
 
     async fn failed(self, failure: Failure, ephemeral: Option<PathBuf>) {

@@ -2,9 +2,10 @@
 
 use super::Manager;
 use crate::systemd::manager::Systemd;
+use crate::unit::links::Lasting;
 use crate::unit::model::Resources;
 use crate::unit::name::UnitName;
-use crate::unit::property::{Assignment, Until};
+use crate::unit::property::Assignment;
 
 impl Manager {
     /// Keeps new limits of a unit and reads it again. Where it runs, the answer is what its scope is to be told, and
@@ -16,14 +17,14 @@ impl Manager {
         &mut self,
         unit: &UnitName,
         assignments: &[Assignment],
-        until: Until,
+        lasting: Lasting,
     ) -> Result<Option<(Systemd, Resources)>, String> {
         let container = self.machine.unit(unit).and_then(|managed| managed.container());
         container.ok_or_else(|| format!("Unit {unit} is not a loaded container."))?;
         let mut limits = Resources::default();
         for assignment in assignments {
             assignment.apply(&mut limits);
-            let kept = assignment.keep(&self.paths, unit, until);
+            let kept = assignment.keep(&self.paths, unit, lasting);
             kept.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
         }
         self.reload_one(unit);

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -103,8 +103,7 @@ impl Manager {
     pub(super) fn find_bound(&mut self, unit: &UnitName) {
         self.expect_binds(unit);
         let Some(process) = self.runs.get(unit).and_then(|live| live.process.get()) else { return };
-        let Some(group) = accounting::directory(&self.paths, process.pid) else { return };
-        let pids: Vec<u32> = groups(&group).iter().flat_map(|group| processes(group)).collect();
+        let pids = accounting::processes(&self.paths, process.pid);
         let is_held = |held: &Held| {
             let inode = rustix::fs::fstat(held.as_fd()).map(|stat| stat.st_ino);
             inode.is_ok_and(|inode| pids.iter().any(|pid| holds_socket(*pid, inode)))
@@ -159,14 +158,16 @@ async fn until_listening(
     while !live.over.get() && !live.stopping.get() {
         for port in &ports {
             let waiting = diag.waiting(port.transport, port.number)?;
+            if waiting.is_empty() {
+                continue;
+            }
             // In the host's network somebody else may have the port.
             let is_own = network != NetworkMode::Host || {
-                let group = accounting::directory(paths, process.pid);
-                let own = group.iter().flat_map(|group| groups(group)).filter_map(|group| inode(&group));
-                let own: Vec<u64> = own.collect();
+                let own: Vec<u64> =
+                    accounting::groups(paths, process.pid).iter().filter_map(|group| inode(group)).collect();
                 waiting.iter().any(|group| own.contains(group))
             };
-            if !waiting.is_empty() && is_own {
+            if is_own {
                 return Ok(true);
             }
         }
@@ -176,27 +177,8 @@ async fn until_listening(
     Ok(false)
 }
 
-/// A control group and those below it.
-fn groups(group: &Path) -> Vec<PathBuf> {
-    let mut found = vec![group.to_owned()];
-    let mut next = 0;
-    while let Some(group) = found.get(next) {
-        let entries = fs::read_dir(group).into_iter().flatten().flatten();
-        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let below: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
-        found.extend(below);
-        next += 1;
-    }
-    found
-}
-
 fn inode(group: &Path) -> Option<u64> {
     fs::metadata(group).ok().map(|metadata| metadata.ino())
-}
-
-fn processes(group: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -83,9 +83,7 @@ impl Manager {
     }
 
     fn is_named(&self, name: &UnitName) -> bool {
-        let others = self.machine.units().values().filter_map(|managed| managed.unit());
-        let mut others = others.filter(|unit| unit.name != *name);
-        others.any(|unit| unit.dependencies.named().any(|named| named == name))
+        self.machine.dependents(name).named().any(|other| other != name)
     }
 
     /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its

@@ -133,7 +133,7 @@ impl Watch {
 
     fn tell(&self, state: &UnitState, job: Option<NativeJob>) {
         let (load, active) = (self.load.clone(), active(state.active));
-        let state = NativeState { load, active, sub: state.sub.clone(), job };
+        let state = NativeState { load, active, job };
         self.note(Event::NativeState { unit: self.unit.clone(), state });
     }
 }

@@ -204,21 +204,21 @@ impl Manager {
     pub(super) fn leave_image(&mut self, unit: &UnitName, run: u64) {
         let waiting = Waiting { unit: unit.clone(), run };
         let Some(abandoned) = self.pulls.transfers.leave(&waiting) else { return };
-        if let Some(signals) = self.pulls.signals.remove(&abandoned.id) {
-            signals.cancel.notify_one();
-        }
-        tracing::info!("Canceled the pull of {}.", abandoned.image);
-        self.tell(Notice::Transfer(abandoned.id, TransferNotice::Canceled));
+        self.canceled(abandoned.id, &abandoned.image);
     }
 
-    /// Ends a pull, and with it the starts that wait for it; whether there was one.
-    pub fn cancel_transfer(&mut self, id: u32) -> bool {
-        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
+    fn canceled(&mut self, id: u32, image: &Reference) {
         if let Some(signals) = self.pulls.signals.remove(&id) {
             signals.cancel.notify_one();
         }
         tracing::info!("Canceled the pull of {image}.");
         self.tell(Notice::Transfer(id, TransferNotice::Canceled));
+    }
+
+    /// Ends a pull, and with it the starts that wait for it; whether there was one.
+    pub fn cancel_transfer(&mut self, id: u32) -> bool {
+        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
+        self.canceled(id, &image);
         for Waiting { unit, run } in waiting {
             let canceled = failure(format!("pull: {image}: canceled"), libc::ECANCELED);
             self.event(Event::ImageReady { unit, run, result: Err(canceled) });

@@ -74,13 +74,12 @@ impl Manager {
         let Some(signal) = container.map(|container| container.watchdog_signal) else { return };
         let Some(live) = self.run_of(unit, run) else { return };
         let Some(process) = live.process.get() else { return };
-        let others = self.signal_others(process.pid, signal);
         if handles(process.pid, signal) {
+            self.signal_others(process.pid, signal);
             // It may have ended by itself, which is as good.
             let _ = send(&process.pidfd, signal);
         } else {
-            live.stood_for.set(Some(signal));
-            drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
+            self.stand_in(&live, process.pid, signal);
         }
     }
 

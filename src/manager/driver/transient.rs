@@ -2,11 +2,12 @@
 //! and a successor of this process find them as they find all others. A file goes with its unit: once that is down
 //! and nobody holds it any more.
 
+use super::exec::pulls;
 use super::{Manager, Note};
 use crate::manager::machine::{Event, JobId, JobMode, LoadState, Loaded, Request, RequestError, Verb};
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
-use rustix::net::{RecvFlags, recv};
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -199,17 +200,7 @@ async fn obey(leash: OwnedFd, number: u64, unit: UnitName, notes: UnboundedSende
     // The receiver lives as long as the loop.
     let tell = |tug| drop(notes.send(Note::Leash(unit.clone(), tug)));
     if let Ok(readable) = readiness::watch(&leash) {
-        while let Ok(mut ready) = readable.readable().await {
-            let mut numbers = [0; 16];
-            // Its holder could make the socket a blocking one at any time.
-            match ready.try_io(|leash| Ok(recv(leash, &mut numbers, RecvFlags::DONTWAIT)?.0)) {
-                Ok(Ok(count @ 1..)) => {
-                    numbers.iter().take(count).for_each(|number| tell(Tug::Signal(i32::from(*number))));
-                }
-                Ok(_) => break,
-                Err(_would_block) => {}
-            }
-        }
+        pulls(&readable, |number| tell(Tug::Signal(number))).await;
     }
     tell(Tug::End(number));
 }

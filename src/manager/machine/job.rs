@@ -111,21 +111,35 @@ pub enum JobMode {
 }
 
 impl JobMode {
-    /// All of them, with systemd's words.
-    pub const WORDS: [(&str, Self); 8] = [
-        ("replace", Self::Replace),
-        ("fail", Self::Fail),
-        ("replace-irreversibly", Self::ReplaceIrreversibly),
-        ("isolate", Self::Isolate),
-        ("flush", Self::Flush),
-        ("ignore-dependencies", Self::IgnoreDependencies),
-        ("ignore-requirements", Self::IgnoreRequirements),
-        ("restart-dependencies", Self::RestartDependencies),
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Replace,
+        Self::Fail,
+        Self::ReplaceIrreversibly,
+        Self::Isolate,
+        Self::Flush,
+        Self::IgnoreDependencies,
+        Self::IgnoreRequirements,
+        Self::RestartDependencies,
     ];
+
+    /// systemd's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Fail => "fail",
+            Self::ReplaceIrreversibly => "replace-irreversibly",
+            Self::Isolate => "isolate",
+            Self::Flush => "flush",
+            Self::IgnoreDependencies => "ignore-dependencies",
+            Self::IgnoreRequirements => "ignore-requirements",
+            Self::RestartDependencies => "restart-dependencies",
+        }
+    }
 
     /// The mode of one of systemd's words.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode)
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
     }
 }
 
@@ -332,14 +346,9 @@ impl Machine {
 
     /// One line on a unit that others cannot do without.
     fn why_down(&self, name: &UnitName) -> String {
-        use super::native::NativeLoad;
-        let native = self.natives.get(name).and_then(|native| native.state.as_ref());
-        match native.map(|state| &state.load) {
-            Some(NativeLoad::NotFound) => format!("Unit {name} not found."),
-            Some(NativeLoad::Masked) => format!("Unit {name} is masked."),
-            Some(NativeLoad::Bad(error)) => format!("Unit {name} has a bad unit file: {error}"),
-            _ => format!("{name} is not up, and this unit requires it"),
-        }
+        let refused = self.natives.get(name).and_then(|native| native.check_usable(name).err());
+        let down = || format!("{name} is not up, and this unit requires it");
+        refused.map_or_else(down, |error| error.to_string())
     }
 
     /// Ends the job of a unit if it runs and is of the kind.

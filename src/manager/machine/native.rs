@@ -15,8 +15,6 @@ pub struct NativeState {
     pub load: NativeLoad,
     /// Its state. `refreshing` and `maintenance` are [`ActiveState::Active`] and [`ActiveState::Inactive`].
     pub active: ActiveState,
-    /// Its sub-state, for people.
-    pub sub: String,
     /// The job of systemd's that it has.
     pub job: Option<NativeJob>,
 }

@@ -38,6 +38,21 @@ pub enum Verb {
     TryReloadOrRestart,
 }
 
+impl Verb {
+    /// systemctl's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+            Self::TryRestart => "try-restart",
+            Self::ReloadOrRestart => "reload-or-restart",
+            Self::TryReloadOrRestart => "try-reload-or-restart",
+        }
+    }
+}
+
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {

@@ -2,7 +2,7 @@
 
 use super::Read::{Flag, List, Text};
 use super::{Entry, Look, Viewer, told, untold};
-use crate::manager::machine::LoadState;
+use crate::manager::machine::{LoadState, RequestError};
 use std::path::Path;
 
 pub(super) const TABLE: &[Entry] = &[
@@ -35,9 +35,7 @@ fn description(look: &Look<'_>) -> String {
 fn load_error(look: &Look<'_>) -> String {
     match (&look.managed.loaded.state, look.viewer) {
         (LoadState::Bad(diagnostics), Viewer::Root) => diagnostics.clone(),
-        (LoadState::Bad(_), Viewer::Anybody) => {
-            format!("Unit {} has a bad unit file: see \"sampanctl verify {}\".", look.name, look.name)
-        }
+        (LoadState::Bad(_), Viewer::Anybody) => RequestError::Bad(look.name.clone()).to_string(),
         _ => String::new(),
     }
 }

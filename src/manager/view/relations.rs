@@ -43,10 +43,7 @@ fn own(look: &Look<'_>, pick: Pick) -> Vec<String> {
 
 /// Who names the unit.
 fn others(look: &Look<'_>, pick: Pick) -> Vec<String> {
-    let names = |unit: &crate::unit::model::Unit| pick(&unit.dependencies).contains(look.name);
-    let units = look.manager.machine().units().iter();
-    let units = units.filter(|(_, managed)| managed.unit().is_some_and(|unit| names(unit)));
-    units.map(|(name, _)| name.to_string()).collect()
+    pick(look.manager.machine().dependents(look.name)).iter().map(ToString::to_string).collect()
 }
 
 /// An order, whichever side names it.

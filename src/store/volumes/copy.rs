@@ -1,17 +1,17 @@
 //! Copying a tree into a volume by descriptors: owners, modes, times, attributes, hard links and holes as they are.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::image::entry::Metadata;
-use crate::store::inode;
+use crate::store::{content, inode};
 
 /// Whose ids a source tree has on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Copy<'_> {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut to = File::from(rustix::fs::openat(target, name, flags, Mode::RUSR | Mode::WUSR)?);
-        content(&from, &mut to)?;
+        fill(&from, &mut to)?;
         inode::apply(to.as_fd(), &self.metadata(from.as_fd())?)?;
         if stat.st_nlink > 1 {
             self.links.insert((stat.st_dev, stat.st_ino), path.to_owned());
@@ -157,25 +157,9 @@ fn make_directory(
 }
 
 /// Shares the content where the file system can, and copies what is between the holes where it cannot.
-fn content(from: &File, to: &mut File) -> io::Result<()> {
+fn fill(from: &File, to: &mut File) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(&*to, from).is_ok() {
         return Ok(());
     }
-    let size = from.metadata()?.len();
-    let mut position = 0;
-    while position < size {
-        let data = match rustix::fs::seek(from, SeekFrom::Data(position)) {
-            // Nothing but a hole is left.
-            Err(Errno::NXIO) => break,
-            data => data?,
-        };
-        let hole = rustix::fs::seek(from, SeekFrom::Hole(data))?;
-        rustix::fs::seek(from, SeekFrom::Start(data))?;
-        to.seek(io::SeekFrom::Start(data))?;
-        if io::copy(&mut from.take(hole - data), to)? < hole - data {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        position = hole;
-    }
-    to.set_len(size)
+    content::copy(from, to)
 }

@@ -9,7 +9,7 @@ mod copy;
 mod fill;
 mod usage;
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::Store;
 use super::error::{Context, StoreError};
 use super::inode::{self, FOREIGN_BASE};
-use super::staging::{self, Staging};
+use super::staging::{self, Staging, open_directory};
 use crate::image::entry::Metadata;
 
 pub use copy::SourceIds;
@@ -226,11 +226,6 @@ pub fn anonymous(unit: &str, path: &Path) -> String {
 fn is_name(name: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-@:\\".contains(&byte);
     !name.is_empty() && !name.starts_with('.') && name.len() <= 255 && name.bytes().all(valid)
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::paths::Paths;
+use rustix::fs::OFlags;
 use std::sync::Barrier;
 
 fn store() -> (tempfile::TempDir, Store) {

@@ -19,10 +19,7 @@ pub fn check_free(
         return Err(EnableError::Exists { path: path.to_owned(), target: None });
     }
     let existing = search.link_target(path).map(|existing| search.inside_root(&existing));
-    let in_links = path
-        .parent()
-        .and_then(Path::extension)
-        .is_some_and(|suffix| LinkKind::ALL.iter().any(|kind| suffix == kind.suffix()));
+    let in_links = path.parent().and_then(LinkKind::of_directory).is_some();
     if in_links || conflict == Conflict::Replace || existing.as_deref() == Some(target) {
         return Ok(());
     }

@@ -35,6 +35,16 @@ pub struct Manner {
     pub conflict: Conflict,
 }
 
+impl Manner {
+    /// As `--runtime` and `--force` say.
+    pub fn of_options(runtime: bool, force: bool) -> Self {
+        Self {
+            lasting: Lasting::of_runtime(runtime),
+            conflict: if force { Conflict::Replace } else { Conflict::Refuse },
+        }
+    }
+}
+
 /// Why links could not be made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum EnableError {

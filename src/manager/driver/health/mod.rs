@@ -16,7 +16,7 @@ use crate::manager::record::RunFacts;
 use crate::unit::model::{Check, Container, Health, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
 use probe::{Exec, Probe};
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -27,8 +27,6 @@ use verdict::{Outcome, Rules, Verdict};
 /// What is known of one container.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
-    /// What follows from its checks.
-    pub state: HealthState,
     /// When the last one ended.
     pub last: Option<Stamp>,
     /// What it said.
@@ -82,8 +80,8 @@ fn rules(container: &Container, health: &Health, image: Option<&HealthCheck>) ->
 
 impl Manager {
     /// What is known of the health of a container that runs.
-    pub fn health(&self, unit: &UnitName) -> Option<Checked> {
-        self.checks.0.get(unit).map(|(checked, _)| checked.borrow().clone())
+    pub fn health(&self, unit: &UnitName) -> Option<Ref<'_, Checked>> {
+        self.checks.0.get(unit).map(|(checked, _)| checked.borrow())
     }
 
     /// A container runs, perhaps for long: its checks go on from what is known.
@@ -99,7 +97,7 @@ impl Manager {
         let Some(probe) = self.probe(unit, &live, container, health, &facts) else { return };
         let rules = rules(container, health, facts.health_check.as_ref());
         let state = facts.health;
-        let checked = Rc::new(RefCell::new(Checked { state: state.clone(), ..Checked::default() }));
+        let checked = Rc::new(RefCell::new(Checked::default()));
         if state != HealthState::Unknown {
             self.later(Event::Health { unit: unit.clone(), run: live.number(), health: state.clone() });
         }
@@ -191,19 +189,14 @@ impl CheckTask {
     }
 
     fn is_frozen(&self) -> bool {
-        let events = self.group.as_ref().map(|group| std::fs::read_to_string(group.join("cgroup.events")));
-        events.and_then(Result::ok).is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+        self.group.as_deref().is_some_and(accounting::is_frozen)
     }
 
     fn take(&mut self, outcome: Outcome) {
         let now = super::now();
         let changed = self.verdict.take(&outcome, now.boottime);
-        *self.checked.borrow_mut() = Checked {
-            state: self.verdict.state().clone(),
-            last: Some(now),
-            output: outcome.text().to_owned(),
-            failures: self.verdict.failures(),
-        };
+        *self.checked.borrow_mut() =
+            Checked { last: Some(now), output: outcome.text().to_owned(), failures: self.verdict.failures() };
         if !changed {
             return;
         }

@@ -368,7 +368,7 @@ fn failure(message: &str) -> Failure {
 
 /// Mostly as people do it.
 fn mode(choice: u8) -> JobMode {
-    if choice < 192 { JobMode::Replace } else { JobMode::WORDS[usize::from(choice) % 8].1 }
+    if choice < 192 { JobMode::Replace } else { JobMode::ALL[usize::from(choice) % 8] }
 }
 
 fn native(choice: u8) -> NativeState {
@@ -383,7 +383,6 @@ fn native(choice: u8) -> NativeState {
     NativeState {
         load: if choice % 11 == 10 { NativeLoad::NotFound } else { NativeLoad::Loaded },
         active: active[usize::from(choice) % 5],
-        sub: String::new(),
         job: job[usize::from(choice / 5) % 5],
     }
 }

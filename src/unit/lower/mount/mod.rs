@@ -82,7 +82,7 @@ fn source(
         MountKind::Bind => bind(written, options).map(MountSource::Bind),
         MountKind::Image => ImageSource::read(written).map(MountSource::Image),
     };
-    if kind == MountKind::Image && options.access == MountAccess::ReadWrite && options.asks_to_write {
+    if kind == MountKind::Image && options.access == MountAccess::ReadWrite {
         report.error(&["mount", name, "options"], "an image cannot be written", "leave out \"rw\"");
     }
     source.map_err(|error| report.value_error(&way, &error)).ok()

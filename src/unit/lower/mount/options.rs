@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// All options of one mount, with what holds where none is given.
 pub struct Options {
     pub access: MountAccess,
-    /// Whether that it can be written is said, and not only the default.
-    pub asks_to_write: bool,
     pub restrictions: BTreeSet<Restriction>,
     pub seed: Seed,
     pub depth: BindDepth,
@@ -59,7 +57,6 @@ pub fn read(name: &str, kind: MountKind, written: &[String], report: &mut Report
     let access = if kind == MountKind::Image { MountAccess::ReadOnly } else { MountAccess::ReadWrite };
     let mut options = Options {
         access,
-        asks_to_write: false,
         restrictions: BTreeSet::new(),
         seed: Seed::Image,
         depth: BindDepth::Recursive,
@@ -125,7 +122,7 @@ impl Options {
     fn set(&mut self, key: &str, value: &str) -> Result<(), ValueError> {
         match key {
             "ro" => self.access = MountAccess::ReadOnly,
-            "rw" => (self.access, self.asks_to_write) = (MountAccess::ReadWrite, true),
+            "rw" => self.access = MountAccess::ReadWrite,
             "nosuid" => drop(self.restrictions.insert(Restriction::NoSetuid)),
             "noexec" => drop(self.restrictions.insert(Restriction::NoExecute)),
             "nocopy" => self.seed = Seed::Nothing,
