@@ -41,18 +41,21 @@ pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathB
         |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
     let mut links = Vec::new();
     for path in entries(directory) {
-        if !path.is_symlink() && path.is_dir() {
-            if LinkKind::of_directory(&path).is_some() {
-                let inside = entries(&path).into_iter();
-                links.extend(inside.filter(|link| {
-                    link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
-                }));
+        // A file of the name of an alias is a unit's own, and hidden by the link or hiding it.
+        if path.is_symlink() {
+            if let Some(unit) = unit_of_file(&path)
+                && let Some(Found::Alias(target)) = search.find(&unit)
+                && of_unit(&target)
+            {
+                links.push(path);
             }
-        } else if let Some(unit) = unit_of_file(&path)
-            && let Some(Found::Alias(target)) = search.find(&unit)
-            && of_unit(&target)
-        {
-            links.push(path);
+        } else if LinkKind::of_directory(&path).is_some() && path.is_dir() {
+            let inside = entries(&path).into_iter();
+            links.extend(
+                inside.filter(|link| {
+                    link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
+                }),
+            );
         }
     }
     links

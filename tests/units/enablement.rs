@@ -176,6 +176,20 @@ fn a_unit_with_nothing_to_install_is_static() {
 }
 
 #[test]
+fn a_file_that_has_the_name_of_an_alias_is_no_link_to_be_removed() {
+    let host = Host::new()
+        .write("etc/sampan/units/web.container.toml", INSTALLED)
+        .link("etc/sampan/units/blog.container.toml", "web.container.toml")
+        .write("run/sampan/units/blog.container.toml", INSTALLED);
+    let outcome = disable(&host.paths(), &names(&["web.container"])).unwrap();
+    assert_eq!(told(&host, &outcome), ["Removed \"/etc/sampan/units/blog.container.toml\"."]);
+    assert_eq!(
+        fs::read_to_string(host.root().join("run/sampan/units/blog.container.toml")).unwrap(),
+        INSTALLED
+    );
+}
+
+#[test]
 fn what_is_done_until_reboot_is_told_apart() {
     let host = Host::new().write("usr/lib/sampan/units/web.container.toml", INSTALLED);
     let (paths, web) = (host.paths(), names(&["web.container"]));
