@@ -10,6 +10,26 @@ use support::image::{Layer, write_layout};
 use support::units::{shell, socket};
 
 #[test]
+fn the_system_is_starting_until_what_is_enabled_has_started() {
+    let host = Host::with_images(&["hello"]);
+    let waits = shell("until test -e /tmp/go; do sleep 0.05; done") + "type = \"oneshot\"\n";
+    host.unit("first.container", &(waits + "[install]\nwanted_by = [\"default.target\"]\n"));
+    host.succeed(&["sampanctl", "enable", "first"]);
+    assert_eq!(host.succeed(&["sampanctl", "is-system-running"]), "running\n");
+    host.succeed(&["sampanctl", "stop", "default.target"]);
+    host.succeed(&["sampanctl", "start", "--no-block", "default.target"]);
+    host.wait_property("first", "SubState", "start");
+    assert_eq!(host.answer(1, &["sampanctl", "is-system-running"]), "starting\n");
+    assert!(host.succeed(&["sampanctl", "status"]).contains("State: starting"));
+    let wait =
+        host.command(&["sampanctl", "is-system-running", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    host.succeed(&["sampanctl", "exec", "first", "touch", "/tmp/go"]);
+    let waited = wait.wait_with_output().unwrap();
+    assert!(waited.status.success());
+    assert_eq!(String::from_utf8_lossy(&waited.stdout), "running\n");
+}
+
+#[test]
 fn every_state_has_its_words_and_exit_status() {
     let host = Host::with_images(&["hello"]);
     host.unit("web.container", &shell("exec sleep 1000"));

@@ -6,8 +6,9 @@ use super::error::BusError;
 use super::interface::{Interface, Which};
 use super::{exec, files, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
-use crate::manager::machine::{ActiveState, Verb};
+use crate::manager::machine::{ActiveState, Job, JobKind, Verb};
 use crate::manager::view::{Change, Shape, Value};
+use crate::unit::name::DEFAULT_TARGET;
 use zbus::OwnedObjectPath;
 
 /// The interface's name.
@@ -158,16 +159,29 @@ async fn properties(call: Call, which: Which) -> Result<Vec<(&'static str, Value
     Ok(all)
 }
 
+/// As `is-system-running` of systemctl(1): what is enabled is starting as long as its target is.
+fn state(manager: &Manager, failed: usize) -> &'static str {
+    let starts = |job: &Job| job.kind == JobKind::Start && job.unit.as_str() == DEFAULT_TARGET;
+    if manager.is_shutting_down() {
+        "stopping"
+    } else if manager.machine().jobs().values().any(starts) {
+        "starting"
+    } else if failed > 0 {
+        "degraded"
+    } else {
+        "running"
+    }
+}
+
 fn values(manager: &Manager) -> Vec<(&'static str, Value)> {
     let machine = manager.machine();
     let failed = machine.units().values().filter(|unit| unit.active_state() == ActiveState::Failed).count();
     let count = |count: usize| Value::Unsigned(u32::try_from(count).unwrap_or(u32::MAX));
-    let state = if failed > 0 { "degraded" } else { "running" };
     let path = manager.paths().unit_search_path();
     vec![
         ("Version", Value::Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("UnitPath", Value::List(path.iter().map(|path| path.display().to_string()).collect())),
-        ("SystemState", Value::Text(state.to_owned())),
+        ("SystemState", Value::Text(state(manager, failed).to_owned())),
         ("NNames", count(machine.units().len())),
         ("NFailedUnits", count(failed)),
         ("NJobs", count(machine.jobs().len())),

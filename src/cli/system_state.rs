@@ -6,7 +6,6 @@ use super::error::{CliError, FAILURE};
 use super::output::{Paging, print};
 use super::text::{Dot, Tone};
 use super::unit_properties::{Value, Values};
-use crate::bus::wire::UnitRow;
 use futures_util::StreamExt;
 
 /// The state of the manager, systemctl(1) `is-system-running`.
@@ -25,11 +24,11 @@ pub enum SystemState {
 }
 
 impl SystemState {
-    /// As the manager tells it, else as its units do.
-    pub fn of(manager: &Values, units: &[UnitRow]) -> Self {
+    /// As the manager tells it.
+    pub fn of(manager: &Values) -> Self {
         match manager.get("SystemState") {
             Some(Value::Text(word)) => Self::of_word(word),
-            _ => Self::of_units(units),
+            _ => Self::Running,
         }
     }
 
@@ -40,18 +39,6 @@ impl SystemState {
             "stopping" => Self::Stopping,
             "offline" => Self::Offline,
             _ => Self::Running,
-        }
-    }
-
-    /// Nothing but the first start of the default target is "starting".
-    fn of_units(units: &[UnitRow]) -> Self {
-        let starts = |unit: &UnitRow| unit.name == "default.target" && unit.job_type == "start";
-        if units.iter().any(starts) {
-            Self::Starting
-        } else if units.iter().any(|unit| unit.active_state == "failed") {
-            Self::Degraded
-        } else {
-            Self::Running
         }
     }
 
@@ -92,9 +79,7 @@ impl SystemState {
 pub fn run(args: &SystemStateArgs) -> anyhow::Result<u8> {
     let asked = talk(async |client| if args.wait { started(client).await } else { state(client).await });
     let state = match asked {
-        Err(error) if matches!(error.downcast_ref(), Some(CliError::Unreachable { .. })) => {
-            SystemState::Offline
-        }
+        Err(error) if error.downcast_ref().is_some_and(CliError::is_unreachable) => SystemState::Offline,
         result => result?,
     };
     if !args.quiet {
@@ -104,15 +89,14 @@ pub fn run(args: &SystemStateArgs) -> anyhow::Result<u8> {
 }
 
 async fn state(client: &Client) -> anyhow::Result<SystemState> {
-    let failed = |error| CliError::of_call("get the state of sampand", error);
-    let units = client.manager.list_units().await.map_err(failed)?;
-    Ok(SystemState::of(&client.manager_values().await?, &units))
+    Ok(SystemState::of(&client.manager_values().await?))
 }
 
 /// Waits until no start at boot is under way any more.
 async fn started(client: &Client) -> anyhow::Result<SystemState> {
     let failed = |error| CliError::of_call("watch jobs", error);
     let mut removed = client.manager.receive_job_removed().await.map_err(failed)?;
+    client.subscribe().await?;
     loop {
         match state(client).await? {
             SystemState::Starting => {}
@@ -127,29 +111,12 @@ async fn started(client: &Client) -> anyhow::Result<SystemState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::wire::unit_path;
-
-    fn unit(name: &str, active: &str, job: &str) -> UnitRow {
-        UnitRow {
-            name: name.to_owned(),
-            description: String::new(),
-            load_state: "loaded".to_owned(),
-            active_state: active.to_owned(),
-            sub_state: String::new(),
-            path: unit_path(name),
-            job_id: u32::from(!job.is_empty()),
-            job_type: job.to_owned(),
-        }
-    }
 
     #[test]
-    fn the_state_is_that_of_the_units() {
-        let of = |units: &[UnitRow]| SystemState::of(&Values::new(), units).word();
-        assert_eq!(of(&[unit("web.container", "active", "")]), "running");
-        assert_eq!(of(&[unit("web.container", "inactive", "start")]), "running");
-        assert_eq!(of(&[unit("default.target", "inactive", "start")]), "starting");
-        assert_eq!(of(&[unit("web.container", "failed", "")]), "degraded");
-        let told = Values::from([("SystemState".to_owned(), Value::Text("stopping".to_owned()))]);
-        assert_eq!(SystemState::of(&told, &[]).word(), "stopping");
+    fn the_state_is_as_the_manager_tells_it() {
+        for word in ["starting", "running", "degraded", "stopping"] {
+            let told = Values::from([("SystemState".to_owned(), Value::Text(word.to_owned()))]);
+            assert_eq!(SystemState::of(&told).word(), word);
+        }
     }
 }

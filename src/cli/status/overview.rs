@@ -6,11 +6,10 @@ use crate::cli::client::ask;
 use crate::cli::error::CliError;
 use crate::cli::output::{print, print_json};
 use crate::cli::system_state::SystemState;
-use crate::cli::text::{Style, Tone, time};
+use crate::cli::text::{Style, Tone};
 use crate::cli::unit_properties::{Value, Values};
 use crate::paths::Paths;
 use crate::systemd::manager::DEFAULT_SLICE;
-use jiff::tz::TimeZone;
 use rustix::system::uname;
 use serde::Serialize;
 
@@ -23,8 +22,6 @@ struct Overview {
     running: usize,
     jobs: usize,
     failed: usize,
-    /// Microseconds since 1970; 0: not known.
-    since: u64,
     version: String,
 }
 
@@ -38,7 +35,7 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
         let units = client.manager.list_units().await.map_err(failed)?;
         let values = client.manager_values().await?;
         let count = |state: &str| units.iter().filter(|unit| unit.active_state == state).count();
-        let state = SystemState::of(&values, &units);
+        let state = SystemState::of(&values);
         let overview = Overview {
             host: uname().nodename().to_string_lossy().into_owned(),
             state: state.word(),
@@ -46,7 +43,6 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
             running: units.iter().filter(|unit| unit.sub_state == "running").count(),
             jobs: units.iter().filter(|unit| unit.job_id != 0).count(),
             failed: count("failed"),
-            since: number(&values, &["UserspaceTimestamp", "StartTimestamp"]),
             version: text(&values, "Version"),
         };
         Ok((state, overview))
@@ -75,11 +71,6 @@ fn render(overview: &Overview, state: SystemState, tree: &[String], style: Style
         running = overview.running,
         jobs = overview.jobs,
     );
-    if overview.since != 0 {
-        let age = time::ago(time::now().saturating_sub(overview.since));
-        let since = time::timestamp(overview.since, &TimeZone::system());
-        text.push_str(&format!("    Since: {since}; {age}\n"));
-    }
     text.push_str(&format!("  sampand: {}\n", overview.version));
     if !tree.is_empty() {
         text.push_str(&format!("   CGroup: /{DEFAULT_SLICE}\n"));
@@ -95,13 +86,4 @@ fn text(values: &Values, name: &str) -> String {
         Some(Value::Text(text)) => text.clone(),
         _ => String::new(),
     }
-}
-
-/// The first of these properties that the manager has.
-fn number(values: &Values, names: &[&str]) -> u64 {
-    let of = |name: &&str| match values.get(*name) {
-        Some(Value::Unsigned(number)) => Some(*number),
-        _ => None,
-    };
-    names.iter().find_map(of).unwrap_or_default()
 }

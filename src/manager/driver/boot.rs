@@ -47,10 +47,15 @@ impl Manager {
         true
     }
 
+    /// Whether the host goes down, and all units with it.
+    pub fn is_shutting_down(&self) -> bool {
+        self.leaving == Leaving::WhenAllAreDown
+    }
+
     /// Whether the host goes down and nothing is left to be stopped. Otherwise systemd is told how long that may
     /// still take: it would kill us in the middle.
     pub(super) fn is_done(&self) -> bool {
-        if self.leaving != Leaving::WhenAllAreDown {
+        if !self.is_shutting_down() {
             return false;
         }
         let busy = self.machine.units().values().filter(|unit| !unit.phase.is_down()).count();
