@@ -164,6 +164,22 @@ fn a_process_that_has_ended_gets_no_scope() {
 }
 
 #[test]
+fn a_scope_around_a_process_that_was_ending_gives_its_name_free() {
+    run(async {
+        let systemd = connect().await;
+        let mut ending = Payload::start();
+        let request = request("hollow", &ending);
+        ending.0.kill().unwrap();
+        // It cannot be moved, and systemd is not told. A newer one may see it and refuse.
+        drop(systemd.start_scope(&request).await);
+        let payload = Payload::start();
+        systemd.start_scope(&self::request("hollow", &payload)).await.unwrap();
+        assert_eq!(systemd.processes(&request.name).await.unwrap(), [payload.pid()]);
+        ending.end();
+    });
+}
+
+#[test]
 fn a_scope_that_is_given_up_is_ended_by_systemd_itself() {
     run(async {
         let systemd = connect().await;

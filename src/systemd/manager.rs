@@ -79,11 +79,7 @@ impl Systemd {
     /// When systemd refuses, or at the deadline.
     pub async fn give_up_scope(&self, scope: &str) -> Result<(), SystemdError> {
         self.within(scope, "AbandonScope", async |session| {
-            match session.manager.abandon_scope(scope).await {
-                // It is being stopped already.
-                Err(error) if is(&error, "org.freedesktop.systemd1.ScopeNotRunning") => Ok(()),
-                result => done_or_gone("AbandonScope", scope, result),
-            }
+            done_or_gone("AbandonScope", scope, abandon(&session, scope).await)
         })
         .await?;
         self.stop_scope(scope).await
@@ -259,16 +255,30 @@ async fn occupant(session: &Session, scope: &str, pid: u32) -> Result<Occupant, 
     }
 }
 
-/// Waits until a dead scope gives its name free.
+/// Waits until a dead scope gives its name free. One around a process that was ending already is never seen to be
+/// empty, so systemd is asked to end it, as in [`Systemd::give_up_scope`].
 async fn clear(
     session: &Session,
     scope: &str,
     signals: &mut UnboundedReceiver<Signal>,
 ) -> Result<(), SystemdError> {
-    // A failed scope goes at once when reset; one whose end systemd is about to see goes by itself.
-    match session.manager.reset_failed_unit(scope).await {
-        Ok(()) => removal(signals, scope).await,
-        Err(error) => done_or_gone("ResetFailedUnit", scope, Err(error)),
+    let ended = async {
+        // A failed scope goes at once when reset.
+        session.manager.reset_failed_unit(scope).await?;
+        abandon(session, scope).await?;
+        session.manager.stop_unit(scope, "replace").await
+    };
+    match ended.await {
+        Ok(_) => removal(signals, scope).await,
+        Err(error) => done_or_gone("StopUnit", scope, Err(error)),
+    }
+}
+
+async fn abandon(session: &Session, scope: &str) -> zbus::Result<()> {
+    match session.manager.abandon_scope(scope).await {
+        // It is being stopped already.
+        Err(error) if is(&error, "org.freedesktop.systemd1.ScopeNotRunning") => Ok(()),
+        result => result,
     }
 }
 
