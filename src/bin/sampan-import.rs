@@ -14,6 +14,7 @@ use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
+use sampan::transfer::errand::PullOrder;
 use sampan::transfer::registry::Signatures;
 use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, errand, import, registry};
 use serde::de::DeserializeOwned;
@@ -94,6 +95,12 @@ enum Mode {
         /// The image store.
         #[arg(long)]
         store: PathBuf,
+        /// The platform whose image is wanted.
+        #[arg(long, value_parser = Platform::parse)]
+        platform: Option<Platform>,
+        /// Reads what the store has of the image, and heals it.
+        #[arg(long)]
+        verify: bool,
     },
 }
 
@@ -101,8 +108,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.mode {
         // The last of its words has told how it went.
-        Some(Mode::Pull { reference, root, store }) => {
-            errand::perform(reference.clone(), &Paths::new(root).with_store(store));
+        Some(Mode::Pull { reference, root, store, platform, verify }) => {
+            let (image, platform) = (reference.clone(), platform.clone());
+            let order = PullOrder { image, platform, scrutiny: scrutiny(*verify) };
+            errand::perform(order, &Paths::new(root).with_store(store));
             return ExitCode::SUCCESS;
         }
         // Its events have told the error already.
@@ -148,12 +157,15 @@ fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::create(&Paths::default().with_store(&args.store.unwrap_or_default()))?;
     let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
     confine::confine(store.root(), input.as_fd())?;
-    let scrutiny = if args.verify { Scrutiny::Content } else { Scrutiny::Status };
-    let terms = Terms { limits: args.limits, policy: args.policy, scrutiny };
+    let terms = Terms { limits: args.limits, policy: args.policy, scrutiny: scrutiny(args.verify) };
     let watch = if args.steps { Watch::new(tell) } else { Watch::default() };
     let report = import(&store, input, &selection, &naming, &terms, watch)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
+}
+
+fn scrutiny(verify: bool) -> Scrutiny {
+    if verify { Scrutiny::Content } else { Scrutiny::Status }
 }
 
 /// A reader that went away misses nothing but this.

@@ -34,6 +34,11 @@ pub(super) fn interface() -> Interface<u32> {
         .signal::<(String, String)>("Resolved", &["server", "digest"])
         .signal::<(String, u64, u64)>("Progress", &["layer", "bytes_done", "bytes_total"])
         .signal::<(String,)>("Retrying", &["reason"])
+        .signal::<(String, Vec<String>, bool, Vec<String>)>(
+            "Imported",
+            &["image_id", "names", "present", "notices"],
+        )
+        .signal::<(u64,)>("Healed", &["files"])
         .signal::<(String,)>("Finished", &["image_id"])
         .signal::<(String,)>("Failed", &["reason"])
         .signal::<()>("Canceled", &[])
@@ -50,7 +55,7 @@ fn values(transfer: &Transfer) -> Vec<(&'static str, Value)> {
     let layer = |(digest, layer): (&Digest, &Layer)| (digest.to_string(), layer.done, layer.total);
     vec![
         ("Id", Value::Unsigned(transfer.id)),
-        ("Image", Value::Text(transfer.image.to_string())),
+        ("Image", Value::Text(transfer.image().to_string())),
         ("State", Value::Text(stage(transfer.stage).to_owned())),
         ("Server", Value::Text(transfer.server.clone())),
         ("Error", Value::Text(transfer.trouble.clone())),
@@ -77,7 +82,7 @@ fn row(transfer: &Transfer) -> TransferRow {
     let bytes = transfer.bytes();
     TransferRow {
         id: transfer.id,
-        image: transfer.image.to_string(),
+        image: transfer.image().to_string(),
         state: stage(transfer.stage).to_owned(),
         bytes_done: bytes.done,
         bytes_total: bytes.total,
@@ -89,7 +94,7 @@ fn row(transfer: &Transfer) -> TransferRow {
 /// Ends a pull, and with it the starts that wait for it.
 pub(super) async fn cancel(call: Call, id: u32) -> Result<(), BusError> {
     let unknown = || BusError::NoSuchTransfer(format!("Transfer {id} does not exist."));
-    let image = call.with(move |manager| manager.transfers().get(id).map(|one| one.image.to_string()));
+    let image = call.with(move |manager| manager.transfers().get(id).map(|one| one.image().to_string()));
     let image = image.await?.ok_or_else(unknown)?;
     call.allow(Action::ManageImages, Details::Image { verb: "cancel", image: &image }).await?;
     call.with(move |manager| manager.cancel_transfer(id)).await?.then_some(()).ok_or_else(unknown)

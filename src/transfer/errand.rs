@@ -12,8 +12,9 @@ use std::io::{Read as _, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 
-use super::registry::{Event, Order, Pull, PullError};
+use super::registry::{self, Event, Pull, PullError};
 use super::{Report, Terms};
+use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::settings;
@@ -22,8 +23,42 @@ use crate::sys::pidfd;
 
 /// How long a worker may take to clear up.
 const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-/// Notices that are handed on.
+/// Notices of an image that are handed on.
 const NOTICES_MAX: usize = 20;
+
+/// What is to be pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullOrder {
+    /// The image; it gets this name.
+    pub image: Reference,
+    /// For which platform; this host's, if none is named.
+    pub platform: Option<Platform>,
+    /// How closely what the store has of it is looked at.
+    pub scrutiny: Scrutiny,
+}
+
+impl PullOrder {
+    /// A pull as a unit wants it.
+    pub fn new(image: Reference) -> Self {
+        Self { image, platform: None, scrutiny: Scrutiny::Status }
+    }
+
+    /// Whether whoever wants this one is served by another as well.
+    pub fn is_met_by(&self, other: &Self) -> bool {
+        let same_depth = self.scrutiny == other.scrutiny || self.scrutiny == Scrutiny::Status;
+        same_depth && self.image == other.image && self.platform == other.platform
+    }
+
+    /// The same, as arguments of the program's mode for the manager.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["pull".to_owned(), self.image.to_string()];
+        if let Some(platform) = &self.platform {
+            arguments.extend(["--platform".to_owned(), platform.to_string()]);
+        }
+        arguments.extend((self.scrutiny == Scrutiny::Content).then(|| "--verify".to_owned()));
+        arguments
+    }
+}
 
 /// What the process tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +71,8 @@ pub enum Word {
     },
     /// The image is in the store.
     Done {
-        /// Its id.
-        image: String,
         /// What people should know about it.
-        notices: Vec<String>,
+        report: Report,
     },
     /// It is not.
     Failed {
@@ -61,32 +94,32 @@ pub enum Fault {
 }
 
 /// Pulls an image once standard input says so. To be called while there is one thread.
-pub fn perform(reference: Reference, paths: &Paths) {
+pub fn perform(order: PullOrder, paths: &Paths) {
     let mut gate = [0];
     if !matches!(std::io::stdin().read(&mut gate), Ok(1)) {
         return;
     }
-    let word = match pull(reference, paths) {
-        Ok(report) => done(report),
+    let word = match pull(order, paths) {
+        Ok(report) => Word::Done { report: shortened(report) },
         Err((fault, reason)) => Word::Failed { fault, reason },
     };
     say(&word);
 }
 
-fn pull(reference: Reference, paths: &Paths) -> Result<Report, (Fault, String)> {
+fn pull(order: PullOrder, paths: &Paths) -> Result<Report, (Fault, String)> {
     let here = |error: &dyn std::fmt::Display| (Fault::Host, error.to_string());
     // The manager is the last that may be killed for memory, and what it starts inherits that.
     std::fs::write(paths.oom_score(), "0").map_err(|error| here(&error))?;
-    let order = Order {
+    let order = registry::Order {
         program: paths.helper("sampan-import"),
         root: paths.root().to_owned(),
         store: paths.store().to_owned(),
-        reference,
-        platform: None,
+        reference: order.image,
+        platform: order.platform,
         terms: Terms {
             limits: settings::Settings::load(paths).map_err(|error| here(&error))?.import,
             policy: settings::load_policy(paths).map_err(|error| here(&error))?,
-            scrutiny: Scrutiny::Status,
+            scrutiny: order.scrutiny,
         },
     };
     let pull = Pull::start(&order).map_err(|error| here(&error))?;
@@ -104,10 +137,9 @@ fn pull(reference: Reference, paths: &Paths) -> Result<Report, (Fault, String)> 
     })
 }
 
-fn done(report: Report) -> Word {
-    let image = report.images.first().map(|image| image.id.to_string()).unwrap_or_default();
-    let notices = report.images.into_iter().flat_map(|image| image.notices);
-    Word::Done { image, notices: notices.take(NOTICES_MAX).collect() }
+fn shortened(mut report: Report) -> Report {
+    report.images.iter_mut().for_each(|image| image.notices.truncate(NOTICES_MAX));
+    report
 }
 
 /// Waits for the end of standard input, then sees to the end of both processes.

@@ -1,46 +1,33 @@
-//! Images before launches: whether the store has what a unit wants, and pulls of what it has not.
+//! Images before launches: whether the store has what a unit wants, and pulls of what it has not; pulls that users
+//! ask for.
 
 use super::Manager;
 use super::boot::Network;
 use super::control::failure;
-use super::errand::{Errand, Pulled, Refused, Signals, Told};
+use super::errand::{Errand, Queue, Refused, Signals, Slots, Told};
 use super::handle::Notice;
 use crate::image::reference::Reference;
 use crate::manager::machine::{Event, Failure};
-use crate::manager::transfer::{Change, Joined, Transfers, Waiting};
+use crate::manager::transfer::{Change, Joined, Party, TooMany, Transfers, Waiting};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
-use crate::transfer::errand::Fault;
+use crate::transfer::errand::{Fault, PullOrder};
 use crate::transfer::registry::{Meaning, Settings};
+use crate::transfer::{Imported, Report};
 use crate::unit::diagnostic::Style;
 use crate::unit::model::{Container, ImageSource, PullPolicy, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// Pulls that run at once. Layers of one come in parallel already.
-const PARALLEL: usize = 3;
 
 /// Pulls of the manager: what is known of them, and how they are reached.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pulls {
     transfers: Transfers,
     signals: BTreeMap<u32, Rc<Signals>>,
-    slots: Rc<Semaphore>,
+    slots: Rc<Slots>,
     pub(super) network: Rc<Network>,
-}
-
-impl Default for Pulls {
-    fn default() -> Self {
-        Self {
-            transfers: Transfers::default(),
-            signals: BTreeMap::new(),
-            slots: Rc::new(Semaphore::new(PARALLEL)),
-            network: Rc::default(),
-        }
-    }
 }
 
 /// What is told of a pull.
@@ -50,8 +37,8 @@ pub enum TransferNotice {
     New(Reference),
     /// Something of it changed.
     Changed(Change),
-    /// The image, by its id, is in the store.
-    Finished(String),
+    /// The image is in the store.
+    Finished(Report),
     /// It is not, and why.
     Failed(String),
     /// Nobody waits for it any more.
@@ -147,6 +134,14 @@ impl Manager {
         }
     }
 
+    /// The full name of what a pull of this name gets, or why there is none.
+    ///
+    /// # Errors
+    /// When the name may mean several images or none, or the settings of registries are wrong.
+    pub fn pull_source(&self, name: &str) -> Result<Reference, String> {
+        self.source(name, &naming(&self.store, &self.paths, name))
+    }
+
     /// The full name of what is to be pulled: the one by which the store has it, or what a pull of it would get.
     fn source(&self, name: &str, store: &Store) -> Result<Reference, String> {
         let known = store.name(name).map_err(|error| error.to_string())?.map(|known| known.to_string());
@@ -166,13 +161,53 @@ impl Manager {
     fn pull(&mut self, image: &Reference, waiting: Waiting, wish: Wish) {
         tracing::info!(SAMPAN_UNIT = %waiting.unit, "{}: Pulling {image}.", waiting.unit);
         self.later(Event::Pulling { unit: waiting.unit.clone(), run: waiting.run });
-        match self.pulls.transfers.join(image, waiting) {
-            Joined::New(id) => self.begin_pull(id, image, wish),
-            Joined::Shared(id) if wish == Wish::Somebody => {
-                self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
+        let order = PullOrder::new(image.clone());
+        match self.pulls.transfers.join(&order, Party::Run(waiting)) {
+            Joined::New(id) => self.begin_pull(id, order, Queue::Units, self.pause(image, wish)),
+            Joined::Shared(id) => {
+                let Some(signals) = self.pulls.signals.get(&id) else { return };
+                signals.needed.notify_one();
+                if wish == Wish::Somebody {
+                    signals.hurry.notify_one();
+                }
             }
-            Joined::Shared(_) => {}
         }
+    }
+
+    /// Has an image pulled that a user asks for over the bus; the number of the transfer. It goes on when the user
+    /// leaves.
+    ///
+    /// # Errors
+    /// When the user has asked for too many already.
+    pub fn request_pull(&mut self, order: PullOrder, user: u32) -> Result<u32, TooMany> {
+        self.pulls.transfers.permits(user)?;
+        tracing::info!("Pulling {} for user {user}.", order.image);
+        Ok(match self.pulls.transfers.join(&order, Party::User(user)) {
+            Joined::New(id) => {
+                self.begin_pull(id, order, Queue::Users, Duration::ZERO);
+                id
+            }
+            Joined::Shared(id) => {
+                self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
+                id
+            }
+        })
+    }
+
+    /// A transfer of an image that the store has under this name, over at once; `None` when it has not.
+    pub fn request_nothing(&mut self, image: &Reference) -> Option<u32> {
+        let id = self.store.resolve(&image.to_string()).ok()?;
+        let present = Imported {
+            id: id.digest().clone(),
+            names: vec![image.clone()],
+            present: true,
+            notices: Vec::new(),
+        };
+        let report = Report { images: vec![present], healed: 0 };
+        let number = self.pulls.transfers.number();
+        self.tell(Notice::Transfer(number, TransferNotice::New(image.clone())));
+        self.tell(Notice::Transfer(number, TransferNotice::Finished(report)));
+        Some(number)
     }
 
     /// How long to wait before registries are asked for an image that they did not give.
@@ -183,14 +218,14 @@ impl Manager {
         }
     }
 
-    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
-        let pause = self.pause(image, wish);
+    fn begin_pull(&mut self, id: u32, order: PullOrder, queue: Queue, pause: Duration) {
         let signals = Rc::new(Signals::default());
         self.pulls.signals.insert(id, signals.clone());
-        self.tell(Notice::Transfer(id, TransferNotice::New(image.clone())));
+        self.tell(Notice::Transfer(id, TransferNotice::New(order.image.clone())));
         let errand = Errand {
             id,
-            image: image.clone(),
+            order,
+            queue,
             paths: self.paths.clone(),
             systemd: self.systemd.clone(),
             slots: self.pulls.slots.clone(),
@@ -204,7 +239,7 @@ impl Manager {
     pub(super) fn leave_image(&mut self, unit: &UnitName, run: u64) {
         let waiting = Waiting { unit: unit.clone(), run };
         let Some(abandoned) = self.pulls.transfers.leave(&waiting) else { return };
-        self.canceled(abandoned.id, &abandoned.image);
+        self.canceled(abandoned.id, abandoned.image());
     }
 
     fn canceled(&mut self, id: u32, image: &Reference) {
@@ -241,20 +276,20 @@ impl Manager {
                 self.pulls.signals.remove(&id);
                 let Some((image, waiting)) = self.pulls.transfers.end(id) else { return };
                 match result {
-                    Ok(pulled) => self.pulled(id, &image, waiting, pulled),
+                    Ok(report) => self.pulled(id, &image, waiting, report),
                     Err(refused) => self.refused(id, &image, waiting, &refused),
                 }
             }
         }
     }
 
-    fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, pulled: Pulled) {
-        tracing::info!("Pulled {image} ({}).", pulled.image);
-        for notice in pulled.notices {
-            tracing::info!("{image}: {notice}");
+    fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, report: Report) {
+        for imported in &report.images {
+            tracing::info!("Pulled {image} ({}).", imported.id);
+            imported.notices.iter().for_each(|notice| tracing::info!("{image}: {notice}"));
         }
         self.pulls.transfers.succeeded(image);
-        self.tell(Notice::Transfer(id, TransferNotice::Finished(pulled.image)));
+        self.tell(Notice::Transfer(id, TransferNotice::Finished(report)));
         for waiting in waiting {
             self.go_on(image, waiting);
         }
