@@ -161,3 +161,85 @@ fn one_user_has_a_bounded_number_of_pulls_and_delays_no_unit() {
     host.wait_property("web", "SubState", "running");
     host.wait_until("all are over", |_| harbour.transfers() == "a(ussttaso) 0\n");
 }
+
+/// The rows of `ListImages`.
+fn images(host: &Host, words: &[&str]) -> serde_json::Value {
+    let words = [&["busctl", "--json=short", "call", "org.sampan1", "/org/sampan1"], words].concat();
+    let answer: serde_json::Value = serde_json::from_str(&host.succeed(&words)).expect("JSON");
+    answer["data"][0].clone()
+}
+
+#[test]
+fn images_are_listed_named_and_removed() {
+    let host = Host::with_images(&["hello", "web"]);
+    let listed = images(&host, &["org.sampan1.Manager", "ListImages"]);
+    let shown: serde_json::Value =
+        serde_json::from_str(&host.succeed(&["sampanctl", "images", "--output=json"])).expect("JSON");
+    for (row, image) in listed.as_array().unwrap().iter().zip(shown.as_array().unwrap()) {
+        let digest = image["digest"].as_str().unwrap_or_default();
+        assert_eq!((&row[0], &row[1], &row[2]), (&image["id"], &image["names"], &digest.into()));
+        assert_eq!((&row[3], &row[4]), (&image["created"], &image["size"]));
+        assert_eq!((&row[5], &row[6]), (&image["shared"], &image["own"]));
+    }
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    let some = images(&host, &["org.sampan1.Manager", "ListImagesByPatterns", "as", "1", "hel*"]);
+    let (some, id) = (some.as_array().unwrap(), listed_id(&listed, "localhost/hello:latest"));
+    assert_eq!((some.len(), some[0][0].as_str()), (1, Some(id.as_str())));
+
+    assert_eq!(host.succeed(&call(&["TagImage", "ss", &id, "greeting"])), format!("s \"{id}\"\n"));
+    host.unit("web.container", "[container]\nimage = \"localhost/hello\"\n");
+    let remove = |image: &'static str| call(&["RemoveImage", "sa{sv}", image, "0"]);
+    let told = host.fail(1, &remove("hello"));
+    assert!(told.contains("web.container names it (/etc/sampan/units/web.container.toml, "), "{told}");
+    assert_eq!(host.succeed(&remove("greeting")), "as 1 \"localhost/greeting:latest\"\n");
+    let told = host.fail(1, &remove("greeting"));
+    assert!(told.contains("no image \"greeting\" in the store"), "{told}");
+    let forced = ["RemoveImage", "sa{sv}", "hello", "1", "force", "b", "true"];
+    let gone = format!("as 2 \"localhost/hello:latest\" \"{id}\"\n");
+    assert_eq!(host.succeed(&call(&forced)), gone);
+    assert_eq!(host.succeed(&["sampanctl", "fsck"]), "");
+}
+
+fn listed_id(listed: &serde_json::Value, name: &str) -> String {
+    let mut rows = listed.as_array().unwrap().iter();
+    let row = rows.find(|row| row[1].as_array().unwrap().iter().any(|own| own == name)).expect(name);
+    row[0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_runs_is_never_removed_and_no_id_goes_around_a_rule() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &support::units::shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let image = "localhost/hello:latest";
+    let forced = ["RemoveImage", "sa{sv}", image, "1", "force", "b", "true"];
+    let told = host.fail(1, &call(&forced));
+    assert!(told.contains("web.container runs from this image; stop it first"), "{told}");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    let denied = "Interactive authentication required: org.sampan1.manage-images (remove ";
+    let told = host.fail(1, &as_nobody(&call(&forced)));
+    assert!(told.contains(denied), "{told}");
+    host.succeed(&["sampanctl", "tag", image, "mine"]);
+    allow_images(
+        &host,
+        &RULE.replace(" return", " if (action.lookup('image') == 'localhost/mine:latest') return"),
+    );
+    let id = listed_id(&images(&host, &["org.sampan1.Manager", "ListImages"]), "localhost/mine:latest");
+    let told = host.fail(1, &as_nobody(&call(&["RemoveImage", "sa{sv}", &id, "1", "force", "b", "true"])));
+    assert!(told.contains(denied), "the other name would go, too: {told}");
+    host.fail(1, &as_nobody(&call(&["TagImage", "ss", &id, "other"])));
+    host.succeed(&as_nobody(&call(&["TagImage", "ss", "mine", "mine"])));
+    host.succeed(&as_nobody(&call(&["RemoveImage", "sa{sv}", "mine", "0"])));
+    assert_eq!(listed_id(&images(&host, &["org.sampan1.Manager", "ListImages"]), image), id);
+}
+
+#[test]
+fn lists_that_are_asked_for_at_once_are_one() {
+    let host = Host::with_images(&["hello"]);
+    let call = "busctl call org.sampan1 /org/sampan1 org.sampan1.Manager ListImages";
+    let storm =
+        format!("for i in $(seq 200); do {call} >/srv/list.$i & done; wait; cat /srv/list.* | sort -u");
+    assert_eq!(host.succeed(&["sh", "-c", &storm]), host.succeed(&["sh", "-c", call]));
+    let threads = "cat /proc/$(systemctl show --value --property=MainPID sampand)/status | grep Threads";
+    assert_eq!(host.succeed(&["sh", "-c", threads]), "Threads:\t1\n");
+}

@@ -1,5 +1,5 @@
 //! The import worker: one transfer from its standard input into the store, confined; the fetcher, which brings a
-//! registry to such a worker; and the process that runs both for the manager.
+//! registry to such a worker; the process that runs both for the manager; and the one that looks into the store for it.
 //!
 //! All are started by other programs of Sampan, which open the source. The worker writes a report to standard
 //! output, after a line for each step where these are asked for, or one line to standard error and exits with 1. The
@@ -12,6 +12,7 @@ use sampan::image::limits::Limits;
 use sampan::image::manifest::Platform;
 use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
+use sampan::manager::images::{self, Question};
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::transfer::errand::PullOrder;
@@ -84,6 +85,18 @@ enum Mode {
         #[arg(long)]
         signatures: bool,
     },
+    /// Answers a question of the manager about the images of the store.
+    Keep {
+        /// As JSON.
+        #[arg(value_parser = question)]
+        question: Question,
+        /// The root of the host whose units use images.
+        #[arg(long)]
+        root: PathBuf,
+        /// The image store.
+        #[arg(long)]
+        store: PathBuf,
+    },
     /// Pulls an image for the manager, which speaks to it over standard input and output.
     Pull {
         /// A full name.
@@ -114,6 +127,9 @@ fn main() -> ExitCode {
             errand::perform(order, &Paths::new(root).with_store(store));
             return ExitCode::SUCCESS;
         }
+        Some(Mode::Keep { question, root, store }) => {
+            keep(question.clone(), &Paths::new(root).with_store(store))
+        }
         // Its events have told the error already.
         Some(Mode::Fetch { reference, root, signatures }) => {
             let wanted = if *signatures { Signatures::Fetch } else { Signatures::Leave };
@@ -128,6 +144,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn question(text: &str) -> Result<Question, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn keep(question: Question, paths: &Paths) -> anyhow::Result<()> {
+    // The manager is the last that may be killed for memory, and what it starts inherits that.
+    std::fs::write(paths.oom_score(), "0")?;
+    serde_json::to_writer(std::io::stdout(), &images::answer(question, paths))?;
+    Ok(())
 }
 
 fn serve(reference: &str, root: &Path, signatures: Signatures) -> ExitCode {

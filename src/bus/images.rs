@@ -2,10 +2,16 @@
 
 use super::access::{Action, Details};
 use super::call::Call;
+use super::catalogue::unexpected;
 use super::error::BusError;
+use super::listing::check_words;
 use super::options::{Options, Written};
-use super::wire::transfer_path;
+use super::wire::{ImageRow, transfer_path};
 use crate::image::manifest::Platform;
+use crate::image::reference::Reference;
+use crate::manager::images::list::Listed;
+use crate::manager::images::remove::Consent;
+use crate::manager::images::{Answer, Question};
 use crate::manager::transfer::TooMany;
 use crate::store::Scrutiny;
 use crate::transfer::errand::PullOrder;
@@ -58,6 +64,65 @@ pub(super) async fn pull(
         present.map_or_else(|| manager.request_pull(order, user), Ok)
     });
     Ok((transfer_path(id.await??),))
+}
+
+/// All images of the store, the latest first.
+pub(super) async fn list(call: Call) -> Result<(Vec<ImageRow>,), BusError> {
+    let all = call.shared.catalogue.all(&call).await?;
+    Ok((all.iter().cloned().map(row).collect(),))
+}
+
+/// Those that names, patterns and ids mean.
+pub(super) async fn list_by_patterns(call: Call, words: Vec<String>) -> Result<(Vec<ImageRow>,), BusError> {
+    check_words(&words)?;
+    let images = call.shared.catalogue.meant_by(&call, words).await?;
+    Ok((images.into_iter().map(row).collect(),))
+}
+
+fn row(image: Listed) -> ImageRow {
+    ImageRow {
+        id: image.id,
+        names: image.names,
+        digest: image.digest.unwrap_or_default(),
+        created: image.created,
+        size: image.usage.size,
+        shared: image.usage.shared,
+        own: image.usage.own,
+    }
+}
+
+/// Removes a name, or all of an image. polkit is asked about each name that goes, under whatever name the caller has
+/// the image.
+pub(super) async fn remove(
+    call: Call,
+    (image, options): (String, Written),
+) -> Result<(Vec<String>,), BusError> {
+    check_name(&image)?;
+    let mut options = Options::new(options);
+    let consent = if options.flag("force")? { Consent::Named } else { Consent::Unnamed };
+    options.end()?;
+    let meant = call.with(move |manager| manager.meant(&image)).await?;
+    for name in &meant.names {
+        call.allow(Action::ManageImages, Details::Image { verb: "remove", image: name }).await?;
+    }
+    match call.shared.catalogue.change(&call, Question::Remove { image: meant.image, consent }).await? {
+        Answer::Removed(removed) => Ok((removed,)),
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+/// Gives an image another name, about which polkit is asked; the image's id.
+pub(super) async fn tag(call: Call, (image, name): (String, String)) -> Result<(String,), BusError> {
+    check_name(&image)?;
+    check_name(&name)?;
+    let name = Reference::for_import(&name).map_err(|error| BusError::InvalidArgs(error.to_string()))?;
+    let meant = call.with(move |manager| manager.meant(&image)).await?;
+    let shown = name.to_string();
+    call.allow(Action::ManageImages, Details::Image { verb: "tag", image: &shown }).await?;
+    match call.shared.catalogue.change(&call, Question::Tag { image: meant.image, name }).await? {
+        Answer::Tagged(id) => Ok((id,)),
+        answer => Err(unexpected(&answer)),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), BusError> {

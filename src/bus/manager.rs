@@ -128,6 +128,14 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
 fn of_images(manager: Interface<()>) -> Interface<()> {
     manager
         .act("PullImage", &["image", "options"], &["transfer"], |(), call, asked| images::pull(call, asked))
+        .act("ListImages", &[], &["images"], |(), call, ()| images::list(call))
+        .act("ListImagesByPatterns", &["patterns"], &["images"], |(), call, (patterns,)| {
+            images::list_by_patterns(call, patterns)
+        })
+        .act("RemoveImage", &["image", "options"], &["removed"], |(), call, asked| {
+            images::remove(call, asked)
+        })
+        .act("TagImage", &["image", "name"], &["image_id"], |(), call, asked| images::tag(call, asked))
         .look("ListTransfers", &[], &["transfers"], |(), call, ()| transfer::list(call))
         .act("CancelTransfer", &["id"], &[], |(), call, (id,)| transfer::cancel(call, id))
 }

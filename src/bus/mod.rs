@@ -11,6 +11,7 @@
 mod access;
 mod allowance;
 mod call;
+mod catalogue;
 pub mod error;
 mod exec;
 mod files;
