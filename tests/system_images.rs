@@ -9,6 +9,9 @@ mod registry;
 mod support;
 
 use harbour::{Harbour, State};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use support::host::{Host, Signals};
 
 /// Runs a command as the user `nobody`.
@@ -242,4 +245,104 @@ fn lists_that_are_asked_for_at_once_are_one() {
     assert_eq!(host.succeed(&["sh", "-c", &storm]), host.succeed(&["sh", "-c", call]));
     let threads = "cat /proc/$(systemctl show --value --property=MainPID sampand)/status | grep Threads";
     assert_eq!(host.succeed(&["sh", "-c", threads]), "Threads:\t1\n");
+}
+
+/// Calls `ImportImage` as root; the transfer or the error.
+fn import(
+    host: &Host,
+    source: BorrowedFd<'_>,
+    name: &str,
+    options: &[(&str, &str)],
+) -> Result<String, String> {
+    let address = format!("unix:path={}", host.path("/run/dbus/system_bus_socket").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let bus = zbus::conn::Builder::address(address.as_str()).build().await.expect("the host has a bus");
+        let manager = (Some("org.sampan1"), "/org/sampan1", Some("org.sampan1.Manager"));
+        let options: HashMap<&str, zbus::Variant<'_>> =
+            options.iter().map(|(name, value)| (*name, (*value).into())).collect();
+        let body = (zbus::Fd::from(source), name, options);
+        let answer = bus.call_method(manager.0, manager.1, manager.2, "ImportImage", &body).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        Ok(answer.body().deserialize::<zbus::OwnedObjectPath>().expect("a path").to_string())
+    })
+}
+
+#[test]
+fn what_a_client_has_opened_is_imported() {
+    let host = Host::with_images(&["hello"]);
+    let mut signals = host.signals();
+    let archive = File::open(host.shared().join("hello.tar")).expect("the archive is there");
+    let transfer = import(&host, archive.as_fd(), "again", &[]).expect("it is taken");
+    let imported = wait_for(&mut signals, &transfer, "Imported");
+    assert!(imported.contains("localhost/again:latest"), "{imported}");
+    wait_for(&mut signals, &transfer, "Finished");
+
+    // A pipe gives what comes; in the meantime the daemon does other things.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let transfer = import(&host, reader.as_fd(), "tree", &[("format", "tree")]).expect("it is taken");
+    drop(reader);
+    host.wait_until("the import runs", |host| {
+        host.succeed(&call(&["ListTransfers"])).contains("\"localhost/tree:latest\" \"running\"")
+    });
+    let kind = ["busctl", "get-property", "org.sampan1", &transfer, "org.sampan1.Transfer", "Type"];
+    assert_eq!(host.succeed(&kind), "s \"import\"\n");
+    let mut tree = tar::Builder::new(writer);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    header.set_mode(0o644);
+    tree.append_data(&mut header, "etc/hostname", b"one".as_slice()).expect("somebody reads");
+    drop(tree.into_inner().expect("somebody reads"));
+    wait_for(&mut signals, &transfer, "Progress");
+    wait_for(&mut signals, &transfer, "Writing");
+    wait_for(&mut signals, &transfer, "Finished");
+    assert!(host.succeed(&["sampanctl", "files", "tree"]).contains("/etc/hostname"));
+
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let transfer = import(&host, reader.as_fd(), "", &[]).expect("it is taken");
+    drop(reader);
+    let scopes = "sampan-pull-*.scope";
+    host.succeed(&call(&["CancelTransfer", "u", transfer.rsplit('/').next().expect("a number")]));
+    wait_for(&mut signals, &transfer, "Canceled");
+    let gone = format!(
+        "while pgrep -x sampan-import >/dev/null; do :; done; systemctl list-units --no-legend '{scopes}'"
+    );
+    assert_eq!(host.succeed(&["timeout", "30", "sh", "-c", &gone]), "");
+    assert_eq!(host.succeed(&["sampanctl", "fsck"]), "");
+}
+
+#[test]
+fn what_a_client_could_not_read_is_not_imported_for_it() {
+    let host = Host::with_images(&["hello"]);
+    let path = host.shared().join("hello.tar");
+    let flags = |flags| rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).expect("it opens");
+    let refused = "The descriptor is none of a file or a pipe that is open for reading.";
+    for source in [
+        flags(rustix::fs::OFlags::PATH),
+        flags(rustix::fs::OFlags::WRONLY),
+        File::open(host.shared()).expect("it opens").into(),
+        File::open("/dev/zero").expect("it opens").into(),
+        std::os::unix::net::UnixStream::pair().expect("a pair").0.into(),
+    ] {
+        let told = import(&host, source.as_fd(), "no", &[]).expect_err("it is refused");
+        assert!(told.contains(refused), "{told}");
+    }
+    let archive = File::open(&path).expect("the archive is there");
+    for (name, options, told) in [
+        ("NO", &[][..], "NO"),
+        (
+            "no",
+            &[("quiet", "")],
+            "Option \"quiet\" is not known: use keep-names, format, platform, changes, verify.",
+        ),
+        ("no", &[("format", "zip")], "the forms are oci, docker and tree"),
+    ] {
+        let error = import(&host, archive.as_fd(), name, options).expect_err("it is refused");
+        assert!(error.contains(told), "{error}");
+    }
+    let mut signals = host.signals();
+    let text = File::open(host.path("/etc/hostname")).expect("it opens");
+    let transfer = import(&host, text.as_fd(), "no", &[]).expect("it is taken");
+    wait_for(&mut signals, &transfer, "Failed");
+    assert_eq!(host.succeed(&["sampanctl", "images", "--no-legend"]).lines().count(), 1);
 }

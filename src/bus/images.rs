@@ -7,6 +7,7 @@ use super::error::BusError;
 use super::listing::check_words;
 use super::options::{Options, Written};
 use super::wire::{ImageRow, transfer_path};
+use crate::image::change::Change;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::manager::images::list::Listed;
@@ -14,7 +15,11 @@ use crate::manager::images::remove::Consent;
 use crate::manager::images::{Answer, Question};
 use crate::manager::transfer::TooMany;
 use crate::store::Scrutiny;
-use crate::transfer::errand::PullOrder;
+use crate::transfer::order::{ImportOrder, PullOrder};
+use crate::transfer::worker::Claims;
+use crate::transfer::{Format, Naming};
+use rustix::fs::{FileType, OFlags};
+use std::os::fd::{AsFd, OwnedFd};
 use zbus::OwnedObjectPath;
 
 /// The longest name of an image that is looked at, in bytes.
@@ -64,6 +69,63 @@ pub(super) async fn pull(
         present.map_or_else(|| manager.request_pull(order, user), Ok)
     });
     Ok((transfer_path(id.await??),))
+}
+
+/// Imports what a descriptor gives, which the caller has opened: what the caller may not read is not read for it.
+pub(super) async fn import(
+    call: Call,
+    (file, name, options): (zbus::OwnedFd, String, Written),
+) -> Result<(OwnedObjectPath,), BusError> {
+    check_name(&name)?;
+    let source = OwnedFd::from(file);
+    check_source(&source)?;
+    let order = import_order(&name, options)?;
+    let shown = match &order.claims.naming {
+        Naming::Name(name) => name.to_string(),
+        Naming::Claimed | Naming::Nameless => String::new(),
+    };
+    call.allow(Action::ManageImages, Details::Image { verb: "import", image: &shown }).await?;
+    let user = call.shared.access.user(call.sender()).await?;
+    let id = call.with(move |manager| manager.request_import(order, source, user));
+    Ok((transfer_path(id.await??),))
+}
+
+/// A folder is read by its descriptor, with rights that its owner may not have, and what stands for a path is opened
+/// with them: both are refused. Others than files and pipes are no archives.
+fn check_source(source: &OwnedFd) -> Result<(), BusError> {
+    let failed = |error: rustix::io::Errno| BusError::InvalidArgs(format!("The descriptor: {error}."));
+    let flags = rustix::fs::fcntl_getfl(source.as_fd()).map_err(failed)?;
+    let stat = rustix::fs::fstat(source).map_err(failed)?;
+    let is_open = !flags.contains(OFlags::PATH) && flags & OFlags::RWMODE != OFlags::WRONLY;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Fifo if is_open => Ok(()),
+        _ => Err(BusError::InvalidArgs(
+            "The descriptor is none of a file or a pipe that is open for reading.".into(),
+        )),
+    }
+}
+
+fn import_order(name: &str, written: Written) -> Result<ImportOrder, BusError> {
+    let invalid = |text: String| BusError::InvalidArgs(text);
+    let mut options = Options::new(written);
+    let naming = match (name, options.flag("keep-names")?) {
+        ("", true) => Naming::Claimed,
+        ("", false) => Naming::Nameless,
+        (_, true) => return Err(invalid("Option \"keep-names\" cannot stand beside a name.".into())),
+        (name, false) => {
+            Naming::Name(Reference::for_import(name).map_err(|error| invalid(error.to_string()))?)
+        }
+    };
+    let format = options.parsed("format", str::parse::<Format>)?;
+    let platform = options.parsed("platform", Platform::parse)?;
+    let changes = options.texts("changes")?;
+    let scrutiny = if options.flag("verify")? { Scrutiny::Content } else { Scrutiny::Status };
+    options.end()?;
+    changes
+        .iter()
+        .try_for_each(|change| Change::parse(change).map(drop))
+        .map_err(|error| invalid(format!("Option \"changes\": {error}")))?;
+    Ok(ImportOrder { claims: Claims { naming, format, platform, changes }, scrutiny })
 }
 
 /// All images of the store, the latest first.

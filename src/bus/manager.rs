@@ -128,6 +128,9 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
 fn of_images(manager: Interface<()>) -> Interface<()> {
     manager
         .act("PullImage", &["image", "options"], &["transfer"], |(), call, asked| images::pull(call, asked))
+        .act("ImportImage", &["file", "name", "options"], &["transfer"], |(), call, asked| {
+            images::import(call, asked)
+        })
         .act("ListImages", &[], &["images"], |(), call, ()| images::list(call))
         .act("ListImagesByPatterns", &["patterns"], &["images"], |(), call, (patterns,)| {
             images::list_by_patterns(call, patterns)

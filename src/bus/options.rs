@@ -32,6 +32,16 @@ impl Options {
         }
     }
 
+    /// Texts; none where they are not given.
+    pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, BusError> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(list) => {
+                Vec::try_from(list).map_err(|_| invalid(format!("Option \"{name}\" is an array of strings.")))
+            }
+        }
+    }
+
     /// A text, where it is given, as what it means.
     pub(super) fn parsed<T, E: std::fmt::Display>(
         &mut self,

@@ -109,15 +109,18 @@ impl Publisher {
 
 async fn transfer(shared: &Shared, id: u32, notice: TransferNotice) -> zbus::Result<()> {
     match notice {
-        TransferNotice::New(image) => told_of(shared, id, "Began", &(image.to_string(),)).await,
+        TransferNotice::New(image) => told_of(shared, id, "Began", &(image,)).await,
         TransferNotice::Changed(Change::Resolved { server, digest }) => {
             told_of(shared, id, "Resolved", &(server, digest.to_string())).await
         }
-        TransferNotice::Changed(Change::Layer(digest, layer)) => {
-            told_of(shared, id, "Progress", &(digest.to_string(), layer.done, layer.total)).await
+        TransferNotice::Changed(Change::Layer(part, layer)) => {
+            told_of(shared, id, "Progress", &(part, layer.done, layer.total)).await
         }
         TransferNotice::Changed(Change::Retrying(reason)) => {
             told_of(shared, id, "Retrying", &(reason,)).await
+        }
+        TransferNotice::Changed(Change::Writing(entries)) => {
+            told_of(shared, id, "Writing", &(entries,)).await
         }
         TransferNotice::Finished(report) => finished(shared, id, report).await,
         TransferNotice::Failed(reason) => told_of(shared, id, "Failed", &(reason,)).await,

@@ -2,7 +2,8 @@
 
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
-use crate::transfer::errand::PullOrder;
+use crate::transfer::Step;
+use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
 use crate::unit::name::UnitName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,16 +39,16 @@ struct Failures {
 pub struct Transfer {
     /// Its number.
     pub id: u32,
-    /// What is pulled.
-    pub order: PullOrder,
+    /// What is brought.
+    pub order: Order,
     /// How far it is.
     pub stage: Stage,
     /// The server that has the image, once it is known.
     pub server: String,
     /// What failed last, and is tried again; empty while all is well.
     pub trouble: String,
-    /// Layers that are fetched, or have been.
-    pub layers: BTreeMap<Digest, Layer>,
+    /// Layers that are fetched, or have been, by their digests; parts of a source that are read.
+    pub layers: BTreeMap<String, Layer>,
     waiting: Vec<Waiting>,
     /// Users who asked for it over the bus. It goes on when they leave.
     users: BTreeSet<u32>,
@@ -82,7 +83,9 @@ pub enum Change {
         digest: Digest,
     },
     /// Bytes of a layer have come: none at its begin, all at its end.
-    Layer(Digest, Layer),
+    Layer(String, Layer),
+    /// An image of so many entries is written.
+    Writing(u64),
     /// Something failed and is tried again, or elsewhere.
     Retrying(String),
 }
@@ -126,9 +129,9 @@ pub enum Joined {
 }
 
 impl Transfer {
-    /// The image.
-    pub fn image(&self) -> &Reference {
-        &self.order.image
+    /// The image; empty where only the source names it.
+    pub fn image(&self) -> String {
+        self.order.image().map(ToString::to_string).unwrap_or_default()
     }
 
     /// The units that wait for it.
@@ -152,6 +155,30 @@ impl Transfer {
             Party::User(user) => drop(self.users.insert(user)),
         }
     }
+
+    /// A part begins, of a size that nobody may know.
+    fn begin(&mut self, part: String, total: u64) -> Change {
+        let layer = Layer { done: 0, total };
+        self.layers.insert(part.clone(), layer);
+        self.trouble.clear();
+        Change::Layer(part, layer)
+    }
+
+    fn advance(&mut self, part: String, done: u64) -> Option<Change> {
+        let layer = self.layers.get_mut(&part)?;
+        layer.done = if layer.total == 0 { done } else { done.min(layer.total) };
+        self.trouble.clear();
+        Some(Change::Layer(part, *layer))
+    }
+
+    /// All of a part has come, however much that was.
+    fn finish(&mut self, part: String) -> Option<Change> {
+        let layer = self.layers.get_mut(&part)?;
+        layer.total = layer.total.max(layer.done);
+        layer.done = layer.total;
+        self.trouble.clear();
+        Some(Change::Layer(part, *layer))
+    }
 }
 
 impl Transfers {
@@ -171,14 +198,17 @@ impl Transfers {
     }
 
     /// Has somebody have an image.
-    pub fn join(&mut self, order: &PullOrder, party: Party) -> Joined {
+    pub fn join(&mut self, order: &Order, party: Party) -> Joined {
         let shared = self.running.values_mut().find(|transfer| order.is_met_by(&transfer.order));
         if let Some(transfer) = shared {
             transfer.serve(party);
             return Joined::Shared(transfer.id);
         }
         let id = self.number();
-        let trouble = self.failures.get(&order.image).map(|failures| failures.reason.clone());
+        let trouble = match order {
+            Order::Pull(order) => self.failures.get(&order.image).map(|failures| failures.reason.clone()),
+            Order::Import(_) => None,
+        };
         let mut transfer = Transfer {
             id,
             order: order.clone(),
@@ -232,34 +262,38 @@ impl Transfers {
     /// Takes in what happened to a pull, and answers with what is worth telling of it.
     pub fn tell(&mut self, id: u32, event: Event) -> Option<Change> {
         let transfer = self.running.get_mut(&id)?;
-        let (blob, done) = match event {
+        match event {
             Event::Resolved { server, digest } => {
                 transfer.server.clone_from(&server);
                 transfer.trouble.clear();
-                return Some(Change::Resolved { server, digest });
+                Some(Change::Resolved { server, digest })
             }
-            Event::Started { blob, size } => {
-                transfer.layers.insert(blob.clone(), Layer { done: 0, total: size });
-                (blob, 0)
-            }
-            Event::Progress { blob, done } => (blob, done),
-            Event::Finished { blob } => (blob, u64::MAX),
+            Event::Started { blob, size } => Some(transfer.begin(blob.to_string(), size)),
+            Event::Progress { blob, done } => transfer.advance(blob.to_string(), done),
+            Event::Finished { blob } => transfer.finish(blob.to_string()),
             Event::Retrying { reason } => {
                 transfer.trouble.clone_from(&reason);
-                return Some(Change::Retrying(reason));
+                Some(Change::Retrying(reason))
             }
             // The end itself tells it.
-            Event::Failed { .. } => return None,
-        };
-        let layer = transfer.layers.get_mut(&blob)?;
-        transfer.trouble.clear();
-        layer.done = done.min(layer.total);
-        Some(Change::Layer(blob, *layer))
+            Event::Failed { .. } => None,
+        }
+    }
+
+    /// The same of an import.
+    pub fn step(&mut self, id: u32, step: Step) -> Option<Change> {
+        let transfer = self.running.get_mut(&id)?;
+        match step {
+            Step::Begun { part, size } => Some(transfer.begin(part, size.unwrap_or_default())),
+            Step::Advanced { part, done } => transfer.advance(part, done),
+            Step::Ended { part } => transfer.finish(part),
+            Step::Committing { entries } => Some(Change::Writing(entries)),
+        }
     }
 
     /// Forgets a pull that is over; who waited for it.
-    pub fn end(&mut self, id: u32) -> Option<(Reference, Vec<Waiting>)> {
-        self.running.remove(&id).map(|transfer| (transfer.order.image, transfer.waiting))
+    pub fn end(&mut self, id: u32) -> Option<(Order, Vec<Waiting>)> {
+        self.running.remove(&id).map(|transfer| (transfer.order, transfer.waiting))
     }
 
     /// Notes that no registry gave an image.
@@ -288,13 +322,14 @@ mod tests {
     use super::*;
     use crate::image::manifest::Platform;
     use crate::store::Scrutiny;
+    use crate::transfer::order::PullOrder;
 
     fn image(name: &str) -> Reference {
         Reference::parse(&format!("a.example/{name}")).unwrap()
     }
 
-    fn order(name: &str) -> PullOrder {
-        PullOrder::new(image(name))
+    fn order(name: &str) -> Order {
+        Order::Pull(PullOrder::new(image(name)))
     }
 
     fn waiting(unit: &str, run: u64) -> Waiting {
@@ -328,15 +363,19 @@ mod tests {
         assert_eq!(transfers.join(&order("web"), run(&web)), Joined::Shared(id));
         assert!(transfers.leave(&web).is_none());
         assert!(transfers.get(id).is_some());
-        let closely = PullOrder { scrutiny: Scrutiny::Content, ..order("web") };
+        let closely = Order::Pull(PullOrder { scrutiny: Scrutiny::Content, ..PullOrder::new(image("web")) });
         let Joined::New(other) = transfers.join(&closely, Party::User(1000)) else {
             panic!("it asks for more")
         };
         assert_ne!(other, id);
         transfers.end(id);
         assert_eq!(transfers.join(&order("web"), run(&web)), Joined::Shared(other), "it does more");
-        let arm = PullOrder { platform: Some(Platform::parse("arm64").unwrap()), ..order("web") };
-        assert!(matches!(transfers.join(&arm, run(&web)), Joined::New(_)), "it is another image");
+        let arm =
+            PullOrder { platform: Some(Platform::parse("arm64").unwrap()), ..PullOrder::new(image("web")) };
+        assert!(
+            matches!(transfers.join(&Order::Pull(arm), run(&web)), Joined::New(_)),
+            "it is another image"
+        );
     }
 
     #[test]

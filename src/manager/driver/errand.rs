@@ -1,17 +1,18 @@
-//! One pull as a task: the process that does it, in a scope of its own, and what that tells.
+//! One transfer as a task: the process that does it, in a scope of its own, and what that tells.
 
 use super::Note;
 use super::boot::Network;
 use crate::paths::Paths;
 use crate::sys::pidfd;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
-use crate::transfer::Report;
-use crate::transfer::errand::{Fault, PullOrder, Word};
+use crate::transfer::errand::{self, Fault, Word};
+use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
+use crate::transfer::{Report, Step};
 use crate::unit::model::Resources;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -34,7 +35,9 @@ const LINE_MAX: u64 = 256 << 10;
 /// One pull that is to be made.
 pub(super) struct Errand {
     pub(super) id: u32,
-    pub(super) order: PullOrder,
+    pub(super) order: Order,
+    /// What is imported.
+    pub(super) source: Option<OwnedFd>,
     pub(super) paths: Paths,
     pub(super) systemd: Systemd,
     pub(super) slots: Rc<Slots>,
@@ -103,6 +106,8 @@ pub(super) enum Told {
     Began,
     /// Something happened.
     Happened(Event),
+    /// The same of an import.
+    Stepped(Step),
     /// It is over.
     Over(Result<Report, Refused>),
 }
@@ -122,16 +127,17 @@ impl Refused {
 
 impl Errand {
     /// Pulls, after a pause, as soon as not too many others do.
-    pub(super) async fn run(self, pause: Duration) {
+    pub(super) async fn run(mut self, pause: Duration) {
+        let source = self.source.take();
         let result = tokio::select! {
             biased;
             () = self.signals.cancel.notified() => return,
-            result = self.in_turn(pause) => result,
+            result = self.in_turn(pause, source) => result,
         };
         self.tell(Told::Over(result));
     }
 
-    async fn in_turn(&self, pause: Duration) -> Result<Report, Refused> {
+    async fn in_turn(&self, pause: Duration, source: Option<OwnedFd>) -> Result<Report, Refused> {
         if !pause.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -142,23 +148,24 @@ impl Errand {
         let _turn = self.slots.turn(self.queue, &self.signals.needed).await;
         let program = self.paths.helper("sampan-import");
         let failed = |error: io::Error| Refused::here(format!("{}: {error}", program.display()));
-        let mut process = self.spawn(&program).map_err(failed)?;
+        // The end of this gate is the end of the transfer: it is closed where this task is dropped, or the manager ends.
+        let (gate, theirs) = errand::gate().map_err(failed)?;
+        let mut process = self.spawn(&program, theirs).map_err(failed)?;
         let pid = process.id();
         let pidfd = pidfd::open(pid).map_err(failed)?;
-        // The end of this pipe is the end of the pull: it is closed where this task is dropped, or the manager ends.
-        let gate = process.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let output = process.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         drop(tokio::task::spawn_local(super::control::reap(pidfd.try_clone().map_err(failed)?)));
         self.systemd
             .start_scope(&self.scope(pid, pidfd))
             .await
             .map_err(|error| Refused::here(error.to_string()))?;
-        open(&gate).map_err(failed)?;
+        errand::open(gate.as_fd(), source.as_ref().map(OwnedFd::as_fd)).map_err(failed)?;
+        drop(source);
         self.tell(Told::Began);
         self.listen(OwnedFd::from(output)).await.map_err(failed).and_then(|result| result)
     }
 
-    fn spawn(&self, program: &std::path::Path) -> io::Result<Child> {
+    fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<Child> {
         Command::new(program)
             .args(self.order.arguments())
             .arg("--root")
@@ -166,7 +173,7 @@ impl Errand {
             .arg("--store")
             .arg(self.paths.store())
             .current_dir("/")
-            .stdin(Stdio::piped())
+            .stdin(gate)
             .stdout(Stdio::piped())
             .spawn()
     }
@@ -174,7 +181,7 @@ impl Errand {
     fn scope(&self, pid: u32, pidfd: OwnedFd) -> ScopeRequest {
         ScopeRequest {
             name: format!("sampan-pull-{pid}.scope"),
-            description: format!("Pull of {}", self.order.image),
+            description: self.order.to_string(),
             slice: DEFAULT_SLICE.to_owned(),
             pid,
             pidfd,
@@ -202,6 +209,7 @@ impl Errand {
             }
             match serde_json::from_slice(&line)? {
                 Word::Happened { event } => self.tell(Told::Happened(event)),
+                Word::Stepped { step } => self.tell(Told::Stepped(step)),
                 Word::Done { report } => return Ok(Ok(report)),
                 Word::Failed { fault, reason } => return Ok(Err(Refused { fault, reason })),
             }
@@ -212,10 +220,4 @@ impl Errand {
         // The receiver lives as long as the loop.
         let _ = self.notes.send(Note::Transfer(self.id, told));
     }
-}
-
-/// Lets the process begin.
-fn open(gate: &ChildStdin) -> io::Result<()> {
-    rustix::io::write(gate.as_fd(), b"\n")?;
-    Ok(())
 }

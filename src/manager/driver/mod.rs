@@ -22,6 +22,7 @@ mod output;
 mod prepare;
 mod pull;
 mod reload;
+mod request;
 mod service;
 mod sockets;
 mod stop;

@@ -1,5 +1,5 @@
-//! Images before launches: whether the store has what a unit wants, and pulls of what it has not; pulls that users
-//! ask for.
+//! Images before launches: whether the store has what a unit wants, and pulls of what it has not; how transfers go on
+//! and end.
 
 use super::Manager;
 use super::boot::Network;
@@ -8,24 +8,26 @@ use super::errand::{Errand, Queue, Refused, Signals, Slots, Told};
 use super::handle::Notice;
 use crate::image::reference::Reference;
 use crate::manager::machine::{Event, Failure};
-use crate::manager::transfer::{Change, Joined, Party, TooMany, Transfers, Waiting};
+use crate::manager::transfer::{Change, Joined, Party, Transfers, Waiting};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
-use crate::transfer::errand::{Fault, PullOrder};
+use crate::transfer::Report;
+use crate::transfer::errand::Fault;
+use crate::transfer::order::{Order, PullOrder};
 use crate::transfer::registry::{Meaning, Settings};
-use crate::transfer::{Imported, Report};
 use crate::unit::diagnostic::Style;
 use crate::unit::model::{Container, ImageSource, PullPolicy, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Pulls of the manager: what is known of them, and how they are reached.
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
-    transfers: Transfers,
-    signals: BTreeMap<u32, Rc<Signals>>,
+    pub(super) transfers: Transfers,
+    pub(super) signals: BTreeMap<u32, Rc<Signals>>,
     slots: Rc<Slots>,
     pub(super) network: Rc<Network>,
 }
@@ -33,8 +35,8 @@ pub(super) struct Pulls {
 /// What is told of a pull.
 #[derive(Debug, Clone)]
 pub enum TransferNotice {
-    /// It is wanted.
-    New(Reference),
+    /// It is wanted: an image of this name, if that is known.
+    New(String),
     /// Something of it changed.
     Changed(Change),
     /// The image is in the store.
@@ -161,9 +163,11 @@ impl Manager {
     fn pull(&mut self, image: &Reference, waiting: Waiting, wish: Wish) {
         tracing::info!(SAMPAN_UNIT = %waiting.unit, "{}: Pulling {image}.", waiting.unit);
         self.later(Event::Pulling { unit: waiting.unit.clone(), run: waiting.run });
-        let order = PullOrder::new(image.clone());
+        let order = Order::Pull(PullOrder::new(image.clone()));
         match self.pulls.transfers.join(&order, Party::Run(waiting)) {
-            Joined::New(id) => self.begin_pull(id, order, Queue::Units, self.pause(image, wish)),
+            Joined::New(id) => {
+                self.begin_transfer(id, order, None, Queue::Units, self.pause(image, wish));
+            }
             Joined::Shared(id) => {
                 let Some(signals) = self.pulls.signals.get(&id) else { return };
                 signals.needed.notify_one();
@@ -174,42 +178,6 @@ impl Manager {
         }
     }
 
-    /// Has an image pulled that a user asks for over the bus; the number of the transfer. It goes on when the user
-    /// leaves.
-    ///
-    /// # Errors
-    /// When the user has asked for too many already.
-    pub fn request_pull(&mut self, order: PullOrder, user: u32) -> Result<u32, TooMany> {
-        self.pulls.transfers.permits(user)?;
-        tracing::info!("Pulling {} for user {user}.", order.image);
-        Ok(match self.pulls.transfers.join(&order, Party::User(user)) {
-            Joined::New(id) => {
-                self.begin_pull(id, order, Queue::Users, Duration::ZERO);
-                id
-            }
-            Joined::Shared(id) => {
-                self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
-                id
-            }
-        })
-    }
-
-    /// A transfer of an image that the store has under this name, over at once; `None` when it has not.
-    pub fn request_nothing(&mut self, image: &Reference) -> Option<u32> {
-        let id = self.store.resolve(&image.to_string()).ok()?;
-        let present = Imported {
-            id: id.digest().clone(),
-            names: vec![image.clone()],
-            present: true,
-            notices: Vec::new(),
-        };
-        let report = Report { images: vec![present], healed: 0 };
-        let number = self.pulls.transfers.number();
-        self.tell(Notice::Transfer(number, TransferNotice::New(image.clone())));
-        self.tell(Notice::Transfer(number, TransferNotice::Finished(report)));
-        Some(number)
-    }
-
     /// How long to wait before registries are asked for an image that they did not give.
     fn pause(&self, image: &Reference, wish: Wish) -> Duration {
         match wish {
@@ -218,13 +186,22 @@ impl Manager {
         }
     }
 
-    fn begin_pull(&mut self, id: u32, order: PullOrder, queue: Queue, pause: Duration) {
+    pub(super) fn begin_transfer(
+        &mut self,
+        id: u32,
+        order: Order,
+        source: Option<OwnedFd>,
+        queue: Queue,
+        pause: Duration,
+    ) {
         let signals = Rc::new(Signals::default());
         self.pulls.signals.insert(id, signals.clone());
-        self.tell(Notice::Transfer(id, TransferNotice::New(order.image.clone())));
+        let image = order.image().map(ToString::to_string).unwrap_or_default();
+        self.tell(Notice::Transfer(id, TransferNotice::New(image)));
         let errand = Errand {
             id,
             order,
+            source,
             queue,
             paths: self.paths.clone(),
             systemd: self.systemd.clone(),
@@ -239,23 +216,23 @@ impl Manager {
     pub(super) fn leave_image(&mut self, unit: &UnitName, run: u64) {
         let waiting = Waiting { unit: unit.clone(), run };
         let Some(abandoned) = self.pulls.transfers.leave(&waiting) else { return };
-        self.canceled(abandoned.id, abandoned.image());
+        self.canceled(abandoned.id, &abandoned.order);
     }
 
-    fn canceled(&mut self, id: u32, image: &Reference) {
+    fn canceled(&mut self, id: u32, order: &Order) {
         if let Some(signals) = self.pulls.signals.remove(&id) {
             signals.cancel.notify_one();
         }
-        tracing::info!("Canceled the pull of {image}.");
+        tracing::info!("{order}: canceled.");
         self.tell(Notice::Transfer(id, TransferNotice::Canceled));
     }
 
     /// Ends a pull, and with it the starts that wait for it; whether there was one.
     pub fn cancel_transfer(&mut self, id: u32) -> bool {
-        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
-        self.canceled(id, &image);
+        let Some((order, waiting)) = self.pulls.transfers.end(id) else { return false };
+        self.canceled(id, &order);
         for Waiting { unit, run } in waiting {
-            let canceled = failure(format!("pull: {image}: canceled"), libc::ECANCELED);
+            let canceled = failure(format!("{order}: canceled"), libc::ECANCELED);
             self.event(Event::ImageReady { unit, run, result: Err(canceled) });
         }
         true
@@ -266,21 +243,45 @@ impl Manager {
         match told {
             Told::Began => self.pulls.transfers.began(id),
             Told::Happened(happening) => {
-                let Some(change) = self.pulls.transfers.tell(id, happening) else { return };
-                if let Change::Retrying(reason) = &change {
-                    tracing::info!("{reason}; trying again.");
-                }
-                self.tell(Notice::Transfer(id, TransferNotice::Changed(change)));
+                let change = self.pulls.transfers.tell(id, happening);
+                self.transfer_changed(id, change);
+            }
+            Told::Stepped(step) => {
+                let change = self.pulls.transfers.step(id, step);
+                self.transfer_changed(id, change);
             }
             Told::Over(result) => {
                 self.pulls.signals.remove(&id);
-                let Some((image, waiting)) = self.pulls.transfers.end(id) else { return };
-                match result {
-                    Ok(report) => self.pulled(id, &image, waiting, report),
-                    Err(refused) => self.refused(id, &image, waiting, &refused),
+                let Some((order, waiting)) = self.pulls.transfers.end(id) else { return };
+                match (order, result) {
+                    (Order::Pull(order), Ok(report)) => self.pulled(id, &order.image, waiting, report),
+                    (Order::Pull(order), Err(refused)) => self.refused(id, &order.image, waiting, &refused),
+                    (order @ Order::Import(_), result) => self.imported(id, &order, result),
                 }
             }
         }
+    }
+
+    fn transfer_changed(&self, id: u32, change: Option<Change>) {
+        let Some(change) = change else { return };
+        if let Change::Retrying(reason) = &change {
+            tracing::info!("{reason}; trying again.");
+        }
+        self.tell(Notice::Transfer(id, TransferNotice::Changed(change)));
+    }
+
+    fn imported(&self, id: u32, order: &Order, result: Result<Report, Refused>) {
+        let notice = match result {
+            Ok(report) => {
+                report.images.iter().for_each(|image| tracing::info!("{order}: has brought {}.", image.id));
+                TransferNotice::Finished(report)
+            }
+            Err(Refused { reason, .. }) => {
+                tracing::info!("{order}: {reason}");
+                TransferNotice::Failed(reason)
+            }
+        };
+        self.tell(Notice::Transfer(id, notice));
     }
 
     fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, report: Report) {
