@@ -346,3 +346,121 @@ fn what_a_client_could_not_read_is_not_imported_for_it() {
     wait_for(&mut signals, &transfer, "Failed");
     assert_eq!(host.succeed(&["sampanctl", "images", "--no-legend"]).lines().count(), 1);
 }
+
+/// What a command wrote to both outputs.
+fn both(host: &Host, words: &[&str]) -> (String, String) {
+    let output = host.run(words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{words:?}: {}{}", text(&output.stderr), host.recent());
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_verbs_of_a_user_do_and_say_what_those_of_root_do() {
+    let harbour = Harbour::new();
+    let (host, image) = (&harbour.host, harbour.name("team/web:1"));
+    allow_images(host, RULE);
+    let pull = ["sampanctl", "pull", &image];
+    let (told, shown) = both(host, &as_nobody(&pull));
+    host.succeed(&["sampanctl", "remove", &image]);
+    host.succeed(&["sampanctl", "gc"]);
+    let (root_told, root_shown) = both(host, &pull);
+    assert_eq!(told, root_told);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&shown), sorted(&root_shown));
+    assert!(shown.lines().filter(|line| line.starts_with("Fetched ")).count() == 2, "{shown}");
+
+    let name = format!("{}/team/*", harbour.front.host());
+    for words in [
+        ["sampanctl", "images"].as_slice(),
+        &["sampanctl", "images", "--no-legend", &image],
+        &["sampanctl", "images", "--quiet"],
+        &["sampanctl", "images", "--output=json", &name],
+        &["sampanctl", "tag", &image, "one", "two"],
+        &["sampanctl", "tag", &image, "one", "--output=json"],
+    ] {
+        assert_eq!(both(host, &as_nobody(words)), both(host, words), "{words:?}");
+    }
+    let removed = host.succeed(&as_nobody(&["sampanctl", "remove", "one", "two"]));
+    assert_eq!(removed, "Removed localhost/one:latest.\nRemoved localhost/two:latest.\n");
+    let told = host.fail(1, &as_nobody(&["sampanctl", "remove", "one"]));
+    assert_eq!(told, host.fail(1, &["sampanctl", "remove", "one"]));
+    harbour.unit("web", &image, "");
+    let told = host.fail(1, &as_nobody(&["sampanctl", "remove", &image]));
+    assert_eq!(told, host.fail(1, &["sampanctl", "remove", &image]));
+    assert!(told.contains("web.container names it"), "{told}");
+    let none = harbour.name("team/none:1");
+    let words = ["sampanctl", "pull", "--quiet", &none];
+    assert_eq!(host.fail(1, &as_nobody(&words)), host.fail(1, &words));
+    harbour.assert_store_is_sound();
+}
+
+#[test]
+fn a_user_imports_what_the_user_may_read() {
+    let host = Host::with_images(&["hello"]);
+    allow_images(&host, RULE);
+    host.succeed(&["chmod", "644", "/srv/hello.tar"]);
+    let words = ["sampanctl", "import", "/srv/hello.tar", "--name", "mine"];
+    let (told, _) = both(&host, &as_nobody(&words));
+    assert_eq!(told, both(&host, &words).0);
+    let tree = "mkdir -p /tmp/tree/etc && echo one >/tmp/tree/etc/hostname && cd /tmp/tree && tar -c . |
+        sampanctl import - --format tree --name tree --change 'CMD [\"/bin/true\"]'";
+    let (told, shown) = both(&host, &as_nobody(&["sh", "-c", tree]));
+    assert!(told.ends_with(" localhost/tree:latest\n"), "{told}");
+    assert!(shown.contains("Read the archive\n") && shown.contains("Writing the image ("), "{shown}");
+    assert!(host.succeed(&["sampanctl", "inspect", "tree"]).contains("/bin/true"));
+    let told = host.fail(1, &as_nobody(&["sampanctl", "import", "/tmp/tree"]));
+    assert!(told.contains("/tmp/tree: only root imports a folder: \"tar -C FOLDER -c ."), "{told}");
+    host.succeed(&["chmod", "600", "/srv/hello.tar"]);
+    let told = host.fail(1, &as_nobody(&words));
+    assert!(told.contains("/srv/hello.tar: Permission denied"), "{told}");
+    let told = host.fail(1, &as_nobody(&["sh", "-c", "echo no | sampanctl import -"]));
+    assert_eq!(told, host.fail(1, &["sh", "-c", "echo no | sampanctl import -"]));
+    assert_eq!(host.succeed(&["sampanctl", "fsck"]), "");
+}
+
+#[test]
+fn without_a_rule_a_user_is_told_the_way_out() {
+    let harbour = Harbour::new();
+    let (host, image) = (&harbour.host, harbour.name("team/web:1"));
+    host.write("/tmp/archive", "");
+    assert_eq!(host.succeed(&as_nobody(&["sampanctl", "images", "--no-legend"])), "", "looking is free");
+    for (words, what) in [
+        (["sampanctl", "pull", &image].as_slice(), format!("pull {image}")),
+        (&["sampanctl", "import", "/tmp/archive", "--name", "one"], "import localhost/one:latest".to_owned()),
+        (&["sampanctl", "remove", "one"], "remove one".to_owned()),
+        (&["sampanctl", "tag", "one", "two"], "tag localhost/two:latest".to_owned()),
+    ] {
+        let told = host.fail(4, &as_nobody(words));
+        let denied =
+            format!("Interactive authentication required: org.sampan1.manage-images ({what}). Become root,");
+        assert!(told.contains(&denied), "{told}");
+    }
+    host.succeed(&["systemctl", "mask", "--now", "sampand"]);
+    let told = host.fail(1, &as_nobody(&["sampanctl", "images"]));
+    assert!(told.contains("Failed to connect to sampand"), "{told}");
+    assert_eq!(host.succeed(&["sampanctl", "images", "--no-legend"]), "", "root needs no manager");
+    host.succeed(&["sampanctl", "pull", "--quiet", &image]);
+    let told = host.fail(1, &as_nobody(&["sampanctl", "images", "--store", "/var/lib/sampan"]));
+    assert!(told.contains("Permission denied"), "{told}");
+}
+
+#[test]
+fn a_pull_of_a_user_outlives_a_restart_of_the_daemon() {
+    let harbour = Harbour::new();
+    let (host, image) = (&harbour.host, harbour.name("team/web:1"));
+    allow_images(host, RULE);
+    harbour.tide.set(State::Ebb);
+    let pull = host.command(&as_nobody(&["sampanctl", "pull", &image])).spawn().expect("it runs");
+    host.wait_until("the pull runs", |_| harbour.transfers().contains("\"running\""));
+    host.succeed(&["systemctl", "restart", "sampand"]);
+    harbour.tide.set(State::Flow);
+    let output = pull.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", host.recent());
+    harbour.assert_pulls_end();
+    harbour.assert_store_is_sound();
+}

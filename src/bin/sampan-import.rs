@@ -83,7 +83,7 @@ impl Source {
     }
 
     fn scrutiny(&self) -> Scrutiny {
-        scrutiny(self.verify)
+        Scrutiny::of_verify(self.verify)
     }
 
     fn order(&self) -> ImportOrder {
@@ -162,7 +162,7 @@ fn main() -> ExitCode {
         // The last of its words has told how it went.
         Some(Mode::Pull { reference, root, store, platform, verify }) => {
             let (image, platform) = (reference.clone(), platform.clone());
-            let order = PullOrder { image, platform, scrutiny: scrutiny(*verify) };
+            let order = PullOrder { image, platform, scrutiny: Scrutiny::of_verify(*verify) };
             errand::perform(Order::Pull(order), &Paths::new(root).with_store(store));
             return ExitCode::SUCCESS;
         }
@@ -226,10 +226,6 @@ fn run(args: Args) -> anyhow::Result<()> {
     let report = import(&store, input, &selection, &naming, &terms, watch)?;
     serde_json::to_writer(std::io::stdout(), &report)?;
     Ok(())
-}
-
-fn scrutiny(verify: bool) -> Scrutiny {
-    if verify { Scrutiny::Content } else { Scrutiny::Status }
 }
 
 /// A reader that went away misses nothing but this.

@@ -37,7 +37,7 @@ impl Wishes {
         let mut options = Options::new(written);
         let wishes = Self {
             platform: options.parsed("platform", Platform::parse)?,
-            scrutiny: if options.flag("verify")? { Scrutiny::Content } else { Scrutiny::Status },
+            scrutiny: Scrutiny::of_verify(options.flag("verify")?),
             only_if_missing: options.flag("only-if-missing")?,
         };
         options.end()?;
@@ -119,7 +119,7 @@ fn import_order(name: &str, written: Written) -> Result<ImportOrder, BusError> {
     let format = options.parsed("format", str::parse::<Format>)?;
     let platform = options.parsed("platform", Platform::parse)?;
     let changes = options.texts("changes")?;
-    let scrutiny = if options.flag("verify")? { Scrutiny::Content } else { Scrutiny::Status };
+    let scrutiny = Scrutiny::of_verify(options.flag("verify")?);
     options.end()?;
     changes
         .iter()

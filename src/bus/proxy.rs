@@ -1,7 +1,8 @@
 //! Clients' view of our interfaces; `sampanctl` uses it.
 
-use super::wire::{DefinitionRow, JobRow, SocketRow, TransferRow, UnitRow};
-use zbus::{Fd, OwnedObjectPath};
+use super::wire::{DefinitionRow, ImageRow, JobRow, SocketRow, TransferRow, UnitRow};
+use std::collections::HashMap;
+use zbus::{Fd, OwnedObjectPath, Variant};
 
 /// The manager.
 #[zbus::proxy(
@@ -58,7 +59,28 @@ pub trait Manager {
     fn list_sockets(&self) -> zbus::Result<Vec<SocketRow>>;
     /// All jobs.
     fn list_jobs(&self) -> zbus::Result<Vec<JobRow>>;
-    /// All pulls of images for units.
+    /// Has the manager pull an image. The answer is the transfer.
+    #[zbus(allow_interactive_auth)]
+    fn pull_image(&self, image: &str, options: HashMap<&str, Variant<'_>>) -> zbus::Result<OwnedObjectPath>;
+    /// Has the manager import what a descriptor gives. The answer is the transfer.
+    #[zbus(allow_interactive_auth)]
+    fn import_image(
+        &self,
+        file: Fd<'_>,
+        name: &str,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    /// All images of the store.
+    fn list_images(&self) -> zbus::Result<Vec<ImageRow>>;
+    /// Those that names, patterns and ids mean.
+    fn list_images_by_patterns(&self, patterns: &[String]) -> zbus::Result<Vec<ImageRow>>;
+    /// Removes a name or an image. The answer is what is gone.
+    #[zbus(allow_interactive_auth)]
+    fn remove_image(&self, image: &str, options: HashMap<&str, Variant<'_>>) -> zbus::Result<Vec<String>>;
+    /// Gives an image another name. The answer is its id.
+    #[zbus(allow_interactive_auth)]
+    fn tag_image(&self, image: &str, name: &str) -> zbus::Result<String>;
+    /// All transfers.
     fn list_transfers(&self) -> zbus::Result<Vec<TransferRow>>;
     /// Runs a command in a running container with three descriptors as its standard input, output and error, and
     /// answers when it has ended. A fourth is a leash, a stream socket: each byte is the number of a signal for the command,

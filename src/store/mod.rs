@@ -57,6 +57,7 @@ mod usage;
 pub mod volumes;
 mod writer;
 
+use rustix::fs::Access;
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -165,6 +166,13 @@ impl Store {
             return Ok(None);
         }
         Self::open(paths).map(Some)
+    }
+
+    /// Whether whoever asks may read the store of these directories.
+    pub fn is_readable(paths: &Paths) -> bool {
+        let may_list = Access::READ_OK | Access::EXEC_OK;
+        let may_list = |name| rustix::fs::access(paths.store().join(name), may_list).is_ok();
+        ["refs", "images"].into_iter().all(may_list)
     }
 
     /// Opens the store, and makes it first where it is missing.

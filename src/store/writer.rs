@@ -62,6 +62,13 @@ pub enum Scrutiny {
     Content,
 }
 
+impl Scrutiny {
+    /// What `--verify` asks for, or its absence.
+    pub fn of_verify(verify: bool) -> Self {
+        if verify { Self::Content } else { Self::Status }
+    }
+}
+
 /// A layer as it was read, now or at an earlier import.
 #[derive(Debug)]
 pub struct UnpackedLayer {

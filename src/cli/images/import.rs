@@ -1,4 +1,4 @@
-//! `sampanctl import`: the source is opened here, and read by a confined worker.
+//! `sampanctl import`: the source is opened here, and read by a confined worker of this process or of the manager.
 
 use anyhow::Context as _;
 use std::fs::File;
@@ -6,17 +6,19 @@ use std::io::IsTerminal as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
+use super::access::images;
 use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, Output, show};
+use crate::cli::error::CliError;
 use crate::image::ImageError;
 use crate::image::change::Change;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::settings::{self, Settings};
-use crate::store::{ImageId, Scrutiny, Store};
-use crate::transfer::worker::{Claims, Worker};
-use crate::transfer::{Format, Naming, Report, Terms};
+use crate::store::Scrutiny;
+use crate::transfer::order::ImportOrder;
+use crate::transfer::worker::Claims;
+use crate::transfer::{Format, Naming, Report};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -64,62 +66,45 @@ fn change(text: &str) -> Result<String, ImageError> {
 /// # Errors
 /// When the source or the store is refused.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    if !rustix::process::geteuid().is_root() {
-        anyhow::bail!("import writes files of foreign owners and must be run as root");
-    }
-    let input = match args.source.as_os_str().as_encoded_bytes() {
+    let about = || args.source.display().to_string();
+    let input: OwnedFd = match args.source.as_os_str().as_encoded_bytes() {
         b"-" if std::io::stdin().is_terminal() => {
             anyhow::bail!("standard input is a terminal, no archive comes from it")
         }
         b"-" => std::io::stdin().as_fd().try_clone_to_owned()?,
-        _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
+        _ => File::open(&args.source).with_context(about)?.into(),
     };
-    let report = run_worker(&args, input, paths).with_context(|| args.source.display().to_string())?;
-    note(&report, &args.common.paths(paths));
-    match args.common.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
-        Output::Text => print(&report)?,
-    }
-    Ok(0)
-}
-
-/// What the settings of the host ask of an image.
-pub(super) fn terms(paths: &Paths, verify: bool) -> anyhow::Result<Terms> {
-    let scrutiny = if verify { Scrutiny::Content } else { Scrutiny::Status };
-    Ok(Terms { limits: Settings::load(paths)?.import, policy: settings::load_policy(paths)?, scrutiny })
-}
-
-fn run_worker(args: &Args, input: OwnedFd, paths: &Paths) -> anyhow::Result<Report> {
-    let (program, terms) = (paths.helper("sampan-import"), terms(paths, args.verify)?);
-    let store = std::path::absolute(args.common.paths(paths).store())?;
+    let order = args.order()?;
     let mut display = Display::new(&args.progress, WORDS);
-    let worker = Worker::start(&program, &store, &args.claims()?, &terms, input)?;
-    let report = worker.wait(|step| display.step(step));
+    let report = images(&args.common, paths).import(input, &order, &mut display);
     display.finish();
-    Ok(report?)
+    let report = match report {
+        // It says itself what was asked for.
+        Err(error) if error.is::<CliError>() => return Err(error),
+        report => report.with_context(about)?,
+    };
+    print(&report, args.common.output)
 }
 
 impl Args {
-    fn claims(&self) -> Result<Claims, ImageError> {
+    fn order(&self) -> Result<ImportOrder, ImageError> {
         let naming = match &self.name {
             Some(name) => Naming::Name(Reference::for_import(name)?),
             None if self.keep_names => Naming::Claimed,
             None => Naming::Nameless,
         };
         let (platform, changes) = (self.platform.clone(), self.change.clone());
-        Ok(Claims { naming, format: self.format, platform, changes })
+        let claims = Claims { naming, format: self.format, platform, changes };
+        Ok(ImportOrder { claims, scrutiny: Scrutiny::of_verify(self.verify) })
     }
 }
 
-/// What images cost is asked later, when their trees may be in memory no more.
-pub(super) fn note(report: &Report, paths: &Paths) {
-    let Ok(store) = Store::open(paths) else { return };
-    let new = report.images.iter().filter(|image| !image.present);
-    new.filter_map(|image| ImageId::new(image.id.clone()).ok()).for_each(|id| store.note_files(&id));
-}
-
-/// Prints what an import did: ids and names, and what people should know.
-pub(super) fn print(report: &Report) -> anyhow::Result<()> {
+/// Prints what an import or a pull did: ids and names, and what people should know.
+pub(super) fn print(report: &Report, output: Output) -> anyhow::Result<u8> {
+    if output == Output::Json {
+        show::print(&format!("{}\n", serde_json::to_string_pretty(report)?))?;
+        return Ok(0);
+    }
     for image in &report.images {
         for notice in &image.notices {
             eprintln!("Notice: {notice}");
@@ -130,5 +115,5 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
     if report.healed > 0 {
         eprintln!("Healed {} damaged files of the store.", report.healed);
     }
-    Ok(())
+    Ok(0)
 }

@@ -3,10 +3,11 @@
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 
+use super::access::images;
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::cli::text::time;
-use crate::manager::images::list::{Listed, list};
+use crate::manager::images::list::Listed;
 use crate::paths::Paths;
 use crate::store::Usage;
 
@@ -31,13 +32,11 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be read.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let Some(store) = args.common.open(paths)? else {
-        return print(&args, &[]);
-    };
+    let images = images(&args.common, paths);
     if args.quiet && args.images.is_empty() {
-        return print_ids(store.images()?.iter().map(ToString::to_string));
+        return print_ids(images.ids()?.into_iter());
     }
-    let images = list(&store, &args.images)?;
+    let images = images.list(&args.images)?;
     if args.quiet {
         return print_ids(images.into_iter().map(|image| image.id));
     }

@@ -1,5 +1,8 @@
-//! The verbs of images. They work on the store itself, as root, and need no manager.
+//! The verbs of images. They work on the store itself, as root, and need no manager; some of them go over the bus for
+//! those who may not open it.
 
+mod access;
+mod at_store;
 mod create_store;
 mod diff;
 mod export;
@@ -9,12 +12,14 @@ mod gc;
 mod import;
 mod inspect;
 mod list;
+mod over_bus;
 pub(in crate::cli) mod place;
 mod progress;
 mod pull;
 mod remove;
 pub(in crate::cli) mod show;
 mod tag;
+mod transfer;
 
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};

@@ -1,14 +1,18 @@
-//! `sampanctl pull`: a fetcher talks to the registry, a confined worker writes the store, and here it is shown.
+//! `sampanctl pull`: a fetcher talks to the registry, a confined worker writes the store, and here it is shown; both are
+//! started here, or by the manager.
 
 use std::io::{IsTerminal as _, Write as _};
 
+use super::access::images;
 use super::progress::{Display, ProgressArgs, Words};
-use super::{Common, Output, import, show};
+use super::{Common, import};
 use crate::image::ImageError;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
-use crate::transfer::registry::{Event, Meaning, Order, Pull, Settings};
+use crate::store::Scrutiny;
+use crate::transfer::order::PullOrder;
+use crate::transfer::registry::{Meaning, Settings};
 use crate::unit::diagnostic::Style;
 
 /// Arguments of `pull`.
@@ -41,41 +45,12 @@ fn platform(text: &str) -> Result<Platform, ImageError> {
 /// # Errors
 /// When the name means nothing, or the registry, the image or the store is refused.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    if !rustix::process::geteuid().is_root() {
-        anyhow::bail!("pull writes files of foreign owners and must be run as root");
-    }
-    let reference = reference(&args.name, paths)?;
-    let order = Order {
-        program: paths.helper("sampan-import"),
-        root: std::path::absolute(paths.root())?,
-        store: std::path::absolute(args.common.paths(paths).store())?,
-        reference: reference.clone(),
-        platform: args.platform,
-        terms: import::terms(paths, args.verify)?,
-    };
+    let image = reference(&args.name, paths)?;
+    let order = PullOrder { image, platform: args.platform, scrutiny: Scrutiny::of_verify(args.verify) };
     let mut display = Display::new(&args.progress, WORDS);
-    let pull = Pull::start(&order)?;
-    let report = pull.wait(|event| show_event(&mut display, event));
+    let report = images(&args.common, paths).pull(order, &mut display);
     display.finish();
-    let report = report.map_err(|error| anyhow::anyhow!("{reference}: {error}"))?;
-    import::note(&report, &args.common.paths(paths));
-    match args.common.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
-        Output::Text => import::print(&report)?,
-    }
-    Ok(0)
-}
-
-fn show_event(display: &mut Display, event: &Event) {
-    match event {
-        Event::Resolved { server, digest } => display.say(&format!("Pulling {digest} from {server}")),
-        Event::Started { blob, size } => display.begin(blob.short(), Some(*size)),
-        Event::Progress { blob, done } => display.advance(blob.short(), *done),
-        Event::Finished { blob } => display.end(blob.short()),
-        Event::Retrying { reason } => display.say(&format!("Trying again: {reason}")),
-        // The error itself follows.
-        Event::Failed { .. } => {}
-    }
+    import::print(&report?, args.common.output)
 }
 
 fn reference(name: &str, paths: &Paths) -> anyhow::Result<Reference> {

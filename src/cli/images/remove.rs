@@ -2,11 +2,11 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
+use super::access::images;
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
-use crate::image::text::printable;
-use crate::manager::images::remove::{Consent, remove};
-use crate::manager::images::roots::roots;
+use crate::cli::error::{CliError, FAILURE};
+use crate::manager::images::remove::Consent;
 use crate::paths::Paths;
 
 /// Arguments of `remove`.
@@ -27,17 +27,15 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be opened. Images that cannot be removed are told one by one, as rm(1) does; the others go.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
-    let store = super::open_store(&args.common.paths(paths))?;
-    let roots = roots(paths);
     let consent = if args.force { Consent::Named } else { Consent::Unnamed };
     let mut removed = Vec::new();
     let mut status = 0;
-    for image in &args.images {
-        match remove(&store, &roots, image, consent) {
+    for removal in images(&args.common, paths).remove(&args.images, consent)? {
+        match removal {
             Ok(names) => removed.extend(names),
             Err(error) => {
-                status = 1;
-                eprintln!("Failed to remove {}: {error}", printable(image.as_bytes()));
+                status = status.max(error.downcast_ref().map_or(FAILURE, CliError::status));
+                eprintln!("{error}");
             }
         }
     }

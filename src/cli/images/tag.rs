@@ -2,6 +2,7 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
+use super::access::images;
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::image::reference::Reference;
@@ -27,14 +28,10 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let names: Vec<Reference> =
         args.names.iter().map(|name| Reference::for_import(name)).collect::<Result<_, _>>()?;
-    let store = super::open_store(&args.common.paths(paths))?;
-    let id = store.resolve(&args.image)?;
-    for name in &names {
-        store.tag(&id.to_string(), name)?;
-    }
+    let id = images(&args.common, paths).tag(&args.image, &names)?;
     match args.common.output {
         Output::Json => {
-            let tagged = serde_json::json!({ "id": id.to_string(), "names": names });
+            let tagged = serde_json::json!({ "id": id, "names": names });
             show::print(&format!("{tagged}\n"))?;
         }
         Output::Text => {
