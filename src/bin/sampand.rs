@@ -72,7 +72,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
-        reconcile::mark_booted(manager.paths());
+        reconcile::mark_booted(manager.paths(), &service);
     }
     let result = manager.run(inbox).await;
     service.stopping()?;

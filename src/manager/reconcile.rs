@@ -4,13 +4,15 @@
 use super::driver::{self, Adoption, Manager, Outlet};
 use super::machine::{Phase, Run};
 use super::orphan::Orphan;
-use super::record::{self, Record};
+use super::record::Record;
+use super::shelf;
 use crate::paths::Paths;
 use crate::sys::pidfd;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::notify::ServiceManager;
 use crate::unit::name::UnitName;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -25,6 +27,14 @@ struct Kept {
     sockets: Vec<(String, OwnedFd)>,
 }
 
+/// All that systemd's store has kept.
+#[derive(Debug, Default)]
+struct Stored {
+    units: BTreeMap<UnitName, Kept>,
+    records: Vec<(UnitName, OwnedFd)>,
+    predecessor: Option<Predecessor>,
+}
+
 /// Adopts everything that is still there: what has a record, then containers that have none. Answers whether there
 /// was a predecessor since boot.
 pub fn adopt(
@@ -32,8 +42,9 @@ pub fn adopt(
     descriptors: Vec<(String, OwnedFd)>,
     containers: &[Orphan],
 ) -> Predecessor {
-    let mut kept = sort(descriptors);
-    let records = record::all(manager.paths());
+    let Stored { units: mut kept, records: stored, predecessor } = sort(descriptors);
+    manager.found_records(stored.iter().map(|(unit, _)| unit.clone()));
+    let records = shelf::newest(manager.paths(), stored);
     let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
     for mut record in records {
         let own = kept.remove(&record.unit).unwrap_or_default();
@@ -52,7 +63,10 @@ pub fn adopt(
         manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
     }
     manager.adopted_all();
-    if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
+    match predecessor {
+        None if !marker(manager.paths()).exists() => Predecessor::None,
+        _ => Predecessor::SinceBoot,
+    }
 }
 
 fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
@@ -90,10 +104,19 @@ fn marker(paths: &Paths) -> PathBuf {
 }
 
 /// Notes that the enabled units have been started since the host was booted.
-pub fn mark_booted(paths: &Paths) {
+pub fn mark_booted(paths: &Paths, service: &ServiceManager) {
     let marker = marker(paths);
-    if let Err(error) = std::fs::write(&marker, "") {
-        tracing::error!("{}: {error}; the next start of sampand starts all enabled units", marker.display());
+    let Err(error) = std::fs::write(&marker, "") else { return };
+    let stored =
+        memfd_create("booted", MemfdFlags::CLOEXEC).map_err(|error| error.to_string()).and_then(|memory| {
+            service.store(&StoredDescriptor::Booted, memory.as_fd()).map_err(|error| error.to_string())
+        });
+    match stored {
+        Ok(()) => tracing::warn!("{}: {error}, keeping this in systemd's descriptor store", marker.display()),
+        Err(_) => tracing::error!(
+            "{}: {error}; the next start of sampand starts all enabled units",
+            marker.display()
+        ),
     }
 }
 
@@ -106,8 +129,9 @@ pub enum Predecessor {
     SinceBoot,
 }
 
-fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
-    let mut kept: BTreeMap<UnitName, Kept> = BTreeMap::new();
+fn sort(descriptors: Vec<(String, OwnedFd)>) -> Stored {
+    let mut stored = Stored::default();
+    let kept = &mut stored.units;
     for (name, descriptor) in descriptors {
         match name.parse::<StoredDescriptor>() {
             Ok(StoredDescriptor::Process { unit }) => kept.entry(unit).or_default().pidfd = Some(descriptor),
@@ -121,12 +145,14 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
             Ok(StoredDescriptor::Listen { unit, socket }) => {
                 kept.entry(unit).or_default().sockets.push((socket, descriptor));
             }
+            Ok(StoredDescriptor::Record { unit }) => stored.records.push((unit, descriptor)),
+            Ok(StoredDescriptor::Booted) => stored.predecessor = Some(Predecessor::SinceBoot),
             // Taken before, this is one too many.
             Ok(StoredDescriptor::Received) => {}
             Err(error) => tracing::warn!("{name}: {error}, closing this descriptor"),
         }
     }
-    kept
+    stored
 }
 
 fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {

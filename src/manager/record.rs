@@ -1,16 +1,13 @@
-//! Records of units that are up or have failed, in `/run/sampan/state`: what a successor of this process cannot learn from
-//! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
-//! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
+//! The record of a unit that is up or has failed: what a successor of this process cannot learn from systemd and the
+//! kernel. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
 use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
-use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,39 +145,4 @@ impl Record {
             ..Self::new(unit.clone(), managed.phase)
         })
     }
-}
-
-/// Keeps or removes the record of a unit.
-///
-/// # Errors
-/// When `/run/sampan/state` cannot be written.
-pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Result<()> {
-    let path = paths.state().join(format!("{unit}.json"));
-    let Some(record) = record else {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    };
-    let new = paths.state().join(format!(".{unit}.json.new"));
-    let written = std::fs::write(&new, serde_json::to_vec(record)?);
-    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
-        // Half a record is of no use to anybody.
-        let _ = std::fs::remove_file(&new);
-    })
-}
-
-/// All records that can be read; the others are reported and passed over.
-pub fn all(paths: &Paths) -> Vec<Record> {
-    let Ok(entries) = std::fs::read_dir(paths.state()) else { return Vec::new() };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let records = names.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    records.filter_map(|path| read(&path)).collect()
-}
-
-fn read(path: &Path) -> Option<Record> {
-    let bytes = std::fs::read(path).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| tracing::warn!("{}: {error}, ignoring this record", path.display()))
-        .ok()
 }

@@ -104,6 +104,11 @@ impl Manager {
         tokio::task::spawn_local(task.resume(record.facts.clone(), server));
     }
 
+    /// Records that systemd's store has, until there is space for them.
+    pub fn found_records(&mut self, units: impl Iterator<Item = UnitName>) {
+        units.for_each(|unit| self.shelf.found_stored(unit));
+    }
+
     /// Every unit has been adopted: what was under way goes on.
     pub fn adopted_all(&mut self) {
         self.event(Event::AdoptionDone);

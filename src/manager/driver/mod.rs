@@ -38,6 +38,7 @@ pub use transient::{TransientError, TransientRequest};
 
 use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
+use super::shelf::Shelf;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -113,6 +114,7 @@ pub struct Manager {
     transients: Transients,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
+    shelf: Shelf,
     /// Other names of units.
     aliases: BTreeMap<UnitName, UnitName>,
     /// Units whose record and listeners are to be told, once for each turn of the loop.
@@ -164,6 +166,7 @@ impl Manager {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let manager = Self {
             machine: Machine::default(),
+            shelf: Shelf::new(&parts.paths, parts.service.clone()),
             paths: parts.paths,
             store: Rc::new(parts.store),
             systemd: parts.systemd,
