@@ -2,7 +2,7 @@
 //! believed only where the kernel agrees.
 
 use super::driver::{self, Adoption, Manager, Outlet};
-use super::machine::{Phase, Run};
+use super::machine::{Phase, Run, Stamps};
 use super::orphan::Orphan;
 use super::record::Record;
 use super::shelf;
@@ -11,6 +11,7 @@ use crate::sys::pidfd;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::notify::ServiceManager;
+use crate::unit::model::Body;
 use crate::unit::name::UnitName;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,22 +46,31 @@ pub fn adopt(
     let Stored { units: mut kept, records: stored, predecessor } = sort(descriptors);
     manager.found_records(stored.iter().map(|(unit, _)| unit.clone()));
     let records = shelf::newest(manager.paths(), stored);
-    let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
-    for mut record in records {
-        let own = kept.remove(&record.unit).unwrap_or_default();
-        if let Some(container) = containers.iter().find(|container| container.unit == record.unit) {
-            container.correct(&mut record, driver::now());
+    let recorded: BTreeSet<UnitName> = records.keys().cloned().collect();
+    for (unit, record) in records {
+        let own = kept.remove(&unit).unwrap_or_default();
+        let container = containers.iter().find(|container| container.unit == unit);
+        match (record, container) {
+            (Some(mut record), container) => {
+                if let Some(container) = container {
+                    container.correct(&mut record, driver::now());
+                }
+                adopt_unit(manager, record, own);
+            }
+            (None, Some(orphan)) => adopt_orphan(manager, orphan, own),
+            (None, None) => adopt_unrecorded(manager, &unit, own),
         }
-        adopt_unit(manager, record, own);
     }
     for orphan in containers.iter().filter(|orphan| !recorded.contains(&orphan.unit)) {
         let own = kept.remove(&orphan.unit).unwrap_or_default();
-        tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
         adopt_orphan(manager, orphan, own);
     }
     for (unit, lost) in kept {
-        tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
-        manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
+        if lost.sockets.is_empty() {
+            manager.forget_descriptors(&unit, std::iter::empty());
+        } else {
+            adopt_unrecorded(manager, &unit, lost);
+        }
     }
     manager.adopted_all();
     match predecessor {
@@ -70,10 +80,29 @@ pub fn adopt(
 }
 
 fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
+    tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
     manager.ensure_loaded(&orphan.unit);
     let container = manager.machine().unit(&orphan.unit).and_then(|managed| managed.container());
     let stop_signal = container.and_then(|container| container.stop_signal).unwrap_or(libc::SIGTERM);
     adopt_unit(manager, orphan.record(driver::now(), stop_signal), kept);
+}
+
+/// A unit without a container whose record says nothing. What must have been up stays so: others may depend on it.
+fn adopt_unrecorded(manager: &mut Manager, unit: &UnitName, kept: Kept) {
+    manager.ensure_loaded(unit);
+    let phase = manager.machine().unit(unit).and_then(|managed| match &managed.unit()?.body {
+        Body::Target => Some(Phase::Active),
+        Body::Container(container) if !container.sockets.is_empty() => Some(Phase::Listening),
+        Body::Container(container) => container.remain_after_exit.then_some(Phase::Exited),
+    });
+    let Some(phase) = phase else {
+        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: its record is lost, it counts as stopped");
+        return manager.forget_descriptors(unit, kept.sockets.iter().map(|(name, _)| name.as_str()));
+    };
+    tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: its record is lost, it counts as {}", phase.as_str());
+    let now = driver::now();
+    let stamps = Stamps { changed: now, active_enter: now, inactive_exit: now, ..Stamps::default() };
+    adopt_unit(manager, Record { stamps, ..Record::new(unit.clone(), phase) }, kept);
 }
 
 /// The memory of the bind(2) that was received last: the predecessor's, or new and kept for the successor.

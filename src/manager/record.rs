@@ -5,7 +5,9 @@ use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps,
 use crate::image::config::HealthCheck;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,9 +61,15 @@ pub struct Moments {
     pub executed: Duration,
 }
 
+/// The format that this program writes. A successor of another version reads what it knows of it.
+pub const FORMAT: u32 = 1;
+
 /// The record of one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// Its format; 0 where it was written before formats had numbers.
+    #[serde(default)]
+    pub format: u32,
     /// The unit.
     pub unit: UnitName,
     /// Where it is in its life.
@@ -99,14 +107,14 @@ pub struct Record {
 
 /// One that another version of this program has written, and that says nothing to this one, is none.
 fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Unit>>, D::Error> {
-    let written = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(written).ok())
+    Ok(known(Some(&Value::deserialize(deserializer)?)))
 }
 
 impl Record {
     /// A record without a past.
     pub fn new(unit: UnitName, phase: Phase) -> Self {
         Self {
+            format: FORMAT,
             unit,
             phase,
             run: None,
@@ -145,4 +153,27 @@ impl Record {
             ..Self::new(unit.clone(), managed.phase)
         })
     }
+
+    /// What can be read of a record that says things which this version does not know: each value that it does.
+    pub fn salvage(bytes: &[u8]) -> Option<Self> {
+        let Ok(Value::Object(mut written)) = serde_json::from_slice(bytes) else { return None };
+        let run: Option<Run> = known(written.get("run"));
+        let lives = run.is_some_and(|run| run.pid != 0 && run.exit.is_none());
+        // A phase that is not known is one of a container that runs, or says nothing.
+        let phase = known(written.remove("phase").as_ref()).or_else(|| lives.then_some(Phase::Running))?;
+        let mut record = Self::new(known(written.get("unit"))?, phase);
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(&record) else { return None };
+        for (name, value) in written {
+            let mut more = fields.clone();
+            more.insert(name, value);
+            if let Some(read) = known(Some(&Value::Object(more.clone()))) {
+                (fields, record) = (more, read);
+            }
+        }
+        Some(record)
+    }
+}
+
+fn known<T: DeserializeOwned>(written: Option<&Value>) -> Option<T> {
+    serde_json::from_value(written?.clone()).ok()
 }

@@ -1,7 +1,7 @@
 //! Where records are kept: one JSON file for each unit in `/run/sampan/state`, replaced by rename, so that a reader
 //! sees the old or the new one. A record that finds no space there goes to systemd's descriptor store.
 
-use super::record::Record;
+use super::record::{FORMAT, Record};
 use crate::paths::Paths;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::notify::ServiceManager;
@@ -123,19 +123,25 @@ pub fn all(paths: &Paths) -> Vec<Record> {
     files(paths).into_iter().filter_map(|path| read(&path, &File::open(&path).ok()?)).collect()
 }
 
-/// The newest record of each unit, in files and in what systemd's store has kept.
-pub fn newest(paths: &Paths, stored: Vec<(UnitName, OwnedFd)>) -> Vec<Record> {
-    let stored = stored.into_iter().map(|(unit, memory)| (paths.state().join(unit.as_str()), memory.into()));
+/// The newest record of each unit, in files and in what systemd's store has kept; `None` where it says nothing.
+pub fn newest(paths: &Paths, stored: Vec<(UnitName, OwnedFd)>) -> BTreeMap<UnitName, Option<Record>> {
+    let stored =
+        stored.into_iter().map(|(unit, memory)| (paths.state().join(format!("{unit}.json")), memory.into()));
     let files = files(paths).into_iter().filter_map(|path| Some((path.clone(), File::open(path).ok()?)));
-    let mut records: BTreeMap<UnitName, (SystemTime, Record)> = BTreeMap::new();
+    let mut records: BTreeMap<UnitName, (SystemTime, Option<Record>)> = BTreeMap::new();
     for (path, file) in stored.chain(files) {
-        let Some(record) = read(&path, &file) else { continue };
+        let record = read(&path, &file);
+        let named = || UnitName::parse(path.file_stem()?.to_str()?).ok();
+        let Some(unit) = record.as_ref().map(|record| record.unit.clone()).or_else(named) else { continue };
         let written = modified(&file);
-        if records.get(&record.unit).is_none_or(|(other, _)| *other <= written) {
-            records.insert(record.unit.clone(), (written, record));
+        let is_better = |(time, other): &(SystemTime, Option<Record>)| {
+            record.is_some() && (other.is_none() || *time <= written)
+        };
+        if records.get(&unit).is_none_or(is_better) {
+            records.insert(unit, (written, record));
         }
     }
-    records.into_values().map(|(_, record)| record).collect()
+    records.into_iter().map(|(unit, (_, record))| (unit, record)).collect()
 }
 
 fn files(paths: &Paths) -> Vec<PathBuf> {
@@ -152,7 +158,19 @@ fn modified(file: &File) -> SystemTime {
 fn read(path: &Path, file: &File) -> Option<Record> {
     let mut bytes = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| tracing::warn!("{}: {error}, ignoring this record", path.display()))
-        .ok()
+    match serde_json::from_slice::<Record>(&bytes) {
+        Ok(record) => {
+            if record.format > FORMAT {
+                let (format, path) = (record.format, path.display());
+                tracing::info!("{path}: written by a newer sampand (format {format}), reading what is known");
+            }
+            Some(record)
+        }
+        Err(error) => {
+            let salvaged = Record::salvage(&bytes);
+            let rest = if salvaged.is_some() { "going on with the rest of" } else { "ignoring" };
+            tracing::warn!("{}: {error}, {rest} this record", path.display());
+            salvaged
+        }
+    }
 }

@@ -92,7 +92,11 @@ impl Manager {
         };
         let live = Rc::new(LiveRun::new(run.number));
         live.executed.set(record.facts.executed);
-        live.stop_signal.set(record.facts.stop_signal);
+        // 0 where an old record says nothing of it.
+        match (record.facts.stop_signal, specification.body.container()) {
+            (0, Some(container)) => live.stop_signal.set(container.stop_signal.unwrap_or(libc::SIGTERM)),
+            (signal, _) => live.stop_signal.set(signal),
+        }
         live.controlled.set(false);
         // The run is new to this process, so the cell is empty.
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
