@@ -253,7 +253,7 @@ fn an_image_without_a_shell_is_told_so() {
     host.import("bare", "localhost/bare");
     host.unit("bare.container", "[container]\nimage = \"localhost/bare\"\n");
     host.succeed(&["sampanctl", "start", "bare"]);
-    let told = host.fail(1, &["sampanctl", "shell", "bare"]);
+    let told = host.fail(127, &["sampanctl", "shell", "bare"]);
     assert_eq!(
         told,
         "The image of bare has no shell: run one of its programs with \"sampanctl exec bare PROGRAM\".\n"
