@@ -108,6 +108,9 @@ time.sleep(100000)";
     host.succeed(&["sampanctl", "start", "talk"]);
     let record = || host.succeed(&["stat", "--format=%i %y", "/run/sampan/state/talk.container.json"]);
     let before = record();
+    let others =
+        ["setpriv", "--reuid=65534", "--clear-groups", "cat", "/run/sampan/state/talk.container.json"];
+    assert!(host.fail(1, &others).contains("Permission denied"), "a record holds the environment");
     std::fs::write(host.shared().join("go"), "").expect("the gate opens");
     host.wait_property("talk", "StatusText", "number 999");
     assert_eq!(record(), before);

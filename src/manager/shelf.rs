@@ -8,11 +8,11 @@ use crate::systemd::notify::ServiceManager;
 use crate::unit::name::UnitName;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -109,6 +109,15 @@ impl Shelf {
             tracing::warn!("{error}, continuing");
         }
     }
+}
+
+/// Makes the directory. Records hold the units' environments, which are not for everybody.
+///
+/// # Errors
+/// When `/run` cannot be written.
+pub fn make(paths: &Paths) -> io::Result<()> {
+    std::fs::create_dir_all(paths.state())?;
+    std::fs::set_permissions(paths.state(), Permissions::from_mode(0o700))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

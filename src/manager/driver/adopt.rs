@@ -80,8 +80,12 @@ impl Manager {
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.
-        if self.machine.unit(unit).is_some_and(|managed| !managed.phase.is_down()) {
+        let phase = self.machine.unit(unit).map_or(Phase::Dead, |managed| managed.phase);
+        if !phase.is_down() {
             self.open_sockets(unit);
+        }
+        if phase == Phase::Listening {
+            self.watch_sockets(unit);
         }
     }
 

@@ -67,6 +67,7 @@ use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Interval;
 use transient::{Transients, Tug};
 
 /// What a task of the driver reports.
@@ -223,6 +224,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         loop {
             timer.set(self.machine.next_deadline())?;
@@ -231,6 +233,7 @@ impl Manager {
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 _ = timer.due() => self.event(Event::TimersDue),
+                () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },
                 _ = interrupt.recv() => break,
@@ -372,6 +375,14 @@ impl Manager {
             live.signalled.set(true);
             self.event(Event::StopRequested { unit });
         }
+    }
+}
+
+/// Waits until systemd is to hear that this loop works; for ever, where it does not want to.
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => drop(pulse.tick().await),
+        None => std::future::pending().await,
     }
 }
 
