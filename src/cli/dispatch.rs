@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Verb};
 use super::argv::verb_first;
-use super::client::{self, Bus};
+use super::client::{self, Asking, Bus};
 use super::error::{CliError, FAILURE};
 use super::freeze::Motion;
 use super::is_active::Question;
@@ -41,8 +41,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut paths = Paths::new(&cli.root);
+    let asking = if cli.no_ask_password { Asking::Never } else { Asking::Allowed };
+    client::choose(if cli.user { Bus::User } else { Bus::System }, asking);
     if cli.user {
-        client::choose(Bus::User);
         paths = paths.of_user(|name| std::env::var(name).ok());
     }
     match run(cli.verb, &paths) {
