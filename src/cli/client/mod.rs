@@ -87,6 +87,24 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
     })
 }
 
+/// The same with a manager that runs: it is not started for it. `None` where none does, or there is no bus.
+///
+/// # Errors
+/// When the bus does not answer, and whatever the conversation fails with.
+pub fn talk_if_running<T>(
+    conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Client::connect().await {
+            Ok(client) if client.is_running().await => conversation(&client).await.map(Some),
+            Ok(_) => Ok(None),
+            Err(error) if error.is_unreachable() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
 /// A conversation that may be held twice, and that is begun again when the manager is restarted in the middle.
 ///
 /// # Errors
