@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Command;
+use support::events::Events;
 use support::host::Host;
 use support::terminal::Terminal;
 use support::units::shell;
@@ -86,5 +88,29 @@ fn nobody_is_asked_who_does_not_want_to_be_or_cannot() {
     let (status, shown) = Terminal::of(&host, "nobody", "sampanctl start web").end();
     assert_eq!(status.code(), Some(4), "{shown}");
     assert!(shown.contains("Interactive authentication required"), "{shown}");
+    assert_eq!(host.property("web", "ActiveState"), "inactive");
+}
+
+#[test]
+fn a_question_of_a_caller_that_has_left_is_taken_back() {
+    let host = host();
+    // The agent is another process than the caller, as that of a desktop is.
+    host.succeed(&["mkfifo", "--mode=666", "/srv/pid", "/srv/go"]);
+    let caller = "echo $$$$ >/srv/pid; read go </srv/go; exec busctl call --allow-interactive-authorization=yes org.sampan1 \
+                  /org/sampan1 org.sampan1.Manager StartUnit ss web.container replace";
+    host.succeed(&["systemd-run", "--unit=caller", "--uid=nobody", "sh", "-c", caller]);
+    let pid = host.succeed(&["timeout", "30", "cat", "/srv/pid"]);
+    let agent = format!("pkttyagent --process={}", pid.trim());
+    let mut terminal = Terminal::of(&host, "nobody", &agent);
+    host.journal(&["--unit=polkit"]).wait("Registered Authentication Agent");
+    host.succeed(&["timeout", "30", "sh", "-c", "echo go >/srv/go"]);
+    terminal.wait("Password:");
+    let mut monitor = Command::new("busctl");
+    monitor.arg(format!("--address=unix:path={}", host.path("/run/dbus/system_bus_socket").display()));
+    monitor.args(["--match=type='method_call',member='CancelAuthentication'", "monitor"]);
+    let mut calls = Events::of_monitor(monitor);
+    host.succeed(&["systemctl", "kill", "--signal=SIGKILL", "caller"]);
+    // polkit tells the agent that its answer does not matter any more: a window of a desktop goes away.
+    calls.wait("CancelAuthentication");
     assert_eq!(host.property("web", "ActiveState"), "inactive");
 }
