@@ -38,7 +38,7 @@ pub(super) async fn exec(
         leash,
     };
     let exit = call.manager().exec(request).await.ok_or_else(leaving)?;
-    exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)
+    exit.map(|exit| exit.code_and_status()).map_err(BusError::from)
 }
 
 /// A fourth descriptor is a leash.

@@ -11,6 +11,10 @@ pub const NOT_RUNNING: u8 = 3;
 /// `is-active` and `status` of a unit that does not exist (LSB).
 pub const UNKNOWN_UNIT: u8 = 4;
 
+/// A command in a container that cannot be executed, and one that is not there, as a shell has it.
+const NOT_EXECUTABLE: u8 = 126;
+const NO_PROGRAM: u8 = 127;
+
 /// Exit statuses of verbs that change something, as systemctl's (LSB).
 const NOT_SUPPORTED: u8 = 3;
 const NO_PERMISSION: u8 = 4;
@@ -129,9 +133,7 @@ impl CliError {
     #[must_use]
     pub fn of_shell(self, unit: &str) -> Self {
         match self {
-            Self::Refused { reason, .. } if reason.starts_with("execute: /bin/sh: No such file") => {
-                Self::NoShell { unit: unit.to_owned() }
-            }
+            Self::Refused { status: NO_PROGRAM, .. } => Self::NoShell { unit: unit.to_owned() },
             error => error,
         }
     }
@@ -161,6 +163,7 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Refused { status, .. } => *status,
+            Self::NoShell { .. } => NO_PROGRAM,
             _ => FAILURE,
         }
     }
@@ -230,6 +233,8 @@ fn status_of_name(name: &str) -> u8 {
         "NoSuchUnit" => NOT_INSTALLED,
         "UnitMasked" | "BadUnitSetting" | "LoadFailed" => NOT_CONFIGURED,
         "InteractiveAuthorizationRequired" => NO_PERMISSION,
+        "NoSuchProgram" => NO_PROGRAM,
+        "NotExecutable" => NOT_EXECUTABLE,
         _ => FAILURE,
     }
 }

@@ -59,6 +59,7 @@ impl Orphan {
             number: run.map_or(1, |run| run.number + 1),
             pid: self.pid,
             invocation: variable(self.pid, "INVOCATION_ID").unwrap_or_default(),
+            began: now,
             started: now,
             ended: None,
             exit: None,

@@ -1,5 +1,6 @@
 //! How the bus reaches the manager: commands in, notices out, so that no lock is ever held.
 
+use super::exec::ExecError;
 use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
 use crate::manager::record::{self, Record};
@@ -50,7 +51,7 @@ type Query = Box<dyn FnOnce(&mut Manager) + Send>;
 /// What others ask of the manager.
 pub(super) enum Command {
     Request(Request, oneshot::Sender<Result<JobId, RequestError>>),
-    Exec(Box<ExecRequest>, oneshot::Sender<Result<Exit, String>>),
+    Exec(Box<ExecRequest>, oneshot::Sender<Result<Exit, ExecError>>),
     Query(Query),
 }
 
@@ -83,7 +84,7 @@ impl ManagerHandle {
     }
 
     /// Runs a command inside a container and waits for its end. `None` while the manager leaves.
-    pub async fn exec(&self, request: ExecRequest) -> Option<Result<Exit, String>> {
+    pub async fn exec(&self, request: ExecRequest) -> Option<Result<Exit, ExecError>> {
         let (sender, receiver) = oneshot::channel();
         self.commands.send(Command::Exec(Box::new(request), sender)).ok()?;
         receiver.await.ok()

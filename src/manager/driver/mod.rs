@@ -28,6 +28,7 @@ mod timer;
 mod transient;
 
 pub use adopt::Adoption;
+pub use exec::ExecError;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use health::Checked;
 pub use output::Outlet;

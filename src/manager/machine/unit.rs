@@ -65,7 +65,10 @@ pub struct Run {
     pub pid: u32,
     /// The invocation id, empty while there is none.
     pub invocation: String,
-    /// When it began.
+    /// When it was decided on.
+    #[serde(default)]
+    pub began: Stamp,
+    /// When its process started; until then when it was decided on, or its image had come.
     pub started: Stamp,
     /// When it ended.
     pub ended: Option<Stamp>,
@@ -80,12 +83,13 @@ pub struct Run {
 }
 
 impl Run {
-    pub(super) fn new(number: u64, started: Stamp) -> Self {
+    pub(super) fn new(number: u64, now: Stamp) -> Self {
         Self {
             number,
             pid: 0,
             invocation: String::new(),
-            started,
+            began: now,
+            started: now,
             ended: None,
             exit: None,
             main_pid: None,
