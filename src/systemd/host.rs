@@ -5,6 +5,17 @@ use super::manager::{Systemd, refused};
 use super::proxy::UnitPropertiesProxy;
 
 impl Systemd {
+    /// Reads all unit files again, as `systemctl daemon-reload`.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn reload(&self) -> Result<(), SystemdError> {
+        self.within("systemd", "Reload", async |session| {
+            session.manager.reload().await.map_err(|error| refused("Reload", "systemd", &error))
+        })
+        .await
+    }
+
     /// In what the host runs, systemd-detect-virt(1); empty for bare hardware.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub(super) type UnitRow =
 )]
 pub(super) trait Manager {
     fn subscribe(&self) -> zbus::Result<()>;
+    fn reload(&self) -> zbus::Result<()>;
     fn start_transient_unit(
         &self,
         name: &str,
