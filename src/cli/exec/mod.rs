@@ -189,6 +189,11 @@ impl Leash {
         Ok(Self { ours, theirs })
     }
 
+    /// Takes it off: its end stops nothing, and until then the unit is held all the same.
+    pub fn release(&self) {
+        self.signal(0);
+    }
+
     /// Has the command get a signal.
     pub fn signal(&self, number: u8) {
         // A manager that is gone is told by the call.
