@@ -59,6 +59,7 @@ impl Orphan {
         record.run = Some(Run {
             main_pid: None,
             watchdog: None,
+            terms: None,
             number: run.map_or(1, |run| run.number + 1),
             pid: self.pid,
             invocation: variable(self.pid, "INVOCATION_ID").unwrap_or_default(),

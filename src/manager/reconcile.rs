@@ -197,7 +197,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     }
     manager.adopt_sockets(&unit, kept.sockets);
     let outlet = kept.output.map(|fifo| Outlet::kept(fifo, kept.journal));
-    let run = record.run.clone().filter(|_| record.phase.has_run());
+    // One that was given up may hang in the kernel still.
+    let run = record.run.clone().filter(|run| run.ended.is_none());
     match (record.phase, run) {
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {

@@ -138,8 +138,9 @@ impl Record {
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
         let worth = managed.phase != Phase::Dead || job.is_some();
-        // What has failed holds no image and no volume.
-        let facts = facts.filter(|_| !managed.phase.is_down() || job.is_some());
+        // What has failed holds no image and no volume, unless its process does not end.
+        let lives = managed.run.as_ref().is_some_and(|run| run.ended.is_none());
+        let facts = facts.filter(|_| !managed.is_idle() || lives);
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),

@@ -140,7 +140,6 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
-            self.forget_vanished(&unit);
             self.forget_unused(&unit);
             self.forget_transient(&unit);
             self.tell(Notice::Changed(unit));
