@@ -2,7 +2,7 @@
 
 use super::client::{self, Bus};
 use std::time::Duration;
-use zbus::fdo;
+use zbus::{DBusError, fdo};
 
 /// Failure, whatever the reason.
 pub const FAILURE: u8 = 1;
@@ -138,6 +138,17 @@ impl CliError {
         }
     }
 
+    /// The same of a verb over unit files, of which systemctl(1) tells only that it failed, or that it was not allowed.
+    #[must_use]
+    pub fn of_unit_files(self) -> Self {
+        match self {
+            Self::Refused { action, reason, status } if status != NO_PERMISSION => {
+                Self::Refused { action, reason, status: FAILURE }
+            }
+            error => error,
+        }
+    }
+
     /// Whether there is no manager to talk to.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoUserManager { .. })
@@ -205,17 +216,16 @@ fn message(error: zbus::Error) -> (String, u8) {
 }
 
 fn of_fdo(error: fdo::Error) -> (String, u8) {
-    match error {
-        fdo::Error::AccessDenied(text)
-        | fdo::Error::AuthFailed(text)
-        | fdo::Error::InteractiveAuthorizationRequired(text) => (text, NO_PERMISSION),
-        fdo::Error::UnknownObject(text) | fdo::Error::FileNotFound(text) => (text, NOT_INSTALLED),
-        fdo::Error::NotSupported(text) => (text, NOT_SUPPORTED),
-        fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) | fdo::Error::LimitsExceeded(text) => {
-            (text, FAILURE)
-        }
-        error => (error.to_string(), FAILURE),
-    }
+    let status = match error {
+        fdo::Error::AccessDenied(_)
+        | fdo::Error::AuthFailed(_)
+        | fdo::Error::InteractiveAuthorizationRequired(_) => NO_PERMISSION,
+        fdo::Error::UnknownObject(_) | fdo::Error::FileNotFound(_) => NOT_INSTALLED,
+        fdo::Error::NotSupported(_) => NOT_SUPPORTED,
+        _ => FAILURE,
+    };
+    let text = error.description().map(str::to_owned);
+    (text.unwrap_or_else(|| error.to_string()), status)
 }
 
 fn status_of_name(name: &str) -> u8 {

@@ -43,7 +43,7 @@ impl Images for OverBus {
             for image in images {
                 let options = flags(&[("force", consent == Consent::Named)]);
                 let action = format!("remove {}", printable(image.as_bytes()));
-                let removed = client.manager.remove_image(image, options).await;
+                let removed: zbus::Result<Vec<String>> = client.call("RemoveImage", &(image, options)).await;
                 removals.push(removed.map_err(|error| CliError::of_call(&action, error).into()));
             }
             Ok(removals)
@@ -55,7 +55,7 @@ impl Images for OverBus {
         ask(async |client| {
             let mut id = String::new();
             for name in names {
-                let tagged = client.manager.tag_image(image, &name.to_string()).await;
+                let tagged = client.call("TagImage", &(image, name.to_string())).await;
                 id = tagged.map_err(|error| CliError::of_call(&action, error))?;
             }
             Ok(id)
@@ -72,7 +72,7 @@ impl Images for OverBus {
                 if let Some(platform) = &order.platform {
                     options.insert("platform", platform.to_string().into());
                 }
-                let transfer = watch.during(client.manager.pull_image(&image, options)).await?;
+                let transfer = watch.during(client.call("PullImage", &(&image, options))).await?;
                 watch.wait(&transfer, display).await
             });
             match pulled {
@@ -110,8 +110,8 @@ impl Images for OverBus {
                 options.insert("changes", changes.clone().into());
             }
             let mut watch = Watch::new(client, "import").await?;
-            let call = client.manager.import_image(Fd::from(source.as_fd()), &name, options);
-            let transfer = watch.during(call).await?;
+            let asked = (Fd::from(source.as_fd()), &name, options);
+            let transfer = watch.during(client.call("ImportImage", &asked)).await?;
             watch.wait(&transfer, display).await
         })
     }

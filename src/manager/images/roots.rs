@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::manager::record;
+use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
 use crate::unit::load::{self, Loaded};
@@ -65,7 +65,7 @@ pub fn roots(paths: &Paths) -> Vec<Root> {
 
 /// The uses by containers that run.
 pub fn running(paths: &Paths) -> impl Iterator<Item = Root> {
-    record::all(paths).into_iter().flat_map(|record| {
+    shelf::all(paths).into_iter().flat_map(|record| {
         let own = Some(record.facts.image_id).filter(|id| !id.is_empty());
         let images = own.into_iter().chain(record.facts.images);
         images.map(move |image| Root { image, user: User::Running(record.unit.clone()) })
