@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -153,6 +154,25 @@ fn ten_thousand_calls_whose_answers_nobody_reads() {
         drop(half_read);
         answers(host);
         drop(unread);
+    });
+}
+
+#[test]
+fn ten_thousand_calls_about_images() {
+    survives(|host| {
+        let none = HashMap::<&str, zbus::Variant<'_>>::new();
+        let calls = [
+            call("ListImages", &()),
+            call("ListImagesByPatterns", &(vec!["*"],)),
+            call("PullImage", &("localhost:1/none:1", &none)),
+            call("RemoveImage", &("hello", &none)),
+        ];
+        let flood = Flood { clients: 1, times: 2500, messages: &calls.concat(), ..Flood::default() };
+        let flooding = flood.begin(host);
+        answers(host);
+        host.succeed(&["timeout", "20", "sampanctl", "tag", "hello", "hello"]);
+        drop(flooding);
+        assert!(host.succeed(&["sampanctl", "images"]).contains("localhost/hello:latest"));
     });
 }
 
