@@ -1,8 +1,5 @@
 //! Who uses images: unit files, enabled or not, and containers that run.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
 use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
@@ -11,6 +8,8 @@ use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::state::{self, FileState};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A use of an image.
 #[derive(Debug, Clone)]
