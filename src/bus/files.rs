@@ -8,9 +8,10 @@ use super::publish;
 use crate::paths::Paths;
 use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
+use crate::unit::load::Loader;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
-use crate::unit::search::{LinkKind, Search};
+use crate::unit::search::LinkKind;
 use crate::unit::state::{self, FileState};
 
 /// What was done to the file system: `symlink` or `unlink`, the link, and where it leads.
@@ -24,11 +25,10 @@ pub(super) async fn list(
 ) -> Result<(Vec<(String, String)>,), BusError> {
     check_words(&patterns)?;
     let rows = call.with(move |manager| {
-        let paths = manager.paths();
-        let names = Search::new(paths).names();
-        let names = names.into_iter().filter(|name| matches_any(&patterns, name.as_str()));
-        let rows =
-            names.filter_map(|name| Some((name.to_string(), state::of(paths, &name)?.word().to_owned())));
+        let loader = Loader::new(manager.paths());
+        let names = loader.search().names().into_iter().filter(|name| matches_any(&patterns, name.as_str()));
+        let rows = names
+            .filter_map(|name| Some((name.to_string(), state::of_with(&loader, &name)?.word().to_owned())));
         rows.filter(|(_, state)| states.is_empty() || states.contains(state)).collect()
     });
     Ok((rows.await?,))
