@@ -156,8 +156,14 @@ fn figures(host: &Host) {
 fn inside(host: &Host) {
     let run = |words: &[&str]| host.succeed(&[&["sampanctl", "exec", "web"], words].concat());
     assert_eq!(run(&["sh", "-c", "printf 'a\\000b'"]), "a\0b");
+    let invocation = host.property("web", "InvocationID");
+    assert_eq!(run(&["sh", "-c", "echo $INVOCATION_ID"]), format!("{invocation}\n"));
     host.answer(143, &["sampanctl", "exec", "web", "sh", "-c", "kill -TERM $$"]);
-    assert!(host.fail(1, &["sampanctl", "exec", "wbe", "true"]).contains("not found"));
+    assert!(host.fail(5, &["sampanctl", "exec", "wbe", "true"]).contains("not found. Did you mean \"web\"?"));
+    let told = host.fail(127, &["sampanctl", "exec", "web", "nope"]);
+    assert!(told.contains("Failed to execute in web.container: nope: No such file"), "{told}");
+    let told = host.fail(126, &["sampanctl", "exec", "web", "/etc/passwd"]);
+    assert!(told.contains("/etc/passwd: Permission denied"), "{told}");
 
     // With a terminal of its own, of the size of ours, and what is typed there.
     let typed = "stty rows 33 cols 99; (sleep 0.3; echo 'stty size; exit 7') | sampanctl exec -it web sh; echo code $?";

@@ -47,6 +47,18 @@ fn a_command_tells_how_a_container_is_and_only_changes_are_told() {
 }
 
 #[test]
+fn a_check_whose_program_is_missing_does_not_hold_its_container() {
+    let host = Host::with_images(&["hello"]);
+    let table = quick("command = [\"nope\"]");
+    host.unit("web.container", &(shell("exec sleep 1000") + "stop_timeout = \"10s\"\n" + &table));
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.wait_property("web", "HealthState", "unhealthy");
+    assert!(host.property("web", "HealthOutput").contains("nope: No such file or directory"));
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert_eq!(host.property("web", "Result"), "success");
+}
+
+#[test]
 fn a_check_that_does_not_end_is_ended_with_all_that_it_began() {
     let host = Host::with_images(&["hello"]);
     let check = "command = [\"sh\", \"-c\", \"sleep 4321; echo over\"]\n";

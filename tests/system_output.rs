@@ -103,6 +103,7 @@ fn logs_take_the_options_of_journalctl() {
     host.succeed(&["journalctl", "--sync"]);
     let logs = |words: &[&str]| host.succeed(&[&["sampanctl", "logs", "--payload", "web"], words].concat());
     assert_eq!(logs(&["-o", "cat", "-p", "err"]), "two\n");
+    assert_eq!(host.succeed(&["sampanctl", "logs", "-u", "web", "-o", "cat", "-p", "err"]), "two\n");
     assert_eq!(logs(&["-o", "cat", "-n", "1"]), "three\n");
     assert_eq!(logs(&["-o", "cat", "-r", "-n", "2"]), "three\ntwo\n");
     assert_eq!(logs(&["-o", "cat", "--since", "-1h", "-g", "^one"]), "one\n");
@@ -143,6 +144,11 @@ fn times_of_starts_are_real() {
     assert_eq!(units, ["web.container", "db.container"]);
     assert!(chain[0][1]["time"].as_u64().unwrap() >= 300_000, "{chain}");
     assert!(chain[0][0]["at"].as_u64() > chain[0][1]["at"].as_u64(), "{chain}");
+    let phases: Value =
+        serde_json::from_str(&host.succeed(&["sampanctl", "show", "web", "-o", "json"])).unwrap();
+    let phases: Vec<&str> =
+        phases[0]["StartPhases"].as_array().unwrap().iter().map(|phase| phase[0].as_str().unwrap()).collect();
+    assert_eq!(phases, ["image", "prepare", "scope", "container", "ready"]);
     let page = host.succeed(&["sampanctl", "critical-chain", "web"]);
     assert!(page.starts_with("web.container @") && page.contains("\n└─db.container @"), "{page}");
 }
@@ -195,6 +201,19 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert!(["0", "141"].contains(&status.as_str()), "{line}: {status}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
     }
+}
+
+#[test]
+fn a_failure_is_told_once() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &shell("exit 3"));
+    let mut journal = host.journal(&["--unit=sampand", "--output=cat"]);
+    host.run(&["sampanctl", "start", "web"]);
+    journal.wait("web.container: Failed with result 'exit-code'.");
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    host.succeed(&["journalctl", "--sync"]);
+    let told = host.succeed(&["journalctl", "--unit=sampand", "--output=cat", "--grep=Failed with"]);
+    assert_eq!(told, "web.container: Failed with result 'exit-code'.\n");
 }
 
 #[test]
@@ -253,7 +272,7 @@ fn an_image_without_a_shell_is_told_so() {
     host.import("bare", "localhost/bare");
     host.unit("bare.container", "[container]\nimage = \"localhost/bare\"\n");
     host.succeed(&["sampanctl", "start", "bare"]);
-    let told = host.fail(1, &["sampanctl", "shell", "bare"]);
+    let told = host.fail(127, &["sampanctl", "shell", "bare"]);
     assert_eq!(
         told,
         "The image of bare has no shell: run one of its programs with \"sampanctl exec bare PROGRAM\".\n"

@@ -163,7 +163,7 @@ impl Access {
         match self.authority.check(call, action.id(), &details.map()).await {
             // Whoever asked for a thing and left does not get it.
             Ok(Verdict::Yes) if self.ask_user(call.sender()).await.is_ok() => Ok(()),
-            Ok(Verdict::Yes) => {
+            Ok(Verdict::Yes | Verdict::Gone) => {
                 tracing::info!("{what}: the caller is gone, nothing is done.");
                 Err(BusError::AccessDenied(format!("Access denied: {what}: the caller is gone.")))
             }

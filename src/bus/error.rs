@@ -1,6 +1,7 @@
 //! Errors of our methods, with names that tell clients what kind they are, as systemd's do. They are listed in
 //! org.sampan1(5).
 
+use crate::manager::driver::ExecError;
 use crate::manager::machine::RequestError;
 use crate::unit::enable::EnableError;
 use crate::unit::name::NameError;
@@ -27,6 +28,10 @@ pub enum BusError {
     BadUnitSetting(String),
     /// The unit does not run.
     UnitInactive(String),
+    /// The container has no such program.
+    NoSuchProgram(String),
+    /// The container has the program, and it cannot be executed.
+    NotExecutable(String),
     /// Jobs are in the way, and the mode does not allow to replace them.
     TransactionIsDestructive(String),
     /// The unit and what it needs contradict each other.
@@ -80,6 +85,8 @@ impl BusError {
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),
             Self::BadUnitSetting(text) => ("org.sampan1.Error.BadUnitSetting", text),
             Self::UnitInactive(text) => ("org.sampan1.Error.UnitInactive", text),
+            Self::NoSuchProgram(text) => ("org.sampan1.Error.NoSuchProgram", text),
+            Self::NotExecutable(text) => ("org.sampan1.Error.NotExecutable", text),
             Self::TransactionIsDestructive(text) => ("org.sampan1.Error.TransactionIsDestructive", text),
             Self::TransactionJobsConflicting(text) => ("org.sampan1.Error.TransactionJobsConflicting", text),
             Self::TransactionOrderIsCyclic(text) => ("org.sampan1.Error.TransactionOrderIsCyclic", text),
@@ -129,6 +136,19 @@ impl From<RequestError> for BusError {
             RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
             RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
             RequestError::NoIsolation(_) => Self::NoIsolation(text),
+        }
+    }
+}
+
+impl From<ExecError> for BusError {
+    fn from(error: ExecError) -> Self {
+        let text = error.to_string();
+        match error {
+            ExecError::NotFound(_) => Self::NoSuchUnit(text),
+            ExecError::Inactive(_) => Self::UnitInactive(text),
+            ExecError::NoSuchProgram { .. } => Self::NoSuchProgram(text),
+            ExecError::NotExecutable(_) => Self::NotExecutable(text),
+            ExecError::Failed(_) => Self::Failed(text),
         }
     }
 }

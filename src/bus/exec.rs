@@ -8,6 +8,7 @@ use super::wire::DefinitionRow;
 use crate::manager::driver::ExecRequest;
 use crate::manager::machine::Managed;
 use crate::unit::name::UnitName;
+use rustix::net::{SendFlags, send};
 use std::os::fd::OwnedFd;
 
 /// Unit, command, environment, user, directory, and the three standard descriptors; a fourth is a leash.
@@ -22,6 +23,11 @@ pub(super) async fn exec(
     let stdio = stdio.try_into();
     let stdio = stdio.map_err(|_| BusError::InvalidArgs("stdio: three descriptors or four.".into()))?;
     let unit = allowed_to(&call, Action::Exec, &name, "exec").await?;
+    if let Some(leash) = &leash {
+        // Until then a client leaves its terminal to who types a password. It is a courtesy, and whoever gave us
+        // something else than a socket gets none.
+        let _ = send(leash, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    }
     let request = ExecRequest {
         unit,
         command,
@@ -32,7 +38,7 @@ pub(super) async fn exec(
         leash,
     };
     let exit = call.manager().exec(request).await.ok_or_else(leaving)?;
-    exit.map(|exit| exit.code_and_status()).map_err(BusError::Failed)
+    exit.map(|exit| exit.code_and_status()).map_err(BusError::from)
 }
 
 /// A leash comes after the three of the standard streams, or alone.

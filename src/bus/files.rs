@@ -4,18 +4,20 @@ use super::access::{Action, Details};
 use super::call::Call;
 use super::error::BusError;
 use super::listing::check_words;
+use super::process::failed;
 use super::publish;
+use super::wire::ChangeRow;
 use crate::paths::Paths;
-use crate::unit::enable::{self, Change, EnableError, Manner, Outcome};
+use crate::unit::enable::{self, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
 use crate::unit::load::Loader;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
-use crate::unit::search::LinkKind;
+use crate::unit::search::{LinkKind, unit_of_file};
 use crate::unit::state::{self, FileState};
+use std::path::PathBuf;
 
-/// What was done to the file system: `symlink` or `unlink`, the link, and where it leads.
-type Changes = Vec<(String, String, String)>;
+type Changes = Vec<ChangeRow>;
 
 /// Unit files in one of these states and with a name like one of these; all where none is given.
 pub(super) async fn list(
@@ -70,8 +72,9 @@ async fn install(
     act: Install,
 ) -> Result<(bool, Changes), BusError> {
     let (count, manner) = (asked.0.len(), manner(&asked));
-    let outcome = change(call, verb, asked.0, move |paths, names| act(paths, names, manner)).await?;
-    Ok((outcome.without_install.len() < count, changes(outcome)))
+    let outcome = change(&call, verb, asked.0, move |paths, names| act(paths, names, manner)).await?;
+    let carries_install_info = outcome.without_install.len() < count;
+    Ok((carries_install_info, done(&call, outcome).await?))
 }
 
 pub(super) async fn disable(
@@ -80,13 +83,13 @@ pub(super) async fn disable(
 ) -> Result<(Changes,), BusError> {
     let act =
         move |paths: &Paths, names: &[UnitName]| enable::disable(paths, names, Lasting::of_runtime(runtime));
-    Ok((changes(change(call, "disable", names, act).await?),))
+    changes(call, "disable", names, act).await
 }
 
 pub(super) async fn mask(call: Call, asked: Asked) -> Result<(Changes,), BusError> {
     let manner = manner(&asked);
     let act = move |paths: &Paths, names: &[UnitName]| enable::mask(paths, names, manner);
-    Ok((changes(change(call, "mask", asked.0, act).await?),))
+    changes(call, "mask", asked.0, act).await
 }
 
 pub(super) async fn unmask(
@@ -95,11 +98,44 @@ pub(super) async fn unmask(
 ) -> Result<(Changes,), BusError> {
     let act =
         move |paths: &Paths, names: &[UnitName]| enable::unmask(paths, names, Lasting::of_runtime(runtime));
-    Ok((changes(change(call, "unmask", names, act).await?),))
+    changes(call, "unmask", names, act).await
+}
+
+/// Makes files from elsewhere units of their names. They are looked at once polkit has allowed it: until then nobody
+/// learns which files there are.
+pub(super) async fn link(call: Call, asked: Asked) -> Result<(Changes,), BusError> {
+    let manner = manner(&asked);
+    check_words(&asked.0)?;
+    let files: Vec<PathBuf> = asked.0.into_iter().map(PathBuf::from).collect();
+    for file in &files {
+        let name = unit_of_file(file).filter(|_| file.is_absolute()).ok_or_else(|| {
+            BusError::InvalidArgs(format!("{} is no absolute path of a unit file.", file.display()))
+        })?;
+        call.allow(Action::ManageUnitFiles, Details::Unit { verb: "link", unit: name.as_str() }).await?;
+    }
+    let outcome = call.with(move |manager| enable::link(manager.paths(), &files, manner)).await??;
+    Ok((done(&call, outcome).await?,))
+}
+
+/// Does for all units what the preset files say. A unit that cannot be enabled stops no other; it is a row of its own.
+pub(super) async fn preset_all(
+    call: Call,
+    (mode, runtime, force): (String, bool, bool),
+) -> Result<(Changes,), BusError> {
+    if !matches!(mode.as_str(), "" | "full") {
+        return Err(BusError::InvalidArgs(format!("Preset mode \"{mode}\" is not known: use full.")));
+    }
+    call.allow(Action::ManageUnitFiles, Details::Verb("preset-all")).await?;
+    let manner = Manner::of_options(runtime, force);
+    let outcome = call.with(move |manager| enable::preset_all(manager.paths(), manner)).await?;
+    let (outcome, failures) = outcome?;
+    let mut changes = done(&call, outcome).await?;
+    changes.extend(failures.iter().map(ChangeRow::of_failure));
+    Ok((changes,))
 }
 
 pub(super) async fn revert(call: Call, names: Vec<String>) -> Result<(Changes,), BusError> {
-    Ok((changes(change(call, "revert", names, enable::revert).await?),))
+    changes(call, "revert", names, enable::revert).await
 }
 
 /// Has a target want, or require, units.
@@ -107,17 +143,22 @@ pub(super) async fn add_dependency(
     call: Call,
     (names, target, kind, runtime, force): (Vec<String>, String, String, bool, bool),
 ) -> Result<(Changes,), BusError> {
-    let target = UnitName::parse(&target)?;
+    let target = UnitName::of_dependency(&target)?;
     let kind = match kind.as_str() {
         "Wants" => LinkKind::Wants,
         "Requires" => LinkKind::Requires,
-        _ => return Err(BusError::InvalidArgs(format!("\"{kind}\" is not known: use Wants or Requires."))),
+        "Upholds" => LinkKind::Upholds,
+        _ => {
+            return Err(BusError::InvalidArgs(format!(
+                "\"{kind}\" is not known: use Wants, Requires or Upholds."
+            )));
+        }
     };
     let asked = (names, runtime, force);
     let manner = manner(&asked);
     let act =
         move |paths: &Paths, names: &[UnitName]| enable::add_dependency(paths, &target, names, kind, manner);
-    Ok((changes(change(call, "add-dependency", asked.0, act).await?),))
+    changes(call, "add-dependency", asked.0, act).await
 }
 
 pub(super) async fn default_target(call: Call) -> Result<(String,), BusError> {
@@ -134,11 +175,22 @@ pub(super) async fn set_default_target(
         let target = names.first().ok_or_else(|| EnableError::NotFound(String::new()))?;
         enable::set_default_target(paths, target)
     };
-    Ok((changes(change(call, "set-default", vec![target], act).await?),))
+    changes(call, "set-default", vec![target], act).await
+}
+
+/// The same for verbs whose answer is what was done.
+async fn changes(
+    call: Call,
+    verb: &'static str,
+    names: Vec<String>,
+    act: impl FnOnce(&Paths, &[UnitName]) -> Result<Outcome, EnableError> + Send + 'static,
+) -> Result<(Changes,), BusError> {
+    let outcome = change(&call, verb, names, act).await?;
+    Ok((done(&call, outcome).await?,))
 }
 
 async fn change(
-    call: Call,
+    call: &Call,
     verb: &'static str,
     names: Vec<String>,
     act: impl FnOnce(&Paths, &[UnitName]) -> Result<Outcome, EnableError> + Send + 'static,
@@ -148,16 +200,20 @@ async fn change(
     for unit in &units {
         call.allow(Action::ManageUnitFiles, Details::Unit { verb, unit: unit.as_str() }).await?;
     }
-    let outcome = call.with(move |manager| act(manager.paths(), &units)).await??;
-    publish::unit_files_changed(&call.shared).await;
-    Ok(outcome)
+    Ok(call.with(move |manager| act(manager.paths(), &units)).await??)
 }
 
-fn changes(outcome: Outcome) -> Changes {
-    let text = |path: &std::path::Path| path.display().to_string();
-    let change = |change: &Change| match change {
-        Change::Linked { link, target } => ("symlink".to_owned(), text(link), text(target)),
-        Change::Removed(link) => ("unlink".to_owned(), text(link), String::new()),
-    };
-    outcome.changes.iter().map(change).collect()
+/// Tells of what was done. Where links are beside systemd's own units systemd reads those again: whoever may call us need
+/// not be allowed to ask it.
+async fn done(call: &Call, outcome: Outcome) -> Result<Changes, BusError> {
+    publish::unit_files_changed(&call.shared).await;
+    let rows = outcome.changes.iter().map(ChangeRow::from).collect();
+    let systemd = call.with(move |manager| {
+        let concerned = outcome.concerns_systemd(manager.paths());
+        concerned.then(|| manager.systemd().clone())
+    });
+    if let Some(systemd) = systemd.await? {
+        systemd.reload().await.map_err(failed)?;
+    }
+    Ok(rows)
 }

@@ -112,6 +112,10 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
         })
         .act("MaskUnitFiles", asked, changes, |(), call, asked| files::mask(call, asked))
         .act("UnmaskUnitFiles", &["files", "runtime"], changes, |(), call, asked| files::unmask(call, asked))
+        .act("LinkUnitFiles", asked, changes, |(), call, asked| files::link(call, asked))
+        .act("PresetAllUnitFiles", &["mode", "runtime", "force"], changes, |(), call, asked| {
+            files::preset_all(call, asked)
+        })
         .act("RevertUnitFiles", &["files"], changes, |(), call, (names,)| files::revert(call, names))
         .act(
             "AddDependencyUnitFiles",

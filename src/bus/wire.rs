@@ -1,6 +1,7 @@
 //! The types that travel over the bus.
 
 use crate::manager::view::{Property, Value};
+use crate::unit::enable::{Change, EnableError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use zbus::{OwnedObjectPath, Type, Variant};
@@ -78,6 +79,46 @@ pub struct JobRow {
     pub state: String,
     /// The object that the call returned.
     pub path: OwnedObjectPath,
+}
+
+/// One change of unit files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ChangeRow {
+    /// `symlink`, `unlink`, or, of `PresetAllUnitFiles`, `error`.
+    pub kind: String,
+    /// The link; of an error, what is wrong.
+    pub path: String,
+    /// Where a new link leads.
+    pub target: String,
+}
+
+impl From<&Change> for ChangeRow {
+    fn from(change: &Change) -> Self {
+        let (kind, target) = match change {
+            Change::Linked { target, .. } => ("symlink", target.display().to_string()),
+            Change::Removed(_) => ("unlink", String::new()),
+        };
+        Self { kind: kind.to_owned(), path: change.path().display().to_string(), target }
+    }
+}
+
+impl ChangeRow {
+    /// A unit that could not be changed.
+    pub(super) fn of_failure(error: &EnableError) -> Self {
+        Self { kind: "error".to_owned(), path: error.to_string(), target: String::new() }
+    }
+
+    /// The change, or what is wrong.
+    ///
+    /// # Errors
+    /// When it is an error.
+    pub fn read(self) -> Result<Change, String> {
+        match self.kind.as_str() {
+            "symlink" => Ok(Change::Linked { link: self.path.into(), target: self.target.into() }),
+            "unlink" => Ok(Change::Removed(self.path.into())),
+            _ => Err(self.path),
+        }
+    }
 }
 
 /// One row of `ListTransfers`.

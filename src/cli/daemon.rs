@@ -32,11 +32,11 @@ pub fn reload() -> anyhow::Result<u8> {
 pub fn reset_failed(args: &ResetFailedArgs) -> anyhow::Result<u8> {
     ask(async |client| {
         if args.units.is_empty() {
-            let done = client.manager.reset_failed().await;
+            let done: zbus::Result<()> = client.call("ResetFailed", &()).await;
             done.map_err(|error| CliError::of_call("reset failed units", error))?;
         }
         for unit in select::units(client, &args.units).await? {
-            let done = client.manager.reset_failed_unit(&unit).await;
+            let done: zbus::Result<()> = client.call("ResetFailedUnit", &(&unit,)).await;
             let action = format!("reset failed state of unit {unit}");
             done.map_err(|error| CliError::of_call(&action, error))?;
         }

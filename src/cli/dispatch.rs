@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Verb};
 use super::argv::verb_first;
-use super::client::{self, Bus};
+use super::client::{self, Asking, Bus};
 use super::error::{CliError, FAILURE};
 use super::freeze::Motion;
 use super::is_active::Question;
@@ -41,8 +41,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut paths = Paths::new(&cli.root);
+    let asking = if cli.no_ask_password { Asking::Never } else { Asking::Allowed };
+    client::choose(if cli.user { Bus::User } else { Bus::System }, asking);
     if cli.user {
-        client::choose(Bus::User);
         paths = paths.of_user(|name| std::env::var(name).ok());
     }
     match run(cli.verb, &paths) {
@@ -100,16 +101,16 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::ListJobs(args) => list_jobs::run(&args),
         Verb::Cancel(args) => list_jobs::cancel(&args),
         Verb::ListDependencies(args) => list_dependencies::run(&args, paths),
-        Verb::Enable(args) => unit_files::run(&Change::Enable, &args, paths),
-        Verb::Disable(args) => unit_files::run(&Change::Disable, &args, paths),
-        Verb::Reenable(args) => unit_files::run(&Change::Reenable, &args, paths),
-        Verb::Mask(args) => unit_files::run(&Change::Mask, &args, paths),
-        Verb::Unmask(args) => unit_files::run(&Change::Unmask, &args, paths),
+        Verb::Enable(args) => unit_files::run(Change::Enable, &args, paths),
+        Verb::Disable(args) => unit_files::run(Change::Disable, &args, paths),
+        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args, paths),
+        Verb::Mask(args) => unit_files::run(Change::Mask, &args, paths),
+        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args, paths),
         Verb::Edit(args) => units::edit::run(&args, paths),
-        Verb::Link(args) => unit_files::run(&Change::Link, &args, paths),
-        Verb::Preset(args) => unit_files::run(&Change::Preset, &args, paths),
+        Verb::Link(args) => unit_files::run(Change::Link, &args, paths),
+        Verb::Preset(args) => unit_files::run(Change::Preset, &args, paths),
         Verb::PresetAll(args) => unit_files::preset_all(&args, paths),
-        Verb::Revert(args) => unit_files::run(&Change::Revert, &args, paths),
+        Verb::Revert(args) => unit_files::run(Change::Revert, &args, paths),
         Verb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),
         Verb::AddRequires(args) => unit_files::add_dependency(LinkKind::Requires, &args, paths),
         Verb::GetDefault => unit_files::get_default(paths),

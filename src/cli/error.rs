@@ -2,7 +2,7 @@
 
 use super::client::{self, Bus};
 use std::time::Duration;
-use zbus::fdo;
+use zbus::{DBusError, fdo};
 
 /// Failure, whatever the reason.
 pub const FAILURE: u8 = 1;
@@ -10,6 +10,10 @@ pub const FAILURE: u8 = 1;
 pub const NOT_RUNNING: u8 = 3;
 /// `is-active` and `status` of a unit that does not exist (LSB).
 pub const UNKNOWN_UNIT: u8 = 4;
+
+/// A command in a container that cannot be executed, and one that is not there, as a shell has it.
+const NOT_EXECUTABLE: u8 = 126;
+const NO_PROGRAM: u8 = 127;
 
 /// Exit statuses of verbs that change something, as systemctl's (LSB).
 const NOT_SUPPORTED: u8 = 3;
@@ -129,8 +133,17 @@ impl CliError {
     #[must_use]
     pub fn of_shell(self, unit: &str) -> Self {
         match self {
-            Self::Refused { reason, .. } if reason.starts_with("execute: /bin/sh: No such file") => {
-                Self::NoShell { unit: unit.to_owned() }
+            Self::Refused { status: NO_PROGRAM, .. } => Self::NoShell { unit: unit.to_owned() },
+            error => error,
+        }
+    }
+
+    /// The same of a verb over unit files, of which systemctl(1) tells only that it failed, or that it was not allowed.
+    #[must_use]
+    pub fn of_unit_files(self) -> Self {
+        match self {
+            Self::Refused { action, reason, status } if status != NO_PERMISSION => {
+                Self::Refused { action, reason, status: FAILURE }
             }
             error => error,
         }
@@ -150,6 +163,7 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Refused { status, .. } => *status,
+            Self::NoShell { .. } => NO_PROGRAM,
             _ => FAILURE,
         }
     }
@@ -202,17 +216,16 @@ fn message(error: zbus::Error) -> (String, u8) {
 }
 
 fn of_fdo(error: fdo::Error) -> (String, u8) {
-    match error {
-        fdo::Error::AccessDenied(text)
-        | fdo::Error::AuthFailed(text)
-        | fdo::Error::InteractiveAuthorizationRequired(text) => (text, NO_PERMISSION),
-        fdo::Error::UnknownObject(text) | fdo::Error::FileNotFound(text) => (text, NOT_INSTALLED),
-        fdo::Error::NotSupported(text) => (text, NOT_SUPPORTED),
-        fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) | fdo::Error::LimitsExceeded(text) => {
-            (text, FAILURE)
-        }
-        error => (error.to_string(), FAILURE),
-    }
+    let status = match error {
+        fdo::Error::AccessDenied(_)
+        | fdo::Error::AuthFailed(_)
+        | fdo::Error::InteractiveAuthorizationRequired(_) => NO_PERMISSION,
+        fdo::Error::UnknownObject(_) | fdo::Error::FileNotFound(_) => NOT_INSTALLED,
+        fdo::Error::NotSupported(_) => NOT_SUPPORTED,
+        _ => FAILURE,
+    };
+    let text = error.description().map(str::to_owned);
+    (text.unwrap_or_else(|| error.to_string()), status)
 }
 
 fn status_of_name(name: &str) -> u8 {
@@ -220,6 +233,8 @@ fn status_of_name(name: &str) -> u8 {
         "NoSuchUnit" => NOT_INSTALLED,
         "UnitMasked" | "BadUnitSetting" | "LoadFailed" => NOT_CONFIGURED,
         "InteractiveAuthorizationRequired" => NO_PERMISSION,
+        "NoSuchProgram" => NO_PROGRAM,
+        "NotExecutable" => NOT_EXECUTABLE,
         _ => FAILURE,
     }
 }

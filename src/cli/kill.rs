@@ -18,7 +18,7 @@ pub fn run(args: &KillArgs) -> anyhow::Result<u8> {
     talk(async |client| {
         let mut outcome = Outcome::default();
         for unit in select::units(client, &args.units).await? {
-            let sent = client.manager.kill_unit(&unit, whom, args.signal).await;
+            let sent = client.call("KillUnit", &(&unit, whom, args.signal)).await;
             outcome.note(sent.map_err(|error| CliError::of_call(&format!("kill unit {unit}"), error)))?;
         }
         Ok(outcome.status)

@@ -5,7 +5,7 @@ use super::client::talk;
 use super::error::CliError;
 use super::outcome::Outcome;
 use super::select;
-use crate::unit::property::{KEYS, Measure, PERCENT};
+use crate::unit::property::KEYS;
 use zbus::Variant;
 
 /// Runs the verb.
@@ -38,23 +38,9 @@ fn property(words: &str) -> anyhow::Result<(&'static str, u64)> {
         let keys = KEYS.map(|known| known.key);
         anyhow::bail!("Unknown property {key}: {}.", crate::unit::suggest::help(key, &keys));
     };
-    match number(text, known.measure) {
-        Some(number) => Ok((known.property, number)),
-        None => anyhow::bail!("Failed to parse {words}: see [resources] in sampan.container(5)."),
-    }
-}
-
-fn number(text: &str, measure: Measure) -> Option<u64> {
-    match (measure, text) {
-        (_, "infinity") => Some(u64::MAX),
-        (Measure::CpuTime, text) => text.strip_suffix('%')?.parse::<u64>().ok()?.checked_mul(PERCENT),
-        (Measure::Tasks | Measure::Weight, text) => text.parse().ok(),
-        (Measure::Bytes, text) => {
-            let shifts = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-            let unit = shifts.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
-            let (digits, shift) = unit.unwrap_or((text, 0));
-            digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-        }
+    match known.measure.read(text) {
+        Ok(number) => Ok((known.property, number)),
+        Err(error) => anyhow::bail!("Failed to parse {words}: {}: {}.", error.message(), error.help()),
     }
 }
 
@@ -69,6 +55,11 @@ mod tests {
         assert_eq!(of("MemoryHigh=infinity"), ("MemoryHigh", u64::MAX));
         assert_eq!(of("CPUQuota=50%"), ("CPUQuotaPerSecUSec", 500_000));
         assert_eq!(of("tasks_max=512"), ("TasksMax", 512));
+        assert_eq!(of("memory_high=1.5G"), ("MemoryHigh", 3 << 29));
+        assert_eq!(of("cpu_quota=12.5%"), ("CPUQuotaPerSecUSec", 125_000));
+        let refused = property("tasks_max=4194305").unwrap_err().to_string();
+        assert!(refused.starts_with("Failed to parse tasks_max=4194305:"), "{refused}");
+        assert!(refused.contains("1 to 4194304"), "{refused}");
         assert!(property("memry_max=1").unwrap_err().to_string().contains("memory_max"));
         assert!(property("memory_max=much").is_err());
     }

@@ -55,7 +55,7 @@ fn absent(name: &str) -> Values {
 async fn plans(client: &Client, words: &[String]) -> anyhow::Result<String> {
     let mut text = String::new();
     for name in select::units(client, words).await? {
-        let plan = client.manager.plan(&name).await;
+        let plan: zbus::Result<String> = client.call("Plan", &(&name,)).await;
         let plan = plan.map_err(|error| CliError::of_call(&format!("plan {name}"), error))?;
         let plan: serde_json::Value = serde_json::from_str(&plan)?;
         text.push_str(&serde_json::to_string_pretty(&plan)?);

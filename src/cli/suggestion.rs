@@ -15,7 +15,10 @@ pub fn of_unit(name: &str, paths: &Paths) -> String {
     let known = Search::new(paths).names();
     let stem = |name: &str| name.strip_suffix(".container").unwrap_or(name).to_owned();
     let known: Vec<String> = known.iter().map(|name| stem(name.as_str())).collect();
-    match nearest(&stem(name), known.iter().map(String::as_str)) {
+    let wanted = stem(name);
+    // Whoever comes from Quadlet writes the name of the service that it makes.
+    let wanted = wanted.strip_suffix(".service").unwrap_or(&wanted);
+    match nearest(wanted, known.iter().map(String::as_str)) {
         Some(near) => format!(" Did you mean \"{near}\"?"),
         None => String::new(),
     }
@@ -75,6 +78,7 @@ mod tests {
         std::fs::write(units.join("web.container.toml"), "[container]\n").unwrap();
         let paths = Paths::new(root.path());
         assert_eq!(of_unit("wbe.container", &paths), " Did you mean \"web\"?");
+        assert_eq!(of_unit("web.service.container", &paths), " Did you mean \"web\"?");
         assert_eq!(of_unit("mail.container", &paths), "");
     }
 }

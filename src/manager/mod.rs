@@ -2,7 +2,7 @@
 //!
 //! * [`machine`] decides: states of units, jobs, transactions, restarts. No clock, no I/O, no bus.
 //! * [`driver`] acts: it carries the core's actions out and turns what happens into events.
-//! * [`record`] keeps what a successor of this process needs, [`reconcile`] brings it back, [`orphan`] finds what
+//! * [`record`] is what a successor of this process needs, [`shelf`] keeps it, [`reconcile`] brings it back, [`orphan`] finds what
 //!   has no record.
 //! * [`transfer`] knows the pulls that run, and who waits for them.
 //! * [`view`] is what the bus shows of a unit.
@@ -14,5 +14,6 @@ pub mod machine;
 pub mod orphan;
 pub mod reconcile;
 pub mod record;
+pub mod shelf;
 pub mod transfer;
 pub mod view;

@@ -3,6 +3,7 @@
 use super::links::Lasting;
 use super::model::Resources;
 use super::name::UnitName;
+use super::value::{Bytes, Percentage, TaskLimit, ValueError, Weight, Written};
 use crate::paths::Paths;
 use std::fs;
 use std::io;
@@ -29,8 +30,10 @@ pub struct Key {
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// Bytes; the largest number is infinity.
-    Bytes,
+    /// Bytes of memory, without which nothing could run; the largest number is infinity.
+    Memory,
+    /// Bytes of swap; the largest number is infinity.
+    Swap,
     /// Tasks; the largest number is infinity.
     Tasks,
     /// Microseconds of CPU time in each second.
@@ -39,30 +42,56 @@ pub enum Measure {
     Weight,
 }
 
+impl Measure {
+    /// A number as unit files write it.
+    ///
+    /// # Errors
+    /// When it is none: as the unit file's own error.
+    pub fn read(self, text: &str) -> Result<u64, ValueError> {
+        match self {
+            Self::Memory => match Bytes::read(text)? {
+                Bytes(0) => Err(ValueError::new("memory cannot be 0").with_help("nothing could run")),
+                Bytes(number) => Ok(number),
+            },
+            Self::Swap => Bytes::read(text).map(|Bytes(number)| number),
+            Self::Tasks => TaskLimit::read(text).map(|TaskLimit(number)| number),
+            Self::CpuTime => Percentage::read(text).map(|Percentage(number)| number),
+            Self::Weight => Weight::read(text).map(|Weight(number)| number),
+        }
+    }
+
+    /// The other way round.
+    fn write(self, number: u64) -> String {
+        match (self, number) {
+            (Self::Memory | Self::Swap | Self::Tasks, u64::MAX) => "infinity".to_owned(),
+            (Self::CpuTime, time) if time.is_multiple_of(PERCENT) => format!("{}%", time / PERCENT),
+            (Self::CpuTime, time) => format!("{}.{:04}%", time / PERCENT, time % PERCENT),
+            (_, number) => number.to_string(),
+        }
+    }
+}
+
 /// All of them.
 pub const KEYS: [Key; 7] = [
-    Key { property: "MemoryMax", key: "memory_max", measure: Measure::Bytes },
-    Key { property: "MemoryHigh", key: "memory_high", measure: Measure::Bytes },
-    Key { property: "MemorySwapMax", key: "memory_swap_max", measure: Measure::Bytes },
+    Key { property: "MemoryMax", key: "memory_max", measure: Measure::Memory },
+    Key { property: "MemoryHigh", key: "memory_high", measure: Measure::Memory },
+    Key { property: "MemorySwapMax", key: "memory_swap_max", measure: Measure::Swap },
     Key { property: "TasksMax", key: "tasks_max", measure: Measure::Tasks },
     Key { property: "CPUQuotaPerSecUSec", key: "cpu_quota", measure: Measure::CpuTime },
     Key { property: "CPUWeight", key: "cpu_weight", measure: Measure::Weight },
     Key { property: "IOWeight", key: "io_weight", measure: Measure::Weight },
 ];
 
-/// The finest share of CPU time that a unit file can say, in microseconds of each second: one per cent.
-pub const PERCENT: u64 = 10_000;
+/// One per cent of CPU time, in microseconds of each second.
+const PERCENT: u64 = 10_000;
 
 impl Assignment {
     /// A value for a property of `org.sampan1.Unit`; `None` where it is not one that can be set, or not to this.
     pub fn new(property: &str, value: u64) -> Option<Self> {
         let key = KEYS.iter().find(|key| key.property == property)?;
-        let fits = match key.measure {
-            Measure::Bytes | Measure::Tasks => value > 0,
-            Measure::CpuTime => value >= PERCENT && value.is_multiple_of(PERCENT),
-            Measure::Weight => (1..=10_000).contains(&value),
-        };
-        fits.then_some(Self { key, value })
+        // What a drop-in could not say would make the unit bad.
+        let is_read = key.measure.read(&key.measure.write(value)).is_ok_and(|read| read == value);
+        is_read.then_some(Self { key, value })
     }
 
     /// Sets it in the limits of a unit.
@@ -94,12 +123,8 @@ impl Assignment {
     }
 
     fn text(&self) -> String {
-        let value = match (self.key.measure, self.value) {
-            (Measure::Bytes | Measure::Tasks, u64::MAX) => "\"infinity\"".to_owned(),
-            (Measure::CpuTime, time) => format!("\"{}%\"", time / PERCENT),
-            (_, number) => format!("\"{number}\""),
-        };
-        format!("# Set with \"sampanctl set-property\".\n[resources]\n{} = {value}\n", self.key.key)
+        let value = self.key.measure.write(self.value);
+        format!("# Set with \"sampanctl set-property\".\n[resources]\n{} = \"{value}\"\n", self.key.key)
     }
 }
 
@@ -107,38 +132,58 @@ impl Assignment {
 mod tests {
     use super::*;
     use crate::unit::load::{Loaded, load_one};
+    use proptest::prelude::*;
 
-    #[test]
-    fn what_is_kept_is_what_is_read() {
-        let root = tempfile::tempdir().unwrap();
-        let paths = Paths::new(root.path());
-        fs::create_dir_all(paths.enablement()).unwrap();
-        fs::write(paths.enablement().join("web.container.toml"), "[container]\nimage = \"localhost/web\"\n")
-            .unwrap();
-        let unit = UnitName::parse("web.container").unwrap();
-        let mut expected = Resources::default();
-        for (property, value) in [
-            ("MemoryMax", 1 << 20),
-            ("MemoryHigh", u64::MAX),
-            ("TasksMax", 12),
-            ("CPUQuotaPerSecUSec", 500_000),
-            ("CPUWeight", 7),
-            ("IOWeight", 10_000),
-        ] {
-            let assignment = Assignment::new(property, value).unwrap();
-            assignment.apply(&mut expected);
-            assignment.keep(&paths, &unit, Lasting::Always).unwrap();
+    /// Numbers of which each has a reason to be taken or not.
+    fn numbers() -> impl Strategy<Value = u64> {
+        let near = [0, 1, 9_999, 10_000, 10_001, 4_194_304, 4_194_305, 1 << 40, u64::MAX - 1, u64::MAX];
+        prop_oneof![proptest::sample::select(near.to_vec()), 0_u64..5_000_000, any::<u64>()]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_what_is_read(values in proptest::array::uniform7(numbers())) {
+            let root = tempfile::tempdir().unwrap();
+            let paths = Paths::new(root.path());
+            fs::create_dir_all(paths.enablement()).unwrap();
+            let text = "[container]\nimage = \"localhost/web\"\n";
+            fs::write(paths.enablement().join("web.container.toml"), text).unwrap();
+            let unit = UnitName::parse("web.container").unwrap();
+            let mut expected = Resources::default();
+            for (key, value) in KEYS.iter().zip(values) {
+                if let Some(assignment) = Assignment::new(key.property, value) {
+                    assignment.apply(&mut expected);
+                    assignment.keep(&paths, &unit, Lasting::Always).unwrap();
+                }
+            }
+            let loaded = load_one(&paths, &unit).loaded;
+            let Some(Loaded::Good(read)) = loaded else { panic!("the unit is bad: {loaded:?}") };
+            prop_assert_eq!(&read.body.container().unwrap().resources, &expected);
         }
-        let Some(Loaded::Good(read)) = load_one(&paths, &unit).loaded else { panic!("the unit is valid") };
-        assert_eq!(read.body.container().unwrap().resources, expected);
     }
 
     #[test]
     fn only_what_a_unit_file_can_say_is_taken() {
-        for (property, value) in
-            [("Memory", 1), ("CPUWeight", 0), ("CPUWeight", 10_001), ("CPUQuotaPerSecUSec", 1)]
-        {
-            assert_eq!(Assignment::new(property, value), None, "{property}={value}");
+        let is_taken = |property, value| Assignment::new(property, value).is_some();
+        for (property, value) in [
+            ("Memory", 1),
+            ("MemoryMax", 0),
+            ("CPUWeight", 0),
+            ("CPUWeight", 10_001),
+            ("CPUQuotaPerSecUSec", 0),
+            ("TasksMax", 0),
+            ("TasksMax", 4_194_305),
+        ] {
+            assert!(!is_taken(property, value), "{property}={value}");
+        }
+        for (property, value) in [
+            ("MemoryMax", 1),
+            ("MemorySwapMax", 0),
+            ("CPUQuotaPerSecUSec", 1),
+            ("TasksMax", 4_194_304),
+            ("TasksMax", u64::MAX),
+        ] {
+            assert!(is_taken(property, value), "{property}={value}");
         }
     }
 }

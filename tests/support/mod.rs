@@ -6,4 +6,5 @@ pub mod host;
 pub mod image;
 pub mod inside;
 pub mod subscription;
+pub mod terminal;
 pub mod units;

@@ -117,6 +117,9 @@ pub struct LogsArgs {
     /// Names of units, or patterns; without one, sampand and all units
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(unit_names))]
     pub units: Vec<String>,
+    /// Another unit, as journalctl has it
+    #[arg(long = "unit", short = 'u', value_name = "UNIT", add = ArgValueCandidates::new(unit_names))]
+    pub also: Vec<String>,
     /// The last lines only
     #[arg(long, short = 'n', value_name = "COUNT", value_parser = line_count)]
     pub lines: Option<String>,

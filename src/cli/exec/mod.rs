@@ -9,13 +9,14 @@ use super::error::{CliError, FAILURE};
 use super::output::complain;
 use super::suggestion;
 use crate::paths::Paths;
+use crate::sys::readiness;
 use crate::unit::name::UnitName;
 pub use pty::{Pty, Terminal};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::isatty;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-pub use streams::Streams;
+pub use streams::{Streams, Typing};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zbus::Fd;
 
@@ -120,9 +121,9 @@ impl Request<'_> {
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let environment: Vec<&str> = self.environment.iter().map(String::as_str).collect();
         let (user, directory) = (&self.place.user, &self.place.working_directory);
-        let descriptors = streams.into_iter().chain([leash]).map(Fd::from).collect();
-        let ended =
-            client.manager.exec(&self.unit, &command, &environment, user, directory, descriptors).await;
+        let descriptors: Vec<Fd<'_>> = streams.into_iter().chain([leash]).map(Fd::from).collect();
+        let asked = (&self.unit, command, environment, user, directory, descriptors);
+        let ended = client.call("Exec", &asked).await;
         ended.map_err(|error| CliError::of_call(&format!("execute in {}", self.unit), error))
     }
 
@@ -130,13 +131,15 @@ impl Request<'_> {
     async fn on_streams(&self, client: &Client) -> Result<(i32, i32), CliError> {
         let mut signals = Signals::new()?;
         let leash = Leash::new()?;
-        let streams = Streams::open()?;
+        let (streams, typing) = Streams::open()?;
         let result = {
             let call = self.send(client, streams.theirs(), leash.theirs.as_fd());
             tokio::pin!(call);
+            let mut typing = Some(typing);
             loop {
                 tokio::select! {
                     result = &mut call => break result,
+                    () = leash.allowed(), if typing.is_some() => typing.take().into_iter().for_each(Typing::begin),
                     number = signals.next() => leash.signal(number),
                 }
             }
@@ -145,24 +148,35 @@ impl Request<'_> {
         result
     }
 
-    /// The command gets a terminal of its own, whose bytes we relay until it ends. When we are told to end, its
-    /// terminal hangs up.
+    /// The command gets a terminal of its own, whose bytes we relay until it ends. Ours is left alone until the command
+    /// is allowed, because a password may be typed before. When we are told to end, its terminal hangs up.
     async fn on_terminal(&self, client: &Client) -> Result<(i32, i32), CliError> {
         let mut resized = signal(SignalKind::window_change()).map_err(CliError::of_signals)?;
         let mut signals = Signals::new()?;
         let leash = Leash::new()?;
-        let (terminal, inner) = Terminal::open()?;
-        let result = {
+        let (pty, inner) = Pty::open()?;
+        let (terminal, result) = {
             let call = self.send(client, [inner.as_fd(), inner.as_fd(), inner.as_fd()], leash.theirs.as_fd());
             tokio::pin!(call);
-            loop {
-                tokio::select! {
-                    result = &mut call => break result,
-                    _ = resized.recv() => terminal.resize(),
-                    number = signals.next() => break Ok((CLD_KILLED, i32::from(number))),
-                    () = terminal.left() => break Err(CliError::LeftTerminal),
-                }
-            }
+            let ended = tokio::select! {
+                biased;
+                () = leash.allowed() => None,
+                result = &mut call => Some(result?),
+                number = signals.next() => return Ok((CLD_KILLED, i32::from(number))),
+            };
+            let terminal = pty.begin()?;
+            let result = match ended {
+                Some(result) => Ok(result),
+                None => loop {
+                    tokio::select! {
+                        result = &mut call => break result,
+                        _ = resized.recv() => terminal.resize(),
+                        number = signals.next() => break Ok((CLD_KILLED, i32::from(number))),
+                        () = terminal.left() => break Err(CliError::LeftTerminal),
+                    }
+                },
+            };
+            (terminal, result)
         };
         // Our end of the inner side is closed first, so that what is left to read has an end.
         drop(inner);
@@ -171,7 +185,8 @@ impl Request<'_> {
     }
 }
 
-/// A pair of sockets whose bytes are signals for the command, and whose end is the command's.
+/// A pair of sockets whose bytes are signals for the command, and whose end is the command's. The manager's only byte says
+/// that the command is allowed.
 #[derive(Debug)]
 pub struct Leash {
     ours: OwnedFd,
@@ -187,6 +202,14 @@ impl Leash {
     pub fn new() -> Result<Self, CliError> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         Ok(Self { ours, theirs })
+    }
+
+    /// Waits until the manager says that the command is allowed, and about to be run.
+    async fn allowed(&self) {
+        if let Ok(ours) = readiness::watch(&self.ours) {
+            // An end without a word is told by the call.
+            let _ = ours.readable().await;
+        }
     }
 
     /// Takes it off: its end stops nothing, and until then the unit is held all the same.

@@ -76,15 +76,6 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens a pseudo-terminal of our terminal's size and begins to relay. The second value is the inner side.
-    ///
-    /// # Errors
-    /// When there are no more pseudo-terminals, or ours cannot be set to raw mode.
-    pub fn open() -> Result<(Self, OwnedFd), CliError> {
-        let (pty, inner) = Pty::open()?;
-        Ok((pty.begin()?, inner))
-    }
-
     /// Gives the inner side the size of our terminal.
     pub fn resize(&self) {
         take_size(&self.outer);

@@ -21,16 +21,30 @@ pub struct Streams {
     alive: Option<OwnedFd>,
 }
 
+/// What is typed, where standard input is a terminal, and where it goes.
+#[derive(Debug)]
+pub struct Typing(Option<OwnedFd>);
+
+impl Typing {
+    /// Hands it over from now on.
+    pub fn begin(self) {
+        if let Some(theirs) = self.0 {
+            // It waits for keys until this process ends.
+            thread::spawn(move || hand_in(&theirs));
+        }
+    }
+}
+
 impl Streams {
-    /// Our own streams, relayed where they are a terminal.
-    pub fn open() -> Result<Self, Errno> {
+    /// Our own streams, relayed where they are a terminal. The second value is what is typed: nothing is read yet.
+    pub fn open() -> Result<(Self, Typing), Errno> {
         let (ended, alive) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut streams = Self { theirs: [None, None, None], relays: Vec::new(), alive: Some(alive) };
+        let mut typing = Typing(None);
         if isatty(stdin()) {
             let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
             streams.theirs[0] = Some(theirs);
-            // It waits for keys until this process ends.
-            thread::spawn(move || hand_in(&ours));
+            typing = Typing(Some(ours));
         }
         for (index, output) in [(1, stdout()), (2, stderr())] {
             if isatty(output) {
@@ -41,7 +55,7 @@ impl Streams {
                 streams.relays.push(thread::spawn(move || hand_out(&ours, output, &ended)));
             }
         }
-        Ok(streams)
+        Ok((streams, typing))
     }
 
     /// What the command gets.

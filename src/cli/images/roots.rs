@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::manager::record;
+use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
 use crate::unit::load::{Loaded, Loader, load_all_and_templates};
@@ -61,7 +61,7 @@ pub(super) fn roots(paths: &Paths) -> Vec<Root> {
 
 /// The uses by containers that run.
 pub(super) fn running(paths: &Paths) -> impl Iterator<Item = Root> {
-    record::all(paths).into_iter().flat_map(|record| {
+    shelf::all(paths).into_iter().flat_map(|record| {
         let own = Some(record.facts.image_id).filter(|id| !id.is_empty());
         let images = own.into_iter().chain(record.facts.images);
         images.map(move |image| Root { image, user: User::Running(record.unit.clone()) })

@@ -15,8 +15,9 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// When a word is no name or journalctl cannot be executed.
 pub fn run(args: &LogsArgs) -> anyhow::Result<u8> {
-    let subjects = matches::subjects(&args.units)?;
-    if subjects.is_empty() && !args.units.is_empty() {
+    let units = [args.units.as_slice(), &args.also].concat();
+    let subjects = matches::subjects(&units)?;
+    if subjects.is_empty() && !units.is_empty() {
         if !args.quiet {
             complain("-- No entries --");
         }

@@ -8,6 +8,7 @@ use super::error::{CliError, FAILURE};
 use super::lifecycle::{self, Operation, Until};
 use super::text::{Style, Tone};
 use super::units::verify;
+use crate::bus::wire::DefinitionRow;
 use crate::paths::Paths;
 use crate::unit::across;
 use crate::unit::diagnostic::{self, Severity};
@@ -66,7 +67,7 @@ fn tell_errors(catalog: &Catalog, paths: &Paths) -> io::Result<bool> {
 
 /// What the manager has in memory.
 async fn known(client: &Client) -> anyhow::Result<BTreeMap<UnitName, Known>> {
-    let rows = client.manager.get_unit_definitions().await;
+    let rows: zbus::Result<Vec<DefinitionRow>> = client.call("GetUnitDefinitions", &()).await;
     let rows = rows.map_err(|error| CliError::of_call("get definitions of units", error))?;
     let mut known = BTreeMap::new();
     for row in rows {

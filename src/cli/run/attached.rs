@@ -1,10 +1,12 @@
 //! A container whose standard streams are ours, or a terminal of its own. It ends with us, and we with it.
 
-use super::{introduce, refused};
+use super::{introduce, transient};
 use crate::cli::changes::Changes;
 use crate::cli::client::{Client, again};
 use crate::cli::error::{CliError, FAILURE};
-use crate::cli::exec::{CLD_EXITED, CLD_KILLED, Leash, Pty, Signals, Streams, Terminal, Wanted, exit_status};
+use crate::cli::exec::{
+    CLD_EXITED, CLD_KILLED, Leash, Pty, Signals, Streams, Terminal, Typing, Wanted, exit_status,
+};
 use crate::cli::jobs::{JobWatch, explain, why};
 use crate::cli::lifecycle::Operation;
 use crate::cli::output::complain;
@@ -30,7 +32,7 @@ pub struct Session<'a> {
 /// What the container has for standard streams.
 enum Ends {
     Terminal { pty: Pty, inner: OwnedFd },
-    Streams(Streams),
+    Streams(Streams, Typing),
 }
 
 impl Ends {
@@ -40,14 +42,17 @@ impl Ends {
                 let (pty, inner) = Pty::open()?;
                 Self::Terminal { pty, inner }
             }
-            Wanted::Streams => Self::Streams(Streams::open()?),
+            Wanted::Streams => {
+                let (streams, typing) = Streams::open()?;
+                Self::Streams(streams, typing)
+            }
         })
     }
 
     fn theirs(&self) -> [BorrowedFd<'_>; 3] {
         match self {
             Self::Terminal { inner, .. } => [inner.as_fd(), inner.as_fd(), inner.as_fd()],
-            Self::Streams(streams) => streams.theirs(),
+            Self::Streams(streams, _) => streams.theirs(),
         }
     }
 }
@@ -60,8 +65,7 @@ impl Session<'_> {
         let ends = Ends::open(wanted)?;
         let leash = Leash::new()?;
         let descriptors = ends.theirs().into_iter().chain([leash.theirs.as_fd()]).map(Fd::from).collect();
-        let call = self.client.manager.start_transient_unit(self.unit, "fail", definition, descriptors);
-        let job = watch.during(call).await.map_err(|error| refused(self.unit, error))?;
+        let job = watch.during(transient(self.client, self.unit, definition, descriptors)).await?;
         watch.add(job, self.unit);
         let started = tokio::select! {
             started = watch.wait(self.client, Operation::Start) => started?,
@@ -84,7 +88,8 @@ impl Session<'_> {
                 terminal.close();
                 ended
             }
-            Ends::Streams(streams) => {
+            Ends::Streams(streams, typing) => {
+                typing.begin();
                 let ended = self.until_ended(leash, signals, None).await;
                 streams.close();
                 ended
@@ -153,7 +158,8 @@ impl Session<'_> {
     async fn hold_again(self) -> Result<Leash, CliError> {
         let leash = Leash::new()?;
         // One that has ended meanwhile is seen next.
-        let _ = self.client.manager.hold_unit(self.unit, Fd::from(leash.theirs.as_fd())).await;
+        let _: zbus::Result<()> =
+            self.client.call("HoldUnit", &(self.unit, Fd::from(leash.theirs.as_fd()))).await;
         Ok(leash)
     }
 }

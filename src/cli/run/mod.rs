@@ -13,7 +13,7 @@ use super::lifecycle::Operation;
 use super::output::{Paging, complain, print};
 use crate::unit::name::UnitName;
 use std::os::fd::AsFd;
-use zbus::Fd;
+use zbus::{Fd, OwnedObjectPath};
 
 /// Runs the verb.
 ///
@@ -48,8 +48,7 @@ async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Resu
     let leash = Leash::new()?;
     leash.release();
     let held = vec![Fd::from(leash.theirs.as_fd())];
-    let call = client.manager.start_transient_unit(unit, "fail", definition, held);
-    let job = watch.during(call).await.map_err(|error| refused(unit, error))?;
+    let job = watch.during(transient(client, unit, definition, held)).await?;
     watch.add(job, unit);
     let started = watch.wait(client, Operation::Start).await?;
     if let Some(job) = started.iter().find(|job| !job.is_success()) {
@@ -60,8 +59,15 @@ async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Resu
     Ok(0)
 }
 
-fn refused(unit: &str, error: zbus::Error) -> CliError {
-    CliError::of_call(&format!("run {unit}"), error)
+/// Has the manager make the unit and start it; the answer is the job. `stdio` is as org.sampan1(5) says.
+async fn transient(
+    client: &Client,
+    unit: &str,
+    definition: &str,
+    stdio: Vec<Fd<'_>>,
+) -> Result<OwnedObjectPath, CliError> {
+    let made = client.call("StartTransientUnit", &(unit, "fail", definition, stdio)).await;
+    made.map_err(|error| CliError::of_call(&format!("run {unit}"), error))
 }
 
 /// Tells the name of the unit, for other verbs.

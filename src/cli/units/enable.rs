@@ -33,6 +33,8 @@ pub enum Change {
     Reenable,
     /// `preset`.
     Preset,
+    /// `preset-all`, which names no units.
+    PresetAll,
     /// `mask`.
     Mask,
     /// `unmask`.
@@ -42,43 +44,90 @@ pub enum Change {
     /// `revert`.
     Revert,
     /// `add-wants`, `add-requires`: makes this unit need the others.
-    AddTo(String, LinkKind),
+    AddTo(UnitName, LinkKind),
+    /// `set-default`: starts this target at boot.
+    SetDefault(UnitName),
 }
 
-/// Does it.
+impl Change {
+    /// What could not be done, as systemctl says it.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Enable => "enable unit",
+            Self::Disable => "disable unit",
+            Self::Reenable => "reenable unit",
+            Self::Preset => "preset unit",
+            Self::PresetAll => "preset all units",
+            Self::Mask => "mask unit",
+            Self::Unmask => "unmask unit",
+            Self::Link => "link unit",
+            Self::Revert => "revert unit",
+            Self::AddTo(..) => "add dependency",
+            Self::SetDefault(_) => "set default target",
+        }
+    }
+}
+
+/// A change, and how it is made.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// What is done.
+    pub change: Change,
+    /// To which units; of files, their absolute paths.
+    pub words: &'a [String],
+    /// How.
+    pub manner: Manner,
+}
+
+/// What has come of it.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What was done.
+    pub outcome: Outcome,
+    /// What could not be done, and stopped nothing else.
+    pub failures: Vec<String>,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, failures: Vec::new() }
+    }
+}
+
+/// Does it in the files.
 ///
 /// # Errors
 /// When a word is no name, a unit cannot be loaded, or a link cannot be made or removed.
-pub fn perform(change: &Change, words: &[String], manner: Manner, paths: &Paths) -> anyhow::Result<Outcome> {
-    let lasting = manner.lasting;
-    if *change == Change::Link {
-        let files = words.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-        return Ok(enable::link(paths, &files, manner)?);
+pub fn perform(order: &Order<'_>, paths: &Paths) -> anyhow::Result<Done> {
+    let (manner, lasting) = (order.manner, order.manner.lasting);
+    if order.change == Change::PresetAll {
+        let (outcome, failures) = enable::preset_all(paths, manner)?;
+        return Ok(Done { outcome, failures: failures.iter().map(ToString::to_string).collect() });
     }
-    let names = unit_names(words)?;
-    let linked = match change {
-        Change::Enable | Change::Reenable => link_files(words, manner, paths)?,
+    if order.change == Change::Link {
+        return Ok(enable::link(paths, &files(order.words)?, manner)?.into());
+    }
+    let names = unit_names(order.words)?;
+    let linked = match order.change {
+        Change::Enable | Change::Reenable => {
+            enable::link(paths, &files_outside(order.words, paths)?, manner)?
+        }
         _ => Outcome::default(),
     };
-    let outcome = match change {
+    let outcome = match &order.change {
         Change::Enable => enable::enable(paths, &names, manner),
         Change::Disable => enable::disable(paths, &names, lasting),
         Change::Reenable => enable::reenable(paths, &names, manner),
         Change::Preset => enable::preset(paths, &names, manner),
-        Change::Mask => {
-            tell_of_unknown(&names, paths)?;
-            enable::mask(paths, &names, manner)
-        }
+        Change::Mask => enable::mask(paths, &names, manner),
         Change::Unmask => enable::unmask(paths, &names, lasting),
         Change::Revert => enable::revert(paths, &names),
-        Change::AddTo(target, kind) => {
-            let target = UnitName::of_dependency(target).or_else(|_| UnitName::from_command_line(target))?;
-            enable::add_dependency(paths, &target, &names, *kind, manner)
-        }
-        Change::Link => Ok(Outcome::default()),
+        Change::AddTo(target, kind) => enable::add_dependency(paths, target, &names, *kind, manner),
+        Change::SetDefault(target) => enable::set_default_target(paths, target),
+        Change::Link | Change::PresetAll => Ok(Outcome::default()),
     }?;
     let changes = linked.changes.into_iter().chain(outcome.changes).collect();
-    Ok(Outcome { changes, ..outcome })
+    Ok(Outcome { changes, ..outcome }.into())
 }
 
 /// Names as typed; a path stands for the unit that its file defines.
@@ -95,18 +144,30 @@ pub fn unit_names(words: &[String]) -> anyhow::Result<Vec<UnitName>> {
     words.iter().map(name).collect()
 }
 
-/// Files elsewhere are linked before they are enabled.
-fn link_files(words: &[String], manner: Manner, paths: &Paths) -> anyhow::Result<Outcome> {
-    let inside = |file: &PathBuf| {
-        paths.unit_search_path().iter().any(|directory| file.parent() == Some(directory.as_path()))
-    };
-    let files = words.iter().filter(|word| word.contains('/')).map(std::path::absolute);
-    let files = files.collect::<Result<Vec<_>, _>>()?;
-    let files: Vec<PathBuf> = files.into_iter().filter(|file| !inside(file)).collect();
-    Ok(enable::link(paths, &files, manner)?)
+/// Words that are paths, made absolute.
+///
+/// # Errors
+/// When there is no working directory.
+pub fn files<'w>(words: impl IntoIterator<Item = &'w String>) -> io::Result<Vec<PathBuf>> {
+    words.into_iter().map(std::path::absolute).collect()
 }
 
-fn tell_of_unknown(names: &[UnitName], paths: &Paths) -> io::Result<()> {
+/// Those of them that are not in the search path: they are linked before they are enabled.
+///
+/// # Errors
+/// As [`files`].
+pub fn files_outside(words: &[String], paths: &Paths) -> io::Result<Vec<PathBuf>> {
+    let searched = paths.unit_search_path();
+    let mut files = files(words.iter().filter(|word| word.contains('/')))?;
+    files.retain(|file| !searched.iter().any(|directory| file.parent() == Some(directory)));
+    Ok(files)
+}
+
+/// Units that are masked before there are any.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn tell_of_unknown(names: &[UnitName], paths: &Paths) -> io::Result<()> {
     for name in names.iter().filter(|name| state::of(paths, name).is_none()) {
         writeln!(io::stderr(), "Unit {name} does not exist, proceeding anyway.")?;
     }

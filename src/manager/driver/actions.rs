@@ -23,7 +23,13 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Abort { unit, run } => self.abort(&unit, run),
                 Action::Reload { unit, run } => self.reload_container(&unit, run),
-                Action::Changed(unit) => self.note_change(unit),
+                Action::Entered(unit) => {
+                    if let Some(managed) = self.machine.unit(&unit) {
+                        log(&unit, managed);
+                    }
+                    self.changed.insert(unit);
+                }
+                Action::Changed(unit) => drop(self.changed.insert(unit)),
                 Action::JobNew(id, unit) => {
                     self.keep_job(&unit);
                     self.tell(Notice::JobNew(id, unit));
@@ -47,16 +53,8 @@ impl Manager {
         }
     }
 
-    /// Jobs are in the records, so that a successor goes on with them.
-    fn note_change(&mut self, unit: UnitName) {
-        if let Some(managed) = self.machine.unit(&unit) {
-            log(&unit, managed);
-        }
-        self.changed.insert(unit);
-    }
-
-    /// A job that waits changes no state, and is to outlive this process all the same. Those of systemd's units are
-    /// wanted anew by ours.
+    /// A job that waits changes no state, and is to outlive this process all the same: it is in the record. Those of
+    /// systemd's units are wanted anew by ours.
     fn keep_job(&mut self, unit: &UnitName) {
         if self.machine.unit(unit).is_some() {
             self.changed.insert(unit.clone());
@@ -74,15 +72,15 @@ impl Manager {
 fn log(unit: &UnitName, managed: &Managed) {
     let description = managed.unit().map_or(unit.as_str(), |unit| unit.description.as_str());
     let result = managed.result.as_str();
-    let why = managed.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+    let why = managed.failure.as_ref().map(|failure| format!(" {}", failure.message)).unwrap_or_default();
     match managed.phase {
         Phase::Failed => {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Failed with result '{result}'. {why}");
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Failed with result '{result}'.{why}");
         }
         Phase::Running => tracing::debug!(SAMPAN_UNIT = %unit, "Started {unit} - {description}."),
         Phase::Listening => tracing::debug!(SAMPAN_UNIT = %unit, "Listening on {unit} - {description}."),
         Phase::AutoRestart => {
-            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'. {why}");
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'.{why}");
         }
         Phase::Dead => tracing::debug!(SAMPAN_UNIT = %unit, "Stopped {unit} - {description}."),
         _ => {}

@@ -5,14 +5,55 @@ use crate::launch::protocol::{Order, Report, StepError, UNSTARTED};
 use crate::launch::spawn::Launch;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::{pidfd, readiness};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::Signal;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use tokio::io::unix::AsyncFd;
 
-/// The manager's end of the conversation with one launcher.
+/// The manager's end of the conversation with one launcher. Where it is given up, so is what the launcher began.
 pub(super) struct Control {
+    conversation: Rc<Conversation>,
+}
+
+struct Conversation {
     launch: Launch,
     readiness: AsyncFd<OwnedFd>,
+}
+
+impl Conversation {
+    /// The next report; `None` at the end.
+    async fn receive(&self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
+        loop {
+            let mut ready = self.readiness.readable().await?;
+            if let Ok(result) = ready.try_io(|_| self.launch.receive()) {
+                return result;
+            }
+        }
+    }
+
+    /// A process of which nobody has heard would stay as a zombie, and a container with one of those cannot end:
+    /// its first process waits until all others have been collected, pid_namespaces(7).
+    async fn hear_out(self: Rc<Self>) {
+        while let Ok(Some((report, descriptors))) = self.receive().await {
+            if let Report::Started { .. } = report
+                && let Ok(process) = only(descriptors)
+            {
+                // It may have ended, which is as good.
+                let _ = pidfd::signal(&process, Signal::KILL);
+                drop(tokio::task::spawn_local(reap(process)));
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // The launcher sees an end, and can still be heard.
+        let _ = shutdown(&self.conversation.launch.control, Shutdown::Write);
+        drop(tokio::task::spawn_local(self.conversation.clone().hear_out()));
+    }
 }
 
 impl Control {
@@ -20,21 +61,14 @@ impl Control {
         let reap = pidfd::open(launch.process.id()).map(reap);
         drop(reap.map(tokio::task::spawn_local));
         match readiness::watch(&launch.control) {
-            Ok(readiness) => Ok(Self { launch, readiness }),
+            Ok(readiness) => Ok(Self { conversation: Rc::new(Conversation { launch, readiness }) }),
             Err(error) => Err(io_failure("sampan-launch", &error)),
         }
     }
 
     /// The next report; `None` at the end.
     pub(super) async fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>, Failure> {
-        loop {
-            let mut ready =
-                self.readiness.readable().await.map_err(|error| io_failure("sampan-launch", &error))?;
-            match ready.try_io(|_| self.launch.receive()) {
-                Ok(result) => return result.map_err(|error| io_failure("sampan-launch", &error)),
-                Err(_would_block) => {}
-            }
-        }
+        self.conversation.receive().await.map_err(|error| io_failure("sampan-launch", &error))
     }
 
     /// The first report, which must be of a process.
@@ -49,7 +83,7 @@ impl Control {
 
     /// Gives an order. A launcher that is gone says why, or its silence does.
     pub(super) fn order(&self, order: &Order) {
-        let _ = self.launch.send(order);
+        let _ = self.conversation.launch.send(order);
     }
 
     /// The payload has been executed when the conversation ends.

@@ -10,6 +10,7 @@ use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::readiness;
+use crate::unit::name::UnitName;
 use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::cell::Cell;
@@ -22,6 +23,41 @@ use tokio::sync::oneshot::Sender;
 /// How long a command may take to end once it was hung up.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Why a command was not run in a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecError {
+    /// There is no such unit.
+    #[error("Unit {0} not found.")]
+    NotFound(UnitName),
+    /// The unit has no container that runs.
+    #[error("Unit {0} is not running: start it with \"sampanctl start {0}\".")]
+    Inactive(UnitName),
+    /// The container has no such program.
+    #[error(
+        "{program}: No such file or directory; the image has neither it nor, maybe, the interpreter it names."
+    )]
+    NoSuchProgram {
+        /// What was to be executed.
+        program: String,
+    },
+    /// The container has it, and it cannot be executed.
+    #[error("{0}.")]
+    NotExecutable(String),
+    /// Anything else that is in the way.
+    #[error("{0}.")]
+    Failed(String),
+}
+
+impl ExecError {
+    fn of_launch(failure: Failure, program: &str) -> Self {
+        match (failure.exit, failure.errno) {
+            (None, _) => Self::Failed(failure.message),
+            (Some(_), libc::ENOENT | libc::ENOTDIR) => Self::NoSuchProgram { program: program.to_owned() },
+            (Some(_), _) => Self::NotExecutable(failure.message),
+        }
+    }
+}
+
 /// A command that can be run.
 pub(super) struct ExecTask {
     pub(super) join: Join,
@@ -31,7 +67,7 @@ pub(super) struct ExecTask {
     pub(super) leash: Option<OwnedFd>,
 }
 
-/// A command that runs.
+/// A command that runs. It ends with this, and all that its group has.
 pub(super) struct Started {
     live: LiveRun,
     leash: Option<OwnedFd>,
@@ -50,9 +86,10 @@ impl Started {
         self.is_collected.set(true);
         exit
     }
+}
 
-    /// Ends it where it has not ended, and all that its group has.
-    pub(super) fn kill(&self) {
+impl Drop for Started {
+    fn drop(&mut self) {
         let Some(process) = self.live.process.get().filter(|_| !self.is_collected.get()) else { return };
         // It leads a session and a group of its own. As it is not collected, the number is nobody else's.
         if let Some(group) = Pid::from_raw(process.pid.cast_signed()) {
@@ -67,26 +104,29 @@ impl Started {
 
 impl Manager {
     /// Runs a command in a container and answers when it has ended, or could not begin.
-    pub(super) fn exec(&mut self, request: ExecRequest, reply: Sender<Result<Exit, String>>) {
+    pub(super) fn exec(&mut self, request: ExecRequest, reply: Sender<Result<Exit, ExecError>>) {
+        let program = request.command.first().cloned().unwrap_or_default();
         match self.exec_task(request) {
             Ok(task) => {
                 tokio::task::spawn_local(async move {
-                    let result = task.perform().await.map_err(|failure| failure.message);
+                    let result = task.perform().await;
+                    let result = result.map_err(|failure| ExecError::of_launch(failure, &program));
                     // A client that has gone away has let go of the leash.
                     let _ = reply.send(result);
                 });
             }
-            Err(message) => drop(reply.send(Err(message))),
+            Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, String> {
+    fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, ExecError> {
         let name = self.ensure_loaded(&request.unit);
-        let not_running = || format!("Unit {name} is not running: start it with \"sampanctl start {name}\".");
-        let managed = self.machine.unit(&name).ok_or_else(|| format!("Unit {name} not found."))?;
+        let not_running = || ExecError::Inactive(name.clone());
+        let managed = self.machine.unit(&name);
+        let managed = managed.ok_or_else(|| ExecError::NotFound(name.clone()))?;
         let live = self.runs.get(&name).filter(|live| live.executed.get()).ok_or_else(not_running)?;
         let process = live.process.get().ok_or_else(not_running)?;
-        let unit = managed.unit().ok_or_else(not_running)?;
+        let (unit, run) = managed.unit().zip(managed.run.as_ref()).ok_or_else(not_running)?;
         let container = unit.body.container().ok_or_else(not_running)?;
         let command = Command {
             words: request.command,
@@ -94,11 +134,11 @@ impl Manager {
             working_directory: request.directory.map(Into::into),
             environment: request.environment,
         };
-        let join = prepare_join(unit, container, &self.paths, &self.store, &command, process.pid);
+        let join = prepare_join(unit, container, &self.paths, &self.store, &command, run);
         Ok(ExecTask {
-            join: join.map_err(|failure| failure.message)?,
+            join: join.map_err(|failure| ExecError::Failed(failure.message))?,
             launcher: self.launcher.clone(),
-            container: process.pidfd.try_clone().map_err(|error| error.to_string())?,
+            container: process.pidfd.try_clone().map_err(|error| ExecError::Failed(error.to_string()))?,
             stdio: request.stdio,
             leash: request.leash,
         })

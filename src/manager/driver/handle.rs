@@ -1,8 +1,9 @@
 //! How the bus reaches the manager: commands in, notices out, so that no lock is ever held.
 
+use super::exec::ExecError;
 use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
-use crate::manager::record::{self, Record};
+use crate::manager::record::Record;
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot};
@@ -50,7 +51,7 @@ type Query = Box<dyn FnOnce(&mut Manager) + Send>;
 /// What others ask of the manager.
 pub(super) enum Command {
     Request(Request, oneshot::Sender<Result<JobId, RequestError>>),
-    Exec(Box<ExecRequest>, oneshot::Sender<Result<Exit, String>>),
+    Exec(Box<ExecRequest>, oneshot::Sender<Result<Exit, ExecError>>),
     Query(Query),
 }
 
@@ -83,7 +84,7 @@ impl ManagerHandle {
     }
 
     /// Runs a command inside a container and waits for its end. `None` while the manager leaves.
-    pub async fn exec(&self, request: ExecRequest) -> Option<Result<Exit, String>> {
+    pub async fn exec(&self, request: ExecRequest) -> Option<Result<Exit, ExecError>> {
         let (sender, receiver) = oneshot::channel();
         self.commands.send(Command::Exec(Box::new(request), sender)).ok()?;
         receiver.await.ok()
@@ -151,15 +152,13 @@ impl Manager {
         let _ = self.notices.send(notice);
     }
 
-    fn keep_record(&self, unit: &UnitName) {
+    fn keep_record(&mut self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
         let record = managed.and_then(|managed| {
             let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
             Record::of(unit, managed, job, self.facts.get(unit))
         });
         let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
-        if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
-            tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
-        }
+        self.shelf.keep(unit, record.as_ref());
     }
 }

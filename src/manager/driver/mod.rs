@@ -28,6 +28,7 @@ mod timer;
 mod transient;
 
 pub use adopt::Adoption;
+pub use exec::ExecError;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use health::Checked;
 pub use output::Outlet;
@@ -38,6 +39,7 @@ pub use transient::{TransientError, TransientRequest};
 
 use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
+use super::shelf::Shelf;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -65,6 +67,7 @@ use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Interval;
 use transient::{Transients, Tug};
 
 /// What a task of the driver reports.
@@ -113,6 +116,7 @@ pub struct Manager {
     transients: Transients,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
+    shelf: Shelf,
     /// Other names of units.
     aliases: BTreeMap<UnitName, UnitName>,
     /// Units whose record and listeners are to be told, once for each turn of the loop.
@@ -164,6 +168,7 @@ impl Manager {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let manager = Self {
             machine: Machine::default(),
+            shelf: Shelf::new(&parts.paths, parts.service.clone()),
             paths: parts.paths,
             store: Rc::new(parts.store),
             systemd: parts.systemd,
@@ -219,6 +224,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         loop {
             timer.set(self.machine.next_deadline())?;
@@ -227,6 +233,7 @@ impl Manager {
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 _ = timer.due() => self.event(Event::TimersDue),
+                () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },
                 _ = interrupt.recv() => break,
@@ -368,6 +375,14 @@ impl Manager {
             live.signalled.set(true);
             self.event(Event::StopRequested { unit });
         }
+    }
+}
+
+/// Waits until systemd is to hear that this loop works; for ever, where it does not want to.
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => drop(pulse.tick().await),
+        None => std::future::pending().await,
     }
 }
 

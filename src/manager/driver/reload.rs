@@ -2,6 +2,7 @@
 
 use super::Manager;
 use super::control::{failure, io_failure};
+use super::exec::ExecError;
 use super::handle::ExecRequest;
 use super::stop::send;
 use crate::manager::machine::{Event, Exit, Failure};
@@ -69,14 +70,14 @@ impl Manager {
     }
 }
 
-fn outcome(result: Result<Exit, String>) -> Result<(), Failure> {
+fn outcome(result: Result<Exit, ExecError>) -> Result<(), Failure> {
     match result {
         Ok(Exit::Code(0)) => Ok(()),
         Ok(exit) => {
             let (_, status) = exit.code_and_status();
             Err(Failure { message: format!("reload_command: status {status}"), errno: 0, exit: Some(exit) })
         }
-        Err(message) => Err(failure(format!("reload_command: {message}"), 0)),
+        Err(error) => Err(failure(format!("reload_command: {error}"), 0)),
     }
 }
 

@@ -297,7 +297,10 @@ pub enum Action {
         /// The run.
         run: u64,
     },
-    /// Something of a unit changed: keep its record, tell listeners.
+    /// A unit entered its phase, perhaps not for the first time in a row: what [`Action::Changed`] does, and it is
+    /// worth a line in the journal.
+    Entered(UnitName),
+    /// Something else of a unit changed: keep its record, tell listeners.
     Changed(UnitName),
     /// A job was made.
     JobNew(JobId, UnitName),

@@ -232,7 +232,7 @@ impl Machine {
             _ => {}
         }
         self.arm(name);
-        self.actions.push(Action::Changed(name.clone()));
+        self.actions.push(Action::Entered(name.clone()));
         self.changed_state(name, before, after);
         self.wake(name);
         if let Some(job) = self.job_of(name).filter(|job| job.kind == JobKind::VerifyActive) {

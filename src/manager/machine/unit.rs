@@ -67,7 +67,10 @@ pub struct Run {
     pub pid: u32,
     /// The invocation id, empty while there is none.
     pub invocation: String,
-    /// When it began.
+    /// When it was decided on.
+    #[serde(default)]
+    pub began: Stamp,
+    /// When its process started; until then when it was decided on, or its image had come.
     pub started: Stamp,
     /// When it ended.
     pub ended: Option<Stamp>,
@@ -100,12 +103,13 @@ impl Terms {
 }
 
 impl Run {
-    pub(super) fn new(number: u64, started: Stamp, terms: Terms) -> Self {
+    pub(super) fn new(number: u64, now: Stamp, terms: Terms) -> Self {
         Self {
             number,
             pid: 0,
             invocation: String::new(),
-            started,
+            began: now,
+            started: now,
             ended: None,
             exit: None,
             main_pid: None,

@@ -49,17 +49,16 @@ fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
     let moments = look.manager.run_facts(look.name).map(|facts| facts.moments).unwrap_or_default();
     let stamps = &look.managed.stamps;
     let ends = [
-        ("sockets", run.started.boottime),
         ("image", moments.begun),
         ("prepare", moments.spawned),
         ("scope", moments.attached),
         ("container", moments.executed),
         ("ready", stamps.active_enter.boottime),
     ];
-    let mut begin = stamps.inactive_exit.boottime;
+    let mut begin = run.began.boottime;
     let mut phases = Vec::new();
     for (name, end) in ends {
-        // A restart keeps its sockets; a unit that listened was active before its container ran.
+        // A unit that listened was active before its container ran.
         let Some(time) = end.checked_sub(begin).filter(|_| !end.is_zero()) else { continue };
         phases.push((name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
         begin = end;

@@ -12,6 +12,7 @@ pub use preset::{preset, preset_all};
 
 use super::links::Lasting;
 use super::name::UnitName;
+use crate::paths::Paths;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,4 +140,12 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// Units that were named and have nothing to install.
     pub without_install: Vec<UnitName>,
+}
+
+impl Outcome {
+    /// Whether links beside units of systemd's were made or removed, which it keeps in memory.
+    pub fn concerns_systemd(&self, paths: &Paths) -> bool {
+        let native = [paths.native_enablement(), paths.native_runtime_units()];
+        self.changes.iter().any(|change| native.iter().any(|root| change.path().starts_with(root)))
+    }
 }

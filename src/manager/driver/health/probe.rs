@@ -37,15 +37,6 @@ pub(super) struct Exec {
     pub(super) container: OwnedFd,
 }
 
-/// A command that ends with its check.
-struct Bounded(Started);
-
-impl Drop for Bounded {
-    fn drop(&mut self) {
-        self.0.kill();
-    }
-}
-
 /// Where to connect to.
 pub(super) struct Target {
     addresses: Vec<SocketAddr>,
@@ -182,8 +173,8 @@ impl Exec {
         match self.start().await {
             Ok((started, output)) => {
                 let exit = tokio::select! {
-                    exit = started.0.wait() => exit,
-                    () = listen(&output, said) => started.0.wait().await,
+                    exit = started.wait() => exit,
+                    () = listen(&output, said) => started.wait().await,
                 };
                 // What was written last is there when the writer has ended.
                 drain(&output, said);
@@ -198,7 +189,7 @@ impl Exec {
         }
     }
 
-    async fn start(&self) -> Result<(Bounded, OwnedFd), String> {
+    async fn start(&self) -> Result<(Started, OwnedFd), String> {
         let failed = |error: io::Error| error.to_string();
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| failed(error.into()))?;
@@ -213,7 +204,7 @@ impl Exec {
             leash: None,
         };
         let started = task.start().await.map_err(|failure| failure.message)?;
-        Ok((Bounded(started), reader))
+        Ok((started, reader))
     }
 }
 

@@ -1,18 +1,22 @@
 //! The connection to the manager, made only by verbs that need it.
 
+mod agent;
+
 use super::error::CliError;
 use super::unit_properties::{UnitProperties, Values};
 use crate::bus::proxy::ManagerProxy;
 use crate::bus::wire::{BUS_NAME, MANAGER_PATH};
 use crate::unit::name::DEFAULT_TARGET;
+use agent::Agent;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
 use zbus::fdo::PropertiesProxy;
 use zbus::message::Type;
 use zbus::names::{BusName, InterfaceName};
-use zbus::proxy::{CacheProperties, OwnerChangedStream};
+use zbus::proxy::{CacheProperties, MethodFlags, OwnerChangedStream};
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
@@ -30,8 +34,10 @@ const UNITS_PATH: &str = "/org/sampan1/unit";
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
-    /// Its methods and signals.
+    /// What it can be asked without a permission, and its signals.
     pub manager: ManagerProxy<'static>,
+    /// Started once a password is needed; none where there cannot be one.
+    agent: OnceCell<Option<Agent>>,
 }
 
 /// Whose manager is talked to.
@@ -43,17 +49,30 @@ pub enum Bus {
     User,
 }
 
-/// Chosen once by the command line, for the whole process.
-static BUS: OnceLock<Bus> = OnceLock::new();
+/// Whether polkit may ask for a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Where one is needed.
+    Allowed,
+    /// Never, as `--no-ask-password` says.
+    Never,
+}
 
-/// Says whose manager is meant. The first word counts.
-pub fn choose(bus: Bus) {
-    BUS.get_or_init(|| bus);
+/// Chosen once by the command line, for the whole process.
+static CHOICE: OnceLock<(Bus, Asking)> = OnceLock::new();
+
+/// Says whose manager is meant, and whether it may have passwords asked for. The first word counts.
+pub fn choose(bus: Bus, asking: Asking) {
+    CHOICE.get_or_init(|| (bus, asking));
+}
+
+fn choice() -> (Bus, Asking) {
+    CHOICE.get().copied().unwrap_or((Bus::System, Asking::Allowed))
 }
 
 /// Whose manager is meant.
 pub fn bus() -> Bus {
-    BUS.get().copied().unwrap_or(Bus::System)
+    choice().0
 }
 
 /// Runs a conversation with the manager on a runtime of its own.
@@ -65,6 +84,24 @@ pub fn talk<T>(conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> 
     runtime.block_on(async {
         let client = Client::connect().await?;
         conversation(&client).await
+    })
+}
+
+/// The same with a manager that runs: it is not started for it. `None` where none does, or there is no bus.
+///
+/// # Errors
+/// When the bus does not answer, and whatever the conversation fails with.
+pub fn talk_if_running<T>(
+    conversation: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Client::connect().await {
+            Ok(client) if client.is_running().await => conversation(&client).await.map(Some),
+            Ok(_) => Ok(None),
+            Err(error) if error.is_unreachable() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     })
 }
 
@@ -139,7 +176,7 @@ impl Client {
             Err(_) => return Err(CliError::Bus { after: BUS_DEADLINE }),
         };
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
-        Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection })
+        Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection, agent: OnceCell::new() })
     }
 
     /// Whether the manager runs; it is not started to find out.
@@ -156,8 +193,8 @@ impl Client {
     /// # Errors
     /// When it cannot be reached or refuses.
     pub async fn reload(&self) -> Result<(), CliError> {
-        again(async || self.manager.reload().await.map_err(|error| CliError::of_call("reload daemon", error)))
-            .await
+        let failed = |error| CliError::of_call("reload daemon", error);
+        again(async || self.call("Reload", &()).await.map_err(failed)).await
     }
 
     /// Has systemd read its unit files again, as `systemctl daemon-reload` does.
@@ -197,7 +234,8 @@ impl Client {
         }
     }
 
-    /// Calls a method of the manager.
+    /// Calls a method of the manager. Where polkit wants a password before, it is asked for, unless the command line
+    /// forbids it: by the agent of the session, or one that is started here.
     ///
     /// # Errors
     /// When the manager does not answer, or answers with an error.
@@ -206,7 +244,14 @@ impl Client {
         B: Serialize + DynamicType,
         R: for<'d> DynamicDeserialize<'d>,
     {
-        self.manager.inner().call(method, body).await
+        let manager = self.manager.inner();
+        match manager.call(method, body).await {
+            Err(error) if needs_password(&error) && choice().1 == Asking::Allowed => {}
+            answer => return answer,
+        }
+        self.agent.get_or_init(Agent::start).await;
+        let flags = MethodFlags::ALLOW_INTERACTIVE_AUTH;
+        manager.call_with_flags(method, flags, body).await?.ok_or(zbus::Error::InvalidReply)
     }
 
     /// The signals of changes of units' properties.
@@ -290,6 +335,10 @@ impl Client {
 
 fn is_subscribed(error: &zbus::Error) -> bool {
     matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str().ends_with(".AlreadySubscribed"))
+}
+
+fn needs_password(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::FDO(error) if matches!(**error, zbus::fdo::Error::InteractiveAuthorizationRequired(_)))
 }
 
 fn is_unknown(error: &zbus::Error) -> bool {
