@@ -270,6 +270,18 @@ fn a_start_that_had_no_process_is_made_anew_by_the_next_manager() {
 }
 
 #[test]
+fn a_container_that_is_ready_before_its_process_is_known_is_started_by_the_next_manager() {
+    let units = [notifying(0)];
+    let mut old = machine(&units);
+    ask(&mut old, Verb::Start, 0).0.unwrap();
+    let run = old.unit(&name(0)).unwrap().run.as_ref().unwrap().number;
+    old.handle(at(1), Event::Notified { unit: name(0), run, what: Notification::Ready });
+    let (mut new, actions) = successor(&old, &units);
+    assert_eq!(launches(&actions), [&name(0)]);
+    assert!(is_terminated(&new.handle(at(1), Event::ShuttingDown), 0));
+}
+
+#[test]
 fn a_stop_that_had_no_process_left_is_over_for_the_next_manager() {
     let units = [plain(0)];
     let mut old = machine(&units);
