@@ -59,8 +59,13 @@ impl Machine {
             Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify if !lives => {
                 self.left.push((name.clone(), JobKind::Start));
             }
-            Phase::Start | Phase::ReloadNotify => {
+            Phase::Start => {
                 self.set_phase(name, phase);
+                self.set_deadline(name, start_timeout);
+            }
+            Phase::ReloadNotify => {
+                self.set_phase(name, phase);
+                self.watch_run_since(name, since);
                 self.set_deadline(name, start_timeout);
             }
             Phase::Running | Phase::Reload => {
