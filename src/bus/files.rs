@@ -10,9 +10,10 @@ use super::wire::ChangeRow;
 use crate::paths::Paths;
 use crate::unit::enable::{self, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
+use crate::unit::load::Loader;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
-use crate::unit::search::{LinkKind, Search, unit_of_file};
+use crate::unit::search::{LinkKind, unit_of_file};
 use crate::unit::state::{self, FileState};
 use std::path::PathBuf;
 
@@ -26,11 +27,10 @@ pub(super) async fn list(
 ) -> Result<(Vec<(String, String)>,), BusError> {
     check_words(&patterns)?;
     let rows = call.with(move |manager| {
-        let paths = manager.paths();
-        let names = Search::new(paths).names();
-        let names = names.into_iter().filter(|name| matches_any(&patterns, name.as_str()));
-        let rows =
-            names.filter_map(|name| Some((name.to_string(), state::of(paths, &name)?.word().to_owned())));
+        let loader = Loader::new(manager.paths());
+        let names = loader.search().names().into_iter().filter(|name| matches_any(&patterns, name.as_str()));
+        let rows = names
+            .filter_map(|name| Some((name.to_string(), state::of_with(&loader, &name)?.word().to_owned())));
         rows.filter(|(_, state)| states.is_empty() || states.contains(state)).collect()
     });
     Ok((rows.await?,))

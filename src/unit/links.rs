@@ -40,7 +40,7 @@ pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathB
     let of_unit =
         |unit: &UnitName| unit == name || (name.is_template() && unit.template().as_ref() == Some(name));
     let mut links = Vec::new();
-    for path in entries(directory) {
+    for path in search.enabling(directory) {
         // A file of the name of an alias is a unit's own, and hidden by the link or hiding it.
         if path.is_symlink() {
             if let Some(unit) = unit_of_file(&path)
@@ -50,12 +50,12 @@ pub fn links_to(search: &Search, directory: &Path, name: &UnitName) -> Vec<PathB
                 links.push(path);
             }
         } else if LinkKind::of_directory(&path).is_some() && path.is_dir() {
-            let inside = entries(&path).into_iter();
-            links.extend(
-                inside.filter(|link| {
-                    link.is_symlink() && unit_of_file(link).is_some_and(|unit| of_unit(&unit))
-                }),
-            );
+            let is_ours = |link: &PathBuf| unit_of_file(link).is_some_and(|unit| of_unit(&unit));
+            let inside: Vec<PathBuf> = match name.is_template() {
+                true => entries(&path).into_iter().filter(is_ours).collect(),
+                false => vec![path.join(name.file_name())],
+            };
+            links.extend(inside.into_iter().filter(|link| link.is_symlink()));
         }
     }
     links
@@ -100,12 +100,14 @@ fn service(unit: &UnitName) -> String {
 
 /// All such links of a unit or, for a template, of its instances.
 pub fn links_of(paths: &Paths, lasting: Lasting, unit: &UnitName) -> Vec<PathBuf> {
-    let is_ours = |file: &str| match unit.is_template() {
-        true => file.starts_with(&format!("sampan@{}@", unit.prefix())) && file.ends_with(".service"),
-        false => file == service(unit),
-    };
     let beside = |path: &PathBuf| LinkKind::of_directory(path).is_some();
     let directories = entries(&directory(paths, lasting)).into_iter().filter(beside);
+    if !unit.is_template() {
+        let links = directories.map(|directory| directory.join(service(unit)));
+        return links.filter(|link| link.symlink_metadata().is_ok()).collect();
+    }
+    let start = format!("sampan@{}@", unit.prefix());
+    let is_ours = |file: &str| file.starts_with(&start) && file.ends_with(".service");
     let links = directories.flat_map(|directory| entries(&directory));
     links.filter(|link| link.file_name().and_then(|name| name.to_str()).is_some_and(is_ours)).collect()
 }

@@ -65,7 +65,7 @@ pub fn load_all(paths: &Paths) -> Catalog {
         if !seen.insert(name.clone()) {
             continue;
         }
-        let reading = loader.load(&name);
+        let reading = loader.load_alone(&name);
         if reading.name != name {
             catalog.aliases.insert(name, reading.name.clone());
             if !seen.insert(reading.name.clone()) {
@@ -83,27 +83,58 @@ pub fn load_all(paths: &Paths) -> Catalog {
     catalog
 }
 
-/// Loads one unit, for instances and for names that came after [`load_all`].
+/// Loads one unit; a [`Loader`] is for many.
 pub fn load_one(paths: &Paths, name: &UnitName) -> Reading {
-    let mut reading = Loader::new(paths).load(name);
-    if let Some(Loaded::Good(unit)) = &mut reading.loaded {
-        order_target(Arc::make_mut(unit), &BTreeSet::new());
-    }
-    reading
+    Loader::new(paths).load(name)
 }
 
-/// What is read once for all units.
-struct Loader {
+/// Every unit of the search path and, for each template, what one of its instances would be.
+pub fn load_all_and_templates(paths: &Paths) -> impl Iterator<Item = (UnitName, Loaded)> {
+    let loader = Loader::new(paths);
+    let templates = loader.search.names().into_iter().filter(UnitName::is_template);
+    let templates = templates.filter_map(move |name| {
+        let loaded = loader.load(&name.sample()).loaded?;
+        Some((name, loaded))
+    });
+    load_all(paths).units.into_iter().chain(templates)
+}
+
+/// Loads units by name, for instances and for names that came after [`load_all`]: what the directories hold and what
+/// specifiers say is read once for all of them.
+#[derive(Debug)]
+pub struct Loader<'p> {
+    paths: &'p Paths,
     search: Search,
     host: Host,
 }
 
-impl Loader {
-    fn new(paths: &Paths) -> Self {
-        Self { search: Search::new(paths), host: Host::read(paths) }
+impl<'p> Loader<'p> {
+    /// What there is now.
+    pub fn new(paths: &'p Paths) -> Self {
+        Self { paths, search: Search::new(paths), host: Host::read(paths) }
     }
 
-    fn load(&self, name: &UnitName) -> Reading {
+    /// Where everything is.
+    pub fn paths(&self) -> &'p Paths {
+        self.paths
+    }
+
+    /// Where the files of units are.
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// Loads one unit.
+    pub fn load(&self, name: &UnitName) -> Reading {
+        let mut reading = self.load_alone(name);
+        if let Some(Loaded::Good(unit)) = &mut reading.loaded {
+            order_target(Arc::make_mut(unit), &BTreeSet::new());
+        }
+        reading
+    }
+
+    /// Without the order of a target, which takes all units.
+    fn load_alone(&self, name: &UnitName) -> Reading {
         let mut name = name.clone();
         if name.kind() == UnitKind::Native {
             return Reading { name, loaded: None, diagnostics: Vec::new() };

@@ -145,6 +145,12 @@ impl UnitName {
         Self::parse(&full).ok().filter(|name| self.is_template() && !name.is_template())
     }
 
+    /// An instance of a template, which cannot be loaded itself; any other name as it is.
+    #[must_use]
+    pub fn sample(&self) -> Self {
+        self.of_instance("instance").unwrap_or_else(|| self.clone())
+    }
+
     /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
     /// colon, which our names do not have, stands for the `@`.
     pub fn scope(&self) -> String {

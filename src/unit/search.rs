@@ -256,6 +256,20 @@ impl Search {
             .collect()
     }
 
+    /// What one directory of the search path holds that enables units: links, and directories of links.
+    pub fn enabling(&self, directory: &Path) -> Vec<PathBuf> {
+        let of_path = self.directories.iter().filter(|known| known.path == directory);
+        let enabling = |directory: &Directory| -> Vec<PathBuf> {
+            let folders =
+                directory.names.iter().filter(|name| LinkKind::of_directory(Path::new(name)).is_some());
+            directory.links.iter().chain(folders).map(|name| directory.path.join(name)).collect()
+        };
+        let mut found: Vec<PathBuf> = of_path.flat_map(enabling).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
     /// Every unit that has a file, templates and aliases among them.
     pub fn names(&self) -> BTreeSet<UnitName> {
         self.paths().filter_map(|path| unit_of_file(&path)).collect()

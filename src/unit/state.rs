@@ -1,10 +1,10 @@
 //! Whether a unit's file is enabled, in systemctl's words.
 
 use super::links::{Lasting, links_of, links_to};
-use super::load::{Loaded, load_one};
+use super::load::{Loaded, Loader};
 use super::model::Install;
 use super::name::{DEFAULT_TARGET, UnitName};
-use super::search::{Found, Search};
+use super::search::Found;
 use crate::paths::Paths;
 use std::fmt;
 
@@ -75,7 +75,12 @@ impl fmt::Display for FileState {
 
 /// The state of a unit's file; `None` when there is no such unit.
 pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
-    let search = Search::new(paths);
+    of_with(&Loader::new(paths), name)
+}
+
+/// The same, of one of many.
+pub fn of_with(loader: &Loader<'_>, name: &UnitName) -> Option<FileState> {
+    let (paths, search) = (loader.paths(), loader.search());
     if name.as_str() == DEFAULT_TARGET && search.find(name).is_none() {
         return Some(FileState::Static);
     }
@@ -91,12 +96,12 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
     for (lasting, state) in
         [(Lasting::Always, FileState::Enabled), (Lasting::UntilReboot, FileState::EnabledRuntime)]
     {
-        let links = links_to(&search, &lasting.directory(paths), name);
+        let links = links_to(search, &lasting.directory(paths), name);
         if !links.is_empty() || !links_of(paths, lasting, name).is_empty() {
             return Some(state);
         }
     }
-    let install = match load_one(paths, &sample(name)).loaded? {
+    let install = match loader.load(&name.sample()).loaded? {
         Loaded::Good(unit) => unit.install.clone(),
         Loaded::Bad(_) => return Some(FileState::Bad),
         Loaded::Masked => return Some(FileState::Masked),
@@ -114,9 +119,4 @@ pub fn of(paths: &Paths, name: &UnitName) -> Option<FileState> {
         Install { also, .. } if !also.is_empty() => FileState::Indirect,
         _ => FileState::Static,
     })
-}
-
-/// An instance of a template, which cannot be loaded itself; any other name as it is.
-pub fn sample(name: &UnitName) -> UnitName {
-    name.of_instance("instance").unwrap_or_else(|| name.clone())
 }

@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::drop_in::{self, Scope};
 use super::name::{DEFAULT_TARGET, UnitName};
-use super::search::{Search, entries, unit_of_file};
+use super::search::{LinkKind, Search, entries, unit_of_file};
 use super::suggest;
 use std::path::Path;
 
@@ -84,8 +84,7 @@ fn renaming(name: &str) -> String {
 
 /// Drop-ins of no unit, files beside drop-ins, and files beside links.
 fn directory(search: &Search, path: &Path, name: &str) -> Vec<Diagnostic> {
-    let links = [".wants", ".requires"].iter().any(|suffix| name.ends_with(suffix));
-    if links {
+    if LinkKind::of_directory(path).is_some() {
         let files = entries(path).into_iter().filter(|file| unit_of_file(file).is_none());
         let help = "write the name of the unit and \".toml\"";
         return files

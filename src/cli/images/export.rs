@@ -5,11 +5,11 @@ use clap::ValueEnum;
 use clap_complete::engine::ArgValueCandidates;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::place::{NewDirectory, NewFile};
+use super::place::{self, NewDirectory, Place};
 use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, show};
 use crate::cli::candidates::image_names;
@@ -93,26 +93,19 @@ fn locked(display: &Mutex<Display>) -> MutexGuard<'_, Display> {
 
 /// Writes an export to where it belongs; returns the id of the image in a file.
 fn write(export: &Export, args: &Args, paths: &Paths) -> anyhow::Result<Option<Digest>> {
-    let (path, is_stdout) = (&args.output, args.output.as_os_str() == "-");
+    let path = &args.output;
     if args.format == Format::Dir {
-        anyhow::ensure!(!is_stdout, "a directory cannot be written to standard output; use --format=tar");
+        anyhow::ensure!(
+            path.as_os_str() != "-",
+            "a directory cannot be written to standard output; use --format=tar"
+        );
         let directory = NewDirectory::create(path)?;
         export.to_directory(directory.open()?)?;
         directory.finish()?;
-    } else if is_stdout {
-        anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
-        archive(export, args, paths, &mut io::stdout().lock())?;
-    } else if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        // A pipe or a device is written to: a rename would put a file in its place.
-        let file = File::options().write(true).open(path);
-        archive(export, args, paths, &mut file.with_context(|| path.display().to_string())?)?;
-    } else {
-        let partial = NewFile::create(path)?;
-        let id = archive(export, args, paths, &mut &partial.file)?;
-        partial.finish(path)?;
-        return Ok(id);
+        return Ok(None);
     }
-    Ok(None)
+    let (id, place) = place::write(path, |output| archive(export, args, paths, output))?;
+    Ok(id.filter(|_| place == Place::File))
 }
 
 /// Writes an archive, and returns the id of the image in it.

@@ -4,26 +4,56 @@ use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
-use std::io;
+use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// What an archive was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Place {
+    /// Standard output, a pipe or a device.
+    Stream,
+    /// A new file.
+    File,
+}
+
+/// Writes an archive to a file, which is there only when it is whole; "-" is standard output.
+pub(in crate::cli) fn write<T>(
+    path: &Path,
+    archive: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Place)> {
+    if path.as_os_str() == "-" {
+        anyhow::ensure!(!io::stdout().is_terminal(), "not writing an archive to a terminal");
+        return Ok((archive(&mut io::stdout().lock())?, Place::Stream));
+    }
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe or a device is written to: a rename would put a file in its place.
+        let file = File::options().write(true).open(path);
+        let mut file = file.with_context(|| path.display().to_string())?;
+        return Ok((archive(&mut file)?, Place::Stream));
+    }
+    let partial = NewFile::create(path)?;
+    let written = archive(&mut &partial.file)?;
+    partial.finish(path)?;
+    Ok((written, Place::File))
+}
+
 /// A file that has its name only when it is whole.
-pub(in crate::cli) struct NewFile {
-    pub(in crate::cli) file: File,
+struct NewFile {
+    file: File,
     path: PathBuf,
 }
 
 impl NewFile {
-    pub(in crate::cli) fn create(target: &Path) -> anyhow::Result<Self> {
+    fn create(target: &Path) -> anyhow::Result<Self> {
         let path = beside(target)?;
         // For root only: an image may hold what not everybody is to read.
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
         Ok(Self { file: file.with_context(|| format!("cannot create {}", path.display()))?, path })
     }
 
-    pub(in crate::cli) fn finish(self, target: &Path) -> anyhow::Result<()> {
+    fn finish(self, target: &Path) -> anyhow::Result<()> {
         std::fs::rename(&self.path, target).with_context(|| format!("cannot make {}", target.display()))
     }
 }

@@ -15,7 +15,6 @@ use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::source::Source;
 use crate::unit::specifier::Host;
-use crate::unit::state::sample;
 use anyhow::{Context, bail};
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -83,7 +82,7 @@ impl<'e> Edited<'e> {
             }
         };
         let directory = Lasting::of_runtime(args.runtime).directory(paths);
-        let mut drop_ins = search.drop_ins(&sample(&unit));
+        let mut drop_ins = search.drop_ins(&unit.sample());
         if args.full {
             let path = directory.join(unit.file_name());
             return Ok(Self { files: Files { fragment: Some(path.clone()), drop_ins }, unit, path, paths });
@@ -140,7 +139,7 @@ impl<'e> Edited<'e> {
     fn judge(&self, text: &str, args: &EditArgs) -> anyhow::Result<Choice> {
         let source = Source::from_text(&self.path, text);
         let host = Host::read(self.paths);
-        let found = match assemble_with(&sample(&self.unit), self.files.clone(), &host, Some(&source)) {
+        let found = match assemble_with(&self.unit.sample(), self.files.clone(), &host, Some(&source)) {
             Ok((_, warnings)) => warnings,
             Err(faults) => faults,
         };

@@ -3,8 +3,8 @@
 use crate::cli::display::{DisplayArgs, Layout};
 use crate::cli::text::{Column, Heading, Table, Tone};
 use crate::paths::Paths;
+use crate::unit::load::Loader;
 use crate::unit::pattern::matches_any;
-use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
 use clap::Args;
 use serde::Serialize;
@@ -43,11 +43,12 @@ pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
 fn rows(args: &ListUnitFilesArgs, paths: &Paths) -> Vec<Row> {
     let in_state =
         |state: FileState| args.state.is_empty() || args.state.iter().any(|word| word == state.word());
-    Search::new(paths)
-        .names()
+    let loader = Loader::new(paths);
+    let names = loader.search().names();
+    names
         .iter()
         .filter(|name| matches_any(&args.patterns, name.as_str()))
-        .filter_map(|name| Some((name.to_string(), state::of(paths, name)?)))
+        .filter_map(|name| Some((name.to_string(), state::of_with(&loader, name)?)))
         .filter(|(_, state)| in_state(*state))
         .map(|(name, state)| Row { unit_file: name, state: state.word() })
         .collect()

@@ -11,7 +11,6 @@ use crate::unit::lower::Files;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Search, unit_of_file};
 use crate::unit::specifier::Host;
-use crate::unit::state::sample;
 use crate::unit::stray::NAMING;
 use clap::Args;
 use std::io::{self, IsTerminal, Write};
@@ -103,7 +102,7 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
     let error = |message: String| vec![Diagnostic::of_file(Severity::Error, Path::new(word), message)];
     match UnitName::from_command_line(word) {
         Ok(name) if name.is_template() && Search::new(paths).find(&name).is_some() => template(paths, &name),
-        Ok(name) => match load_one(paths, &sample(&name)) {
+        Ok(name) => match load_one(paths, &name.sample()) {
             reading if reading.loaded.is_none() => error(format!("unit {name} could not be found")),
             reading => reading.diagnostics.iter().cloned().chain(beside(paths, &reading)).collect(),
         },
@@ -120,7 +119,7 @@ fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let beside = spellings(name.as_str()).map(|directory| path.with_file_name(directory));
     let drop_ins = beside.iter().flat_map(|directory| drop_ins_in(directory)).collect();
     let files = Files { fragment: Some(path.to_owned()), drop_ins };
-    match assemble(&sample(&name), files, &Host::read(paths)) {
+    match assemble(&name.sample(), files, &Host::read(paths)) {
         Ok((_, warnings)) => warnings,
         Err(faults) => faults,
     }

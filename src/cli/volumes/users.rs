@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::manager::shelf;
 use crate::paths::Paths;
-use crate::unit::load::{self, Loaded};
+use crate::unit::load::{Loaded, load_all_and_templates};
 use crate::unit::model::{Body, Container, MountSource};
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
-use crate::unit::state;
 
 /// Who uses a volume.
 #[derive(Debug, Clone)]
@@ -61,11 +60,8 @@ impl Users {
     /// Looks at all unit files and at what runs now.
     pub(super) fn look(paths: &Paths) -> Self {
         let search = Search::new(paths);
-        let templates = search.names().into_iter().filter(UnitName::is_template);
-        let templates = templates
-            .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
-        let units = load::load_all(paths).units.into_iter().chain(templates);
-        let units = units.filter_map(|(unit, loaded)| of_unit(&search, unit, loaded)).collect();
+        let units = load_all_and_templates(paths).filter_map(|(unit, loaded)| of_unit(&search, unit, loaded));
+        let units = units.collect();
         let mut running: BTreeMap<String, Vec<UnitName>> = BTreeMap::new();
         for record in shelf::all(paths) {
             for volume in record.facts.volumes {

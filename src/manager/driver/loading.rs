@@ -5,9 +5,10 @@ use crate::manager::machine::{Event, LoadState, Loaded};
 use crate::manager::record::Record;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
-use crate::unit::load::{self, Reading};
+use crate::unit::load::{self, Loader, Reading};
 use crate::unit::name::UnitName;
 use crate::unit::state;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 impl Manager {
@@ -26,10 +27,11 @@ impl Manager {
         let mut units: BTreeMap<UnitName, Loaded> =
             catalog.units.into_iter().map(|(name, read)| (name, loaded(Some(read)))).collect();
         // Instances have no file of their own: those in memory are read through their templates.
-        for name in self.machine.units().keys() {
-            if !units.contains_key(name) {
-                units.insert(name.clone(), loaded(load::load_one(&self.paths, name).loaded));
-            }
+        let loader = OnceCell::new();
+        let in_memory = self.machine.units().keys();
+        for name in in_memory.filter(|name| !units.contains_key(*name)).collect::<Vec<_>>() {
+            let loader = loader.get_or_init(|| Loader::new(&self.paths));
+            units.insert(name.clone(), loaded(loader.load(name).loaded));
         }
         let new: Vec<UnitName> =
             units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
@@ -82,12 +84,14 @@ impl Manager {
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
         let mut open = vec![unit.clone()];
         let mut units = BTreeMap::new();
+        let loader = OnceCell::new();
         while let Some(name) = open.pop() {
             let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
             if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
-            let Reading { name: real, loaded: read, .. } = load::load_one(&self.paths, &name);
+            let loader = loader.get_or_init(|| Loader::new(&self.paths));
+            let Reading { name: real, loaded: read, .. } = loader.load(&name);
             if name != real {
                 self.aliases.insert(name, real.clone());
             }

@@ -222,7 +222,7 @@ fn environment(container: &Container) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     for file in &container.environment_file {
         match std::fs::read_to_string(&file.path) {
-            Ok(text) => lines.extend(text.lines().map(str::trim).filter(is_assignment).map(unquoted)),
+            Ok(text) => lines.extend(text.lines().map(str::trim).filter(is_assignment).map(assignment)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && file.missing == IfMissing::Ignore => {}
             Err(error) => return Err(io_failure(&file.path, &error)),
         }
@@ -234,11 +234,15 @@ fn is_assignment(line: &&str) -> bool {
     !line.starts_with(['#', ';']) && line.contains('=')
 }
 
-/// A value may stand in quotes.
-fn unquoted(line: &str) -> String {
+fn assignment(line: &str) -> String {
     let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    format!("{}={}", name.trim(), unquoted(value))
+}
+
+/// A value that may stand in quotes.
+pub(super) fn unquoted(value: &str) -> &str {
     let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    format!("{}={}", name.trim(), quoted.unwrap_or(value))
+    quoted.unwrap_or(value)
 }
 
 impl Manager {
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn environment_files_have_comments_and_quotes() {
-        let line = |text: &str| Some(text.trim()).filter(is_assignment).map(unquoted);
+        let line = |text: &str| Some(text.trim()).filter(is_assignment).map(assignment);
         assert_eq!(line("A=b c").as_deref(), Some("A=b c"));
         assert_eq!(line("A=\"b c\"").as_deref(), Some("A=b c"));
         assert_eq!(line("# A=b"), None);

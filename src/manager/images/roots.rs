@@ -3,10 +3,10 @@
 use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
-use crate::unit::load::{self, Loaded};
+use crate::unit::load::{Loaded, Loader, load_all_and_templates};
 use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
-use crate::unit::search::{Found, Search};
+use crate::unit::search::Found;
 use crate::unit::state::{self, FileState};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -51,13 +51,9 @@ impl fmt::Display for User {
 
 /// All uses of images, as the users name them.
 pub fn roots(paths: &Paths) -> Vec<Root> {
-    let search = Search::new(paths);
-    let templates = search.names().into_iter().filter(UnitName::is_template);
-    let templates = templates
-        .filter_map(|name| Some((name.clone(), load::load_one(paths, &state::sample(&name)).loaded?)));
-    let units = load::load_all(paths).units.into_iter().chain(templates);
-    let mut roots: Vec<Root> =
-        units.flat_map(|(unit, loaded)| of_unit(paths, &search, &unit, loaded)).collect();
+    let loader = Loader::new(paths);
+    let units = load_all_and_templates(paths);
+    let mut roots: Vec<Root> = units.flat_map(|(unit, loaded)| of_unit(&loader, &unit, loaded)).collect();
     roots.extend(running(paths));
     roots
 }
@@ -72,13 +68,13 @@ pub fn running(paths: &Paths) -> impl Iterator<Item = Root> {
 }
 
 /// The uses by a unit. A file with errors keeps its image, too: as well as it can be read.
-fn of_unit(paths: &Paths, search: &Search, unit: &UnitName, loaded: Loaded) -> Vec<Root> {
+fn of_unit(loader: &Loader<'_>, unit: &UnitName, loaded: Loaded) -> Vec<Root> {
     let (images, file) = match loaded {
         Loaded::Good(good) => match &good.body {
             Body::Container(container) => (images(container), good.fragment.clone()),
             Body::Target => return Vec::new(),
         },
-        Loaded::Bad(_) => match search.find(unit) {
+        Loaded::Bad(_) => match loader.search().find(unit) {
             Some(Found::File(file) | Found::Linked { file, .. }) => {
                 (written(&file).into_iter().collect(), Some(file))
             }
@@ -86,7 +82,7 @@ fn of_unit(paths: &Paths, search: &Search, unit: &UnitName, loaded: Loaded) -> V
         },
         Loaded::Masked => return Vec::new(),
     };
-    let state = state::of(paths, unit);
+    let state = state::of_with(loader, unit);
     let user = User::File { unit: unit.clone(), file, state };
     images.into_iter().map(|image| Root { image, user: user.clone() }).collect()
 }

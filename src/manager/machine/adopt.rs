@@ -55,9 +55,17 @@ impl Machine {
             Phase::Condition | Phase::StartPre | Phase::Pull => {
                 self.left.push((name.clone(), JobKind::Start));
             }
-            Phase::Start if !lives => self.left.push((name.clone(), JobKind::Start)),
-            Phase::Start | Phase::ReloadNotify => {
+            // Nor is there one that anybody could find, whatever it has said of itself.
+            Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify if !lives => {
+                self.left.push((name.clone(), JobKind::Start));
+            }
+            Phase::Start => {
                 self.set_phase(name, phase);
+                self.set_deadline(name, start_timeout);
+            }
+            Phase::ReloadNotify => {
+                self.set_phase(name, phase);
+                self.watch_run_since(name, since);
                 self.set_deadline(name, start_timeout);
             }
             Phase::Running | Phase::Reload => {

@@ -8,7 +8,6 @@ use crate::unit::load::{Loaded, load_one};
 use crate::unit::model::{Install, Unit};
 use crate::unit::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use crate::unit::search::{Found, LinkKind, Search};
-use crate::unit::state::sample;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -119,7 +118,7 @@ pub fn disable(paths: &Paths, names: &[UnitName], lasting: Lasting) -> Result<Ou
     let mut outcome = Outcome::default();
     let mut all = BTreeSet::new();
     for name in names {
-        let reading = load_one(paths, &sample(name));
+        let reading = load_one(paths, &name.sample());
         // An alias stands for its unit; a template for all of its instances.
         let name = if name.is_template() { name.clone() } else { reading.name };
         if reading.loaded.is_none() && enabling(paths, &search, &name, lasting).is_empty() {
@@ -209,7 +208,7 @@ fn with_also(paths: &Paths, search: &Search, names: &[UnitName]) -> Result<Vec<E
 }
 
 fn good(paths: &Paths, name: &UnitName) -> Result<Arc<Unit>, EnableError> {
-    match load_one(paths, &sample(name)).loaded {
+    match load_one(paths, &name.sample()).loaded {
         Some(Loaded::Good(unit)) => Ok(unit),
         Some(Loaded::Bad(faults)) => {
             let first =
@@ -222,8 +221,8 @@ fn good(paths: &Paths, name: &UnitName) -> Result<Arc<Unit>, EnableError> {
 }
 
 fn instance_of(template: &UnitName, instance: &str) -> Result<UnitName, EnableError> {
-    let full = format!("{}@{instance}.{}", template.prefix(), template.suffix());
-    UnitName::parse(&full).map_err(|error| EnableError::Bad(template.clone(), error.to_string()))
+    let wrong = || format!("\"{instance}\" cannot name an instance");
+    template.of_instance(instance).ok_or_else(|| EnableError::Bad(template.clone(), wrong()))
 }
 
 fn installs(install: &Install) -> bool {

@@ -3,9 +3,9 @@
 use super::install::{disable, enable};
 use super::{EnableError, Manner, Outcome};
 use crate::paths::Paths;
+use crate::unit::load::Loader;
 use crate::unit::name::UnitName;
 use crate::unit::preset::{Presets, Verdict};
-use crate::unit::search::Search;
 use crate::unit::state::{self, FileState};
 
 /// Does for each unit what the preset files say.
@@ -30,15 +30,17 @@ pub fn preset(paths: &Paths, names: &[UnitName], manner: Manner) -> Result<Outco
 pub fn preset_all(paths: &Paths, manner: Manner) -> Result<(Outcome, Vec<EnableError>), EnableError> {
     let presets = read(paths)?;
     let (mut outcome, mut failures) = (Outcome::default(), Vec::new());
-    for name in Search::new(paths).names() {
-        let installable = matches!(
-            state::of(paths, &name),
+    let loader = Loader::new(paths);
+    let is_installable = |name: &UnitName| {
+        matches!(
+            state::of_with(&loader, name),
             Some(FileState::Enabled | FileState::EnabledRuntime | FileState::Disabled | FileState::Indirect)
-        );
-        match installable.then(|| apply(paths, &name, &presets, manner)) {
-            Some(Ok(done)) => outcome.changes.extend(done.changes),
-            Some(Err(error)) => failures.push(error),
-            None => {}
+        )
+    };
+    for name in loader.search().names().into_iter().filter(is_installable) {
+        match apply(paths, &name, &presets, manner) {
+            Ok(done) => outcome.changes.extend(done.changes),
+            Err(error) => failures.push(error),
         }
     }
     Ok((outcome, failures))

@@ -2,6 +2,7 @@
 
 use super::{path, version};
 use crate::manager::accounting;
+use crate::manager::driver::prepare::unquoted;
 use crate::paths::Paths;
 use crate::unit::model::{Firmware, SecurityModule, Test, VersionTest, Virtualization};
 use crate::unit::value::{CONTAINERS, MACHINES};
@@ -148,8 +149,7 @@ fn os_release(field: &str) -> Option<String> {
     let text =
         fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release")).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix('='))?.trim();
-    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    Some(quoted.unwrap_or(value).to_owned())
+    Some(unquoted(value).to_owned())
 }
 
 fn is_in_use(module: SecurityModule) -> bool {

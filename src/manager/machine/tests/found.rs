@@ -270,6 +270,35 @@ fn a_start_that_had_no_process_is_made_anew_by_the_next_manager() {
 }
 
 #[test]
+fn a_container_that_is_ready_before_its_process_is_known_is_started_by_the_next_manager() {
+    let units = [notifying(0)];
+    let mut old = machine(&units);
+    ask(&mut old, Verb::Start, 0).0.unwrap();
+    let run = old.unit(&name(0)).unwrap().run.as_ref().unwrap().number;
+    old.handle(at(1), Event::Notified { unit: name(0), run, what: Notification::Ready });
+    let (mut new, actions) = successor(&old, &units);
+    assert_eq!(launches(&actions), [&name(0)]);
+    assert!(is_terminated(&new.handle(at(1), Event::ShuttingDown), 0));
+}
+
+#[test]
+fn a_reload_that_is_under_way_is_watched_by_the_next_manager_too() {
+    let own = |container: &mut Container| container.watchdog = Some(Duration::from_secs(20));
+    let units = [of(0, own)];
+    let mut new = machine(&units);
+    let mut old = machine(&units);
+    run(&mut old, 0);
+    let mut left = left(&old, 0);
+    left.phase = Phase::ReloadNotify;
+    if let Some(run) = &mut left.run {
+        run.pid = 7;
+    }
+    new.handle(at(1), Event::Adopted { unit: name(0), left: Box::new(left) });
+    new.handle(at(1), Event::AdoptionDone);
+    assert_eq!(new.next_deadline(), Some(Duration::from_secs(21)));
+}
+
+#[test]
 fn a_stop_that_had_no_process_left_is_over_for_the_next_manager() {
     let units = [plain(0)];
     let mut old = machine(&units);
