@@ -37,8 +37,7 @@ pub async fn units(client: &Client, words: &[String]) -> anyhow::Result<Vec<Stri
 /// # Errors
 /// When the manager does not answer.
 pub async fn all(client: &Client) -> anyhow::Result<Vec<String>> {
-    let rows = client.manager.list_units().await.map_err(|error| CliError::of_call("list units", error))?;
-    let mut names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+    let mut names: Vec<String> = client.list_units().await?.into_iter().map(|row| row.name).collect();
     names.sort();
     Ok(names)
 }
