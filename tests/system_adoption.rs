@@ -97,34 +97,3 @@ fn assert_control_of_job(host: &Host) {
         !host.succeed(&["sampanctl", "list-units", "--all"]).contains("job.container")
     });
 }
-
-#[test]
-fn a_full_run_and_a_full_store_lose_nothing() {
-    let host = host();
-    host.unit("late.container", &shell("exec sleep 1000"));
-    host.unit("later.container", &shell("exec sleep 1000"));
-    let before = pids(&host);
-    // Nothing more fits into either of them.
-    for (directory, unit) in [("/run/sampan", "late"), ("/var/lib/sampan/containers", "later")] {
-        let script = format!(
-            "set -e; mkdir -p /srv/kept; cp -a {directory}/. /srv/kept
-            mount -t tmpfs -o size=4m,nr_inodes=500 tmpfs {directory}
-            cp -a /srv/kept/. {directory}; rm -r /srv/kept; mkdir {directory}/full
-            number=0; while touch {directory}/full/$number 2>/dev/null; do number=$((number + 1)); done
-            cat /dev/zero >{directory}/full/0 2>/dev/null || true"
-        );
-        host.succeed(&["sh", "-c", &script]);
-        let started = host.run(&["sampanctl", "start", unit]);
-        if directory != "/run/sampan" {
-            let error = String::from_utf8_lossy(&started.stderr).into_owned();
-            assert!(!started.status.success() && error.contains("No space left on device"), "{error}");
-        }
-        host.succeed(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"]);
-        assert_eq!(pids(&host), before);
-        host.succeed(&["rm", "-r", &format!("{directory}/full")]);
-        host.succeed(&["sampanctl", "start", unit]);
-        assert_eq!(host.property(unit, "SubState"), "running");
-        host.succeed(&["sampanctl", "stop", unit]);
-    }
-    assert_control(&host);
-}

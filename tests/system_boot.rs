@@ -86,3 +86,64 @@ fn a_stop_that_is_slow_gets_its_time_at_shutdown() {
     host.reboot();
     assert_eq!(lines(&host), ["slow starts", "slow ends"]);
 }
+
+/// The network comes when somebody writes to `/srv/network`, and not before.
+fn gate_the_network(host: &Host) {
+    host.succeed(&["mkfifo", "/srv/network"]);
+    let gate = "[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+        ExecStart=cat /srv/network\n[Install]\nWantedBy=network-online.target\n";
+    host.write("/etc/systemd/system/gate.service", gate);
+    host.succeed(&["systemctl", "enable", "gate.service", "sampand.service"]);
+}
+
+#[test]
+fn a_boot_waits_for_the_network_only_where_a_unit_or_a_pull_does() {
+    let host = Host::with_images(&["hello"]);
+    gate_the_network(&host);
+    host.unit("local.container", &stamped("local", "0", ""));
+    let online = "wants = [\"network-online.target\"]\nafter = [\"network-online.target\"]";
+    host.unit("online.container", &stamped("online", "0", online));
+    let install = "[install]\nwanted_by = [\"default.target\"]\n";
+    host.unit("pulled.container", &format!("[container]\nimage = \"127.0.0.1:5000/team/web:1\"\n{install}"));
+    host.succeed(&["sampanctl", "enable", "local", "online", "pulled"]);
+    // The second shutdown finds units that still wait.
+    for _ in 0..2 {
+        host.reboot();
+        host.wait_property("local", "SubState", "running");
+        host.wait_property("pulled", "SubState", "pull");
+        assert_eq!(host.property("online", "ActiveState"), "inactive");
+        assert!(host.succeed(&["sampanctl", "list-jobs"]).contains("online.container"));
+    }
+    let registry = host.in_network(|| std::net::TcpListener::bind("127.0.0.1:5000")).expect("it listens");
+    host.succeed(&["timeout", "20", "sh", "-c", "echo up >/srv/network"]);
+    host.wait_property("online", "SubState", "running");
+    registry.accept().expect("the pull comes");
+    let journal = host.succeed(&["journalctl", "--output=cat", "--no-pager", "--unit=sampand"]);
+    assert!(!journal.contains("refused"), "nobody asks before there is a network: {journal}");
+}
+
+#[test]
+fn a_container_that_ignores_its_stop_signal_holds_a_shutdown_up_no_longer_than_it_may() {
+    let host = Host::with_images(&["hello"]);
+    host.succeed(&["systemctl", "enable", "sampand"]);
+    let deaf = shell("trap '' TERM; echo deaf starts; while :; do sleep 0.1; done");
+    host.unit("deaf.container", &format!("{deaf}stop_timeout = \"1s\"\n"));
+    let relation = "[unit]\nrequires = [\"deaf.container\"]\nafter = [\"deaf.container\"]\n";
+    host.unit("user.container", &format!("{relation}{deaf}stop_timeout = \"1s\"\n"));
+    host.unit("other.container", &stamped("other", "0", ""));
+    // What is still on its way up is no reason to wait.
+    host.unit(
+        "never.container",
+        &(shell("exec sleep 1000") + "type = \"notify\"\nstart_timeout = \"infinity\"\n"),
+    );
+    host.succeed(&["sampanctl", "start", "user", "other"]);
+    host.succeed(&["sampanctl", "start", "--no-block", "never"]);
+    for unit in ["deaf", "user"] {
+        host.wait_log(unit, "deaf starts");
+    }
+    host.wait_property("never", "SubState", "start");
+    host.reboot();
+    let journal = host.succeed(&["journalctl", "--output=cat", "--no-pager", "--unit=sampand"]);
+    assert!(!journal.contains("timed out") && !journal.contains("Killing"), "{journal}");
+    position(&lines(&host), "other ends");
+}

@@ -156,6 +156,8 @@ fn figures(host: &Host) {
 fn inside(host: &Host) {
     let run = |words: &[&str]| host.succeed(&[&["sampanctl", "exec", "web"], words].concat());
     assert_eq!(run(&["sh", "-c", "printf 'a\\000b'"]), "a\0b");
+    let invocation = host.property("web", "InvocationID");
+    assert_eq!(run(&["sh", "-c", "echo $INVOCATION_ID"]), format!("{invocation}\n"));
     host.answer(143, &["sampanctl", "exec", "web", "sh", "-c", "kill -TERM $$"]);
     assert!(host.fail(5, &["sampanctl", "exec", "wbe", "true"]).contains("not found. Did you mean \"web\"?"));
     let told = host.fail(127, &["sampanctl", "exec", "web", "nope"]);

@@ -127,3 +127,24 @@ fn a_container_that_is_bound_to_a_mount_goes_with_it() {
         assert_eq!(host.property("web", "Result"), "success");
     }
 }
+
+#[test]
+fn what_goes_down_while_the_manager_is_away_takes_along_only_what_is_bound_to_it() {
+    let host = Host::with_images(&["hello"]);
+    native(&host, "db.service", "[Service]\nExecStart=sleep 100000\n");
+    dependent(&host, "needs", "requires = [\"db.service\"]\nafter = [\"db.service\"]");
+    dependent(&host, "bound", "binds_to = [\"db.service\"]\nafter = [\"db.service\"]");
+    host.succeed(&["sampanctl", "start", "needs", "bound"]);
+    let before = host.property("needs", "MainPID");
+    // systemd does not tell afterwards whether somebody stopped it or it ended by itself.
+    host.succeed(&["systemctl", "stop", "sampand", "db.service"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    host.wait_property("bound", "ActiveState", "inactive");
+    assert_eq!(host.property("needs", "MainPID"), before);
+    host.succeed(&["sampanctl", "start", "bound"]);
+    wait_native(&host, "db.service", "active");
+    host.succeed(&["systemctl", "stop", "db.service"]);
+    for unit in ["needs", "bound"] {
+        host.wait_property(unit, "ActiveState", "inactive");
+    }
+}

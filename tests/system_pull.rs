@@ -361,7 +361,7 @@ fn signals_tell_how_a_pull_goes_on() {
     harbour.unit("gone", &harbour.name("team/web:9"), "");
     let mut signals = host.signals();
     host.succeed(&["sampanctl", "start", "web"]);
-    assert_eq!(members(&mut signals, "Finished"), ["Began", "Resolved", "Progress", "Finished"]);
+    assert_eq!(members(&mut signals, "Finished"), ["Began", "Resolved", "Progress", "Imported", "Finished"]);
     host.fail(1, &["sampanctl", "start", "gone"]);
     assert_eq!(members(&mut signals, "Failed"), ["Began", "Failed"]);
     harbour.tide.set(State::Ebb);

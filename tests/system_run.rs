@@ -55,6 +55,18 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
         host.fail(1, &run(&["--rm", "hello", "/bin/nope"])).contains("/bin/nope: No such file or directory")
     );
     assert_nothing_left(&host);
+    for keeps in [&["-d", "--rm"][..], &["-d"]] {
+        let line = [keeps, &["hello", "/bin/nope"]].concat();
+        let told = host.fail(1, &run(&line));
+        assert!(told.contains("/bin/nope: No such file or directory"), "{told}");
+        assert!(told.contains("See \"sampanctl logs run-") && !told.contains("status"), "{told}");
+        host.succeed(&["sampanctl", "reset-failed"]);
+        assert_nothing_left(&host);
+    }
+    let unit = host.succeed(&run(&["-d", "--rm", "hello", "sleep", "1000"]));
+    host.succeed(&["sampanctl", "is-active", unit.trim()]);
+    host.succeed(&["sampanctl", "stop", unit.trim()]);
+    assert_nothing_left(&host);
 
     let typed = "printf 'one\\ntwo\\n' | sampanctl run --entrypoint= --rm -i hello wc -l";
     assert_eq!(host.succeed(&["sh", "-c", typed]).trim(), "2");

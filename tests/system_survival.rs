@@ -122,6 +122,24 @@ fn a_client_in_the_queue_is_served_though_the_manager_was_killed() {
 }
 
 #[test]
+fn a_manager_that_was_stopped_listens_again_when_it_is_started() {
+    let host = busy_host();
+    let before = identity(&host);
+    // A systemd without FileDescriptorStorePreserve= closes the sockets that it has stored.
+    host.succeed(&["systemctl", "stop", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    assert_states(&host);
+    assert_eq!(identity(&host), before);
+    for port in [8001, 8002] {
+        assert!(host.get(&format!("127.0.0.1:{port}")).contains("Hello from nginx"), "{port}");
+    }
+    // What only the container has kept open is listened on when it has ended.
+    host.succeed(&["kill", "-QUIT", &host.property("web", "MainPID")]);
+    host.wait_property("web", "SubState", "listening");
+    assert!(host.get("127.0.0.1:8001").contains("Hello from nginx"));
+}
+
+#[test]
 fn how_a_payload_ended_while_the_manager_was_away_is_known() {
     let host = Host::with_images(&["hello"]);
     // The manager comes back when somebody writes to the gate.

@@ -6,6 +6,7 @@ use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
 use sampan::manager::orphan;
 use sampan::manager::reconcile::{self, Predecessor};
+use sampan::manager::shelf;
 use sampan::paths::Paths;
 use sampan::store::Store;
 use sampan::systemd::fdstore;
@@ -51,8 +52,13 @@ fn start_logging() {
 
 async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManager>) -> anyhow::Result<()> {
     let paths = Paths::default();
-    std::fs::create_dir_all(paths.state()).with_context(|| paths.state().display().to_string())?;
+    shelf::make(&paths).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
+    let stored = descriptors.iter().filter_map(|(name, _)| name.parse().ok());
+    match systemd.descriptor_store_limit().await {
+        Ok(limit) => service.count_stored(limit, stored),
+        Err(error) => tracing::info!("{error}, not counting stored descriptors"),
+    }
     let containers = orphan::find(&systemd).await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {
@@ -72,7 +78,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     service.ready()?;
     if predecessor == Predecessor::None {
         manager.boot()?;
-        reconcile::mark_booted(manager.paths());
+        reconcile::mark_booted(manager.paths(), &service);
     }
     let result = manager.run(inbox).await;
     service.stopping()?;

@@ -18,6 +18,10 @@ pub enum BusError {
     NoSuchJob(String),
     /// No transfer of this number.
     NoSuchTransfer(String),
+    /// No image of this name, or several.
+    NoSuchImage(String),
+    /// A unit or a container needs the image.
+    ImageInUse(String),
     /// No unit has this process.
     NoUnitForPid(String),
     /// No unit has this invocation id.
@@ -80,6 +84,8 @@ impl BusError {
             Self::UnitExists(text) => ("org.sampan1.Error.UnitExists", text),
             Self::NoSuchJob(text) => ("org.sampan1.Error.NoSuchJob", text),
             Self::NoSuchTransfer(text) => ("org.sampan1.Error.NoSuchTransfer", text),
+            Self::NoSuchImage(text) => ("org.sampan1.Error.NoSuchImage", text),
+            Self::ImageInUse(text) => ("org.sampan1.Error.ImageInUse", text),
             Self::NoUnitForPid(text) => ("org.sampan1.Error.NoUnitForPID", text),
             Self::NoUnitForInvocationId(text) => ("org.sampan1.Error.NoUnitForInvocationID", text),
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),

@@ -41,10 +41,10 @@ pub(super) async fn exec(
     exit.map(|exit| exit.code_and_status()).map_err(BusError::from)
 }
 
-/// A fourth descriptor is a leash.
+/// A leash comes after the three of the standard streams, or alone.
 pub(super) fn unleashed(stdio: Vec<zbus::OwnedFd>) -> (Vec<OwnedFd>, Option<OwnedFd>) {
     let mut stdio: Vec<OwnedFd> = stdio.into_iter().map(OwnedFd::from).collect();
-    let leash = (stdio.len() == 4).then(|| stdio.pop()).flatten();
+    let leash = (stdio.len() % 3 == 1).then(|| stdio.pop()).flatten();
     (stdio, leash)
 }
 

@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::error::BusError;
 use super::interface::{Interface, Which};
-use super::{exec, files, jobs, listing, process, resources, transfer, transient};
+use super::{exec, files, images, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
 use crate::manager::machine::{ActiveState, Job, JobKind, Verb};
 use crate::manager::view::{Change, Shape, Value};
@@ -17,7 +17,7 @@ pub(super) const NAME: &str = "org.sampan1.Manager";
 /// Its table.
 pub(super) fn interface() -> Interface<()> {
     let manager = Interface::new(NAME);
-    signals(images(unit_files(others(units(verbs(manager))))))
+    signals(of_images(unit_files(others(units(verbs(manager))))))
         .properties(SHAPES.into_iter(), |(), call, which| properties(call, which))
 }
 
@@ -135,13 +135,22 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
         })
 }
 
-fn images(manager: Interface<()>) -> Interface<()> {
-    manager.look("ListTransfers", &[], &["transfers"], |(), call, ()| transfer::list(call)).act(
-        "CancelTransfer",
-        &["id"],
-        &[],
-        |(), call, (id,)| transfer::cancel(call, id),
-    )
+fn of_images(manager: Interface<()>) -> Interface<()> {
+    manager
+        .act("PullImage", &["image", "options"], &["transfer"], |(), call, asked| images::pull(call, asked))
+        .act("ImportImage", &["file", "name", "options"], &["transfer"], |(), call, asked| {
+            images::import(call, asked)
+        })
+        .act("ListImages", &[], &["images"], |(), call, ()| images::list(call))
+        .act("ListImagesByPatterns", &["patterns"], &["images"], |(), call, (patterns,)| {
+            images::list_by_patterns(call, patterns)
+        })
+        .act("RemoveImage", &["image", "options"], &["removed"], |(), call, asked| {
+            images::remove(call, asked)
+        })
+        .act("TagImage", &["image", "name"], &["image_id"], |(), call, asked| images::tag(call, asked))
+        .look("ListTransfers", &[], &["transfers"], |(), call, ()| transfer::list(call))
+        .act("CancelTransfer", &["id"], &[], |(), call, (id,)| transfer::cancel(call, id))
 }
 
 fn signals(manager: Interface<()>) -> Interface<()> {

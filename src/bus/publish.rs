@@ -7,6 +7,7 @@ use super::{manager, transfer as own, unit};
 use crate::manager::driver::{Notice, TransferNotice};
 use crate::manager::transfer::Change;
 use crate::manager::view::{self, Property};
+use crate::transfer::Report;
 use crate::unit::name::UnitName;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,20 +109,37 @@ impl Publisher {
 
 async fn transfer(shared: &Shared, id: u32, notice: TransferNotice) -> zbus::Result<()> {
     match notice {
-        TransferNotice::New(image) => told_of(shared, id, "Began", &(image.to_string(),)).await,
+        TransferNotice::New(image) => told_of(shared, id, "Began", &(image,)).await,
         TransferNotice::Changed(Change::Resolved { server, digest }) => {
             told_of(shared, id, "Resolved", &(server, digest.to_string())).await
         }
-        TransferNotice::Changed(Change::Layer(digest, layer)) => {
-            told_of(shared, id, "Progress", &(digest.to_string(), layer.done, layer.total)).await
+        TransferNotice::Changed(Change::Layer(part, layer)) => {
+            told_of(shared, id, "Progress", &(part, layer.done, layer.total)).await
         }
         TransferNotice::Changed(Change::Retrying(reason)) => {
             told_of(shared, id, "Retrying", &(reason,)).await
         }
-        TransferNotice::Finished(image_id) => told_of(shared, id, "Finished", &(image_id,)).await,
+        TransferNotice::Changed(Change::Writing(entries)) => {
+            told_of(shared, id, "Writing", &(entries,)).await
+        }
+        TransferNotice::Finished(report) => finished(shared, id, report).await,
         TransferNotice::Failed(reason) => told_of(shared, id, "Failed", &(reason,)).await,
         TransferNotice::Canceled => told_of(shared, id, "Canceled", &()).await,
     }
+}
+
+/// What came of it, before its end.
+async fn finished(shared: &Shared, id: u32, report: Report) -> zbus::Result<()> {
+    let first = report.images.first().map(|image| image.id.to_string()).unwrap_or_default();
+    for image in report.images {
+        let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
+        let body = (image.id.to_string(), names, image.present, image.notices);
+        told_of(shared, id, "Imported", &body).await?;
+    }
+    if report.healed > 0 {
+        told_of(shared, id, "Healed", &(report.healed,)).await?;
+    }
+    told_of(shared, id, "Finished", &(first,)).await
 }
 
 async fn told_of(

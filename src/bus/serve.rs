@@ -4,6 +4,7 @@
 use super::access::{Access, Waiting};
 use super::allowance::Allowance;
 use super::call::Call;
+use super::catalogue::Catalogue;
 use super::error::BusError;
 use super::interface::{Interface, Pace, Pending, Which};
 use super::ledger::Ledger;
@@ -33,7 +34,8 @@ pub(super) struct Shared {
     pub(super) access: Access,
     pub(super) subscribers: Subscribers,
     pub(super) ledger: Ledger,
-    allowance: Allowance,
+    pub(super) allowance: Allowance,
+    pub(super) catalogue: Catalogue,
     pub(super) interfaces: Interfaces,
 }
 
@@ -62,6 +64,7 @@ impl Bus {
             subscribers: Subscribers::new(&asking).await?,
             ledger: Ledger::new(&connection, &asking).await?,
             allowance: Allowance::default(),
+            catalogue: Catalogue::default(),
             interfaces: Interfaces::new(),
             manager,
             connection: connection.clone(),

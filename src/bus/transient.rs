@@ -10,7 +10,7 @@ use crate::manager::driver::{TransientError, TransientRequest};
 use crate::unit::name::UnitName;
 use zbus::OwnedObjectPath;
 
-/// Name, job mode, the text of the file, and none, three or four descriptors: the three standard ones and a leash.
+/// Name, job mode, the text of the file, and descriptors: none or the three standard ones, then a leash or none.
 type Asked = (String, String, String, Vec<zbus::OwnedFd>);
 
 /// Makes a unit and starts it. Who may do this may do all that a unit file can.
@@ -23,7 +23,7 @@ pub(super) async fn start(
     let stdio = match stdio.len() {
         0 => None,
         _ => Some(stdio.try_into().map_err(|_| {
-            BusError::InvalidArgs("stdio: no descriptors, three, or four with a leash.".into())
+            BusError::InvalidArgs("stdio: no descriptors, three, and a leash with both.".into())
         })?),
     };
     call.allow(Action::ManageUnitFiles, Details::Unit { verb: "start-transient", unit: unit.as_str() })

@@ -140,6 +140,25 @@ pub struct TransferRow {
     pub path: OwnedObjectPath,
 }
 
+/// One row of `ListImages`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ImageRow {
+    /// The id.
+    pub id: String,
+    /// Its names, sorted.
+    pub names: Vec<String>,
+    /// The digest of its manifest; empty where it came without one.
+    pub digest: String,
+    /// When it was built, as it says, RFC 3339; empty where it does not.
+    pub created: String,
+    /// Bytes of its files.
+    pub size: u64,
+    /// Of those that other images have, too.
+    pub shared: u64,
+    /// Of those that no other image has.
+    pub own: u64,
+}
+
 /// The object path of a unit: every byte but letters and digits as `_xx`, as `sd_bus_path_encode(3)`.
 pub fn unit_path(name: &str) -> OwnedObjectPath {
     let mut path = format!("{MANAGER_PATH}/unit/");

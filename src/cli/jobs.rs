@@ -169,7 +169,9 @@ fn failure(name: &str, unit: &UnitProperties) -> String {
         ),
         _ => String::new(),
     };
-    format!("{headline}\nSee \"sampanctl status {short}\" and \"sampanctl logs {short}\" for details.{again}")
+    // What was made for one start may be gone by the time that somebody looks.
+    let status = if unit.transient { String::new() } else { format!("\"sampanctl status {short}\" and ") };
+    format!("{headline}\nSee {status}\"sampanctl logs {short}\" for details.{again}")
 }
 
 /// Why a unit ended that its main process's status does not tell.

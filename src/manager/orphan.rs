@@ -48,14 +48,18 @@ impl Orphan {
     /// Puts this container in the place of the one that a record tells of: an old record stays where there is no
     /// space for a new one.
     pub fn correct(&self, record: &mut Record, now: Stamp) {
-        let start_time = pidfd::start_time(self.pid).unwrap_or_default();
         let run = record.run.as_ref();
+        // That the process is in the scope says as much as when it began.
+        if run.is_none_or(|run| run.pid != 0) {
+            record.facts.start_time = pidfd::start_time(self.pid).unwrap_or_default();
+        }
         if record.phase.has_run() && run.is_some_and(|run| run.pid == self.pid || run.pid == 0) {
             return;
         }
         record.run = Some(Run {
             main_pid: None,
             watchdog: None,
+            terms: None,
             number: run.map_or(1, |run| run.number + 1),
             pid: self.pid,
             invocation: variable(self.pid, "INVOCATION_ID").unwrap_or_default(),
@@ -64,7 +68,6 @@ impl Orphan {
             ended: None,
             exit: None,
         });
-        record.facts.start_time = start_time;
         record.facts.executed = true;
         if !record.phase.has_run() {
             record.phase = Phase::Running;

@@ -2,15 +2,18 @@
 //! believed only where the kernel agrees.
 
 use super::driver::{self, Adoption, Manager, Outlet};
-use super::machine::{Phase, Run};
+use super::machine::{Phase, Run, Stamps};
 use super::orphan::Orphan;
-use super::record::{self, Record};
+use super::record::Record;
+use super::shelf;
 use crate::paths::Paths;
 use crate::sys::pidfd;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::notify::ServiceManager;
+use crate::unit::model::Body;
 use crate::unit::name::UnitName;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -25,6 +28,14 @@ struct Kept {
     sockets: Vec<(String, OwnedFd)>,
 }
 
+/// All that systemd's store has kept.
+#[derive(Debug, Default)]
+struct Stored {
+    units: BTreeMap<UnitName, Kept>,
+    records: Vec<(UnitName, OwnedFd)>,
+    predecessor: Option<Predecessor>,
+}
+
 /// Adopts everything that is still there: what has a record, then containers that have none. Answers whether there
 /// was a predecessor since boot.
 pub fn adopt(
@@ -32,34 +43,66 @@ pub fn adopt(
     descriptors: Vec<(String, OwnedFd)>,
     containers: &[Orphan],
 ) -> Predecessor {
-    let mut kept = sort(descriptors);
-    let records = record::all(manager.paths());
-    let recorded: BTreeSet<UnitName> = records.iter().map(|record| record.unit.clone()).collect();
-    for mut record in records {
-        let own = kept.remove(&record.unit).unwrap_or_default();
-        if let Some(container) = containers.iter().find(|container| container.unit == record.unit) {
-            container.correct(&mut record, driver::now());
+    let Stored { units: mut kept, records: stored, predecessor } = sort(descriptors);
+    manager.found_records(stored.iter().map(|(unit, _)| unit.clone()));
+    let records = shelf::newest(manager.paths(), stored);
+    let recorded: BTreeSet<UnitName> = records.keys().cloned().collect();
+    for (unit, record) in records {
+        let own = kept.remove(&unit).unwrap_or_default();
+        let container = containers.iter().find(|container| container.unit == unit);
+        match (record, container) {
+            (Some(mut record), container) => {
+                if let Some(container) = container {
+                    container.correct(&mut record, driver::now());
+                }
+                adopt_unit(manager, record, own);
+            }
+            (None, Some(orphan)) => adopt_orphan(manager, orphan, own),
+            (None, None) => adopt_unrecorded(manager, &unit, own),
         }
-        adopt_unit(manager, record, own);
     }
     for orphan in containers.iter().filter(|orphan| !recorded.contains(&orphan.unit)) {
         let own = kept.remove(&orphan.unit).unwrap_or_default();
-        tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
         adopt_orphan(manager, orphan, own);
     }
     for (unit, lost) in kept {
-        tracing::warn!("{unit}: descriptors without a record ({}), closing them", lost.sockets.len());
-        manager.forget_descriptors(&unit, lost.sockets.iter().map(|(name, _)| name.as_str()));
+        if lost.sockets.is_empty() {
+            manager.forget_descriptors(&unit, std::iter::empty());
+        } else {
+            adopt_unrecorded(manager, &unit, lost);
+        }
     }
     manager.adopted_all();
-    if marker(manager.paths()).exists() { Predecessor::SinceBoot } else { Predecessor::None }
+    match predecessor {
+        None if !marker(manager.paths()).exists() => Predecessor::None,
+        _ => Predecessor::SinceBoot,
+    }
 }
 
 fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
+    tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
     manager.ensure_loaded(&orphan.unit);
     let container = manager.machine().unit(&orphan.unit).and_then(|managed| managed.container());
     let stop_signal = container.and_then(|container| container.stop_signal).unwrap_or(libc::SIGTERM);
     adopt_unit(manager, orphan.record(driver::now(), stop_signal), kept);
+}
+
+/// A unit without a container whose record says nothing. What must have been up stays so: others may depend on it.
+fn adopt_unrecorded(manager: &mut Manager, unit: &UnitName, kept: Kept) {
+    manager.ensure_loaded(unit);
+    let phase = manager.machine().unit(unit).and_then(|managed| match &managed.unit()?.body {
+        Body::Target => Some(Phase::Active),
+        Body::Container(container) if !container.sockets.is_empty() => Some(Phase::Listening),
+        Body::Container(container) => container.remain_after_exit.then_some(Phase::Exited),
+    });
+    let Some(phase) = phase else {
+        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: its record is lost, it counts as stopped");
+        return manager.forget_descriptors(unit, kept.sockets.iter().map(|(name, _)| name.as_str()));
+    };
+    tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: its record is lost, it counts as {}", phase.as_str());
+    let now = driver::now();
+    let stamps = Stamps { changed: now, active_enter: now, inactive_exit: now, ..Stamps::default() };
+    adopt_unit(manager, Record { stamps, ..Record::new(unit.clone(), phase) }, kept);
 }
 
 /// The memory of the bind(2) that was received last: the predecessor's, or new and kept for the successor.
@@ -90,10 +133,19 @@ fn marker(paths: &Paths) -> PathBuf {
 }
 
 /// Notes that the enabled units have been started since the host was booted.
-pub fn mark_booted(paths: &Paths) {
+pub fn mark_booted(paths: &Paths, service: &ServiceManager) {
     let marker = marker(paths);
-    if let Err(error) = std::fs::write(&marker, "") {
-        tracing::error!("{}: {error}; the next start of sampand starts all enabled units", marker.display());
+    let Err(error) = std::fs::write(&marker, "") else { return };
+    let stored =
+        memfd_create("booted", MemfdFlags::CLOEXEC).map_err(|error| error.to_string()).and_then(|memory| {
+            service.store(&StoredDescriptor::Booted, memory.as_fd()).map_err(|error| error.to_string())
+        });
+    match stored {
+        Ok(()) => tracing::warn!("{}: {error}, keeping this in systemd's descriptor store", marker.display()),
+        Err(_) => tracing::error!(
+            "{}: {error}; the next start of sampand starts all enabled units",
+            marker.display()
+        ),
     }
 }
 
@@ -106,8 +158,9 @@ pub enum Predecessor {
     SinceBoot,
 }
 
-fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
-    let mut kept: BTreeMap<UnitName, Kept> = BTreeMap::new();
+fn sort(descriptors: Vec<(String, OwnedFd)>) -> Stored {
+    let mut stored = Stored::default();
+    let kept = &mut stored.units;
     for (name, descriptor) in descriptors {
         match name.parse::<StoredDescriptor>() {
             Ok(StoredDescriptor::Process { unit }) => kept.entry(unit).or_default().pidfd = Some(descriptor),
@@ -121,12 +174,14 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> BTreeMap<UnitName, Kept> {
             Ok(StoredDescriptor::Listen { unit, socket }) => {
                 kept.entry(unit).or_default().sockets.push((socket, descriptor));
             }
+            Ok(StoredDescriptor::Record { unit }) => stored.records.push((unit, descriptor)),
+            Ok(StoredDescriptor::Booted) => stored.predecessor = Some(Predecessor::SinceBoot),
             // Taken before, this is one too many.
             Ok(StoredDescriptor::Received) => {}
             Err(error) => tracing::warn!("{name}: {error}, closing this descriptor"),
         }
     }
-    kept
+    stored
 }
 
 fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
@@ -142,7 +197,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     }
     manager.adopt_sockets(&unit, kept.sockets);
     let outlet = kept.output.map(|fifo| Outlet::kept(fifo, kept.journal));
-    let run = record.run.clone().filter(|_| record.phase.has_run());
+    // One that was given up may hang in the kernel still.
+    let run = record.run.clone().filter(|run| run.ended.is_none());
     match (record.phase, run) {
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {

@@ -1,16 +1,15 @@
-//! Records of units that are up or have failed, in `/run/sampan/state`: what a successor of this process cannot learn from
-//! systemd and the kernel. One JSON file for each unit, replaced by rename, so that a reader sees the old or
-//! the new one. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
+//! The record of a unit that is up or has failed: what a successor of this process cannot learn from systemd and the
+//! kernel. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
 use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
-use crate::paths::Paths;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,9 +61,15 @@ pub struct Moments {
     pub executed: Duration,
 }
 
+/// The format that this program writes. A successor of another version reads what it knows of it.
+pub const FORMAT: u32 = 1;
+
 /// The record of one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// Its format; 0 where it was written before formats had numbers.
+    #[serde(default)]
+    pub format: u32,
     /// The unit.
     pub unit: UnitName,
     /// Where it is in its life.
@@ -102,14 +107,14 @@ pub struct Record {
 
 /// One that another version of this program has written, and that says nothing to this one, is none.
 fn definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Unit>>, D::Error> {
-    let written = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(written).ok())
+    Ok(known(Some(&Value::deserialize(deserializer)?)))
 }
 
 impl Record {
     /// A record without a past.
     pub fn new(unit: UnitName, phase: Phase) -> Self {
         Self {
+            format: FORMAT,
             unit,
             phase,
             run: None,
@@ -133,8 +138,9 @@ impl Record {
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
         let worth = managed.phase != Phase::Dead || job.is_some();
-        // What has failed holds no image and no volume.
-        let facts = facts.filter(|_| !managed.phase.is_down() || job.is_some());
+        // What has failed holds no image and no volume, unless its process does not end.
+        let lives = managed.run.as_ref().is_some_and(|run| run.ended.is_none());
+        let facts = facts.filter(|_| !managed.is_idle() || lives);
         worth.then(|| Self {
             run: managed.run.clone(),
             facts: facts.cloned().unwrap_or_default(),
@@ -148,39 +154,27 @@ impl Record {
             ..Self::new(unit.clone(), managed.phase)
         })
     }
+
+    /// What can be read of a record that says things which this version does not know: each value that it does.
+    pub fn salvage(bytes: &[u8]) -> Option<Self> {
+        let Ok(Value::Object(mut written)) = serde_json::from_slice(bytes) else { return None };
+        let run: Option<Run> = known(written.get("run"));
+        let lives = run.is_some_and(|run| run.pid != 0 && run.exit.is_none());
+        // A phase that is not known is one of a container that runs, or says nothing.
+        let phase = known(written.remove("phase").as_ref()).or_else(|| lives.then_some(Phase::Running))?;
+        let mut record = Self::new(known(written.get("unit"))?, phase);
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(&record) else { return None };
+        for (name, value) in written {
+            let mut more = fields.clone();
+            more.insert(name, value);
+            if let Some(read) = known(Some(&Value::Object(more.clone()))) {
+                (fields, record) = (more, read);
+            }
+        }
+        Some(record)
+    }
 }
 
-/// Keeps or removes the record of a unit.
-///
-/// # Errors
-/// When `/run/sampan/state` cannot be written.
-pub fn keep(paths: &Paths, unit: &UnitName, record: Option<&Record>) -> io::Result<()> {
-    let path = paths.state().join(format!("{unit}.json"));
-    let Some(record) = record else {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    };
-    let new = paths.state().join(format!(".{unit}.json.new"));
-    let written = std::fs::write(&new, serde_json::to_vec(record)?);
-    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
-        // Half a record is of no use to anybody.
-        let _ = std::fs::remove_file(&new);
-    })
-}
-
-/// All records that can be read; the others are reported and passed over.
-pub fn all(paths: &Paths) -> Vec<Record> {
-    let Ok(entries) = std::fs::read_dir(paths.state()) else { return Vec::new() };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let records = names.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    records.filter_map(|path| read(&path)).collect()
-}
-
-fn read(path: &Path) -> Option<Record> {
-    let bytes = std::fs::read(path).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| tracing::warn!("{}: {error}, ignoring this record", path.display()))
-        .ok()
+fn known<T: DeserializeOwned>(written: Option<&Value>) -> Option<T> {
+    serde_json::from_value(written?.clone()).ok()
 }

@@ -1,14 +1,20 @@
-//! Pulls that run, who waits for them and how far they are: one for each image, however many units want it.
+//! Pulls that run, who wants them and how far they are: one for each image, however many units and users want it.
 
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
+use crate::transfer::Step;
+use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The longest pause before a registry that gave nothing is asked again by itself.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Pulls that one user may have asked for, and all users together.
+const OF_USER_MAX: usize = 16;
+const OF_ALL_MAX: usize = 256;
 
 /// All of them, by their numbers.
 #[derive(Debug, Default)]
@@ -33,17 +39,19 @@ struct Failures {
 pub struct Transfer {
     /// Its number.
     pub id: u32,
-    /// The image.
-    pub image: Reference,
+    /// What is brought.
+    pub order: Order,
     /// How far it is.
     pub stage: Stage,
     /// The server that has the image, once it is known.
     pub server: String,
     /// What failed last, and is tried again; empty while all is well.
     pub trouble: String,
-    /// Layers that are fetched, or have been.
-    pub layers: BTreeMap<Digest, Layer>,
+    /// Layers that are fetched, or have been, by their digests; parts of a source that are read.
+    pub layers: BTreeMap<String, Layer>,
     waiting: Vec<Waiting>,
+    /// Users who asked for it over the bus. It goes on when they leave.
+    users: BTreeSet<u32>,
 }
 
 /// How far a pull is.
@@ -75,7 +83,9 @@ pub enum Change {
         digest: Digest,
     },
     /// Bytes of a layer have come: none at its begin, all at its end.
-    Layer(Digest, Layer),
+    Layer(String, Layer),
+    /// An image of so many entries is written.
+    Writing(u64),
     /// Something failed and is tried again, or elsewhere.
     Retrying(String),
 }
@@ -89,6 +99,26 @@ pub struct Waiting {
     pub run: u64,
 }
 
+/// Who wants an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// A run, for as long as it waits.
+    Run(Waiting),
+    /// A user, by the number that the bus says.
+    User(u32),
+}
+
+/// Why a user gets no more pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    /// The user has so many.
+    #[error("{OF_USER_MAX} pulls of user {0} are under way already: wait until one is over, or cancel one.")]
+    OfUser(u32),
+    /// All users together have so many.
+    #[error("{OF_ALL_MAX} pulls are under way already: wait until one is over, or cancel one.")]
+    OfAll,
+}
+
 /// What became of a wish for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
@@ -99,6 +129,11 @@ pub enum Joined {
 }
 
 impl Transfer {
+    /// The image; empty where only the source names it.
+    pub fn image(&self) -> String {
+        self.order.image().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The units that wait for it.
     pub fn units(&self) -> impl Iterator<Item = &UnitName> {
         self.waiting.iter().map(|waiting| &waiting.unit)
@@ -110,6 +145,39 @@ impl Transfer {
             done: sum.done.saturating_add(layer.done),
             total: sum.total.saturating_add(layer.total),
         })
+    }
+}
+
+impl Transfer {
+    fn serve(&mut self, party: Party) {
+        match party {
+            Party::Run(waiting) => self.waiting.push(waiting),
+            Party::User(user) => drop(self.users.insert(user)),
+        }
+    }
+
+    /// A part begins, of a size that nobody may know.
+    fn begin(&mut self, part: String, total: u64) -> Change {
+        let layer = Layer { done: 0, total };
+        self.layers.insert(part.clone(), layer);
+        self.trouble.clear();
+        Change::Layer(part, layer)
+    }
+
+    fn advance(&mut self, part: String, done: u64) -> Option<Change> {
+        let layer = self.layers.get_mut(&part)?;
+        layer.done = if layer.total == 0 { done } else { done.min(layer.total) };
+        self.trouble.clear();
+        Some(Change::Layer(part, *layer))
+    }
+
+    /// All of a part has come, however much that was.
+    fn finish(&mut self, part: String) -> Option<Change> {
+        let layer = self.layers.get_mut(&part)?;
+        layer.total = layer.total.max(layer.done);
+        layer.done = layer.total;
+        self.trouble.clear();
+        Some(Change::Layer(part, *layer))
     }
 }
 
@@ -129,24 +197,50 @@ impl Transfers {
         self.all().find(|transfer| transfer.units().any(|other| other == unit))
     }
 
-    /// Has a run wait for an image.
-    pub fn join(&mut self, image: &Reference, waiting: Waiting) -> Joined {
-        if let Some(transfer) = self.running.values_mut().find(|transfer| transfer.image == *image) {
-            transfer.waiting.push(waiting);
+    /// Has somebody have an image.
+    pub fn join(&mut self, order: &Order, party: Party) -> Joined {
+        let shared = self.running.values_mut().find(|transfer| order.is_met_by(&transfer.order));
+        if let Some(transfer) = shared {
+            transfer.serve(party);
             return Joined::Shared(transfer.id);
         }
-        self.last = self.last.wrapping_add(1).max(1);
-        let transfer = Transfer {
-            id: self.last,
-            image: image.clone(),
+        let id = self.number();
+        let trouble = match order {
+            Order::Pull(order) => self.failures.get(&order.image).map(|failures| failures.reason.clone()),
+            Order::Import(_) => None,
+        };
+        let mut transfer = Transfer {
+            id,
+            order: order.clone(),
             stage: Stage::Waiting,
             server: String::new(),
-            trouble: self.failures.get(image).map(|failures| failures.reason.clone()).unwrap_or_default(),
+            trouble: trouble.unwrap_or_default(),
             layers: BTreeMap::new(),
-            waiting: vec![waiting],
+            waiting: Vec::new(),
+            users: BTreeSet::new(),
         };
-        self.running.insert(self.last, transfer);
-        Joined::New(self.last)
+        transfer.serve(party);
+        self.running.insert(id, transfer);
+        Joined::New(id)
+    }
+
+    /// The number of another transfer.
+    pub fn number(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1).max(1);
+        self.last
+    }
+
+    /// Whether a user may ask for one more pull; root has as many as all.
+    ///
+    /// # Errors
+    /// When not.
+    pub fn permits(&self, user: u32) -> Result<(), TooMany> {
+        let of_users = || self.all().filter(|transfer| !transfer.users.is_empty());
+        let of_user = of_users().filter(|transfer| transfer.users.contains(&user)).count();
+        if user != 0 && of_user >= OF_USER_MAX {
+            return Err(TooMany::OfUser(user));
+        }
+        if of_users().count() < OF_ALL_MAX { Ok(()) } else { Err(TooMany::OfAll) }
     }
 
     /// Has a run wait no longer. The answer is the pull that nobody waits for any more, which is forgotten.
@@ -154,7 +248,8 @@ impl Transfers {
         let transfer = self.running.values_mut().find(|transfer| transfer.waiting.contains(waiting))?;
         transfer.waiting.retain(|other| other != waiting);
         let id = transfer.id;
-        if transfer.waiting.is_empty() { self.running.remove(&id) } else { None }
+        let is_wanted = !transfer.waiting.is_empty() || !transfer.users.is_empty();
+        if is_wanted { None } else { self.running.remove(&id) }
     }
 
     /// The processes of a pull run.
@@ -167,34 +262,38 @@ impl Transfers {
     /// Takes in what happened to a pull, and answers with what is worth telling of it.
     pub fn tell(&mut self, id: u32, event: Event) -> Option<Change> {
         let transfer = self.running.get_mut(&id)?;
-        let (blob, done) = match event {
+        match event {
             Event::Resolved { server, digest } => {
                 transfer.server.clone_from(&server);
                 transfer.trouble.clear();
-                return Some(Change::Resolved { server, digest });
+                Some(Change::Resolved { server, digest })
             }
-            Event::Started { blob, size } => {
-                transfer.layers.insert(blob.clone(), Layer { done: 0, total: size });
-                (blob, 0)
-            }
-            Event::Progress { blob, done } => (blob, done),
-            Event::Finished { blob } => (blob, u64::MAX),
+            Event::Started { blob, size } => Some(transfer.begin(blob.to_string(), size)),
+            Event::Progress { blob, done } => transfer.advance(blob.to_string(), done),
+            Event::Finished { blob } => transfer.finish(blob.to_string()),
             Event::Retrying { reason } => {
                 transfer.trouble.clone_from(&reason);
-                return Some(Change::Retrying(reason));
+                Some(Change::Retrying(reason))
             }
             // The end itself tells it.
-            Event::Failed { .. } => return None,
-        };
-        let layer = transfer.layers.get_mut(&blob)?;
-        transfer.trouble.clear();
-        layer.done = done.min(layer.total);
-        Some(Change::Layer(blob, *layer))
+            Event::Failed { .. } => None,
+        }
+    }
+
+    /// The same of an import.
+    pub fn step(&mut self, id: u32, step: Step) -> Option<Change> {
+        let transfer = self.running.get_mut(&id)?;
+        match step {
+            Step::Begun { part, size } => Some(transfer.begin(part, size.unwrap_or_default())),
+            Step::Advanced { part, done } => transfer.advance(part, done),
+            Step::Ended { part } => transfer.finish(part),
+            Step::Committing { entries } => Some(Change::Writing(entries)),
+        }
     }
 
     /// Forgets a pull that is over; who waited for it.
-    pub fn end(&mut self, id: u32) -> Option<(Reference, Vec<Waiting>)> {
-        self.running.remove(&id).map(|transfer| (transfer.image, transfer.waiting))
+    pub fn end(&mut self, id: u32) -> Option<(Order, Vec<Waiting>)> {
+        self.running.remove(&id).map(|transfer| (transfer.order, transfer.waiting))
     }
 
     /// Notes that no registry gave an image.
@@ -221,34 +320,88 @@ impl Transfers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::manifest::Platform;
+    use crate::store::Scrutiny;
+    use crate::transfer::order::PullOrder;
 
     fn image(name: &str) -> Reference {
         Reference::parse(&format!("a.example/{name}")).unwrap()
+    }
+
+    fn order(name: &str) -> Order {
+        Order::Pull(PullOrder::new(image(name)))
     }
 
     fn waiting(unit: &str, run: u64) -> Waiting {
         Waiting { unit: UnitName::parse(unit).unwrap(), run }
     }
 
+    fn run(waiting: &Waiting) -> Party {
+        Party::Run(waiting.clone())
+    }
+
     #[test]
     fn units_that_want_one_image_share_its_pull() {
         let mut transfers = Transfers::default();
         let (web, api) = (waiting("web.container", 1), waiting("api.container", 4));
-        let Joined::New(id) = transfers.join(&image("web"), web.clone()) else { panic!("it is the first") };
-        assert_eq!(transfers.join(&image("web"), api.clone()), Joined::Shared(id));
-        assert!(matches!(transfers.join(&image("db"), waiting("db.container", 1)), Joined::New(_)));
+        let Joined::New(id) = transfers.join(&order("web"), run(&web)) else { panic!("it is the first") };
+        assert_eq!(transfers.join(&order("web"), run(&api)), Joined::Shared(id));
+        assert!(matches!(transfers.join(&order("db"), run(&waiting("db.container", 1))), Joined::New(_)));
         assert_eq!(transfers.of(&api.unit).unwrap().id, id);
         assert!(transfers.leave(&web).is_none(), "another one still waits");
         assert!(transfers.leave(&web).is_none(), "it has left already");
         assert_eq!(transfers.leave(&api).unwrap().id, id);
         assert!(transfers.get(id).is_none());
-        assert!(matches!(transfers.join(&image("web"), api), Joined::New(new) if new != id));
+        assert!(matches!(transfers.join(&order("web"), run(&api)), Joined::New(new) if new != id));
+    }
+
+    #[test]
+    fn what_a_user_asked_for_goes_on_without_units() {
+        let mut transfers = Transfers::default();
+        let web = waiting("web.container", 1);
+        let Joined::New(id) = transfers.join(&order("web"), Party::User(1000)) else { panic!() };
+        assert_eq!(transfers.join(&order("web"), run(&web)), Joined::Shared(id));
+        assert!(transfers.leave(&web).is_none());
+        assert!(transfers.get(id).is_some());
+        let closely = Order::Pull(PullOrder { scrutiny: Scrutiny::Content, ..PullOrder::new(image("web")) });
+        let Joined::New(other) = transfers.join(&closely, Party::User(1000)) else {
+            panic!("it asks for more")
+        };
+        assert_ne!(other, id);
+        transfers.end(id);
+        assert_eq!(transfers.join(&order("web"), run(&web)), Joined::Shared(other), "it does more");
+        let arm =
+            PullOrder { platform: Some(Platform::parse("arm64").unwrap()), ..PullOrder::new(image("web")) };
+        assert!(
+            matches!(transfers.join(&Order::Pull(arm), run(&web)), Joined::New(_)),
+            "it is another image"
+        );
+    }
+
+    #[test]
+    fn users_have_a_bounded_number_of_pulls() {
+        let mut transfers = Transfers::default();
+        let mut ask = |user: u32, name: String| {
+            transfers.permits(user)?;
+            transfers.join(&order(&name), Party::User(user));
+            Ok(())
+        };
+        for number in 0..OF_USER_MAX {
+            assert_eq!(ask(1000, format!("web{number}")), Ok(()));
+        }
+        assert_eq!(ask(1000, "more".to_owned()), Err(TooMany::OfUser(1000)));
+        for number in OF_USER_MAX..OF_ALL_MAX {
+            assert_eq!(ask(0, format!("web{number}")), Ok(()));
+        }
+        assert_eq!(ask(0, "more".to_owned()), Err(TooMany::OfAll));
+        transfers.end(1);
+        assert_eq!(transfers.permits(1000), Ok(()));
     }
 
     #[test]
     fn bytes_of_layers_add_up() {
         let mut transfers = Transfers::default();
-        let Joined::New(id) = transfers.join(&image("web"), waiting("web.container", 1)) else { panic!() };
+        let Joined::New(id) = transfers.join(&order("web"), Party::User(0)) else { panic!() };
         let blobs = [Digest::of(b"1"), Digest::of(b"2")];
         for (blob, size) in blobs.iter().zip([10, 20]) {
             transfers.tell(id, Event::Started { blob: blob.clone(), size });

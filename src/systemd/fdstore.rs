@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
 const RECEIVED: &str = "received";
+const BOOTED: &str = "booted";
 
 /// What a stored descriptor is. Its text is the `FDNAME=`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +40,15 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `record/UNIT`: the memory with a record for which there was no space.
+    Record {
+        /// The unit.
+        unit: UnitName,
+    },
     /// `received`: the memory of the bind(2) that was received last.
     Received,
+    /// `booted`: the enabled units have been started, and there was no space to note it.
+    Booted,
 }
 
 /// The name of a descriptor is none of ours.
@@ -62,9 +70,8 @@ impl StoredDescriptor {
     /// without processes tells nothing, and a stream whose journal has gone takes nothing.
     pub(super) fn on_hang_up(&self) -> OnHangUp {
         match self {
-            Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } | Self::Received => {
-                OnHangUp::Keep
-            }
+            Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
+            Self::Record { .. } | Self::Received | Self::Booted => OnHangUp::Keep,
             Self::Notifier { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
@@ -78,6 +85,8 @@ impl fmt::Display for StoredDescriptor {
             Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
             Self::Output { unit } => write!(formatter, "output/{unit}"),
             Self::Journal { unit } => write!(formatter, "journal/{unit}"),
+            Self::Record { unit } => write!(formatter, "record/{unit}"),
+            Self::Booted => formatter.write_str(BOOTED),
             Self::Received => formatter.write_str(RECEIVED),
         }
     }
@@ -87,8 +96,10 @@ impl FromStr for StoredDescriptor {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        if text == RECEIVED {
-            return Ok(Self::Received);
+        match text {
+            RECEIVED => return Ok(Self::Received),
+            BOOTED => return Ok(Self::Booted),
+            _ => {}
         }
         let parse = || {
             let (kind, rest) = text.split_once('/')?;
@@ -101,6 +112,7 @@ impl FromStr for StoredDescriptor {
                 ("notifier", None) => Some(Self::Notifier { unit }),
                 ("output", None) => Some(Self::Output { unit }),
                 ("journal", None) => Some(Self::Journal { unit }),
+                ("record", None) => Some(Self::Record { unit }),
                 _ => None,
             }
         };
@@ -130,6 +142,9 @@ mod tests {
             StoredDescriptor::Notifier { unit: unit.clone() },
             StoredDescriptor::Output { unit: unit.clone() },
             StoredDescriptor::Journal { unit: unit.clone() },
+            StoredDescriptor::Record { unit: unit.clone() },
+            StoredDescriptor::Received,
+            StoredDescriptor::Booted,
         ] {
             assert_eq!(descriptor.to_string().parse(), Ok(descriptor));
         }

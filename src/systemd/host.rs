@@ -1,7 +1,8 @@
-//! What systemd knows of the host.
+//! What systemd knows of the host, and of this service.
 
 use super::SystemdError;
 use super::manager::{Systemd, refused};
+use super::proxy::UnitPropertiesProxy;
 
 impl Systemd {
     /// Reads all unit files again, as `systemctl daemon-reload`.
@@ -33,6 +34,24 @@ impl Systemd {
     pub async fn environment(&self) -> Result<Vec<String>, SystemdError> {
         self.within("systemd", "Get", async |session| {
             session.manager.environment().await.map_err(|error| refused("Get", "Environment", &error))
+        })
+        .await
+    }
+
+    /// `FileDescriptorStoreMax=` of the service that this process is.
+    ///
+    /// # Errors
+    /// As [`Systemd::virtualization`], and where this process is no service.
+    pub async fn descriptor_store_limit(&self) -> Result<usize, SystemdError> {
+        let (call, property) = ("Get", "FileDescriptorStoreMax");
+        self.within("sampand", call, async |session| {
+            let read = async {
+                let path = session.manager.get_unit_by_pid(std::process::id()).await?;
+                let proxy = UnitPropertiesProxy::builder(&session.connection).path(path).build().await?;
+                u32::try_from(proxy.get("org.freedesktop.systemd1.Service", property).await?)
+            };
+            let limit = read.await.map_err(|error| refused(call, property, &error))?;
+            Ok(usize::try_from(limit).unwrap_or(usize::MAX))
         })
         .await
     }

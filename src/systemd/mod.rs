@@ -2,6 +2,7 @@
 //! and the receiving side of that protocol for containers. No type of zbus leaves this room.
 #![forbid(unsafe_code)]
 
+mod account;
 pub mod fdstore;
 mod host;
 pub mod manager;

@@ -6,25 +6,34 @@
 //! close-on-exec, and brings a second `nix`.
 
 use super::SystemdError;
+use super::account::{Account, Room};
 use super::fdstore::{OnHangUp, StoredDescriptor};
 use crate::sys::descriptor::take_variable;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, sendmsg_addr, socket_with,
 };
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Longest `FDNAME=`.
 const NAME_MAX: usize = 255;
 
-/// systemd's socket for notifications. Without one all is said to nobody, with success.
-#[derive(Debug)]
-pub struct ServiceManager(Option<Peer>);
+/// systemd as the manager of our service. Without its socket all is said to nobody, with success.
+#[derive(Debug, Default)]
+pub struct ServiceManager {
+    peer: Option<Peer>,
+    watchdog: Option<Duration>,
+    account: RefCell<Account>,
+    /// Whether it has been told that the store is full.
+    told_full: Cell<bool>,
+}
 
 #[derive(Debug)]
 struct Peer {
@@ -34,14 +43,29 @@ struct Peer {
 }
 
 impl ServiceManager {
-    /// Takes `$NOTIFY_SOCKET`. To be called in `main` before any thread or runtime.
+    /// Takes `$NOTIFY_SOCKET` and `$WATCHDOG_*`. To be called in `main` before any thread or runtime.
     ///
     /// # Errors
     /// When threads exist already, or the variable is no address.
     pub fn take_from_environment() -> Result<Self, SystemdError> {
-        let value =
-            take_variable("NOTIFY_SOCKET").map_err(|source| failed("$NOTIFY_SOCKET".into(), source))?;
-        value.map_or_else(|| Ok(Self(None)), Self::at)
+        let take =
+            |name: &str| take_variable(name).map_err(|source| failed(format!("${name}").into(), source));
+        let number = |value: Option<OsString>| value.and_then(|value| value.to_str()?.parse::<u64>().ok());
+        let (time, pid) = (number(take("WATCHDOG_USEC")?), number(take("WATCHDOG_PID")?));
+        let ours = pid.is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = time.filter(|time| ours && *time > 0).map(Duration::from_micros);
+        let service = take("NOTIFY_SOCKET")?.map_or_else(|| Ok(Self::default()), Self::at)?;
+        Ok(Self { watchdog, ..service })
+    }
+
+    /// How long systemd waits for [`ServiceManager::alive`] before it kills this process, `WatchdogSec=`.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// How much the store takes, and what it has: what it will not take is told once.
+    pub fn count_stored(&self, limit: usize, stored: impl Iterator<Item = StoredDescriptor>) {
+        self.account.replace(Account::open(limit, stored));
     }
 
     fn at(value: OsString) -> Result<Self, SystemdError> {
@@ -55,7 +79,9 @@ impl ServiceManager {
         };
         let path = PathBuf::from(&value);
         match open() {
-            Ok((address, socket)) => Ok(Self(Some(Peer { path, address, socket }))),
+            Ok((address, socket)) => {
+                Ok(Self { peer: Some(Peer { path, address, socket }), ..Self::default() })
+            }
             Err(source) => Err(failed(path, source)),
         }
     }
@@ -66,6 +92,14 @@ impl ServiceManager {
     /// When systemd cannot be told.
     pub fn ready(&self) -> Result<(), SystemdError> {
         self.send("READY=1", None)
+    }
+
+    /// This process works, `WATCHDOG=1`.
+    ///
+    /// # Errors
+    /// When systemd cannot be told.
+    pub fn alive(&self) -> Result<(), SystemdError> {
+        self.send("WATCHDOG=1", None)
     }
 
     /// A reload begins; [`ServiceManager::ready`] ends it.
@@ -91,7 +125,7 @@ impl ServiceManager {
     ///
     /// # Errors
     /// When systemd cannot be told.
-    pub fn extend_timeout(&self, timeout: std::time::Duration) -> Result<(), SystemdError> {
+    pub fn extend_timeout(&self, timeout: Duration) -> Result<(), SystemdError> {
         self.send(&format!("EXTEND_TIMEOUT_USEC={}", timeout.as_micros()), None)
     }
 
@@ -108,11 +142,25 @@ impl ServiceManager {
     /// # Errors
     /// When the name is too long or systemd cannot be told.
     pub fn store(&self, name: &StoredDescriptor, fd: BorrowedFd<'_>) -> Result<(), SystemdError> {
+        let text = self.checked(name)?;
+        let room = self.account.borrow_mut().enter(name);
+        if room != Room::Free && !self.told_full.replace(true) {
+            let limit = self.account.borrow().limit();
+            tracing::warn!(
+                "systemd's descriptor store is full (FileDescriptorStoreMax={limit}): clients, output and exit \
+                 statuses of some units would be lost if sampand were killed; raise it with \"systemctl edit sampand\""
+            );
+        }
+        match room {
+            Room::Free => {}
+            Room::InPlaceOf(other) => self.send(&format!("FDSTOREREMOVE=1\nFDNAME={other}"), None)?,
+            Room::Full => return Ok(()),
+        }
         let poll = match name.on_hang_up() {
             OnHangUp::Keep => "\nFDPOLL=0",
             OnHangUp::Drop => "",
         };
-        self.send(&format!("FDSTORE=1\nFDNAME={}{poll}", self.checked(name)?), Some(fd))
+        self.send(&format!("FDSTORE=1\nFDNAME={text}{poll}"), Some(fd))
     }
 
     /// Drops the descriptors of a name from systemd's store.
@@ -120,7 +168,9 @@ impl ServiceManager {
     /// # Errors
     /// When the name is too long or systemd cannot be told.
     pub fn remove(&self, name: &StoredDescriptor) -> Result<(), SystemdError> {
-        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={}", self.checked(name)?), None)
+        let text = self.checked(name)?;
+        self.account.borrow_mut().leave(name);
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None)
     }
 
     /// systemd takes printable ASCII without colons, and passes over others without a word.
@@ -130,12 +180,12 @@ impl ServiceManager {
         if valid && text.len() <= NAME_MAX {
             return Ok(text);
         }
-        let path = self.0.as_ref().map_or_else(|| "$NOTIFY_SOCKET".into(), |peer| peer.path.clone());
+        let path = self.peer.as_ref().map_or_else(|| "$NOTIFY_SOCKET".into(), |peer| peer.path.clone());
         Err(failed(path, io::Error::other(format!("\"{text}\" cannot be the name of a stored descriptor"))))
     }
 
     fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<(), SystemdError> {
-        let Some(peer) = &self.0 else { return Ok(()) };
+        let Some(peer) = &self.peer else { return Ok(()) };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
@@ -200,6 +250,6 @@ mod tests {
 
     #[test]
     fn without_a_manager_all_is_said_to_nobody() {
-        ServiceManager(None).ready().unwrap();
+        ServiceManager::default().ready().unwrap();
     }
 }

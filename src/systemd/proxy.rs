@@ -44,6 +44,8 @@ pub(super) trait Manager {
         properties: &[(&str, Variant<'_>)],
     ) -> zbus::Result<()>;
     fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(name = "GetUnitByPID")]
+    fn get_unit_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
     fn get_unit_processes(&self, name: &str) -> zbus::Result<Vec<(String, u32, String)>>;
     #[zbus(property)]
     fn virtualization(&self) -> zbus::Result<String>;

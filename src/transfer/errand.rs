@@ -1,20 +1,27 @@
-//! A pull on the manager's behalf, as a process of its own: the manager puts it into a scope before it begins, and
-//! all that a pull costs is charged there.
+//! A transfer on the manager's behalf, as a process of its own: the manager puts it into a scope before it begins, and
+//! all that a transfer costs is charged there.
 //!
-//! The process waits for a byte on standard input, then starts the fetcher and the worker and writes a [`Word`] a
-//! line. The end of standard input means that nobody wants the image any more, or that the manager has died: the
-//! fetcher is ended, and the worker, which then gets nothing more, clears up and ends, too.
+//! The process waits for a byte on standard input, a socket, and with it what is to be imported (`SCM_RIGHTS`,
+//! unix(7)), then starts the worker, and for a pull the fetcher, and writes a [`Word`] a line. The end of standard
+//! input means that nobody wants the image any more, or that the manager has died: the fetcher is ended, and the
+//! worker, which then gets nothing more, clears up and ends, too.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use std::io::{Read as _, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
-use super::registry::{Event, Order, Pull, PullError};
-use super::{Report, Terms};
-use crate::image::reference::Reference;
+use super::order::{ImportOrder, Order, PullOrder};
+use super::registry::{self, Event, Pull, PullError};
+use super::worker::Worker;
+use super::{Report, Step, Terms};
 use crate::paths::Paths;
 use crate::settings;
 use crate::store::Scrutiny;
@@ -22,8 +29,9 @@ use crate::sys::pidfd;
 
 /// How long a worker may take to clear up.
 const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-/// Notices that are handed on.
+/// Notices of an image that are handed on, and images.
 const NOTICES_MAX: usize = 20;
+const IMAGES_MAX: usize = 256;
 
 /// What the process tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +42,17 @@ pub enum Word {
         /// What.
         event: Event,
     },
-    /// The image is in the store.
-    Done {
-        /// Its id.
-        image: String,
-        /// What people should know about it.
-        notices: Vec<String>,
+    /// Something happened during an import.
+    Stepped {
+        /// What.
+        step: Step,
     },
-    /// It is not.
+    /// The images are in the store.
+    Done {
+        /// Which, and what people should know about them.
+        report: Report,
+    },
+    /// They are not.
     Failed {
         /// Who refused.
         fault: Fault,
@@ -60,39 +71,79 @@ pub enum Fault {
     Host,
 }
 
-/// Pulls an image once standard input says so. To be called while there is one thread.
-pub fn perform(reference: Reference, paths: &Paths) {
-    let mut gate = [0];
-    if !matches!(std::io::stdin().read(&mut gate), Ok(1)) {
-        return;
-    }
-    let word = match pull(reference, paths) {
-        Ok(report) => done(report),
-        Err((fault, reason)) => Word::Failed { fault, reason },
-    };
-    say(&word);
+/// The manager's end of a process's standard input, and the process's.
+///
+/// # Errors
+/// As socketpair(2).
+pub fn gate() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
-fn pull(reference: Reference, paths: &Paths) -> Result<Report, (Fault, String)> {
-    let here = |error: &dyn std::fmt::Display| (Fault::Host, error.to_string());
+/// Lets a process begin, with what it is to import.
+///
+/// # Errors
+/// When it has gone.
+pub fn open(gate: BorrowedFd<'_>, source: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors: Vec<BorrowedFd<'_>> = source.into_iter().collect();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    sendmsg(gate, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for that; `None` where it does not come.
+fn wait(gate: BorrowedFd<'_>) -> Option<Option<OwnedFd>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        recvmsg(gate, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+    let source = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    (received.bytes == 1).then_some(source)
+}
+
+/// Performs a transfer once standard input says so. To be called while there is one thread.
+pub fn perform(order: Order, paths: &Paths) {
+    let Some(source) = wait(std::io::stdin().as_fd()) else { return };
+    let done = match order {
+        Order::Pull(order) => pull(order, paths),
+        Order::Import(order) => import(&order, source, paths),
+    };
+    say(&match done {
+        Ok(report) => Word::Done { report: shortened(report) },
+        Err((fault, reason)) => Word::Failed { fault, reason },
+    });
+}
+
+fn here(error: impl std::fmt::Display) -> (Fault, String) {
+    (Fault::Host, error.to_string())
+}
+
+/// What this host asks of an image.
+fn terms(paths: &Paths, scrutiny: Scrutiny) -> Result<Terms, (Fault, String)> {
     // The manager is the last that may be killed for memory, and what it starts inherits that.
-    std::fs::write(paths.oom_score(), "0").map_err(|error| here(&error))?;
-    let order = Order {
+    std::fs::write(paths.oom_score(), "0").map_err(here)?;
+    let limits = settings::Settings::load(paths).map_err(here)?.import;
+    Ok(Terms { limits, policy: settings::load_policy(paths).map_err(here)?, scrutiny })
+}
+
+fn pull(order: PullOrder, paths: &Paths) -> Result<Report, (Fault, String)> {
+    let order = registry::Order {
         program: paths.helper("sampan-import"),
         root: paths.root().to_owned(),
         store: paths.store().to_owned(),
-        reference,
-        platform: None,
-        terms: Terms {
-            limits: settings::Settings::load(paths).map_err(|error| here(&error))?.import,
-            policy: settings::load_policy(paths).map_err(|error| here(&error))?,
-            scrutiny: Scrutiny::Status,
-        },
+        reference: order.image,
+        platform: order.platform,
+        terms: terms(paths, order.scrutiny)?,
     };
-    let pull = Pull::start(&order).map_err(|error| here(&error))?;
-    let open = |child: &Child| pidfd::open(child.id()).map_err(|error| here(&error));
-    let (fetcher, worker) = (open(&pull.fetcher)?, open(&pull.worker)?);
-    std::thread::spawn(move || end_with_the_manager(&fetcher, &worker));
+    let pull = Pull::start(&order).map_err(here)?;
+    end_with_the_manager(Some(&pull.fetcher), &pull.worker).map_err(here)?;
     let told = |event: &Event| match event {
         // Comes as the last word.
         Event::Failed { .. } => {}
@@ -104,20 +155,36 @@ fn pull(reference: Reference, paths: &Paths) -> Result<Report, (Fault, String)> 
     })
 }
 
-fn done(report: Report) -> Word {
-    let image = report.images.first().map(|image| image.id.to_string()).unwrap_or_default();
-    let notices = report.images.into_iter().flat_map(|image| image.notices);
-    Word::Done { image, notices: notices.take(NOTICES_MAX).collect() }
+fn import(order: &ImportOrder, source: Option<OwnedFd>, paths: &Paths) -> Result<Report, (Fault, String)> {
+    let source = source.ok_or_else(|| here("the manager gave nothing to import"))?;
+    let terms = terms(paths, order.scrutiny)?;
+    let program = paths.helper("sampan-import");
+    let worker = Worker::start(&program, paths.store(), &order.claims, &terms, source).map_err(here)?;
+    end_with_the_manager(None, &worker.process).map_err(here)?;
+    worker.wait(|step| say(&Word::Stepped { step: step.clone() })).map_err(here)
 }
 
-/// Waits for the end of standard input, then sees to the end of both processes.
-fn end_with_the_manager(fetcher: &OwnedFd, worker: &OwnedFd) {
-    let mut rest = [0; 16];
-    while std::io::stdin().read(&mut rest).is_ok_and(|count| count > 0) {}
-    // Either may have ended by itself, which is as good.
-    let _ = pidfd::signal(fetcher, Signal::KILL);
-    let _ = poll(&mut [PollFd::new(&worker.as_fd(), PollFlags::IN)], Some(&GRACE));
-    let _ = pidfd::signal(worker, Signal::KILL);
+fn shortened(mut report: Report) -> Report {
+    report.images.truncate(IMAGES_MAX);
+    report.images.iter_mut().for_each(|image| image.notices.truncate(NOTICES_MAX));
+    report
+}
+
+/// Has a thread wait for the end of standard input, which then sees to the end of the processes.
+fn end_with_the_manager(fetcher: Option<&Child>, worker: &Child) -> io::Result<()> {
+    let fetcher = fetcher.map(|fetcher| pidfd::open(fetcher.id())).transpose()?;
+    let worker = pidfd::open(worker.id())?;
+    std::thread::spawn(move || {
+        let mut rest = [0; 16];
+        while std::io::stdin().read(&mut rest).is_ok_and(|count| count > 0) {}
+        // Each may have ended by itself, which is as good.
+        if let Some(fetcher) = fetcher {
+            let _ = pidfd::signal(&fetcher, Signal::KILL);
+            let _ = poll(&mut [PollFd::new(&worker.as_fd(), PollFlags::IN)], Some(&GRACE));
+        }
+        let _ = pidfd::signal(&worker, Signal::KILL);
+    });
+    Ok(())
 }
 
 /// A manager that has gone hears nothing, and is waited for elsewhere.
@@ -126,5 +193,26 @@ fn say(word: &Word) {
         line.push(b'\n');
         let mut output = std::io::stdout().lock();
         let _ = output.write_all(&line).and_then(|()| output.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_opens_once_and_lets_a_source_through() {
+        let (ours, theirs) = gate().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        open(ours.as_fd(), Some(reader.as_fd())).unwrap();
+        let source = wait(theirs.as_fd()).unwrap().unwrap();
+        rustix::io::write(&writer, b"image").unwrap();
+        let mut bytes = [0; 5];
+        std::fs::File::from(source).read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"image");
+        open(ours.as_fd(), None).unwrap();
+        assert!(wait(theirs.as_fd()).unwrap().is_none());
+        drop(ours);
+        assert!(wait(theirs.as_fd()).is_none(), "nobody wants it");
     }
 }

@@ -21,6 +21,7 @@ mod import;
 mod lanes;
 mod layout;
 mod legacy;
+pub mod order;
 mod packing;
 pub mod registry;
 mod remote;
@@ -32,6 +33,7 @@ mod tarball;
 mod tree;
 pub mod volume;
 mod watch;
+pub mod worker;
 
 pub use chunked::rebuild as rebuild_chunked;
 pub use error::TransferError;

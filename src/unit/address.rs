@@ -52,6 +52,19 @@ const SUPPORTED: &str = "supported are TCP (\"0.0.0.0:80\", \"[::]:80\", \"8080\
 
 /// What an address was meant to be.
 fn meant(text: &str) -> String {
+    if let Some(both) = mapped(text) {
+        return both;
+    }
+    let port = text.trim_start_matches(':').trim_end_matches("/tcp");
+    if port != text && port.parse::<u16>().is_ok() {
+        return format!("did you mean \"{port}\"?");
+    }
+    // Without brackets the port looks like a part of the address.
+    if let Some((address, port)) = text.rsplit_once(':')
+        && let (Ok(address), Ok(port)) = (address.parse::<Ipv6Addr>(), port.parse::<u16>())
+    {
+        return format!("write it in brackets: \"[{address}]:{port}\"");
+    }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Some((_, address)) = text.split_once("://") {
         return format!("did you mean \"{address}\"?");
@@ -72,6 +85,15 @@ fn meant(text: &str) -> String {
         }
         _ => SUPPORTED.to_owned(),
     }
+}
+
+/// A port of the host and one of the container, as other programs write it.
+fn mapped(text: &str) -> Option<String> {
+    let (outside, inside) = text.trim_end_matches("/tcp").rsplit_once(':')?;
+    let inside: u16 = inside.parse().ok()?;
+    let port = outside.rsplit_once(':').map_or(outside, |(_, port)| port);
+    let is_mapped = port.parse::<u16>().is_ok() && (port == outside || outside.parse::<SocketAddr>().is_ok());
+    is_mapped.then(|| format!("write listen = \"{outside}\" and target = \"0.0.0.0:{inside}\""))
 }
 
 fn too_long(text: &str) -> ValueError {
@@ -210,6 +232,16 @@ impl Written for Dependency {
 }
 
 fn later(text: &str) -> Result<Dependency, ValueError> {
+    let bare = text.trim().rsplit('/').next().unwrap_or_default();
+    let bare = bare.strip_suffix(".toml").unwrap_or(bare);
+    if text.contains(|letter: char| letter == '/' || letter.is_whitespace()) {
+        let named = [bare.to_owned(), format!("{bare}.container")];
+        let error = ValueError::new(format!("\"{text}\" is not the name of a unit"));
+        return Err(match named.into_iter().find(|name| UnitName::of_dependency(name).is_ok()) {
+            Some(name) => error.with_help(format!("did you mean \"{name}\"?")),
+            None => error.with_help("write it with its type, such as \"db.container\""),
+        });
+    }
     match text.rsplit_once('.') {
         Some((stem, suffix)) if LATER.contains(&suffix) && !stem.is_empty() => {
             Ok(Dependency::Later(text.to_owned()))

@@ -28,20 +28,23 @@ pub fn assemble(name: &UnitName, files: Files, host: &Host) -> Assembled {
 /// # Errors
 /// As [`assemble`].
 pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&Arc<Source>>) -> Assembled {
-    let (mut tree, mut faults) = tree(name, &files, other);
+    let Merged { mut tree, mut faults, misspelt } = merged(name, &files, host, other);
     let is_whole = faults.is_empty();
-    specifier::expand_tree(&mut tree, name, host, &mut faults);
+    faults.extend(misspelt);
     let mut clean = tree.clone();
     let fragment = files.fragment.clone();
+    let mut renamed = Vec::new();
     let (unit, found) = match name.kind() {
         UnitKind::Container => {
-            let file = decode::read(&mut clean, &mut faults);
+            let file = decode::read_as_meant(&mut clean, &mut faults, &mut renamed);
+            rename(&mut tree, &renamed);
             let mut report = Report::new(&tree, &clean);
             (lower::container(name, files, file, &mut report), report.finish())
         }
         // Units of systemd's have no files of ours.
         UnitKind::Target | UnitKind::Native => {
-            let file = decode::read(&mut clean, &mut faults);
+            let file = decode::read_as_meant(&mut clean, &mut faults, &mut renamed);
+            rename(&mut tree, &renamed);
             let mut report = Report::new(&tree, &clean);
             (Some(lower::target(name, files, file, &mut report)), report.finish())
         }
@@ -56,12 +59,18 @@ pub fn assemble_with(name: &UnitName, files: Files, host: &Host, other: Option<&
     }
 }
 
+/// What is said of a table is looked for under the name that it was meant to have.
+fn rename(tree: &mut Node, renamed: &[decode::Renaming]) {
+    for (way, name) in renamed {
+        tree.rename(way, name);
+    }
+}
+
 /// The place where a loaded unit says the value at `way`, or the item of it that reads `item`; `None` where its
 /// files do not say it, or no longer.
 pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
     let files = Files { fragment: unit.fragment.clone(), drop_ins: unit.drop_ins.clone() };
-    let (mut tree, _) = tree(&unit.name, &files, None);
-    specifier::expand_tree(&mut tree, &unit.name, &Host::default(), &mut Vec::new());
+    let Merged { tree, .. } = merged(&unit.name, &files, &Host::default(), None);
     let value = &tree.find(way)?.node;
     let reads = |node: &&Node| matches!(&node.value, Value::String(text) if Some(text.as_str()) == item);
     match (&value.value, item) {
@@ -70,18 +79,29 @@ pub fn find(unit: &Unit, way: &[&str], item: Option<&str>) -> Option<Mark> {
     }
 }
 
-/// The file with its drop-ins merged, and why some of them cannot be read. What is read of the others has its own
-/// faults.
-fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> (Node, Vec<Diagnostic>) {
+/// A file with its drop-ins.
+struct Merged {
+    tree: Node,
+    /// Why some of the files cannot be read. What is read of the others has its own faults.
+    faults: Vec<Diagnostic>,
+    /// Specifiers that there are not.
+    misspelt: Vec<Diagnostic>,
+}
+
+/// Merges what the files say of one unit: keys that its name makes the same are the same.
+fn merged(name: &UnitName, files: &Files, host: &Host, other: Option<&Arc<Source>>) -> Merged {
     let nothing = Source::from_text(Path::new(&name.file_name()), "");
     let mut tree: Option<Node> = None;
-    let mut faults = Vec::new();
+    let (mut faults, mut misspelt) = (Vec::new(), Vec::new());
     for path in files.fragment.iter().chain(&files.drop_ins) {
         let source = match other.filter(|other| other.path == *path) {
             Some(other) => Ok(Arc::clone(other)),
             None => Source::read(path).map_err(|error| vec![error.into()]),
         };
-        let parsed = source.and_then(|source| Node::parse(&source));
+        let parsed = source.and_then(|source| Node::parse(&source)).map(|mut node| {
+            specifier::expand_tree(&mut node, name, host, &mut misspelt);
+            node
+        });
         match (parsed, &mut tree) {
             (Ok(node), Some(tree)) => tree.merge(node),
             (Ok(node), None) => tree = Some(node),
@@ -89,7 +109,7 @@ fn tree(name: &UnitName, files: &Files, other: Option<&Arc<Source>>) -> (Node, V
         }
     }
     let empty = Node { mark: Mark { source: nothing, span: 0..0 }, value: Value::Table(Table::new()) };
-    (tree.unwrap_or(empty), faults)
+    Merged { tree: tree.unwrap_or(empty), faults, misspelt }
 }
 
 /// The unit's own file first, then drop-ins by name; in each from top to bottom.

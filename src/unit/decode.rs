@@ -14,9 +14,21 @@ use serde::de::{
 use std::fmt::{self, Display};
 use std::slice;
 
+/// A table by the way to it, and the name that was meant.
+pub type Renaming = (Vec<Step>, &'static str);
+
 /// Reads `tree` as a `T`, which must be able to do without any of its keys. What is wrong goes to `faults` and
 /// is taken out of the tree.
 pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Diagnostic>) -> T {
+    read_as_meant(tree, faults, &mut Vec::new())
+}
+
+/// The same; a table whose name was meant to be another gets that, so that its keys are read too.
+pub fn read_as_meant<T: DeserializeOwned + Default>(
+    tree: &mut Node,
+    faults: &mut Vec<Diagnostic>,
+    renamed: &mut Vec<Renaming>,
+) -> T {
     for _ in 0..FAULTS_MAX {
         let fault = match T::deserialize(Decoder(tree)) {
             Ok(value) => return value,
@@ -24,7 +36,9 @@ pub fn read<T: DeserializeOwned + Default>(tree: &mut Node, faults: &mut Vec<Dia
         };
         faults.extend(fault.diagnostic.map(|diagnostic| *diagnostic));
         let way: Vec<Step> = fault.way.into_iter().rev().collect();
-        if !tree.remove(&way) {
+        if let Some(meant) = fault.meant.filter(|meant| tree.rename(&way, meant)) {
+            renamed.push((way, meant));
+        } else if !tree.remove(&way) {
             break;
         }
     }
@@ -37,6 +51,8 @@ struct Fault {
     message: String,
     diagnostic: Option<Box<Diagnostic>>,
     way: Vec<Step>,
+    /// What a key was meant to be.
+    meant: Option<&'static str>,
 }
 
 impl Fault {
@@ -45,7 +61,7 @@ impl Fault {
     }
 
     fn of(diagnostic: Diagnostic) -> Self {
-        Self { message: String::new(), diagnostic: Some(Box::new(diagnostic)), way: Vec::new() }
+        Self { message: String::new(), diagnostic: Some(Box::new(diagnostic)), way: Vec::new(), meant: None }
     }
 
     /// Gives the place to an error that serde or a type made, which do not know it.
@@ -78,7 +94,7 @@ impl std::error::Error for Fault {}
 impl de::Error for Fault {
     /// A second line of the message becomes its help.
     fn custom<T: Display>(message: T) -> Self {
-        Self { message: message.to_string(), diagnostic: None, way: Vec::new() }
+        Self { message: message.to_string(), diagnostic: None, way: Vec::new(), meant: None }
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -122,7 +138,7 @@ fn plain(expected: &dyn de::Expected) -> String {
 fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
     match (expected, found) {
         ("an array", de::Unexpected::Str(text)) => {
-            let words: Vec<String> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+            let words: Vec<String> = suggest::words(text).iter().map(|word| format!("\"{word}\"")).collect();
             format!("\nwrite [{}]", words.join(", "))
         }
         ("an array", de::Unexpected::Signed(number)) => format!("\nwrite [{number}]"),
@@ -136,6 +152,12 @@ fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
         ) => "\nwrite false".to_owned(),
         (text, de::Unexpected::Seq) if text.starts_with("an address such as") => {
             "\neach address is a table of its own: [socket.NAME]".to_owned()
+        }
+        (text, de::Unexpected::Str(word)) if text.starts_with("a number from") => {
+            word.trim().parse::<u32>().map_or_else(|_| String::new(), |number| format!("\nwrite {number}"))
+        }
+        (text, de::Unexpected::Unsigned(number)) if text.starts_with("a share of one CPU") => {
+            format!("\nwrite \"{number}%\"")
         }
         ("a table", de::Unexpected::Seq) => "\nwrite { NAME = \"VALUE\" }".to_owned(),
         _ => String::new(),
@@ -245,12 +267,13 @@ fn refuse_unknown(table: &Table, fields: &'static [&'static str]) -> Result<(), 
     } else {
         format!("unknown key \"{key}\"")
     };
-    let help = match entry.node.table() {
+    let (help, meant) = match entry.node.table() {
         Some(_) => unknown_table_help(key, fields),
-        None => unknown_help(key, fields),
+        None => (unknown_help(key, fields), None),
     };
     let diagnostic = entry.key.diagnostic(Severity::Error, what).with_help(Some(help));
-    Err(Fault::of(diagnostic).within(Step::Key(key.clone())))
+    let fault = Fault { meant, ..Fault::of(diagnostic) };
+    Err(fault.within(Step::Key(key.clone())))
 }
 
 /// More keys than these are not listed.
@@ -278,21 +301,23 @@ fn unknown_help(key: &str, fields: &[&str]) -> String {
     }
 }
 
-fn unknown_table_help(table: &str, fields: &[&str]) -> String {
+/// What to say of a table, and the name that was meant.
+fn unknown_table_help(table: &str, fields: &'static [&'static str]) -> (String, Option<&'static str>) {
     let same = fields.iter().find(|field| habit::plain(field) == habit::plain(table)).copied();
     let near = || suggest::nearest(table, fields.iter().copied());
+    let meant = |field| (format!("did you mean \"{field}\"?"), Some(field));
     if let Some(field) = same {
-        return format!("did you mean \"{field}\"?");
+        return meant(field);
     }
     if let Some(help) = habit::of_table(table).map(str::to_owned).or_else(|| habit::of_key(table, fields)) {
-        return help;
+        return (help, None);
     }
     match near() {
-        Some(field) => format!("did you mean \"{field}\"?"),
+        Some(field) => meant(field),
         None if schema::is_table_of_containers(table) => {
-            format!("[{table}] is for the files of containers, NAME.container.toml")
+            (format!("[{table}] is for the files of containers, NAME.container.toml"), None)
         }
-        None => known(fields),
+        None => (known(fields), None),
     }
 }
 

@@ -17,6 +17,8 @@ use Here::{Key, Words};
 const KEYS: &[(&str, Here)] = &[
     // systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5)
     ("execstart", Words("what runs is \"image\" with \"entrypoint\" and \"command\"")),
+    ("cmd", Key("container.command")),
+    ("test", Key("health.command")),
     ("execstartpre", Words(BEFORE)),
     ("execstartpost", Words(BEFORE)),
     ("execcondition", Words("what must hold is written in [unit.condition]")),
@@ -302,6 +304,10 @@ pub fn of_key(key: &str, fields: &[&str]) -> Option<String> {
         ["condition", "assert"].into_iter().find(|table| key.len() > table.len() && key.starts_with(table));
     if let Some(table) = condition.filter(|_| fields.contains(&"condition")) {
         return Some(format!("write it in [unit.{table}], such as {table} = {{ path_exists = \"/srv\" }}"));
+    }
+    let bare = condition.map(|table| &key[table.len()..]);
+    if let Some(field) = fields.iter().find(|field| bare.is_some_and(|bare| plain(field) == bare)) {
+        return Some(format!("here this is \"{field}\""));
     }
     let (_, here) = KEYS.iter().find(|(word, _)| *word == key)?;
     Some(match here {

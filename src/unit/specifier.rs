@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::name::UnitName;
-use super::tree::{FAULTS_MAX, Node};
+use super::tree::{FAULTS_MAX, Mark, Node, Value};
 use crate::paths::Paths;
 
 /// What specifiers say about the host; read once for all units.
@@ -35,8 +35,9 @@ impl Host {
 /// Which specifiers there are, for messages and the manual.
 pub const ALL: &str = "%n %N %p %i %I %H %m %b %v %t %S %C %h %u %U %%";
 
-/// Expands every string of a tree in place.
+/// Expands every string of a tree in place, and every key: those of some tables are the user's own words.
 pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut Vec<Diagnostic>) {
+    expand_keys(tree, &|text| expand(text, name, host), faults);
     tree.for_each_string(&mut |text, mark| {
         if faults.len() >= FAULTS_MAX {
             return;
@@ -46,12 +47,51 @@ pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut V
         }
         match expand(text, name, host) {
             Ok(expanded) => *text = expanded,
-            Err(letter) => {
-                let fault = mark.diagnostic(Severity::Error, format!("unknown specifier \"%{letter}\""));
-                faults.push(fault.with_help(Some("write \"%%\" for a percent sign")));
-            }
+            Err(letter) => faults.push(unknown(letter, mark)),
         }
     });
+}
+
+fn unknown(letter: char, mark: &Mark) -> Diagnostic {
+    let fault = mark.diagnostic(Severity::Error, format!("unknown specifier \"%{letter}\""));
+    fault.with_help(Some("write \"%%\" for a percent sign"))
+}
+
+/// A key that cannot be expanded, or becomes another of the same table, is a fault and left out.
+fn expand_keys(
+    node: &mut Node,
+    expand: &impl Fn(&str) -> Result<String, char>,
+    faults: &mut Vec<Diagnostic>,
+) {
+    match &mut node.value {
+        Value::Array(items) => items.iter_mut().for_each(|item| expand_keys(item, expand, faults)),
+        Value::Table(table) => {
+            let special = |key: &&String| key.contains(['%', '\0']);
+            for key in table.keys().filter(special).cloned().collect::<Vec<_>>() {
+                if faults.len() >= FAULTS_MAX {
+                    return;
+                }
+                let Some(entry) = table.remove(&key) else { continue };
+                let fault = match expand(&key) {
+                    Err(letter) => unknown(letter, &entry.key),
+                    Ok(expanded) if expanded.contains('\0') => {
+                        entry.key.diagnostic(Severity::Error, "a NUL byte cannot stand in a key")
+                    }
+                    Ok(expanded) if table.contains_key(&expanded) => {
+                        let message = format!("this is \"{expanded}\", which this table has already");
+                        entry.key.diagnostic(Severity::Error, message)
+                    }
+                    Ok(expanded) => {
+                        table.insert(expanded, entry);
+                        continue;
+                    }
+                };
+                faults.push(fault);
+            }
+            table.values_mut().for_each(|entry| expand_keys(&mut entry.node, expand, faults));
+        }
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime => {}
+    }
 }
 
 /// Expands one string. A percent sign at its end stands for itself, as in "50%".

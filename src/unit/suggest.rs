@@ -29,6 +29,24 @@ pub fn help(word: &str, candidates: &[&str]) -> String {
     }
 }
 
+/// The words of a command line, as a shell takes it apart that knows quotes and nothing else.
+pub fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote): (Vec<String>, Option<String>, Option<char>) = Default::default();
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 /// `"a", "b" or "c"`.
 pub fn list(words: &[&str]) -> String {
     match words {
@@ -52,6 +70,7 @@ mod tests {
         assert_eq!(nearest("MemoryMax", keys), Some("memory_max"));
         assert_eq!(nearest("imgae", keys), Some("image"));
         assert_eq!(nearest("colour", keys), None);
+        assert_eq!(words("nginx -g 'daemon off;' \"\""), ["nginx", "-g", "daemon off;", ""]);
         assert_eq!(help("colour", &["fd", "swap"]), "use \"fd\" or \"swap\"");
     }
 }

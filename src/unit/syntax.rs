@@ -7,6 +7,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::de::Error;
 
+/// What programs that merge versions of a text leave in it.
+const MERGE_MARKERS: [&str; 3] = ["<<<<<<< ", "=======", ">>>>>>> "];
+
 /// A diagnostic for each line with an error; what follows in the same line is mostly a consequence.
 pub fn diagnostics(source: &Arc<Source>, errors: &[Error]) -> Vec<Diagnostic> {
     if let Some(fault) = other_format(source).filter(|_| !errors.is_empty()) {
@@ -18,6 +21,16 @@ pub fn diagnostics(source: &Arc<Source>, errors: &[Error]) -> Vec<Diagnostic> {
 fn diagnostic(source: &Arc<Source>, error: &Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     let line = Line::at(&source.text, span.start);
+    if MERGE_MARKERS.iter().any(|marker| line.text.starts_with(marker)) {
+        let span = line.start..line.start + line.text.trim_end().len();
+        let fault =
+            Diagnostic::at(Severity::Error, source, span, "this is left of a conflict of two versions");
+        return fault.with_help(Some("keep one of them, and take all of these marks out"));
+    }
+    if error.message().contains("recurs") {
+        let message = "arrays and tables stand within each other too deep";
+        return Diagnostic::at(Severity::Error, source, span, message);
+    }
     if error.message() == "duplicate key" {
         return duplicate(source, span);
     }
@@ -121,12 +134,18 @@ impl<'t> Line<'t> {
         if message.contains("basic string") && !message.contains("escape") {
             return Some("a string ends in the line that it begins in, with the same quote".to_owned());
         }
-        if message.contains("escape") {
+        if message.contains("literal string") && message.contains("expected `'`") {
+            return Some("a string ends in the line that it begins in, with the same quote".to_owned());
+        }
+        if message.contains("missing comma") && self.text.matches('"').count() > 3 {
+            return Some("write a comma between items, and \\\" for a quote within a string".to_owned());
+        }
+        if message.contains("escape") || message.contains("unicode value") {
             return Some("write a backslash twice, or the string in single quotes".to_owned());
         }
         let (key, value) = self.assignment()?;
         if value.starts_with(['[', '{', '"', '\'']) {
-            let unquoted = message.contains("must be quoted");
+            let unquoted = message.contains("must be quoted") || message.contains("invalid float");
             return unquoted.then(|| "write words in quotes: [\"a\", \"b\"]".to_owned());
         }
         let boolean = value.to_ascii_lowercase();

@@ -143,6 +143,23 @@ impl Node {
         }
     }
 
+    /// Gives a key another name, unless that is there already.
+    pub fn rename(&mut self, way: &[Step], name: &str) -> bool {
+        match (&mut self.value, way) {
+            (Value::Table(table), [Step::Key(key)]) if !table.contains_key(name) => {
+                let entry = table.remove(key);
+                entry.map(|entry| table.insert(name.to_owned(), entry)).is_some()
+            }
+            (Value::Table(table), [Step::Key(key), rest @ ..]) if !rest.is_empty() => {
+                table.get_mut(key).is_some_and(|entry| entry.node.rename(rest, name))
+            }
+            (Value::Array(array), [Step::Index(index), rest @ ..]) => {
+                array.get_mut(*index).is_some_and(|node| node.rename(rest, name))
+            }
+            _ => false,
+        }
+    }
+
     /// Calls `change` with each string of the tree and its place.
     pub fn for_each_string(&mut self, change: &mut impl FnMut(&mut String, &Mark)) {
         match &mut self.value {

@@ -1,4 +1,5 @@
 //! A private host with a registry in its own network, before which a front sees, counts and holds up requests.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use crate::layout::Lab;
 use crate::registry::{Front, Registry, Reply, Request, ask, split};

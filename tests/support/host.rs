@@ -47,16 +47,21 @@ impl Host {
     /// Boots a host, starts `sampand` on it and imports images that `tests/images` makes: `NAME.tar` becomes
     /// `localhost/NAME`.
     pub fn with_images(names: &[&str]) -> Self {
+        let host = Self::start();
+        host.add_images(names);
+        host
+    }
+
+    /// Imports images that `tests/images` makes, as [`Self::with_images`].
+    pub fn add_images(&self, names: &[&str]) {
         let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/images");
         let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images")).arg(&images).status();
         assert!(made.expect("tests/images runs").success(), "tests/images made no images");
-        let host = Self::start();
         for name in names {
             let file = format!("{name}.tar");
-            fs::hard_link(images.join(&file), host.shared().join(&file)).expect("the image is there");
-            host.import(&file, &format!("localhost/{name}"));
+            fs::hard_link(images.join(&file), self.shared().join(&file)).expect("the image is there");
+            self.import(&file, &format!("localhost/{name}"));
         }
-        host
     }
 
     /// A command, to be run inside.

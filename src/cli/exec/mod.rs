@@ -212,6 +212,11 @@ impl Leash {
         }
     }
 
+    /// Takes it off: its end stops nothing, and until then the unit is held all the same.
+    pub fn release(&self) {
+        self.signal(0);
+    }
+
     /// Has the command get a signal.
     pub fn signal(&self, number: u8) {
         // A manager that is gone is told by the call.

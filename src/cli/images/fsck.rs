@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Common, Output, roots, show};
+use super::{Common, Output, show};
+use crate::manager::images::roots;
 use crate::paths::Paths;
 use crate::store::{Finding, Repair, Store};
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-use super::roots::{self, Root, roots};
 use super::{Common, Output, show};
+use crate::manager::images::roots::{self, Root, roots};
 use crate::paths::Paths;
 use crate::store::{Collected, Store, Unused};
 

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, IsTerminal as _};
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::io::IsTerminal as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use super::progress::{Display, ProgressArgs, Words};
 use super::{Common, Output, show};
@@ -15,7 +15,8 @@ use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::settings::{self, Settings};
 use crate::store::{ImageId, Scrutiny, Store};
-use crate::transfer::{Format, Report, Step, Terms};
+use crate::transfer::worker::{Claims, Worker};
+use crate::transfer::{Format, Naming, Report, Terms};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub struct Args {
     keep_names: bool,
     /// Import the images for this platform, such as linux/arm64, instead of this host's
     #[arg(long, value_name = "PLATFORM", value_parser = platform)]
-    platform: Option<String>,
+    platform: Option<Platform>,
     /// The form of the source: oci, docker or tree; without it, it is told from the source
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -50,16 +51,8 @@ pub struct Args {
 const WORDS: Words =
     Words { doing: "Reading", done: "Read", before: "Waiting for the store", after: "Writing the image" };
 
-/// A line of the worker's output.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Step(Step),
-    Report(Report),
-}
-
-fn platform(text: &str) -> Result<String, ImageError> {
-    Platform::parse(text).map(|platform| platform.to_string())
+fn platform(text: &str) -> Result<Platform, ImageError> {
+    Platform::parse(text)
 }
 
 fn change(text: &str) -> Result<String, ImageError> {
@@ -78,7 +71,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         b"-" if std::io::stdin().is_terminal() => {
             anyhow::bail!("standard input is a terminal, no archive comes from it")
         }
-        b"-" => Stdio::inherit(),
+        b"-" => std::io::stdin().as_fd().try_clone_to_owned()?,
         _ => File::open(&args.source).with_context(|| args.source.display().to_string())?.into(),
     };
     let report = run_worker(&args, input, paths).with_context(|| args.source.display().to_string())?;
@@ -96,56 +89,26 @@ pub(super) fn terms(paths: &Paths, verify: bool) -> anyhow::Result<Terms> {
     Ok(Terms { limits: Settings::load(paths)?.import, policy: settings::load_policy(paths)?, scrutiny })
 }
 
-fn run_worker(args: &Args, input: Stdio, paths: &Paths) -> anyhow::Result<Report> {
-    let program = paths.helper("sampan-import");
-    let mut command = Command::new(&program);
-    command.args(terms(paths, args.verify)?.arguments()?);
-    command.arg("--store").arg(absolute(args.common.paths(paths).store())?);
-    if let Some(name) = &args.name {
-        command.arg("--name").arg(Reference::for_import(name)?.to_string());
-    }
-    if args.keep_names {
-        command.arg("--keep-names");
-    }
-    if let Some(format) = args.format {
-        command.arg("--format").arg(format.word());
-    }
-    if let Some(platform) = &args.platform {
-        command.arg("--platform").arg(platform);
-    }
-    command.args(args.change.iter().flat_map(|change| ["--change", change]));
-    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
+fn run_worker(args: &Args, input: OwnedFd, paths: &Paths) -> anyhow::Result<Report> {
+    let (program, terms) = (paths.helper("sampan-import"), terms(paths, args.verify)?);
+    let store = std::path::absolute(args.common.paths(paths).store())?;
     let mut display = Display::new(&args.progress, WORDS);
-    command.args(display.is_shown().then_some("--steps"));
-    let mut worker = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-    let report = worker.stdout.take().map(|output| watch(output, &mut display));
+    let worker = Worker::start(&program, &store, &args.claims()?, &terms, input)?;
+    let report = worker.wait(|step| display.step(step));
     display.finish();
-    let output = worker.wait_with_output()?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        match reason.trim_end() {
-            "" => anyhow::bail!("the import worker ended without a word ({})", output.status),
-            reason => anyhow::bail!("{reason}"),
-        }
-    }
-    report.transpose()?.flatten().context("the import worker ended without a report")
+    Ok(report?)
 }
 
-/// Shows the worker's steps, and returns the report that follows them.
-fn watch(output: ChildStdout, display: &mut Display) -> anyhow::Result<Option<Report>> {
-    let mut report = None;
-    for line in BufReader::new(output).lines() {
-        let line = serde_json::from_str(&line?).context("what the import worker says cannot be read")?;
-        match line {
-            Line::Step(step) => display.step(&step),
-            Line::Report(told) => report = Some(told),
-        }
+impl Args {
+    fn claims(&self) -> Result<Claims, ImageError> {
+        let naming = match &self.name {
+            Some(name) => Naming::Name(Reference::for_import(name)?),
+            None if self.keep_names => Naming::Claimed,
+            None => Naming::Nameless,
+        };
+        let (platform, changes) = (self.platform.clone(), self.change.clone());
+        Ok(Claims { naming, format: self.format, platform, changes })
     }
-    Ok(report)
-}
-
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    Ok(std::path::absolute(path)?)
 }
 
 /// What images cost is asked later, when their trees may be in memory no more.

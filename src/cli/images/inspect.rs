@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::PathBuf;
 
-use super::roots::{self, roots};
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::image::config::ImageConfig;
 use crate::image::text::printable;
+use crate::manager::images::roots::{self, roots};
 use crate::paths::Paths;
 use crate::store::{ImageId, ImageRecord, Store, Usage};
 

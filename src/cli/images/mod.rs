@@ -13,7 +13,6 @@ pub(in crate::cli) mod place;
 mod progress;
 mod pull;
 mod remove;
-mod roots;
 pub(in crate::cli) mod show;
 mod tag;
 

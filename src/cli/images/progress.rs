@@ -85,11 +85,6 @@ impl Display {
         Self { words, form }
     }
 
-    /// Whether anything is shown.
-    pub(super) fn is_shown(&self) -> bool {
-        !matches!(self.form, Form::Nothing)
-    }
-
     /// Shows a step of an import or an export.
     pub(super) fn step(&mut self, step: &Step) {
         match step {

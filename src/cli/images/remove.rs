@@ -2,12 +2,12 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::roots::{self, Root, User, roots};
 use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::image::text::printable;
+use crate::manager::images::remove::{Consent, remove};
+use crate::manager::images::roots::roots;
 use crate::paths::Paths;
-use crate::store::Store;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]
@@ -29,14 +29,15 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let store = super::open_store(&args.common.paths(paths))?;
     let roots = roots(paths);
+    let consent = if args.force { Consent::Named } else { Consent::Unnamed };
     let mut removed = Vec::new();
     let mut status = 0;
     for image in &args.images {
-        match remove(&store, &roots, image, &args) {
+        match remove(&store, &roots, image, consent) {
             Ok(names) => removed.extend(names),
             Err(error) => {
                 status = 1;
-                eprintln!("Failed to remove {}: {error:#}", printable(image.as_bytes()));
+                eprintln!("Failed to remove {}: {error}", printable(image.as_bytes()));
             }
         }
     }
@@ -48,30 +49,4 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         }
     }
     Ok(status)
-}
-
-fn remove(store: &Store, roots: &[Root], image: &str, args: &Args) -> anyhow::Result<Vec<String>> {
-    match hindrance(store, roots, image)? {
-        Some(User::Running(unit)) => {
-            anyhow::bail!("{unit} runs from this image; stop it first with \"sampanctl stop {unit}\"")
-        }
-        Some(user) if !args.force => anyhow::bail!("{user}; --force removes it all the same"),
-        _ => Ok(store.remove(image)?),
-    }
-}
-
-/// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.
-fn hindrance<'a>(store: &Store, roots: &'a [Root], image: &str) -> anyhow::Result<Option<&'a User>> {
-    // What is too broken to be resolved is used by nobody.
-    let Ok(id) = store.resolve(image) else { return Ok(None) };
-    let name = store.name(image)?;
-    let is_last = name.is_none() || store.names()?.iter().filter(|(_, other)| *other == id).count() <= 1;
-    let mut users = Vec::new();
-    for root in roots::of_image(roots, store, &id) {
-        if is_last || (name.is_some() && store.name(&root.image)? == name) {
-            users.push(&root.user);
-        }
-    }
-    users.sort_by_key(|user| matches!(user, User::File { .. }));
-    Ok(users.first().copied())
 }

@@ -61,7 +61,7 @@ impl File<'_> {
         }
         for line in environment.iter().chain(&args.environment) {
             if let Some((name, value)) = line.split_once('=') {
-                self.set(&["container", "environment", name], literal(value));
+                self.set(&["container", "environment", &escaped(name)], literal(value));
             }
         }
         if !args.environment_files.is_empty() {
@@ -117,6 +117,7 @@ impl File<'_> {
     }
 
     fn mount(&mut self, target: &str, kind: &str, source: Option<&str>, options: &str) {
+        let target = &escaped(target);
         self.set(&["mount", target, "type"], literal(kind));
         if let Some(source) = source {
             self.set(&["mount", target, "source"], literal(source));
@@ -210,8 +211,12 @@ fn size(written: &str) -> String {
 }
 
 /// A text that means itself: `%` begins no specifier.
+fn escaped(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
 fn literal(text: &str) -> Value {
-    Value::String(text.replace('%', "%%"))
+    Value::String(escaped(text))
 }
 
 fn literals(words: &[String]) -> Value {

@@ -7,11 +7,12 @@ pub mod missing;
 use super::args::RunArgs;
 use super::client::{Client, talk};
 use super::error::{CliError, FAILURE};
-use super::exec::{Wanted, of_terminal};
+use super::exec::{Leash, Wanted, of_terminal};
 use super::jobs::{JobWatch, explain};
 use super::lifecycle::Operation;
 use super::output::{Paging, complain, print};
 use crate::unit::name::UnitName;
+use std::os::fd::AsFd;
 use zbus::{Fd, OwnedObjectPath};
 
 /// Runs the verb.
@@ -43,7 +44,11 @@ fn made_up() -> String {
 
 async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Result<u8> {
     let mut watch = JobWatch::new(client).await?;
-    let job = watch.during(transient(client, unit, definition, Vec::new())).await?;
+    // Held until it is known what has become of it, however short its life is.
+    let leash = Leash::new()?;
+    leash.release();
+    let held = vec![Fd::from(leash.theirs.as_fd())];
+    let job = watch.during(transient(client, unit, definition, held)).await?;
     watch.add(job, unit);
     let started = watch.wait(client, Operation::Start).await?;
     if let Some(job) = started.iter().find(|job| !job.is_success()) {

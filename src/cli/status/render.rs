@@ -53,7 +53,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     }
     page.line("CGroup", &control_group(unit, &around.processes));
     page.lines("Next", &reason::next_step(unit).into_iter().collect::<Vec<_>>());
-    page.block(&unit.load_error);
+    page.block(diagnostics(unit));
     page.0
 }
 
@@ -94,6 +94,9 @@ fn loaded(unit: &UnitProperties, around: &Surroundings) -> String {
     let style = around.style;
     let tone = if matches!(unit.load_state.as_str(), "loaded" | "masked") { Tone::Normal } else { Tone::Bad };
     let state = style.paint(tone, &unit.load_state);
+    if !unit.load_error.is_empty() {
+        return format!("{state} (Reason: {})", load_reason(unit));
+    }
     if unit.fragment_path.is_empty() {
         return state;
     }
@@ -107,6 +110,19 @@ fn loaded(unit: &UnitProperties, around: &Surroundings) -> String {
         );
     }
     format!("{state} ({})", parts.join("; "))
+}
+
+/// One line on why a unit cannot be used; what is wrong with its files is told below.
+fn load_reason(unit: &UnitProperties) -> String {
+    match diagnostics(unit) {
+        "" => escaped(&unit.load_error).into_owned(),
+        _ => format!("Unit {} has a bad unit file.", unit.id),
+    }
+}
+
+/// What `sampanctl verify` says of the files; only root is told.
+fn diagnostics(unit: &UnitProperties) -> &str {
+    if unit.load_error.contains('\n') { &unit.load_error } else { "" }
 }
 
 fn file_tone(state: &str) -> Tone {
@@ -436,6 +452,18 @@ mod tests {
     }
 
     #[test]
+    fn a_masked_unit_says_so() {
+        let masked = UnitProperties {
+            load_state: "masked".to_owned(),
+            load_error: "Unit web.container is masked.".to_owned(),
+            unit_file_state: "masked".to_owned(),
+            fragment_path: String::new(),
+            ..UnitProperties { documentation: Vec::new(), image: String::new(), ..web() }
+        };
+        insta::assert_snapshot!(loaded(&masked, &around()), @"masked (Reason: Unit web.container is masked.)");
+    }
+
+    #[test]
     fn a_unit_with_a_bad_file() {
         let bad = UnitProperties {
             load_state: "bad".to_owned(),
@@ -448,7 +476,7 @@ mod tests {
         };
         insta::assert_snapshot!(unit(&bad, &Surroundings { processes: Vec::new(), ..around() }), @r#"
         ○ web.container - Web\nserver
-             Loaded: bad (/etc/sampan/units/web.container.toml; bad)
+             Loaded: bad (Reason: Unit web.container has a bad unit file.)
              Active: inactive (dead)
                Next: correct the file, see "sampanctl verify web"
 

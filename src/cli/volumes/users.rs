@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::manager::record;
+use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::unit::load::{self, Loaded};
 use crate::unit::model::{Body, Container, MountSource};
@@ -67,7 +67,7 @@ impl Users {
         let units = load::load_all(paths).units.into_iter().chain(templates);
         let units = units.filter_map(|(unit, loaded)| of_unit(&search, unit, loaded)).collect();
         let mut running: BTreeMap<String, Vec<UnitName>> = BTreeMap::new();
-        for record in record::all(paths) {
+        for record in shelf::all(paths) {
             for volume in record.facts.volumes {
                 running.entry(volume).or_default().push(record.unit.clone());
             }

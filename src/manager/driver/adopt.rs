@@ -80,8 +80,12 @@ impl Manager {
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.
-        if self.machine.unit(unit).is_some_and(|managed| !managed.phase.is_down()) {
+        let phase = self.machine.unit(unit).map_or(Phase::Dead, |managed| managed.phase);
+        if !phase.is_down() {
             self.open_sockets(unit);
+        }
+        if phase == Phase::Listening {
+            self.watch_sockets(unit);
         }
     }
 
@@ -92,7 +96,11 @@ impl Manager {
         };
         let live = Rc::new(LiveRun::new(run.number));
         live.executed.set(record.facts.executed);
-        live.stop_signal.set(record.facts.stop_signal);
+        // 0 where an old record says nothing of it.
+        match (record.facts.stop_signal, specification.body.container()) {
+            (0, Some(container)) => live.stop_signal.set(container.stop_signal.unwrap_or(libc::SIGTERM)),
+            (signal, _) => live.stop_signal.set(signal),
+        }
         live.controlled.set(false);
         // The run is new to this process, so the cell is empty.
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
@@ -102,6 +110,11 @@ impl Manager {
         let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
         let task = self.run_task(specification, live);
         tokio::task::spawn_local(task.resume(record.facts.clone(), server));
+    }
+
+    /// Records that systemd's store has, until there is space for them.
+    pub fn found_records(&mut self, units: impl Iterator<Item = UnitName>) {
+        units.for_each(|unit| self.shelf.found_stored(unit));
     }
 
     /// Every unit has been adopted: what was under way goes on.

@@ -1,27 +1,30 @@
-//! One pull as a task: the process that does it, in a scope of its own, and what that tells.
+//! One transfer as a task: the process that does it, in a scope of its own, and what that tells.
 
 use super::Note;
 use super::boot::Network;
-use crate::image::reference::Reference;
 use crate::paths::Paths;
 use crate::sys::pidfd;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
-use crate::transfer::errand::{Fault, Word};
+use crate::transfer::errand::{self, Fault, Word};
+use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
+use crate::transfer::{Report, Step};
 use crate::unit::model::Resources;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 /// What all processes of a pull may use together, the page cache of what they write included. An import takes
 /// less than 64 MiB of its own, whatever the image.
 const MEMORY_MAX: u64 = 512 << 20;
+/// Pulls of a queue that run at once.
+const PARALLEL: usize = 3;
 /// Processes and threads of a pull: a thread for each request that is under way.
 const TASKS_MAX: u64 = 256;
 /// What nobody needs any more is ended without a question.
@@ -32,10 +35,13 @@ const LINE_MAX: u64 = 256 << 10;
 /// One pull that is to be made.
 pub(super) struct Errand {
     pub(super) id: u32,
-    pub(super) image: Reference,
+    pub(super) order: Order,
+    /// What is imported.
+    pub(super) source: Option<OwnedFd>,
     pub(super) paths: Paths,
     pub(super) systemd: Systemd,
-    pub(super) slots: Rc<Semaphore>,
+    pub(super) slots: Rc<Slots>,
+    pub(super) queue: Queue,
     pub(super) network: Rc<Network>,
     pub(super) signals: Rc<Signals>,
     pub(super) notes: UnboundedSender<Note>,
@@ -48,6 +54,49 @@ pub(super) struct Signals {
     pub(super) cancel: Notify,
     /// Somebody asks for it: no pause.
     pub(super) hurry: Notify,
+    /// A unit waits for it.
+    pub(super) needed: Notify,
+}
+
+/// In which queue a pull waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// In that of units.
+    Units,
+    /// In that of users, until a unit needs it: what they ask for never delays a start.
+    Users,
+}
+
+/// Pulls that run at once, of each queue. Layers of one come in parallel already.
+#[derive(Debug)]
+pub(super) struct Slots {
+    units: Semaphore,
+    users: Semaphore,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { units: Semaphore::new(PARALLEL), users: Semaphore::new(PARALLEL) }
+    }
+}
+
+impl Slots {
+    /// Waits for a turn; both semaphores are never closed.
+    async fn turn(&self, queue: Queue, needed: &Notify) -> Option<SemaphorePermit<'_>> {
+        let among_units = async {
+            if queue == Queue::Users {
+                needed.notified().await;
+            }
+            self.units.acquire().await.ok()
+        };
+        match queue {
+            Queue::Units => among_units.await,
+            Queue::Users => tokio::select! {
+                turn = self.users.acquire() => turn.ok(),
+                turn = among_units => turn,
+            },
+        }
+    }
 }
 
 /// What a pull tells the manager.
@@ -57,20 +106,13 @@ pub(super) enum Told {
     Began,
     /// Something happened.
     Happened(Event),
+    /// The same of an import.
+    Stepped(Step),
     /// It is over.
-    Over(Result<Pulled, Refused>),
+    Over(Result<Report, Refused>),
 }
 
-/// An image that is in the store.
-#[derive(Debug)]
-pub(super) struct Pulled {
-    /// Its id.
-    pub(super) image: String,
-    /// What people should know about it.
-    pub(super) notices: Vec<String>,
-}
-
-/// Why an image is not.
+/// Why an image is not in the store.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) fault: Fault,
@@ -85,16 +127,17 @@ impl Refused {
 
 impl Errand {
     /// Pulls, after a pause, as soon as not too many others do.
-    pub(super) async fn run(self, pause: Duration) {
+    pub(super) async fn run(mut self, pause: Duration) {
+        let source = self.source.take();
         let result = tokio::select! {
             biased;
             () = self.signals.cancel.notified() => return,
-            result = self.in_turn(pause) => result,
+            result = self.in_turn(pause, source) => result,
         };
         self.tell(Told::Over(result));
     }
 
-    async fn in_turn(&self, pause: Duration) -> Result<Pulled, Refused> {
+    async fn in_turn(&self, pause: Duration, source: Option<OwnedFd>) -> Result<Report, Refused> {
         if !pause.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -102,35 +145,35 @@ impl Errand {
             }
         }
         self.network.configured(&self.systemd).await;
-        // The slots are never closed.
-        let _slot = self.slots.acquire().await;
+        let _turn = self.slots.turn(self.queue, &self.signals.needed).await;
         let program = self.paths.helper("sampan-import");
         let failed = |error: io::Error| Refused::here(format!("{}: {error}", program.display()));
-        let mut process = self.spawn(&program).map_err(failed)?;
+        // The end of this gate is the end of the transfer: it is closed where this task is dropped, or the manager ends.
+        let (gate, theirs) = errand::gate().map_err(failed)?;
+        let mut process = self.spawn(&program, theirs).map_err(failed)?;
         let pid = process.id();
         let pidfd = pidfd::open(pid).map_err(failed)?;
-        // The end of this pipe is the end of the pull: it is closed where this task is dropped, or the manager ends.
-        let gate = process.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let output = process.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         drop(tokio::task::spawn_local(super::control::reap(pidfd.try_clone().map_err(failed)?)));
         self.systemd
             .start_scope(&self.scope(pid, pidfd))
             .await
             .map_err(|error| Refused::here(error.to_string()))?;
-        open(&gate).map_err(failed)?;
+        errand::open(gate.as_fd(), source.as_ref().map(OwnedFd::as_fd)).map_err(failed)?;
+        drop(source);
         self.tell(Told::Began);
         self.listen(OwnedFd::from(output)).await.map_err(failed).and_then(|result| result)
     }
 
-    fn spawn(&self, program: &std::path::Path) -> io::Result<Child> {
+    fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<Child> {
         Command::new(program)
-            .args(["pull", &self.image.to_string()])
+            .args(self.order.arguments())
             .arg("--root")
             .arg(self.paths.root())
             .arg("--store")
             .arg(self.paths.store())
             .current_dir("/")
-            .stdin(Stdio::piped())
+            .stdin(gate)
             .stdout(Stdio::piped())
             .spawn()
     }
@@ -138,7 +181,7 @@ impl Errand {
     fn scope(&self, pid: u32, pidfd: OwnedFd) -> ScopeRequest {
         ScopeRequest {
             name: format!("sampan-pull-{pid}.scope"),
-            description: format!("Pull of {}", self.image),
+            description: self.order.to_string(),
             slice: DEFAULT_SLICE.to_owned(),
             pid,
             pidfd,
@@ -155,7 +198,7 @@ impl Errand {
     }
 
     /// Hands on what the process writes, up to its last word.
-    async fn listen(&self, output: OwnedFd) -> io::Result<Result<Pulled, Refused>> {
+    async fn listen(&self, output: OwnedFd) -> io::Result<Result<Report, Refused>> {
         let mut output = BufReader::new(Receiver::from_owned_fd(output)?);
         let mut line = Vec::new();
         loop {
@@ -166,7 +209,8 @@ impl Errand {
             }
             match serde_json::from_slice(&line)? {
                 Word::Happened { event } => self.tell(Told::Happened(event)),
-                Word::Done { image, notices } => return Ok(Ok(Pulled { image, notices })),
+                Word::Stepped { step } => self.tell(Told::Stepped(step)),
+                Word::Done { report } => return Ok(Ok(report)),
                 Word::Failed { fault, reason } => return Ok(Err(Refused { fault, reason })),
             }
         }
@@ -176,10 +220,4 @@ impl Errand {
         // The receiver lives as long as the loop.
         let _ = self.notes.send(Note::Transfer(self.id, told));
     }
-}
-
-/// Lets the process begin.
-fn open(gate: &ChildStdin) -> io::Result<()> {
-    rustix::io::write(gate.as_fd(), b"\n")?;
-    Ok(())
 }

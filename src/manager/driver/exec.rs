@@ -126,7 +126,7 @@ impl Manager {
         let managed = managed.ok_or_else(|| ExecError::NotFound(name.clone()))?;
         let live = self.runs.get(&name).filter(|live| live.executed.get()).ok_or_else(not_running)?;
         let process = live.process.get().ok_or_else(not_running)?;
-        let unit = managed.unit().ok_or_else(not_running)?;
+        let (unit, run) = managed.unit().zip(managed.run.as_ref()).ok_or_else(not_running)?;
         let container = unit.body.container().ok_or_else(not_running)?;
         let command = Command {
             words: request.command,
@@ -134,7 +134,7 @@ impl Manager {
             working_directory: request.directory.map(Into::into),
             environment: request.environment,
         };
-        let join = prepare_join(unit, container, &self.paths, &self.store, &command, process.pid);
+        let join = prepare_join(unit, container, &self.paths, &self.store, &command, run);
         Ok(ExecTask {
             join: join.map_err(|failure| ExecError::Failed(failure.message))?,
             launcher: self.launcher.clone(),

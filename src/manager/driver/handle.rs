@@ -3,7 +3,7 @@
 use super::exec::ExecError;
 use super::{Manager, TransferNotice};
 use crate::manager::machine::{Event, Exit, Job, JobId, JobResult, Request, RequestError};
-use crate::manager::record::{self, Record};
+use crate::manager::record::Record;
 use crate::unit::name::UnitName;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot};
@@ -140,7 +140,6 @@ impl Manager {
         for unit in std::mem::take(&mut self.changed) {
             self.keep_record(&unit);
             self.follow_service(&unit);
-            self.forget_vanished(&unit);
             self.forget_unused(&unit);
             self.forget_transient(&unit);
             self.tell(Notice::Changed(unit));
@@ -153,15 +152,13 @@ impl Manager {
         let _ = self.notices.send(notice);
     }
 
-    fn keep_record(&self, unit: &UnitName) {
+    fn keep_record(&mut self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
         let record = managed.and_then(|managed| {
             let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
             Record::of(unit, managed, job, self.facts.get(unit))
         });
         let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
-        if let Err(error) = record::keep(&self.paths, unit, record.as_ref()) {
-            tracing::warn!("{}: cannot keep the record of {unit}: {error}", self.paths.state().display());
-        }
+        self.shelf.keep(unit, record.as_ref());
     }
 }

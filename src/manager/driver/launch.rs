@@ -124,6 +124,7 @@ impl Manager {
             self.sockets.drop_notifier(unit);
             self.end_output(unit);
             self.listen_again(unit);
+            self.open_lost(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
         }

@@ -1,12 +1,11 @@
 //! Unit files into the core: all of them at a reload, others when they are asked for.
 
 use super::{Manager, Notice};
-use crate::manager::machine::{Event, LoadState, Loaded, Phase};
+use crate::manager::machine::{Event, LoadState, Loaded};
 use crate::manager::record::Record;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Reading};
-use crate::unit::model::CollectMode;
 use crate::unit::name::UnitName;
 use crate::unit::state;
 use std::collections::BTreeMap;
@@ -63,23 +62,15 @@ impl Manager {
     pub(super) fn forget_unused(&mut self, unit: &UnitName) {
         let mut open = vec![unit.clone()];
         while let Some(name) = open.pop() {
-            if name.instance().is_none() || !self.is_idle(&name) || self.is_named(&name) {
+            let Some(managed) = self.machine.unit(&name) else { continue };
+            if name.instance().is_none() || !managed.is_forgettable() || self.is_named(&name) {
                 continue;
             }
-            let Some(managed) = self.machine.unit(&name) else { continue };
             open.extend(managed.unit().iter().flat_map(|unit| unit.dependencies.named()).cloned());
             self.aliases.retain(|_, meant| *meant != name);
             let gone = Loaded::unusable(LoadState::NotFound);
             self.event(Event::LoadedMore(BTreeMap::from([(name, gone)])));
         }
-    }
-
-    /// Whether a unit does nothing, and nothing is left to tell of it.
-    pub(super) fn is_idle(&self, name: &UnitName) -> bool {
-        let Some(managed) = self.machine.unit(name) else { return false };
-        let collect = managed.unit().map(|unit| unit.handling.collect).unwrap_or_default();
-        let told = managed.phase == Phase::Failed && collect == CollectMode::InactiveOrFailed;
-        (managed.phase == Phase::Dead || told) && managed.job.is_none()
     }
 
     fn is_named(&self, name: &UnitName) -> bool {
@@ -124,16 +115,6 @@ impl Manager {
         if now.unit.is_none() && record.definition.is_some() {
             let loaded = Loaded { unit: record.definition.clone(), ..now };
             self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
-        }
-    }
-
-    /// A unit whose file has gone stays while it is up.
-    pub(super) fn forget_vanished(&self, unit: &UnitName) {
-        let Some(managed) = self.machine.unit(unit) else { return };
-        let is_idle = managed.phase == Phase::Dead && managed.job.is_none();
-        if is_idle && managed.loaded.state == LoadState::NotFound {
-            let gone = Loaded::unusable(LoadState::NotFound);
-            self.later(Event::LoadedMore(BTreeMap::from([(unit.clone(), gone)])));
         }
     }
 

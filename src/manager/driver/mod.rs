@@ -10,6 +10,7 @@ mod errand;
 mod exec;
 mod handle;
 mod health;
+mod keeper;
 mod launch;
 mod limits;
 mod listening;
@@ -21,6 +22,7 @@ mod output;
 mod prepare;
 mod pull;
 mod reload;
+mod request;
 mod service;
 mod sockets;
 mod stop;
@@ -31,6 +33,7 @@ pub use adopt::Adoption;
 pub use exec::ExecError;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use health::Checked;
+pub use keeper::{Meant, ask_store};
 pub use output::Outlet;
 pub use pull::TransferNotice;
 pub use sockets::SocketLine;
@@ -39,6 +42,7 @@ pub use transient::{TransientError, TransientRequest};
 
 use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
 use super::record::RunFacts;
+use super::shelf::Shelf;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -66,6 +70,7 @@ use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Interval;
 use transient::{Transients, Tug};
 
 /// What a task of the driver reports.
@@ -114,6 +119,7 @@ pub struct Manager {
     transients: Transients,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
+    shelf: Shelf,
     /// Other names of units.
     aliases: BTreeMap<UnitName, UnitName>,
     /// Units whose record and listeners are to be told, once for each turn of the loop.
@@ -165,6 +171,7 @@ impl Manager {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let manager = Self {
             machine: Machine::default(),
+            shelf: Shelf::new(&parts.paths, parts.service.clone()),
             paths: parts.paths,
             store: Rc::new(parts.store),
             systemd: parts.systemd,
@@ -220,6 +227,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         loop {
             timer.set(self.machine.next_deadline())?;
@@ -228,6 +236,7 @@ impl Manager {
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 _ = timer.due() => self.event(Event::TimersDue),
+                () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },
                 _ = interrupt.recv() => break,
@@ -369,6 +378,14 @@ impl Manager {
             live.signalled.set(true);
             self.event(Event::StopRequested { unit });
         }
+    }
+}
+
+/// Waits until systemd is to hear that this loop works; for ever, where it does not want to.
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => drop(pulse.tick().await),
+        None => std::future::pending().await,
     }
 }
 

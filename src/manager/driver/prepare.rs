@@ -7,7 +7,7 @@ use crate::image::config::ImageConfig;
 use crate::launch::plan::{self, Command, HostFacts};
 use crate::launch::step::{HostStep, HostTree, IdRange, Join, Output, Plan};
 use crate::manager::accounting;
-use crate::manager::machine::Failure;
+use crate::manager::machine::{Failure, Run};
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::{FOREIGN_BASE, Store, StoreError};
@@ -101,11 +101,12 @@ pub(super) fn prepare_join(
     paths: &Paths,
     store: &Store,
     command: &Command,
-    process: u32,
+    run: &Run,
 ) -> Result<Join, Failure> {
     let rootfs = rootfs(unit, container, paths, store)?;
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
-    host.group = accounting::directory(paths, process);
+    host.group = accounting::directory(paths, run.pid);
+    host.invocation.clone_from(&run.invocation);
     let join = plan::join(unit, container, &rootfs.config, &host, command);
     join.map_err(|error| failure(error.to_string(), libc::EINVAL))
 }

@@ -1,57 +1,46 @@
-//! Images before launches: whether the store has what a unit wants, and pulls of what it has not.
+//! Images before launches: whether the store has what a unit wants, and pulls of what it has not; how transfers go on
+//! and end.
 
 use super::Manager;
 use super::boot::Network;
 use super::control::failure;
-use super::errand::{Errand, Pulled, Refused, Signals, Told};
+use super::errand::{Errand, Queue, Refused, Signals, Slots, Told};
 use super::handle::Notice;
 use crate::image::reference::Reference;
 use crate::manager::machine::{Event, Failure};
-use crate::manager::transfer::{Change, Joined, Transfers, Waiting};
+use crate::manager::transfer::{Change, Joined, Party, Transfers, Waiting};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
+use crate::transfer::Report;
 use crate::transfer::errand::Fault;
+use crate::transfer::order::{Order, PullOrder};
 use crate::transfer::registry::{Meaning, Settings};
 use crate::unit::diagnostic::Style;
 use crate::unit::model::{Container, ImageSource, PullPolicy, Unit};
 use crate::unit::name::UnitName;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// Pulls that run at once. Layers of one come in parallel already.
-const PARALLEL: usize = 3;
 
 /// Pulls of the manager: what is known of them, and how they are reached.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pulls {
-    transfers: Transfers,
-    signals: BTreeMap<u32, Rc<Signals>>,
-    slots: Rc<Semaphore>,
+    pub(super) transfers: Transfers,
+    pub(super) signals: BTreeMap<u32, Rc<Signals>>,
+    slots: Rc<Slots>,
     pub(super) network: Rc<Network>,
-}
-
-impl Default for Pulls {
-    fn default() -> Self {
-        Self {
-            transfers: Transfers::default(),
-            signals: BTreeMap::new(),
-            slots: Rc::new(Semaphore::new(PARALLEL)),
-            network: Rc::default(),
-        }
-    }
 }
 
 /// What is told of a pull.
 #[derive(Debug, Clone)]
 pub enum TransferNotice {
-    /// It is wanted.
-    New(Reference),
+    /// It is wanted: an image of this name, if that is known.
+    New(String),
     /// Something of it changed.
     Changed(Change),
-    /// The image, by its id, is in the store.
-    Finished(String),
+    /// The image is in the store.
+    Finished(Report),
     /// It is not, and why.
     Failed(String),
     /// Nobody waits for it any more.
@@ -147,6 +136,14 @@ impl Manager {
         }
     }
 
+    /// The full name of what a pull of this name gets, or why there is none.
+    ///
+    /// # Errors
+    /// When the name may mean several images or none, or the settings of registries are wrong.
+    pub fn pull_source(&self, name: &str) -> Result<Reference, String> {
+        self.source(name, &naming(&self.store, &self.paths, name))
+    }
+
     /// The full name of what is to be pulled: the one by which the store has it, or what a pull of it would get.
     fn source(&self, name: &str, store: &Store) -> Result<Reference, String> {
         let known = store.name(name).map_err(|error| error.to_string())?.map(|known| known.to_string());
@@ -166,12 +163,18 @@ impl Manager {
     fn pull(&mut self, image: &Reference, waiting: Waiting, wish: Wish) {
         tracing::info!(SAMPAN_UNIT = %waiting.unit, "{}: Pulling {image}.", waiting.unit);
         self.later(Event::Pulling { unit: waiting.unit.clone(), run: waiting.run });
-        match self.pulls.transfers.join(image, waiting) {
-            Joined::New(id) => self.begin_pull(id, image, wish),
-            Joined::Shared(id) if wish == Wish::Somebody => {
-                self.pulls.signals.get(&id).inspect(|signals| signals.hurry.notify_one());
+        let order = Order::Pull(PullOrder::new(image.clone()));
+        match self.pulls.transfers.join(&order, Party::Run(waiting)) {
+            Joined::New(id) => {
+                self.begin_transfer(id, order, None, Queue::Units, self.pause(image, wish));
             }
-            Joined::Shared(_) => {}
+            Joined::Shared(id) => {
+                let Some(signals) = self.pulls.signals.get(&id) else { return };
+                signals.needed.notify_one();
+                if wish == Wish::Somebody {
+                    signals.hurry.notify_one();
+                }
+            }
         }
     }
 
@@ -183,14 +186,23 @@ impl Manager {
         }
     }
 
-    fn begin_pull(&mut self, id: u32, image: &Reference, wish: Wish) {
-        let pause = self.pause(image, wish);
+    pub(super) fn begin_transfer(
+        &mut self,
+        id: u32,
+        order: Order,
+        source: Option<OwnedFd>,
+        queue: Queue,
+        pause: Duration,
+    ) {
         let signals = Rc::new(Signals::default());
         self.pulls.signals.insert(id, signals.clone());
-        self.tell(Notice::Transfer(id, TransferNotice::New(image.clone())));
+        let image = order.image().map(ToString::to_string).unwrap_or_default();
+        self.tell(Notice::Transfer(id, TransferNotice::New(image)));
         let errand = Errand {
             id,
-            image: image.clone(),
+            order,
+            source,
+            queue,
             paths: self.paths.clone(),
             systemd: self.systemd.clone(),
             slots: self.pulls.slots.clone(),
@@ -204,23 +216,23 @@ impl Manager {
     pub(super) fn leave_image(&mut self, unit: &UnitName, run: u64) {
         let waiting = Waiting { unit: unit.clone(), run };
         let Some(abandoned) = self.pulls.transfers.leave(&waiting) else { return };
-        self.canceled(abandoned.id, &abandoned.image);
+        self.canceled(abandoned.id, &abandoned.order);
     }
 
-    fn canceled(&mut self, id: u32, image: &Reference) {
+    fn canceled(&mut self, id: u32, order: &Order) {
         if let Some(signals) = self.pulls.signals.remove(&id) {
             signals.cancel.notify_one();
         }
-        tracing::info!("Canceled the pull of {image}.");
+        tracing::info!("{order}: canceled.");
         self.tell(Notice::Transfer(id, TransferNotice::Canceled));
     }
 
     /// Ends a pull, and with it the starts that wait for it; whether there was one.
     pub fn cancel_transfer(&mut self, id: u32) -> bool {
-        let Some((image, waiting)) = self.pulls.transfers.end(id) else { return false };
-        self.canceled(id, &image);
+        let Some((order, waiting)) = self.pulls.transfers.end(id) else { return false };
+        self.canceled(id, &order);
         for Waiting { unit, run } in waiting {
-            let canceled = failure(format!("pull: {image}: canceled"), libc::ECANCELED);
+            let canceled = failure(format!("{order}: canceled"), libc::ECANCELED);
             self.event(Event::ImageReady { unit, run, result: Err(canceled) });
         }
         true
@@ -231,30 +243,54 @@ impl Manager {
         match told {
             Told::Began => self.pulls.transfers.began(id),
             Told::Happened(happening) => {
-                let Some(change) = self.pulls.transfers.tell(id, happening) else { return };
-                if let Change::Retrying(reason) = &change {
-                    tracing::info!("{reason}; trying again.");
-                }
-                self.tell(Notice::Transfer(id, TransferNotice::Changed(change)));
+                let change = self.pulls.transfers.tell(id, happening);
+                self.transfer_changed(id, change);
+            }
+            Told::Stepped(step) => {
+                let change = self.pulls.transfers.step(id, step);
+                self.transfer_changed(id, change);
             }
             Told::Over(result) => {
                 self.pulls.signals.remove(&id);
-                let Some((image, waiting)) = self.pulls.transfers.end(id) else { return };
-                match result {
-                    Ok(pulled) => self.pulled(id, &image, waiting, pulled),
-                    Err(refused) => self.refused(id, &image, waiting, &refused),
+                let Some((order, waiting)) = self.pulls.transfers.end(id) else { return };
+                match (order, result) {
+                    (Order::Pull(order), Ok(report)) => self.pulled(id, &order.image, waiting, report),
+                    (Order::Pull(order), Err(refused)) => self.refused(id, &order.image, waiting, &refused),
+                    (order @ Order::Import(_), result) => self.imported(id, &order, result),
                 }
             }
         }
     }
 
-    fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, pulled: Pulled) {
-        tracing::info!("Pulled {image} ({}).", pulled.image);
-        for notice in pulled.notices {
-            tracing::info!("{image}: {notice}");
+    fn transfer_changed(&self, id: u32, change: Option<Change>) {
+        let Some(change) = change else { return };
+        if let Change::Retrying(reason) = &change {
+            tracing::info!("{reason}; trying again.");
+        }
+        self.tell(Notice::Transfer(id, TransferNotice::Changed(change)));
+    }
+
+    fn imported(&self, id: u32, order: &Order, result: Result<Report, Refused>) {
+        let notice = match result {
+            Ok(report) => {
+                report.images.iter().for_each(|image| tracing::info!("{order}: has brought {}.", image.id));
+                TransferNotice::Finished(report)
+            }
+            Err(Refused { reason, .. }) => {
+                tracing::info!("{order}: {reason}");
+                TransferNotice::Failed(reason)
+            }
+        };
+        self.tell(Notice::Transfer(id, notice));
+    }
+
+    fn pulled(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, report: Report) {
+        for imported in &report.images {
+            tracing::info!("Pulled {image} ({}).", imported.id);
+            imported.notices.iter().for_each(|notice| tracing::info!("{image}: {notice}"));
         }
         self.pulls.transfers.succeeded(image);
-        self.tell(Notice::Transfer(id, TransferNotice::Finished(pulled.image)));
+        self.tell(Notice::Transfer(id, TransferNotice::Finished(report)));
         for waiting in waiting {
             self.go_on(image, waiting);
         }

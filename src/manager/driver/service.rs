@@ -38,7 +38,7 @@ impl Manager {
     /// Looks whether a unit that changed went down.
     pub(super) fn follow_service(&mut self, unit: &UnitName) {
         let Some(managed) = self.machine.unit(unit) else { return };
-        if !is_down(managed) {
+        if !managed.is_idle() {
             self.services.up.insert(unit.clone());
         } else if self.services.up.remove(unit) && !is_finished(managed) {
             let stopped = self.services.stopped.contains(unit);
@@ -55,7 +55,7 @@ impl Manager {
     /// Stops services whose units went down while nobody looked.
     pub(super) fn look_at_services(&self) {
         let units = self.machine.units().iter();
-        let down = units.filter(|(_, managed)| is_down(managed) && !is_finished(managed));
+        let down = units.filter(|(_, managed)| managed.is_idle() && !is_finished(managed));
         let down: BTreeSet<UnitName> = down.map(|(name, _)| name.clone()).collect();
         drop(tokio::task::spawn_local(stop_orphans(self.systemd.clone(), down)));
     }
@@ -71,10 +71,6 @@ async fn stop_orphans(systemd: Systemd, down: BTreeSet<UnitName>) {
             tracing::warn!("{error}");
         }
     }
-}
-
-fn is_down(managed: &Managed) -> bool {
-    managed.phase.is_down() && managed.job.is_none()
 }
 
 /// A oneshot that has done its work leaves its service as `RemainAfterExit=` means it.

@@ -122,6 +122,7 @@ impl Manager {
     /// Opens what the unit names and is not open yet, closes what it no longer names, and reports.
     pub(super) fn open_sockets(&mut self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
+        let runs = managed.is_some_and(|managed| managed.phase.has_run());
         let wanted = managed.and_then(|managed| managed.container());
         let wanted = wanted.map(|container| container.sockets.clone()).unwrap_or_default();
         self.close_where(unit, |open| {
@@ -136,12 +137,26 @@ impl Manager {
                 Ok(held) => self.hold(unit, held, socket),
                 Err(error) => {
                     let message = format!("listen: socket.{name}: {error}");
+                    if runs {
+                        tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: {message}, trying again when the container has ended");
+                    }
                     result = Err(Failure { message, errno: errno(&error), exit: None });
                     break;
                 }
             }
         }
         self.later(Event::SocketsOpened { unit: unit.clone(), result });
+    }
+
+    /// Opens what systemd's store has lost and what a container kept open until now.
+    pub(super) fn open_lost(&mut self, unit: &UnitName) {
+        let Some(managed) = self.machine.unit(unit).filter(|managed| !managed.phase.is_down()) else {
+            return;
+        };
+        let wanted = managed.container().map(|container| container.sockets.len()).unwrap_or_default();
+        if self.sockets.of(unit).len() < wanted {
+            self.open_sockets(unit);
+        }
     }
 
     /// Takes a socket into care; the store of systemd keeps it over the death of this process.

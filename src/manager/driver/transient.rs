@@ -4,11 +4,13 @@
 
 use super::exec::pulls;
 use super::{Manager, Note};
-use crate::manager::machine::{Event, JobId, JobMode, LoadState, Loaded, Request, RequestError, Verb};
+use crate::manager::machine::{
+    Event, JobId, JobMode, LoadState, Loaded, Managed, Request, RequestError, Verb,
+};
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -69,6 +71,8 @@ pub(super) struct Transients {
     stdio: BTreeMap<UnitName, [OwnedFd; 3]>,
     /// Units whose client has not let go of the leash, and the number of the leash: of two the later one counts.
     held: BTreeMap<UnitName, u64>,
+    /// Those of them that go on when their client goes.
+    loose: BTreeSet<UnitName>,
     leashes: u64,
 }
 
@@ -77,6 +81,8 @@ pub(super) struct Transients {
 pub(super) enum Tug {
     /// A signal.
     Signal(i32),
+    /// It holds, and pulls no more.
+    Loose,
     /// The end of the one that has this number.
     End(u64),
 }
@@ -140,10 +146,14 @@ impl Manager {
     pub(super) fn tugged(&mut self, unit: UnitName, tug: Tug) {
         match tug {
             Tug::Signal(signal) => self.hand_on(&unit, signal),
+            Tug::Loose => {
+                self.transients.loose.insert(unit);
+            }
             Tug::End(number) if self.transients.held.get(&unit) != Some(&number) => {}
             Tug::End(_) => {
                 self.transients.held.remove(&unit);
-                if self.machine.unit(&unit).is_some_and(|managed| !managed.phase.is_down()) {
+                let loose = self.transients.loose.remove(&unit);
+                if !loose && self.machine.unit(&unit).is_some_and(|managed| !managed.phase.is_down()) {
                     self.event(Event::StopRequested { unit: unit.clone() });
                 }
                 // It may have been held by this alone.
@@ -155,7 +165,8 @@ impl Manager {
     /// Takes a unit that was made for one start out of memory, once it is down and not held.
     pub(super) fn forget_transient(&mut self, unit: &UnitName) {
         let Some(path) = self.transient_file(unit).map(Path::to_owned) else { return };
-        if self.is_idle(unit) && !self.transients.held.contains_key(unit) {
+        let idle = self.machine.unit(unit).is_some_and(Managed::is_forgettable);
+        if idle && !self.transients.held.contains_key(unit) {
             self.unmake(unit, &path);
         }
     }
@@ -200,7 +211,7 @@ async fn obey(leash: OwnedFd, number: u64, unit: UnitName, notes: UnboundedSende
     // The receiver lives as long as the loop.
     let tell = |tug| drop(notes.send(Note::Leash(unit.clone(), tug)));
     if let Ok(readable) = readiness::watch(&leash) {
-        pulls(&readable, |number| tell(Tug::Signal(number))).await;
+        pulls(&readable, |number| tell(if number == 0 { Tug::Loose } else { Tug::Signal(number) })).await;
     }
     tell(Tug::End(number));
 }

@@ -6,7 +6,7 @@ use super::event::Left;
 use super::job::{JobKind, Order, Tenure};
 use super::restart::restart_delay;
 use super::state::{Phase, UnitResult};
-use super::unit::{Intent, SocketState};
+use super::unit::{Intent, LoadState, Managed, SocketState};
 use crate::unit::name::UnitName;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
         let Left { phase, run, stamps, result, failure, restarts, starts, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
-        managed.last_run = run.as_ref().map_or(managed.last_run, |run| run.number);
+        self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
         // A run that had no process yet has nothing to be waited for.
         managed.run = run.filter(|run| run.pid != 0);
         (managed.result, managed.failure) = (result, failure);
@@ -25,6 +25,9 @@ impl Machine {
         self.adopt_phase(name, phase, stamps.active_enter.boottime);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
+        }
+        if self.units.get(name).is_some_and(|managed| managed.loaded.state == LoadState::NotFound) {
+            self.vanished.insert(name.clone());
         }
         self.left.extend(job.map(|kind| (name.clone(), kind)));
         // What others are is not known yet.
@@ -38,7 +41,9 @@ impl Machine {
         let restart_delay = container.map(|container| restart_delay(container, managed.restarts));
         let lives = managed.run.is_some();
         match phase {
-            Phase::Listening => self.listen(name),
+            Phase::Listening if managed.has_sockets() => self.listen(name),
+            // It has none any more.
+            Phase::Listening => self.left.push((name.clone(), JobKind::Start)),
             Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill if lives => {
                 self.set_phase(name, Phase::Running);
                 self.begin_stop(name, Intent::Down);
@@ -57,7 +62,7 @@ impl Machine {
             }
             Phase::Running | Phase::Reload => {
                 self.set_phase(name, Phase::Running);
-                self.watch_adopted(name, since);
+                self.watch_run_since(name, since);
             }
             Phase::AutoRestart => {
                 self.set_phase(name, phase);
@@ -67,20 +72,14 @@ impl Machine {
         }
     }
 
-    /// The time that a container may run counts from its start, not from ours.
-    fn watch_adopted(&mut self, name: &UnitName, since: Duration) {
-        let now = self.now;
-        self.now.boottime = since.min(now.boottime);
-        self.watch_run(name);
-        self.now = now;
-        self.alive(name);
-    }
-
     /// All units are adopted: their jobs go on.
     pub(super) fn resume_jobs(&mut self) {
         for (unit, kind) in std::mem::take(&mut self.left) {
-            if kind == JobKind::Stop || self.check_usable(&unit).is_ok() {
+            let stops = kind == JobKind::Stop && self.units.contains_key(&unit);
+            if stops || self.check_usable(&unit).is_ok() {
                 self.install_job(&unit, kind, Order::Kept, Tenure::Replaceable);
+            } else if self.units.get(&unit).is_some_and(Managed::is_idle) {
+                self.close_sockets(&unit);
             }
         }
         self.follow_all();

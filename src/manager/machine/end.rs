@@ -30,7 +30,7 @@ impl Machine {
         let Some(managed) = self.end_run(name, run, Some(exit)) else { return };
         let result = managed.verdict(exit);
         let container = managed.container();
-        let oneshot = container.is_some_and(|container| container.kind == ServiceType::Oneshot);
+        let oneshot = managed.terms().is_some_and(|terms| terms.kind == ServiceType::Oneshot);
         let remains = container.is_some_and(|container| container.remain_after_exit);
         match managed.phase {
             Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => self.stopped(name, exit),

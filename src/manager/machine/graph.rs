@@ -37,6 +37,11 @@ impl Graph {
         }
     }
 
+    /// Whether another unit names one.
+    pub(super) fn names(&self, name: &UnitName) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Every unit that another one names.
     pub(super) fn named(&self) -> impl Iterator<Item = &UnitName> {
         self.0.keys()

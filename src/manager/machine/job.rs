@@ -302,6 +302,7 @@ impl Machine {
                 self.close_sockets(&job.unit);
             }
             self.rest_if_given_up(&job.unit);
+            self.forget_unnamed(&job.unit);
             if (job.kind, result) == (JobKind::Stop, JobResult::Canceled) {
                 over.extend(self.waiting_on_stop_of(&job.unit).into_iter().map(|id| (id, result)));
             }

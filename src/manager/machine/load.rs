@@ -6,7 +6,7 @@ use super::job::JobResult;
 use super::native::Native;
 use super::unit::{LoadState, Loaded, Managed};
 use crate::unit::name::{UnitKind, UnitName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Machine {
     /// All unit files have been read again.
@@ -38,27 +38,53 @@ impl Machine {
             }
             return;
         };
-        let idle = managed.phase.is_down() && managed.job.is_none();
-        if new.unit.is_none() && !idle {
+        if new.unit.is_none() && (new.state == LoadState::NotFound || !managed.is_forgettable()) {
             new.unit = managed.loaded.unit.clone();
         }
         if managed.loaded == new {
             return;
         }
-        let is_gone = new.state == LoadState::NotFound && new.unit.is_none() && idle;
+        if new.state == LoadState::NotFound {
+            self.vanished.insert(name.clone());
+        }
         let old = std::mem::replace(&mut managed.loaded, new.clone());
         if let Some(unit) = &old.unit {
             self.graph.remove(&name, &unit.dependencies);
         }
-        if is_gone {
-            self.units.remove(&name);
-            self.actions.push(Action::Removed(name));
-            return;
-        }
         if let Some(unit) = &new.unit {
             self.graph.add(&name, &unit.dependencies);
         }
+        if let Some((old, new)) = old.unit.zip(new.unit) {
+            self.change_limits(&name, &old, &new);
+        }
         self.actions.push(Action::Changed(name));
+    }
+
+    /// A unit without a file stays in memory for as long as there is something to tell of it.
+    pub(super) fn forget_vanished(&mut self) {
+        let units = &self.units;
+        let is_over = |name: &UnitName| {
+            let managed = units.get(name);
+            managed.is_none_or(|own| own.loaded.state != LoadState::NotFound || own.is_forgettable())
+        };
+        let vanished = std::mem::take(&mut self.vanished);
+        let (over, stays): (BTreeSet<_>, BTreeSet<_>) = vanished.into_iter().partition(is_over);
+        self.vanished = stays;
+        for name in &over {
+            let gone = self.units.get(name).is_some_and(|own| own.loaded.state == LoadState::NotFound);
+            if !gone {
+                continue;
+            }
+            self.close_sockets(name);
+            let Some(managed) = self.units.remove(name) else { continue };
+            if let Some(unit) = managed.unit() {
+                self.graph.remove(name, &unit.dependencies);
+            }
+            self.actions.push(Action::Removed(name.clone()));
+        }
+        if !over.is_empty() {
+            self.watch_natives();
+        }
     }
 
     /// Names that ours depend on and that are none of ours are units of systemd's.
@@ -79,6 +105,14 @@ impl Machine {
             .filter(|(name, native)| native.job.is_none() && named.binary_search(name).is_err());
         for name in unnamed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.forget_native(&name);
+        }
+    }
+
+    /// The job of a unit of systemd's is over that has kept it in memory.
+    pub(super) fn forget_unnamed(&mut self, name: &UnitName) {
+        let idle = self.natives.get(name).is_some_and(|native| native.job.is_none());
+        if idle && !self.graph.names(name) {
+            self.forget_native(name);
         }
     }
 

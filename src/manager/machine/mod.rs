@@ -37,7 +37,7 @@ pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
-pub use unit::{LoadState, Loaded, Managed, Run, Stamps};
+pub use unit::{LoadState, Loaded, Managed, Run, Stamps, Terms};
 
 use crate::unit::model::ReadyOn;
 use crate::unit::name::UnitName;
@@ -65,6 +65,10 @@ pub struct Machine {
     left: Vec<(UnitName, JobKind)>,
     standing: Standing,
     last_job: u32,
+    /// Numbers of runs are never used again, not even by another unit.
+    last_run: u64,
+    /// Units in memory that have no file.
+    vanished: BTreeSet<UnitName>,
     now: Stamp,
     actions: Vec<Action>,
 }

@@ -45,9 +45,9 @@ impl Machine {
     pub(super) fn reloaded(&mut self, name: &UnitName, run: u64, result: Result<(), Failure>) {
         let of_run = |managed: &&mut super::Managed| managed.is_run(run) && managed.phase == Phase::Reload;
         let Some(managed) = self.units.get_mut(name).filter(of_run) else { return };
-        let answers = managed.container().is_some_and(|container| {
-            container.kind == ServiceType::Notify && matches!(container.reload, Some(Reload::Signal(_)))
-        });
+        let notifies = managed.terms().is_some_and(|terms| terms.kind == ServiceType::Notify);
+        let by_signal = managed.container().is_some_and(|own| matches!(own.reload, Some(Reload::Signal(_))));
+        let answers = notifies && by_signal;
         match result {
             Err(failure) => {
                 managed.failure = Some(failure);

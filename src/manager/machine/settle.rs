@@ -20,7 +20,10 @@ impl Machine {
             } else if let Some(id) = self.queue.pop_first() {
                 self.try_job(id);
             } else {
-                return;
+                self.forget_vanished();
+                if self.queue.is_empty() && self.changes.is_empty() {
+                    return;
+                }
             }
         }
     }

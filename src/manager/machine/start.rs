@@ -5,7 +5,7 @@ use super::event::{Action, HealthState, Launched, Unmet};
 use super::job::{JobKind, JobResult};
 use super::restart::{TRIGGER_LIMIT, exceeds_limit};
 use super::state::{Failure, Phase, UnitResult};
-use super::unit::{Intent, Run, SocketState};
+use super::unit::{Intent, Run, SocketState, Terms};
 use crate::unit::model::{Otherwise, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
 
@@ -17,6 +17,7 @@ impl Machine {
         managed.failure = None;
         managed.unmet = None;
         if managed.unit().is_some_and(|unit| !unit.conditions.is_empty()) {
+            managed.rested = managed.phase.is_down().then_some(managed.stamps);
             self.set_phase(name, Phase::Condition);
             self.actions.push(Action::CheckConditions(name.clone()));
         } else {
@@ -34,8 +35,13 @@ impl Machine {
         };
         managed.unmet = Some(unmet);
         managed.intent = Intent::Policy;
+        let rested = managed.rested.take();
         self.close_sockets(name);
         self.set_phase(name, Phase::Dead);
+        if let Some((managed, rested)) = self.units.get_mut(name).zip(rested) {
+            // It has rested all the time, as units of systemd's do.
+            managed.stamps = rested;
+        }
         self.finish_unit_job(name, JobKind::Start, outcome);
     }
 
@@ -53,7 +59,11 @@ impl Machine {
     }
 
     pub(super) fn sockets_opened(&mut self, name: &UnitName, result: Result<(), Failure>) {
-        let Some(managed) = self.units.get_mut(name) else { return };
+        let Some(managed) = self.units.get_mut(name) else {
+            // It has gone while they were opened.
+            self.actions.push(Action::CloseSockets(name.clone()));
+            return;
+        };
         managed.sockets = SocketState::Open;
         if managed.phase != Phase::StartPre {
             if managed.phase.is_down() {
@@ -105,7 +115,7 @@ impl Machine {
         let now = self.now;
         let Some(managed) = self.units.get_mut(name) else { return };
         let Some(container) = managed.container() else { return };
-        let (limit, timeout) = (container.start_limit, container.start_timeout);
+        let (limit, timeout, terms) = (container.start_limit, container.start_timeout, Terms::of(container));
         managed.intent = Intent::Policy;
         if let Some(hung) = managed.run.as_ref().filter(|run| run.ended.is_none()) {
             let message = format!("launch: process {} of an earlier run has still not ended", hung.pid);
@@ -118,9 +128,9 @@ impl Machine {
             self.after_end(name, UnitResult::StartLimitHit);
             return;
         }
-        managed.last_run += 1;
-        let run = managed.last_run;
-        managed.run = Some(Run::new(run, now));
+        self.last_run += 1;
+        let run = self.last_run;
+        managed.run = Some(Run::new(run, now, terms));
         managed.status_text.clear();
         managed.status_errno = 0;
         managed.health = HealthState::Unknown;
@@ -148,9 +158,8 @@ impl Machine {
     pub(super) fn ready(&mut self, name: &UnitName, run: u64, on: ReadyOn) {
         let starting = |managed: &&super::Managed| managed.is_run(run) && managed.phase == Phase::Start;
         let Some(managed) = self.units.get(name).filter(starting) else { return };
-        let waits = managed
-            .container()
-            .is_some_and(|container| container.kind != ServiceType::Oneshot && container.ready == on);
+        let waits =
+            managed.terms().is_some_and(|terms| terms.kind != ServiceType::Oneshot && terms.ready == on);
         if waits {
             self.enter_running(name);
             self.finish_unit_job(name, JobKind::Start, JobResult::Done);

@@ -6,8 +6,8 @@ use super::event::Action;
 use super::job::{JobKind, JobMode};
 use super::request::{Request, Verb};
 use super::state::{Failure, Phase, UnitResult};
-use super::unit::{Intent, Then};
-use crate::unit::model::Container;
+use super::unit::{ImageState, Intent, Then};
+use crate::unit::model::{Container, Unit};
 use crate::unit::name::UnitName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -77,6 +77,37 @@ impl Machine {
         managed.timers.runtime = runtime.map(|longest| now.saturating_add(longest));
         managed.timers.watchdog = watchdog.map(|time| now.saturating_add(time));
         self.arm(name);
+    }
+
+    /// Other limits in new files count from where the old ones did, as after a reload of systemd's.
+    pub(super) fn change_limits(&mut self, name: &UnitName, old: &Unit, new: &Unit) {
+        let Some((old, new)) = old.body.container().zip(new.body.container()) else { return };
+        let Some(managed) = self.units.get(name) else { return };
+        let (phase, stamps) = (managed.phase, managed.stamps);
+        let (before, after) = match phase {
+            Phase::Start if managed.image == ImageState::Settled => (old.start_timeout, new.start_timeout),
+            Phase::Reload | Phase::ReloadNotify => (old.start_timeout, new.start_timeout),
+            Phase::StopWatchdog | Phase::StopSigterm => (old.stop_timeout, new.stop_timeout),
+            _ => (None, None),
+        };
+        if before != after {
+            let passed = self.now.boottime.saturating_sub(stamps.changed.boottime);
+            self.set_deadline(name, after.map(|limit| limit.saturating_sub(passed)));
+        }
+        let runs_for = |own: &Container| (own.runtime_max, own.runtime_randomized_extra);
+        let runs = matches!(phase, Phase::Running | Phase::Reload | Phase::ReloadNotify);
+        if runs && (runs_for(old), old.watchdog) != (runs_for(new), new.watchdog) {
+            self.watch_run_since(name, stamps.active_enter.boottime);
+        }
+    }
+
+    /// The time that a container may run counts from its start, whoever learns of it when.
+    pub(super) fn watch_run_since(&mut self, name: &UnitName, since: Duration) {
+        let now = self.now;
+        self.now.boottime = since.min(now.boottime);
+        self.watch_run(name);
+        self.now = now;
+        self.alive(name);
     }
 
     pub(super) fn timers_due(&mut self) {

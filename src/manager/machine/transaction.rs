@@ -262,8 +262,7 @@ impl<'a> Collection<'a> {
     fn stop_all_others(&mut self) {
         for (name, managed) in &self.machine.units {
             let stays = managed.unit().is_some_and(|unit| unit.handling.ignore_on_isolate);
-            let idle = managed.phase.is_down() && managed.job.is_none();
-            if !stays && !idle && !self.jobs.contains_key(name) {
+            if !stays && !managed.is_idle() && !self.jobs.contains_key(name) {
                 self.jobs.insert(name.clone(), Planned::of(JobKind::Stop, Need::Wanted));
             }
         }

@@ -4,7 +4,9 @@ use super::event::{HealthState, Unmet};
 use super::job::JobId;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 use super::timers::Timers;
-use crate::unit::model::{Body, Container, ImageSource, PullPolicy, StartOn, Unit};
+use crate::unit::model::{
+    Body, CollectMode, Container, ImageSource, PullPolicy, ReadyOn, ServiceType, StartOn, Unit,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -80,10 +82,28 @@ pub struct Run {
     /// The watchdog's time that the payload asked for, `WATCHDOG_USEC=`.
     #[serde(default)]
     pub watchdog: Option<Duration>,
+    /// As what it was launched.
+    #[serde(default)]
+    pub terms: Option<Terms>,
+}
+
+/// What a run is, from its launch to its end: a file that is changed meanwhile is about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// `container.type`
+    pub kind: ServiceType,
+    /// `container.ready`
+    pub ready: ReadyOn,
+}
+
+impl Terms {
+    pub(super) fn of(container: &Container) -> Self {
+        Self { kind: container.kind, ready: container.ready }
+    }
 }
 
 impl Run {
-    pub(super) fn new(number: u64, now: Stamp) -> Self {
+    pub(super) fn new(number: u64, now: Stamp, terms: Terms) -> Self {
         Self {
             number,
             pid: 0,
@@ -94,6 +114,7 @@ impl Run {
             exit: None,
             main_pid: None,
             watchdog: None,
+            terms: Some(terms),
         }
     }
 }
@@ -140,8 +161,8 @@ pub struct Managed {
     pub status_errno: i32,
     /// Moments.
     pub stamps: Stamps,
-    /// Numbers of runs are never used again.
-    pub(super) last_run: u64,
+    /// Those of before a start from rest whose conditions are being checked.
+    pub(super) rested: Option<Stamps>,
     /// Its time limits.
     pub(super) timers: Timers,
     /// Starts by other units in the interval of their limit, on CLOCK_BOOTTIME.
@@ -221,7 +242,7 @@ impl Managed {
             status_text: String::new(),
             status_errno: 0,
             stamps: Stamps::default(),
-            last_run: 0,
+            rested: None,
             timers: Timers::default(),
             automatic: VecDeque::new(),
             reload_asked: None,
@@ -231,6 +252,24 @@ impl Managed {
             sockets: SocketState::Closed,
             image: ImageState::Settled,
         }
+    }
+
+    /// Whether it is down, and nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.phase.is_down() && self.job.is_none()
+    }
+
+    /// Whether it is idle, and nothing is left to tell of it: no failure, and no process that does not end.
+    pub fn is_forgettable(&self) -> bool {
+        let collect = self.unit().map(|unit| unit.handling.collect).unwrap_or_default();
+        let told = self.phase == Phase::Dead || collect == CollectMode::InactiveOrFailed;
+        self.is_idle() && told && self.run.as_ref().is_none_or(|run| run.ended.is_some())
+    }
+
+    /// What its run was launched as.
+    pub(super) fn terms(&self) -> Option<Terms> {
+        let own = self.run.as_ref().and_then(|run| run.terms);
+        own.or_else(|| self.container().map(Terms::of))
     }
 
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.

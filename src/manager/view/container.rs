@@ -26,7 +26,7 @@ pub(super) const TABLE: &[Entry] = &[
     untold("Command", List(|look| facts(look).map(|facts| facts.command.clone()).unwrap_or_default())),
     untold("UserNamespace", Text(|look| fact(look, |facts| &facts.user_namespace))),
     untold("Transfer", Unsigned(|look| transfer(look).map_or(0, |transfer| transfer.id))),
-    untold("TransferImage", Text(|look| transfer(look).map(|one| one.image.to_string()).unwrap_or_default())),
+    untold("TransferImage", Text(|look| transfer(look).map(|one| one.image()).unwrap_or_default())),
     untold("TransferError", Text(|look| transfer(look).map(|one| one.trouble.clone()).unwrap_or_default())),
     untold("TransferBytesDone", Large(|look| transfer(look).map_or(0, |transfer| transfer.bytes().done))),
     untold("TransferBytesTotal", Large(|look| transfer(look).map_or(0, |transfer| transfer.bytes().total))),

@@ -36,7 +36,9 @@ fn load_error(look: &Look<'_>) -> String {
     match (&look.managed.loaded.state, look.viewer) {
         (LoadState::Bad(diagnostics), Viewer::Root) => diagnostics.clone(),
         (LoadState::Bad(_), Viewer::Anybody) => RequestError::Bad(look.name.clone()).to_string(),
-        _ => String::new(),
+        (LoadState::Masked, _) => RequestError::Masked(look.name.clone()).to_string(),
+        (LoadState::NotFound, _) => RequestError::NotFound(look.name.clone()).to_string(),
+        (LoadState::Good, _) => String::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::error::{Context, StoreError};
 use super::{ImageId, Store, list};
 
 /// Bytes of the files of one image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// All, each file counted once.
     pub size: u64,

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const RESTART_DELAY: Duration = Duration::from_millis(100);
+pub const RESTART_DELAY: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_secs(90);
 const WATCHDOG_SIGNAL: i32 = Signal::ABORT.as_raw();
 /// sethostname(2) takes no more bytes.
@@ -149,8 +149,8 @@ fn environment_name(name: &str, report: &mut Report<'_>) {
         "WATCHDOG_PID",
     ];
     let way = ["container", "environment", name];
-    if name.is_empty() || name.contains(['=', '\0']) || name.starts_with(|first: char| first.is_ascii_digit())
-    {
+    let strange = |letter: char| letter == '=' || letter.is_whitespace() || letter.is_control();
+    if name.is_empty() || name.contains(strange) || name.starts_with(|first: char| first.is_ascii_digit()) {
         report.error(&way, format!("\"{name}\" is not the name of a variable"), "");
     } else if OURS.contains(&name) {
         report.error(&way, format!("{name} is set by Sampan alone"), "leave it out");

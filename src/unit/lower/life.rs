@@ -1,6 +1,6 @@
 //! How a container starts, ends and starts again, as meant.
 
-use super::container::span;
+use super::container::{RESTART_DELAY, span};
 use crate::unit::model::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit};
 use crate::unit::report::Report;
 use crate::unit::schema::ContainerTable;
@@ -59,6 +59,7 @@ pub fn contradictions(table: &ContainerTable, report: &mut Report<'_>) {
         let way = ["container", "restart_delay"];
         report.error(&way, "a restart cannot wait forever", "use restart = \"no\"");
     }
+    restart_steps(table, report);
     if table.start_limit.burst.is_none_or(|burst| burst > 0)
         && matches!(&table.start_limit.interval, Some(Text(TimeSpan(None))))
     {
@@ -70,6 +71,28 @@ pub fn contradictions(table: &ContainerTable, report: &mut Report<'_>) {
         report.error(&way, "there are a \"reload_signal\" and a \"reload_command\"", "leave one out");
     }
     readiness(table, report);
+}
+
+/// Pauses grow only where there is something to grow to, systemd.service(5) `RestartSteps=`.
+fn restart_steps(table: &ContainerTable, report: &mut Report<'_>) {
+    let way = |key| ["container", key];
+    let steps = table.restart_steps.is_some_and(|steps| steps > 0);
+    let delay = span(&table.restart_delay, Some(RESTART_DELAY)).unwrap_or_default();
+    match &table.restart_delay_max {
+        None if steps => {
+            let message = "\"restart_steps\" has no effect without \"restart_delay_max\"";
+            report.warning(&way("restart_steps"), message, "write both, or leave it out");
+        }
+        Some(_) if !steps => {
+            let message = "\"restart_delay_max\" has no effect without \"restart_steps\"";
+            report.warning(&way("restart_delay_max"), message, "write both, or leave it out");
+        }
+        Some(Text(TimeSpan(Some(longest)))) if *longest <= delay => {
+            let message = "\"restart_delay_max\" is not longer than \"restart_delay\"";
+            report.warning(&way("restart_delay_max"), message, "every pause is \"restart_delay\"");
+        }
+        _ => {}
+    }
 }
 
 fn readiness(table: &ContainerTable, report: &mut Report<'_>) {

@@ -27,8 +27,12 @@ impl Written for TimeSpan {
 
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
-            ValueError::new(format!("\"{text}\" is not a time span"))
-                .with_help("write it as in systemd.time(7): \"100ms\", \"5min 20s\", \"infinity\", or a number of seconds")
+            let error = ValueError::new(format!("\"{text}\" is not a time span"));
+            let meant = meant(text).filter(|meant| Self::read(meant).is_ok());
+            error.with_help(meant.map_or_else(
+                || "write it as in systemd.time(7): \"100ms\", \"5min 20s\", \"infinity\", or a number of seconds".to_owned(),
+                |meant| format!("did you mean \"{meant}\"?"),
+            ))
         };
         if text.trim() == "infinity" {
             return Ok(Self(None));
@@ -79,6 +83,22 @@ fn number(text: &str) -> Option<(Decimal, &str)> {
     Some((decimal, rest.trim_start()))
 }
 
+/// What other programs mean by "no limit".
+const NO_LIMIT: &[&str] = &["-1", "forever", "inf", "infinite", "max", "never", "none", "unlimited"];
+
+/// A quantity as it was probably meant, where it is written as in other programs or languages; not all that comes of
+/// it can be read.
+fn meant(text: &str) -> Option<String> {
+    let plain = text.trim().to_ascii_lowercase();
+    if NO_LIMIT.contains(&plain.as_str()) {
+        return Some("infinity".to_owned());
+    }
+    let meant = text.trim().trim_end_matches('.').replace(',', ".").replace('_', "");
+    // ISO 8601
+    let span = meant.strip_prefix("PT").map(|span| span.to_ascii_lowercase());
+    Some(span.unwrap_or(meant)).filter(|meant| meant != text)
+}
+
 /// A number of bytes; `u64::MAX` is infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
@@ -90,11 +110,14 @@ impl Written for Bytes {
     fn read(text: &str) -> Result<Self, ValueError> {
         let wrong = || {
             let error = ValueError::new(format!("\"{text}\" is not a size"));
-            // 256MB, 1GiB, 512m
-            let short = text.trim().trim_end_matches(['b', 'B']).trim_end_matches('i').to_ascii_uppercase();
-            match short != text && !short.is_empty() && Self::read(&short).is_ok() {
-                true => error.with_help(format!("did you mean \"{short}\"?")),
-                false => error.with_help(
+            // 256MB, 1GiB, 512m, 10 GBytes
+            let amount = text.trim().trim_end_matches("ytes").trim_end_matches("yte");
+            let short = amount.trim_end_matches(['b', 'B']).trim_end_matches('i').to_ascii_uppercase();
+            let candidates = [Some(short), meant(text), meant(amount.trim_end_matches(['b', 'B']))];
+            let is_meant = |word: &String| word != text && !word.is_empty() && Self::read(word).is_ok();
+            match candidates.into_iter().flatten().find(is_meant) {
+                Some(short) => error.with_help(format!("did you mean \"{short}\"?")),
+                None => error.with_help(
                     "write a number of bytes, or one with K, M, G or T (powers of 1024), or \"infinity\"",
                 ),
             }

@@ -134,8 +134,9 @@ impl Manager {
         };
         let command =
             Command { words: command.clone(), user: None, working_directory: None, environment: Vec::new() };
-        let specification = self.machine.unit(unit)?.unit()?;
-        let join = prepare_join(specification, container, &self.paths, &self.store, &command, process.pid);
+        let managed = self.machine.unit(unit)?;
+        let (specification, run) = (managed.unit()?, managed.run.as_ref()?);
+        let join = prepare_join(specification, container, &self.paths, &self.store, &command, run);
         match join {
             Ok(join) => {
                 Some(Probe::Command(Exec { join, launcher: self.launcher.clone(), container: pidfd }))

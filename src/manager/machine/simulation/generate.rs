@@ -17,7 +17,11 @@ pub enum Flavour {
     Natives,
     Crashes,
     Times,
+    Reloads,
 }
+
+/// What the files of one unit may come to say; at first the first.
+pub type Versions = Vec<Arc<Unit>>;
 
 /// Bytes that decide; when they are used up, zeros.
 pub struct Dice<'a>(std::slice::Iter<'a, u8>);
@@ -46,9 +50,30 @@ pub fn natives() -> [UnitName; 3] {
     ["n0.service", "n1.mount", "n2.target"].map(|name| UnitName::of_dependency(name).unwrap())
 }
 
-pub fn units(dice: &mut Dice<'_>, flavour: Flavour) -> Vec<Arc<Unit>> {
+pub fn units(dice: &mut Dice<'_>, flavour: Flavour) -> Vec<Versions> {
     let count = 1 + dice.below(6);
-    (0..count).map(|index| one(dice, flavour, index, count)).collect()
+    (0..count).map(|index| versions(dice, flavour, index, count)).collect()
+}
+
+fn versions(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Versions {
+    if flavour != Flavour::Reloads {
+        return vec![one(dice, flavour, index, count)];
+    }
+    let of_any = [Flavour::Relations, Flavour::Launches, Flavour::Natives, Flavour::Times];
+    let mut versions: Versions = Vec::new();
+    for _ in 0..3 {
+        let flavour = of_any[dice.below(4)];
+        let mut version = Arc::unwrap_or_clone(one(dice, flavour, index, count));
+        // What a unit is its name says.
+        if let Some(first) = versions
+            .first()
+            .filter(|first| first.body.container().is_none() != version.body.container().is_none())
+        {
+            version.body = first.body.clone();
+        }
+        versions.push(Arc::new(version));
+    }
+    versions
 }
 
 fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc<Unit> {

@@ -2,6 +2,7 @@
 //! core, with its promises checked at each step. A history is units and steps in bytes, so that it shrinks well;
 //! the shortest one that breaks a promise is told in full.
 
+mod files;
 mod fixture;
 mod generate;
 mod promises;
@@ -29,7 +30,8 @@ fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Tell
 fn promises_hold(flavour: Flavour) {
     let own = ProptestConfig::default();
     let config = ProptestConfig { cases: own.cases.max(HISTORIES), failure_persistence: None, ..own };
-    let units = prop::collection::vec(any::<u8>(), 0..60);
+    let bytes = if flavour == Flavour::Reloads { 150 } else { 60 };
+    let units = prop::collection::vec(any::<u8>(), 0..bytes);
     let steps = prop::collection::vec(any::<[u8; 3]>(), 0..50);
     let lived = TestRunner::new(config).run(&(units, steps), |(units, steps)| {
         live_through(&units, &steps, flavour, Telling::Silent);
@@ -68,4 +70,9 @@ fn promises_hold_across_crashes_of_the_manager() {
 #[test]
 fn promises_hold_for_time_limits_and_notifications() {
     promises_hold(Flavour::Times);
+}
+
+#[test]
+fn promises_hold_while_unit_files_change() {
+    promises_hold(Flavour::Reloads);
 }

@@ -35,13 +35,34 @@ impl World {
         for (name, managed) in self.machine.units() {
             check_time_limit(name, managed, self.machine.jobs());
             self.check_rivals(name);
+            let gone = managed.loaded.state == LoadState::NotFound && managed.phase == Phase::Dead;
+            let rests = managed.job.is_none() && !self.alive.contains_key(name);
+            assert!(!(gone && rests), "{name} is down, has no file, and is still in memory");
+            assert_eq!(managed.unit(), self.units.get(name), "another version of {name} rules");
             if let Some(job) = managed.job {
                 assert_eq!(&self.machine.jobs()[&job].unit, name);
             }
         }
+        for (name, native) in self.machine.natives() {
+            let named = self.units.values().any(|unit| unit.dependencies.named().any(|other| other == name));
+            assert!(named || native.job.is_some(), "nobody names {name} any more");
+        }
         for (name, run) in self.alive.iter().filter(|(name, _)| !self.killed.contains(*name)) {
             let managed = self.machine.unit(name).unwrap();
             assert!(managed.phase.has_run(), "{name} is {:?} and run {run} lives", managed.phase);
+        }
+    }
+
+    /// What has no valid file any more, and runs, can still be stopped.
+    pub fn check_control(&self) {
+        let lives = |name: &&UnitName| self.alive.contains_key(*name) && !self.killed.contains(*name);
+        for name in
+            self.files.iter().filter(|(_, file)| file.unit.is_none()).map(|(name, _)| name).filter(lives)
+        {
+            let stop = Request { unit: name.clone(), verb: Verb::Stop, mode: JobMode::Replace };
+            let (answer, _) = self.machine.clone().request(self.stamp(), &stop);
+            let refused = answer.err().filter(|error| !matches!(error, RequestError::Irreversible { .. }));
+            assert!(refused.is_none(), "{name} has vanished and cannot be stopped: {refused:?}");
         }
     }
 
@@ -76,10 +97,11 @@ impl World {
             assert!(waits, "{} {:?} waits for nothing", job.unit, job.kind);
             return;
         }
-        if job.order != Order::Kept {
+        if job.order != Order::Kept || self.begun.contains(&job.id) {
             return;
         }
-        for other in others.iter().filter(|other| other.id < job.id && other.order == Order::Kept) {
+        let bound = |job: &Job| job.order == Order::Kept && !self.begun.contains(&job.id);
+        for other in others.iter().filter(|other| other.id < job.id && bound(other)) {
             let same = matches!(
                 (other.kind, job.kind),
                 (JobKind::Start, JobKind::Start) | (JobKind::Stop, JobKind::Stop)
@@ -106,7 +128,8 @@ impl World {
     /// Conflicts are never up together.
     fn check_rivals(&self, name: &UnitName) {
         for rival in self.of(name).conflicts.iter().filter(|rival| self.alive.contains_key(*rival)) {
-            let exempt = |name: &UnitName| self.lawless.contains(name) || self.killed.contains(name);
+            let lawless = |name: &UnitName| self.lawless.contains(name) || self.killed.contains(name);
+            let exempt = |name: &UnitName| lawless(name) || self.risen.contains(name);
             assert!(
                 exempt(name) || exempt(rival) || !self.alive.contains_key(name),
                 "{name} and {rival} are up together"

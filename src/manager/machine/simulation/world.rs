@@ -3,7 +3,7 @@
 
 use super::super::*;
 use super::fixture::name;
-use super::generate::{Flavour, natives};
+use super::generate::{Flavour, Versions, natives};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::{Otherwise, Unit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,8 +21,16 @@ pub struct World {
     pub machine: Machine,
     telling: Telling,
     /// Whether a manager has just begun, and has not yet adopted what lives.
-    adopts: bool,
+    pub adopts: bool,
+    /// What the files of each unit may say.
+    pub versions: BTreeMap<UnitName, Versions>,
+    /// What they say now, read or not.
+    pub files: BTreeMap<UnitName, Loaded>,
+    /// What rules.
     pub units: BTreeMap<UnitName, Arc<Unit>>,
+    /// Jobs that ran, and units that were up, when files were read last: they had begun under another order.
+    pub begun: BTreeSet<JobId>,
+    pub risen: BTreeSet<UnitName>,
     pub now: Duration,
     pub pending: VecDeque<Event>,
     pub seeking: BTreeMap<UnitName, u64>,
@@ -40,12 +48,18 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(units: &[Arc<Unit>], telling: Telling) -> Self {
+    pub fn new(units: &[Versions], telling: Telling) -> Self {
+        let name = |versions: &Versions| versions[0].name.clone();
+        let file = |versions: &Versions| (name(versions), Loaded::good(versions[0].clone()));
         let mut world = Self {
             machine: Machine::default(),
             telling,
             adopts: false,
-            units: units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect(),
+            versions: units.iter().map(|versions| (name(versions), versions.clone())).collect(),
+            files: units.iter().map(file).collect(),
+            units: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            risen: BTreeSet::new(),
             now: Duration::from_secs(1),
             pending: VecDeque::new(),
             seeking: BTreeMap::new(),
@@ -58,30 +72,24 @@ impl World {
             watched: BTreeMap::new(),
         };
         for unit in units {
-            world.tell(format_args!("{}: {:?}", unit.name, unit.dependencies));
+            world.tell(format_args!("{}: {:?}", unit[0].name, unit[0].dependencies));
         }
         world.load(0);
         world
     }
 
-    fn tell(&self, what: std::fmt::Arguments<'_>) {
+    pub fn tell(&self, what: std::fmt::Arguments<'_>) {
         if self.telling == Telling::Aloud {
             eprintln!("{what}");
         }
     }
 
-    fn load(&mut self, choice: u8) {
-        let good = |(name, unit): (&UnitName, &Arc<Unit>)| (name.clone(), Loaded::good(unit.clone()));
-        let loaded = self.units.iter().map(good).collect();
-        self.handle(Event::Loaded(loaded), choice);
-    }
-
-    fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> Stamp {
         Stamp { realtime: self.now, boottime: self.now, monotonic: self.now }
     }
 
     pub fn step(&mut self, [what, unit, choice]: [u8; 3], flavour: Flavour) {
-        let unit = name(usize::from(unit) % self.units.len());
+        let unit = name(usize::from(unit) % self.files.len());
         match what % 16 {
             0..=2 => self.request(unit, Verb::Start, mode(choice), choice),
             3 => self.request(unit, Verb::Stop, mode(choice), choice),
@@ -97,6 +105,12 @@ impl World {
             7 if flavour == Flavour::Crashes => self.crash(choice),
             7 if flavour == Flavour::Natives => self.change_native(choice),
             7 if flavour == Flavour::Times => self.notify(&unit, choice),
+            7 if flavour == Flavour::Reloads => match choice % 8 {
+                0..=4 => self.rewrite(unit, choice),
+                5 => self.crash(choice),
+                6 => self.change_native(choice),
+                _ => self.notify(&unit, choice),
+            },
             _ => {
                 if let Some(event) = self.pending.pop_front() {
                     self.handle(event, choice);
@@ -153,7 +167,10 @@ impl World {
         {
             self.seeking.remove(unit);
         }
-        self.tell(format_args!("{:?} {event:?}", self.now));
+        match &event {
+            Event::Loaded(_) | Event::LoadedMore(_) => self.tell(format_args!("{:?} reload", self.now)),
+            event => self.tell(format_args!("{:?} {event:?}", self.now)),
+        }
         let actions = self.machine.handle(self.stamp(), event);
         self.carry_out(actions, choice);
     }
@@ -216,11 +233,17 @@ impl World {
                         stopped.insert(unit);
                     }
                 }
+                Action::Removed(unit) => {
+                    self.units.remove(&unit);
+                    self.launches.remove(&unit);
+                }
                 _ => {}
             }
         }
         self.check_stopped(&stopped);
         if !self.adopts {
+            let machine = &self.machine;
+            self.risen.retain(|name| machine.unit(name).is_some_and(|managed| !managed.phase.is_down()));
             self.check();
         }
     }
@@ -289,54 +312,6 @@ impl World {
             *state = native(choice);
             let state = state.clone();
             self.handle(Event::NativeState { unit, state }, choice);
-        }
-    }
-
-    /// The manager is gone at once, and another one finds its records and what lives.
-    fn crash(&mut self, choice: u8) {
-        let old = std::mem::take(&mut self.machine);
-        self.pending.clear();
-        self.seeking.clear();
-        self.jobs.clear();
-        self.watched.clear();
-        self.adopts = true;
-        self.load(choice);
-        for (unit, managed) in old.units() {
-            let job = managed.job.map(|job| old.jobs()[&job].kind);
-            if managed.phase == Phase::Dead && job.is_none() {
-                // It has no record.
-                self.open.remove(unit);
-                self.alive.remove(unit);
-                self.launches.remove(unit);
-                continue;
-            }
-            self.adopt(unit, managed, job, choice);
-        }
-        self.adopts = false;
-        self.handle(Event::AdoptionDone, choice);
-    }
-
-    fn adopt(&mut self, unit: &UnitName, managed: &Managed, job: Option<JobKind>, choice: u8) {
-        let run = managed.run.clone().filter(|_| managed.phase.has_run());
-        let begun = run.as_ref().is_some_and(|run| run.pid != 0);
-        if !begun {
-            self.alive.remove(unit);
-        }
-        let left = Left {
-            phase: managed.phase,
-            run: managed.run.clone(),
-            stamps: managed.stamps,
-            result: managed.result,
-            failure: managed.failure.clone(),
-            restarts: managed.restarts,
-            starts: managed.starts().clone(),
-            job,
-        };
-        self.handle(Event::Adopted { unit: unit.clone(), left: Box::new(left) }, choice);
-        let Some(run) = run.filter(|_| begun).map(|run| run.number) else { return };
-        self.pending.push_back(Event::Executed { unit: unit.clone(), run });
-        if choice.is_multiple_of(3) {
-            self.pending.push_back(Event::Ended { unit: unit.clone(), run, exit: Exit::Unknown });
         }
     }
 

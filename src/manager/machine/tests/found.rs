@@ -27,10 +27,6 @@ fn rivals() -> [Arc<Unit>; 2] {
     [first, plain(1)]
 }
 
-fn is_terminated(actions: &[Action], index: usize) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Terminate { unit, .. } if *unit == name(index)))
-}
-
 fn left(machine: &Machine, index: usize) -> Left {
     let managed = machine.unit(&name(index)).unwrap();
     Left {

@@ -1,5 +1,6 @@
 //! What a user would notice of the core, one story each.
 
+mod files;
 mod found;
 mod image;
 mod life;
@@ -65,6 +66,10 @@ fn results(actions: &[Action]) -> Vec<(UnitName, JobResult)> {
         _ => None,
     });
     removed.collect()
+}
+
+fn is_terminated(actions: &[Action], index: usize) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Terminate { unit, .. } if *unit == name(index)))
 }
 
 fn executed(machine: &mut Machine, index: usize) -> Vec<Action> {

@@ -47,7 +47,7 @@ fn a_stop_takes_what_requires_it_along_in_reverse_order() {
     run(&mut machine, 0);
     run(&mut machine, 1);
     let (_, actions) = ask(&mut machine, Verb::Stop, 0);
-    assert!(actions.contains(&Action::Terminate { unit: name(1), run: 1 }));
+    assert!(is_terminated(&actions, 1));
     assert!(!actions.contains(&Action::Terminate { unit: name(0), run: 1 }));
     let actions = ended(&mut machine, 1, Exit::Code(0));
     assert!(actions.contains(&Action::Terminate { unit: name(0), run: 1 }));
@@ -117,5 +117,5 @@ fn what_is_bound_to_a_unit_goes_down_with_it() {
     run(&mut machine, 0);
     run(&mut machine, 1);
     let actions = ended(&mut machine, 0, Exit::Code(1));
-    assert!(actions.contains(&Action::Terminate { unit: name(1), run: 1 }));
+    assert!(is_terminated(&actions, 1));
 }

@@ -64,9 +64,13 @@ fn source(
             return None;
         }
         (None, true) => {
-            let help = match kind {
-                MountKind::Volume => "write the volume's name",
-                MountKind::Image => "write the image's name",
+            let help = match (kind, name.split_once(":/")) {
+                // SOURCE:TARGET, as other programs have it.
+                (_, Some((source, target))) => {
+                    &*format!("write [mount.\"/{target}\"] with source = \"{source}\"")
+                }
+                (MountKind::Volume, _) => "write the volume's name",
+                (MountKind::Image, _) => "write the image's name",
                 _ => "write the path on the host",
             };
             report.missing(&["mount", name], "source", help);

@@ -1,9 +1,6 @@
 //! Who uses images: unit files, enabled or not, and containers that run.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-use crate::manager::record;
+use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
 use crate::unit::load::{self, Loaded};
@@ -11,19 +8,21 @@ use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::state::{self, FileState};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A use of an image.
 #[derive(Debug, Clone)]
-pub(super) struct Root {
+pub struct Root {
     /// The image as the user names it.
-    pub(super) image: String,
+    pub image: String,
     /// Who it is.
-    pub(super) user: User,
+    pub user: User,
 }
 
 /// Who uses an image.
 #[derive(Debug, Clone)]
-pub(super) enum User {
+pub enum User {
     /// A unit file names it.
     File {
         /// The unit.
@@ -51,7 +50,7 @@ impl fmt::Display for User {
 }
 
 /// All uses of images, as the users name them.
-pub(super) fn roots(paths: &Paths) -> Vec<Root> {
+pub fn roots(paths: &Paths) -> Vec<Root> {
     let search = Search::new(paths);
     let templates = search.names().into_iter().filter(UnitName::is_template);
     let templates = templates
@@ -64,8 +63,8 @@ pub(super) fn roots(paths: &Paths) -> Vec<Root> {
 }
 
 /// The uses by containers that run.
-pub(super) fn running(paths: &Paths) -> impl Iterator<Item = Root> {
-    record::all(paths).into_iter().flat_map(|record| {
+pub fn running(paths: &Paths) -> impl Iterator<Item = Root> {
+    shelf::all(paths).into_iter().flat_map(|record| {
         let own = Some(record.facts.image_id).filter(|id| !id.is_empty());
         let images = own.into_iter().chain(record.facts.images);
         images.map(move |image| Root { image, user: User::Running(record.unit.clone()) })
@@ -122,11 +121,11 @@ fn name(source: &ImageSource) -> Option<String> {
 }
 
 /// The uses that mean an image of the store now, with that image.
-pub(super) fn resolved<'a>(roots: &'a [Root], store: &Store) -> Vec<(&'a Root, ImageId)> {
+pub fn resolved<'a>(roots: &'a [Root], store: &Store) -> Vec<(&'a Root, ImageId)> {
     roots.iter().filter_map(|root| Some((root, store.resolve(&root.image).ok()?))).collect()
 }
 
 /// The uses that mean this image now.
-pub(super) fn of_image<'a>(roots: &'a [Root], store: &Store, id: &ImageId) -> impl Iterator<Item = &'a Root> {
+pub fn of_image<'a>(roots: &'a [Root], store: &Store, id: &ImageId) -> impl Iterator<Item = &'a Root> {
     resolved(roots, store).into_iter().filter(|(_, of)| *of == *id).map(|(root, _)| root)
 }
