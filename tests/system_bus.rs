@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::Command;
 use support::host::Host;
+use support::units::shell;
 
 const PAGE: &str = include_str!("../man/org.sampan1.5");
 
@@ -115,4 +116,51 @@ fn the_manual_renders_without_warnings() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn a_process_leads_to_its_unit_and_a_unit_to_its_processes() {
+    let host = Host::with_images(&["hello"]);
+    let lasting = format!("sleep\0{}1234\0", std::process::id());
+    let seconds = lasting.split('\0').nth(1).unwrap();
+    host.unit("web.container", &shell(&format!("sleep 1234 & exec sleep {seconds}")));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let pid = host.property("web", "MainPID");
+    let manager = ["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager"];
+    let call = |words: &[&str]| host.succeed(&[&manager, words].concat());
+    let unit = "o \"/org/sampan1/unit/web_2econtainer\"";
+    assert_eq!(call(&["GetUnitByPID", "u", &pid]).trim_end(), unit);
+    host.wait_until("the second process runs", |host| {
+        let listed =
+            host.succeed(&[&manager, ["GetUnitProcesses", "s", "web.container"].as_slice()].concat());
+        listed.contains(&format!("sampan-web.scope\" {pid} \"sleep {seconds}\""))
+            && listed.contains("\"sleep 1234\"")
+    });
+    let error = host.fail(1, &[&manager, ["GetUnitProcesses", "s", "none.container"].as_slice()].concat());
+    assert!(error.contains("none.container"), "{error}");
+
+    // busctl(1) cannot hand descriptors over.
+    let is_it = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == lasting.as_bytes())
+    };
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let outside = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it).unwrap();
+    let ask = |process: u32| -> zbus::Result<(zbus::OwnedObjectPath, String, Vec<u8>)> {
+        let process = sampan::sys::pidfd::open(process).unwrap();
+        let address = format!("unix:path={}", host.path("/run/dbus/system_bus_socket").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connection = zbus::connection::Builder::address(address.as_str()).build().await?;
+            let (name, path, interface) = ("org.sampan1", "/org/sampan1", "org.sampan1.Manager");
+            let body = (zbus::Fd::from(&process),);
+            let answer = connection.call_method(Some(name), path, Some(interface), "GetUnitByPIDFD", &body);
+            answer.await?.body().deserialize()
+        })
+    };
+    let (path, name, invocation) = ask(outside).unwrap();
+    assert_eq!((path.as_str(), name.as_str()), ("/org/sampan1/unit/web_2econtainer", "web.container"));
+    let invocation: String = invocation.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(invocation, host.property("web", "InvocationID"));
+    let error = ask(host.init()).unwrap_err().to_string();
+    assert!(error.contains("does not belong to any loaded unit"), "{error}");
 }

@@ -26,6 +26,16 @@ pub(super) enum Which {
     All,
 }
 
+impl Which {
+    /// Whether this property is read.
+    pub(super) fn wants(&self, property: &str) -> bool {
+        match self {
+            Self::One(name) => *name == property,
+            Self::All => true,
+        }
+    }
+}
+
 /// How long the answer to a method may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {

@@ -24,7 +24,7 @@ pub(super) fn interface() -> Interface<u32> {
 async fn properties(id: u32, call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
     let values = call.with(move |manager| manager.job(id).map(values)).await?;
     let mut values = values.ok_or_else(|| BusError::UnknownObject(format!("Job {id} is over.")))?;
-    values.retain(|(name, _)| which == Which::All || which == Which::One(name));
+    values.retain(|(name, _)| which.wants(name));
     Ok(values)
 }
 

@@ -3,9 +3,10 @@
 use super::call::Call;
 use super::error::BusError;
 use super::wire::{SocketRow, UnitRow, unit_path};
+use crate::manager::accounting;
 use crate::manager::driver::{Manager, SocketLine};
 use crate::manager::machine::Managed;
-use crate::sys::process;
+use crate::sys::{pidfd, process};
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
 use zbus::OwnedObjectPath;
@@ -48,13 +49,57 @@ pub(super) async fn load(call: Call, name: String) -> Path {
 }
 
 pub(super) async fn by_pid(call: Call, pid: u32) -> Path {
-    let scope = process::control_group(pid).unwrap_or_default();
-    let unit = call.with(move |manager| {
-        let mut units = manager.machine().units().keys();
-        units.find(|unit| scope.split('/').any(|part| part == unit.scope())).cloned()
+    let unit = of_process(&call, pid).await?;
+    unit.map(|(unit, _)| path(&unit)).ok_or_else(|| without_unit(pid))
+}
+
+/// The unit of a process that cannot be another one meanwhile: its object, its name, and the id of its run.
+pub(super) async fn by_pidfd(
+    call: Call,
+    process: zbus::OwnedFd,
+) -> Result<(OwnedObjectPath, String, Vec<u8>), BusError> {
+    let gone =
+        |error| BusError::NoUnitForPid(format!("The process of the descriptor cannot be found: {error}."));
+    let pid = pidfd::number(&process).map_err(gone)?;
+    let unit = of_process(&call, pid).await?;
+    // Until it has been reaped nobody else has its number.
+    pidfd::number(&process).map_err(gone)?;
+    let (unit, invocation) = unit.ok_or_else(|| without_unit(pid))?;
+    let digit =
+        |index: usize| invocation.get(index..index + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    let invocation = (0..invocation.len()).step_by(2).filter_map(digit).collect();
+    Ok((unit_path(unit.as_str()), unit.to_string(), invocation))
+}
+
+fn without_unit(pid: u32) -> BusError {
+    BusError::NoUnitForPid(format!("PID {pid} does not belong to any loaded unit."))
+}
+
+/// The unit in memory whose scope a process is in, however deep, and the id of its run.
+async fn of_process(call: &Call, pid: u32) -> Result<Option<(UnitName, String)>, BusError> {
+    let group = process::control_group(pid).unwrap_or_default();
+    call.with(move |manager| {
+        let unit = group.split('/').find_map(UnitName::of_scope)?;
+        let managed = manager.machine().unit(&unit)?;
+        let invocation = managed.run.as_ref().map(|run| run.invocation.clone()).unwrap_or_default();
+        Some((unit, invocation))
+    })
+    .await
+}
+
+/// The processes of a unit, each with its control group and its command line.
+pub(super) async fn processes(call: Call, name: String) -> Result<(Vec<(String, u32, String)>,), BusError> {
+    let asked = UnitName::parse(&name)?;
+    let rows = call.with(move |manager| {
+        let unit = manager.loaded_name(&asked)?;
+        let first = manager.machine().unit(&unit)?.main_pid();
+        let pids = first.map(|first| accounting::processes(manager.paths(), first)).unwrap_or_default();
+        // One that has ended meanwhile is left out.
+        let row = |pid| Some((process::control_group(pid).ok()?, pid, process::command_line(pid).ok()?));
+        Some(pids.into_iter().filter_map(row).collect())
     });
-    let unknown = || BusError::NoUnitForPid(format!("PID {pid} does not belong to any loaded unit."));
-    unit.await?.map(|unit| path(&unit)).ok_or_else(unknown)
+    let rows = rows.await?.ok_or_else(|| BusError::NoSuchUnit(format!("Unit {name} not loaded.")))?;
+    Ok((rows,))
 }
 
 pub(super) async fn by_invocation(call: Call, id: Vec<u8>) -> Path {

@@ -61,6 +61,12 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
 fn units(manager: Interface<()>) -> Interface<()> {
     manager
         .look("GetUnit", &["name"], &["unit"], |(), call, (name,)| listing::get(call, name))
+        .look("GetUnitByPIDFD", &["pidfd"], &["unit", "unit_id", "invocation_id"], |(), call, (pidfd,)| {
+            listing::by_pidfd(call, pidfd)
+        })
+        .look("GetUnitProcesses", &["name"], &["processes"], |(), call, (name,)| {
+            listing::processes(call, name)
+        })
         .look("GetUnitByPID", &["pid"], &["unit"], |(), call, (pid,)| listing::by_pid(call, pid))
         .look("GetUnitByInvocationID", &["invocation_id"], &["unit"], |(), call, (id,)| {
             listing::by_invocation(call, id)
@@ -168,7 +174,7 @@ const SHAPES: [Shape; 6] = [
 
 async fn properties(call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
     let mut all = call.with(|manager| values(manager)).await?;
-    all.retain(|(name, _)| which == Which::All || which == Which::One(name));
+    all.retain(|(name, _)| which.wants(name));
     Ok(all)
 }
 

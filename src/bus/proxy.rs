@@ -13,8 +13,6 @@ use zbus::OwnedObjectPath;
 pub trait Manager {
     /// Has signals sent for as long as this connection lasts.
     fn subscribe(&self) -> zbus::Result<()>;
-    /// The object of a unit, which is loaded where it is not yet.
-    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     /// All units in memory.
     fn list_units(&self) -> zbus::Result<Vec<UnitRow>>;
     /// All sockets of loaded units.

@@ -49,7 +49,7 @@ pub(super) fn interface() -> Interface<u32> {
 async fn properties(id: u32, call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
     let values = call.with(move |manager| manager.transfers().get(id).map(values)).await?;
     let mut values = values.ok_or_else(|| BusError::UnknownObject(format!("Transfer {id} is over.")))?;
-    values.retain(|(name, _)| which == Which::All || which == Which::One(name));
+    values.retain(|(name, _)| which.wants(name));
     Ok(values)
 }
 

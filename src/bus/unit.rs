@@ -53,10 +53,7 @@ async fn properties(
     };
     call.with(move |manager| {
         let name = manager.ensure_loaded(&unit);
-        view::properties(manager, &name, viewer, |property| match which {
-            Which::All => true,
-            Which::One(name) => name == property,
-        })
+        view::properties(manager, &name, viewer, |property| which.wants(property))
     })
     .await
 }

@@ -28,7 +28,8 @@ pub fn run(args: &BlameArgs) -> anyhow::Result<u8> {
         };
         let mut starts = Vec::new();
         for name in names {
-            starts.extend(client.values(&name).await?.and_then(|values| start(name, &values)));
+            let values = client.values(&name).await?;
+            starts.extend(start(name, &values));
         }
         Ok(starts)
     })?;

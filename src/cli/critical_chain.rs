@@ -7,7 +7,7 @@ use super::error::{CliError, FAILURE};
 use super::select;
 use super::suggestion;
 use super::text::{Tone, time};
-use super::unit_properties::{UnitProperties, Value};
+use super::unit_properties::{UnitProperties, list};
 use crate::paths::Paths;
 use crate::unit::name::UnitName;
 use serde::Serialize;
@@ -59,12 +59,9 @@ async fn starts(client: &Client, root: &str) -> Result<BTreeMap<String, Start>, 
         if starts.contains_key(&name) || UnitName::parse(&name).is_err() {
             continue;
         }
-        let Some(values) = client.values(&name).await? else { continue };
+        let values = client.values(&name).await?;
         let unit = UnitProperties::new(&values);
-        let after = match values.get("After") {
-            Some(Value::List(names)) => names.clone(),
-            _ => Vec::new(),
-        };
+        let after = list(&values, "After");
         queue.extend(after.iter().cloned());
         starts.insert(name, Start { begun: unit.inactive_exit, up: unit.active_enter, after });
     }

@@ -1,7 +1,7 @@
 //! `daemon-reload`, which tells of broken files, and `reset-failed`: what is done to the manager's memory.
 
 use super::args::ResetFailedArgs;
-use super::client::{again, ask, talk};
+use super::client::{ask, talk};
 use super::error::CliError;
 use super::output::complain;
 use super::select;
@@ -13,8 +13,7 @@ use super::select;
 pub fn reload() -> anyhow::Result<u8> {
     talk(async |client| {
         client.reload().await?;
-        let failed = |error| CliError::of_call("list units", error);
-        let units = again(async || client.manager.list_units().await.map_err(failed)).await?;
+        let units = client.list_units().await?;
         for unit in units.iter().filter(|unit| unit.load_state == "bad") {
             complain(&format!(
                 "Warning: The files of {0} have errors: it runs on if it is up, and cannot be started. See \"sampanctl verify {0}\".",

@@ -5,7 +5,7 @@ use super::client::ask;
 use super::error::{FAILURE, NOT_RUNNING, UNKNOWN_UNIT};
 use super::output::{Paging, print};
 use super::select;
-use super::unit_properties::{ActiveState, UnitProperties};
+use super::unit_properties::ActiveState;
 
 /// What is asked of the units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +24,9 @@ pub fn run(question: Question, args: &TestArgs) -> anyhow::Result<u8> {
     ask(async |client| {
         let (mut lines, mut units) = (String::new(), Vec::new());
         for name in select::units(client, &args.units).await? {
-            let unit = client.unit(&name).await?.filter(UnitProperties::exists);
-            let state = unit.as_ref().map_or(ActiveState::Inactive, |unit| unit.active_state);
-            lines.push_str(&format!("{}\n", state.word()));
-            units.push(unit.map(|unit| unit.active_state));
+            let unit = client.unit(&name).await?;
+            lines.push_str(&format!("{}\n", unit.active_state.word()));
+            units.push(unit.exists().then_some(unit.active_state));
         }
         if !args.quiet {
             print(&lines, Paging::Never)?;

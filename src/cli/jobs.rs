@@ -136,7 +136,7 @@ impl JobWatch {
 
 /// Prints why a job failed.
 pub async fn explain(client: &Client, job: &Finished) {
-    let unit = client.unit(&job.unit).await.ok().flatten().unwrap_or_default();
+    let unit = client.unit(&job.unit).await.unwrap_or_default();
     complain(&explanation(job, &unit));
 }
 

@@ -187,7 +187,7 @@ async fn tell_transaction(
 ) -> Result<(), CliError> {
     let number = anchor.as_str().rsplit('/').next().unwrap_or_default();
     complain(&format!("Enqueued anchor job {number} {unit}/{}.", operation.as_str()));
-    let rows = client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))?;
+    let rows = client.list_jobs().await?;
     for row in rows.iter().filter(|row| row.path != *anchor && !before.contains(&row.id)) {
         complain(&format!("Enqueued auxiliary job {} {}/{}.", row.id, row.unit, row.job_type));
     }
@@ -195,7 +195,7 @@ async fn tell_transaction(
 }
 
 async fn jobs(client: &Client) -> Result<BTreeSet<u32>, CliError> {
-    let rows = client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))?;
+    let rows = client.list_jobs().await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
@@ -205,7 +205,7 @@ async fn ended(client: &Client, units: &[String], mut changes: Changes) -> Resul
     loop {
         let mut still = Vec::new();
         for name in left {
-            let unit = again(async || client.unit(&name).await).await?.unwrap_or_default();
+            let unit = client.unit(&name).await?;
             match unit {
                 UnitProperties { active_state: ActiveState::Failed, job: 0, .. } => status = FAILURE,
                 UnitProperties { active_state: ActiveState::Inactive, job: 0, .. } => {}

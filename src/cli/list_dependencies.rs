@@ -6,7 +6,7 @@ use super::display::{Layout, Shape};
 use super::error::{CliError, FAILURE};
 use super::select;
 use super::suggestion;
-use super::unit_properties::{ActiveState, Value, Values};
+use super::unit_properties::{ActiveState, Values, list, text};
 use crate::paths::Paths;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,9 +36,7 @@ impl Direction {
     fn below(self, unit: &Values) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for property in self.0 {
-            if let Some(Value::List(list)) = unit.get(*property) {
-                names.extend(list.iter().cloned());
-            }
+            names.extend(list(unit, property));
         }
         names.sort();
         names.dedup();
@@ -80,7 +78,7 @@ async fn reachable(client: &Client, root: &str, args: &DependencyArgs) -> Result
             continue;
         }
         let ours = crate::unit::name::UnitName::parse(&name).is_ok();
-        let values = if ours { client.values(&name).await? } else { None };
+        let values = if ours { Some(client.values(&name).await?) } else { None };
         if let Some(values) = &values {
             queue.extend(Direction::of(args).below(values));
         }
@@ -93,10 +91,7 @@ async fn reachable(client: &Client, root: &str, args: &DependencyArgs) -> Result
 /// path.
 fn node(name: &str, units: &Units, args: &DependencyArgs, path: &mut Vec<String>) -> Node {
     let values = units.get(name).and_then(Option::as_ref);
-    let active = match values.and_then(|values| values.get("ActiveState")) {
-        Some(Value::Text(word)) => word.clone(),
-        _ => String::new(),
-    };
+    let active = values.map(|values| text(values, "ActiveState")).unwrap_or_default();
     let opened = path.is_empty() || args.all || name.ends_with(".target");
     let mut dependencies = Vec::new();
     if opened && !path.iter().any(|seen| seen == name) {
@@ -144,6 +139,7 @@ fn indented(node: &Node, indentation: &str, text: &mut String) {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Verb};
+    use crate::cli::unit_properties::Value;
     use clap::Parser;
 
     fn unit(requires: &[&str], wants: &[&str]) -> Option<Values> {

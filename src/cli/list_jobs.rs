@@ -6,7 +6,7 @@ use super::display::Layout;
 use super::error::CliError;
 use super::outcome::Outcome;
 use super::text::{Column, Heading, Table, Tone};
-use super::unit_properties::Value;
+use super::unit_properties::list;
 use crate::bus::wire::JobRow;
 use crate::unit::pattern::matches_any;
 use serde::Serialize;
@@ -31,7 +31,7 @@ type Waits = BTreeMap<u32, Vec<u32>>;
 /// When the manager cannot be reached.
 pub fn run(args: &ListJobsArgs) -> anyhow::Result<u8> {
     let (mut rows, waits) = ask(async |client| {
-        let rows = rows(client).await?;
+        let rows = client.list_jobs().await?;
         let waits = if args.after || args.before { Some(waits(client, &rows).await?) } else { None };
         Ok((rows, waits))
     })?;
@@ -47,12 +47,7 @@ pub fn run(args: &ListJobsArgs) -> anyhow::Result<u8> {
 async fn waits(client: &Client, rows: &[JobRow]) -> Result<Waits, CliError> {
     let mut after: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for row in rows {
-        let values = client.values(&row.unit).await?.unwrap_or_default();
-        let names = match values.get("After") {
-            Some(Value::List(names)) => names.clone(),
-            _ => Vec::new(),
-        };
-        after.insert(row.id, names);
+        after.insert(row.id, list(&client.values(&row.unit).await?, "After"));
     }
     let follows = |later: &JobRow, earlier: &JobRow| {
         after.get(&later.id).is_some_and(|names| names.contains(&earlier.unit))
@@ -150,12 +145,8 @@ pub fn cancel(args: &CancelArgs) -> anyhow::Result<u8> {
     })
 }
 
-async fn rows(client: &Client) -> Result<Vec<JobRow>, CliError> {
-    client.manager.list_jobs().await.map_err(|error| CliError::of_call("list jobs", error))
-}
-
 async fn queued(client: &Client) -> Result<Vec<u32>, CliError> {
-    Ok(rows(client).await?.into_iter().map(|row| row.id).collect())
+    Ok(client.list_jobs().await?.into_iter().map(|row| row.id).collect())
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! `sampanctl list-units`: the units in memory and their states.
 
 use super::args::ListUnitsArgs;
-use super::client::ask;
+use super::client::talk;
 use super::display::{Layout, Shape};
-use super::error::CliError;
 use super::output::{Paging, print};
 use super::text::{Column, Dot, Heading, Style, Table, Tone};
 use super::unit_properties::ActiveState;
@@ -39,10 +38,7 @@ pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
             return Ok(0);
         }
     }
-    let rows = ask(async |client| {
-        let rows = client.manager.list_units().await;
-        Ok(rows.map_err(|error| CliError::of_call("list units", error))?)
-    })?;
+    let rows = talk(async |client| Ok(client.list_units().await?))?;
     let rows = selected(rows, args);
     let json: Vec<JsonRow> = rows.iter().map(json).collect();
     args.display.show(&json, |layout| render(&rows, args, layout))?;

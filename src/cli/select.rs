@@ -37,8 +37,7 @@ pub async fn units(client: &Client, words: &[String]) -> anyhow::Result<Vec<Stri
 /// # Errors
 /// When the manager does not answer.
 pub async fn all(client: &Client) -> anyhow::Result<Vec<String>> {
-    let rows = client.manager.list_units().await.map_err(|error| CliError::of_call("list units", error))?;
-    let mut names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+    let mut names: Vec<String> = client.list_units().await?.into_iter().map(|row| row.name).collect();
     names.sort();
     Ok(names)
 }
@@ -59,9 +58,7 @@ pub fn of_processes(words: &[String], paths: &Paths) -> Result<Vec<String>, CliE
 fn of_process(pid: u32, paths: &Paths) -> Option<String> {
     let groups = fs::read_to_string(paths.root().join(format!("proc/{pid}/cgroup"))).ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let scope =
-        |part: &str| Some(part.strip_prefix("sampan-")?.strip_suffix(".scope")?.replacen(':', "@", 1));
-    group.split('/').find_map(scope).map(|stem| format!("{stem}.container"))
+    group.split('/').find_map(UnitName::of_scope).map(|unit| unit.to_string())
 }
 
 #[cfg(test)]

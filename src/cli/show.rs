@@ -40,16 +40,9 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<u8> {
 async fn properties(client: &Client, words: &[String]) -> anyhow::Result<Vec<Values>> {
     let mut units = Vec::new();
     for name in select::units(client, words).await? {
-        units.push(client.values(&name).await?.unwrap_or_else(|| absent(&name)));
+        units.push(client.values(&name).await?);
     }
     Ok(units)
-}
-
-/// What systemctl shows of a unit that does not exist.
-fn absent(name: &str) -> Values {
-    [("Id", name), ("LoadState", "not-found"), ("ActiveState", "inactive"), ("SubState", "dead")]
-        .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
-        .into()
 }
 
 async fn plans(client: &Client, words: &[String]) -> anyhow::Result<String> {

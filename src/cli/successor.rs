@@ -2,7 +2,7 @@
 //! them under other numbers, and the states of their units tell how they ended.
 
 use super::changes::Changes;
-use super::client::{Client, again};
+use super::client::Client;
 use super::error::CliError;
 use super::jobs::Finished;
 use super::lifecycle::Operation;
@@ -23,7 +23,7 @@ pub async fn resolve(
     let mut finished = Vec::new();
     for name in units {
         let result = loop {
-            let unit = again(async || client.unit(&name).await).await?.unwrap_or_default();
+            let unit = client.unit(&name).await?;
             match outcome(operation, &unit, begun) {
                 Some(result) => break result.to_owned(),
                 None => changes.next(client).await?,

@@ -306,21 +306,31 @@ impl UnitProperties {
     }
 }
 
+/// A property that is text; empty where there is none.
+pub fn text(values: &Values, name: &str) -> String {
+    match values.get(name) {
+        Some(Value::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+/// A property that is a list; empty where there is none.
+pub fn list(values: &Values, name: &str) -> Vec<String> {
+    match values.get(name) {
+        Some(Value::List(list)) => list.clone(),
+        _ => Vec::new(),
+    }
+}
+
 struct Reader<'a>(&'a Values);
 
 impl Reader<'_> {
     fn text(&self, name: &str) -> String {
-        match self.0.get(name) {
-            Some(Value::Text(text)) => text.clone(),
-            _ => String::new(),
-        }
+        text(self.0, name)
     }
 
     fn list(&self, name: &str) -> Vec<String> {
-        match self.0.get(name) {
-            Some(Value::List(list)) => list.clone(),
-            _ => Vec::new(),
-        }
+        list(self.0, name)
     }
 
     fn number(&self, name: &str) -> u64 {

@@ -24,6 +24,17 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// The number of the process as our own namespace sees it, proc_pid_fdinfo(5).
+///
+/// # Errors
+/// When it has been reaped, is in no namespace of ours, or the descriptor is none of a process.
+pub fn number<Fd: AsFd>(process: Fd) -> io::Result<u32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_fd().as_raw_fd()))?;
+    let number = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let number = number.ok_or(io::ErrorKind::InvalidInput)?;
+    number.trim().parse().ok().filter(|pid| *pid != 0).ok_or_else(|| rustix::io::Errno::SRCH.into())
+}
+
 /// Sends a signal, pidfd_send_signal(2).
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use rustix::fs::OFlags;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -47,6 +47,22 @@ pub fn control_group(pid: u32) -> io::Result<String> {
     let lines = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let group = lines.lines().find_map(|line| line.strip_prefix("0::"));
     group.map(str::to_owned).ok_or(io::ErrorKind::NotFound.into())
+}
+
+/// The words of a process with blanks between them, proc_pid_cmdline(5), and its name in brackets where it has none; no
+/// more of them than is read at a glance.
+///
+/// # Errors
+/// When the process is gone.
+pub fn command_line(pid: u32) -> io::Result<String> {
+    const LENGTH_MAX: u64 = 4096;
+    let mut words = Vec::new();
+    File::open(format!("/proc/{pid}/cmdline"))?.take(LENGTH_MAX).read_to_end(&mut words)?;
+    let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
+    match words.as_str() {
+        "" => Ok(format!("[{}]", fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end())),
+        _ => Ok(words),
+    }
 }
 
 /// Whether a process is in the control group of another one, or below it.
@@ -147,6 +163,7 @@ mod tests {
     #[test]
     fn our_own_status_and_memory_are_read() {
         let pid = std::process::id();
+        assert!(command_line(pid).unwrap().contains("sampan"));
         let status = status(pid).unwrap();
         assert_eq!(status.process, pid);
         assert_eq!(status.file_uid, rustix::process::getuid().as_raw());

@@ -1,24 +1,22 @@
 //! The connection to the manager, made only by verbs that need it.
 
 mod agent;
+mod read;
 
 use super::error::CliError;
-use super::unit_properties::{UnitProperties, Values};
 use crate::bus::proxy::ManagerProxy;
-use crate::bus::wire::{BUS_NAME, MANAGER_PATH};
-use crate::unit::name::DEFAULT_TARGET;
+use crate::bus::wire::BUS_NAME;
 use agent::Agent;
+pub use read::property_names;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
-use zbus::fdo::PropertiesProxy;
 use zbus::message::Type;
-use zbus::names::{BusName, InterfaceName};
+use zbus::names::BusName;
 use zbus::proxy::{CacheProperties, MethodFlags, OwnerChangedStream};
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, MatchRule, MessageStream};
 
 /// How long a bus that is being restarted may take.
 const BUS_DEADLINE: Duration = Duration::from_secs(10);
@@ -26,8 +24,6 @@ const BUS_DEADLINE: Duration = Duration::from_secs(10);
 /// For how long managers may end, one after the other, before one answers.
 const SUCCESSION: Duration = Duration::from_secs(30);
 
-const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
-const UNIT_INTERFACE: &str = "org.sampan1.Unit";
 const UNITS_PATH: &str = "/org/sampan1/unit";
 
 /// The manager as a client sees it.
@@ -138,31 +134,6 @@ pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, 
     }
 }
 
-/// The names of the properties of units, as the running manager has them; none when it does not run, or takes its
-/// time. A key press never starts it.
-pub fn property_names() -> Vec<String> {
-    const PATIENCE: Duration = Duration::from_millis(500);
-    let asked = async |client: &Client| {
-        if !client.is_running().await {
-            return Ok(Vec::new());
-        }
-        let values = client.all_values(DEFAULT_TARGET).await?;
-        let unit =
-            client.manager.list_units().await?.into_iter().find(|unit| unit.name.ends_with(".container"));
-        let more = match unit {
-            Some(unit) => client.values_of(unit.path, UNIT_INTERFACE).await?,
-            None => Values::new(),
-        };
-        Ok(values.into_keys().chain(more.into_keys()).collect::<BTreeSet<_>>().into_iter().collect())
-    };
-    let names = talk(async |client| Ok(tokio::time::timeout(PATIENCE, asked(client)).await));
-    names
-        .ok()
-        .and_then(Result::ok)
-        .and_then(|names: zbus::Result<Vec<String>>| names.ok())
-        .unwrap_or_default()
-}
-
 impl Client {
     async fn connect() -> Result<Self, CliError> {
         let connecting = async {
@@ -211,27 +182,6 @@ impl Client {
     /// The connection, for signals of any object.
     pub fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// The properties of a unit, which is loaded for it; `None` when it does not exist.
-    ///
-    /// # Errors
-    /// When the manager cannot be reached or does not answer.
-    pub async fn unit(&self, name: &str) -> Result<Option<UnitProperties>, CliError> {
-        Ok(self.values(name).await?.map(|values| UnitProperties::new(&values)))
-    }
-
-    /// The same, as they travel.
-    ///
-    /// # Errors
-    /// As [`Client::unit`].
-    pub async fn values(&self, name: &str) -> Result<Option<Values>, CliError> {
-        let action = format!("get properties of {name}");
-        match self.all_values(name).await {
-            Ok(values) => Ok(Some(values)),
-            Err(error) if is_unknown(&error) => Ok(None),
-            Err(error) => Err(CliError::of_call(&action, error)),
-        }
     }
 
     /// Calls a method of the manager. Where polkit wants a password before, it is asked for, unless the command line
@@ -289,48 +239,6 @@ impl Client {
         })
         .await
     }
-
-    /// The properties of the manager.
-    ///
-    /// # Errors
-    /// When the manager cannot be reached or does not answer.
-    pub async fn manager_values(&self) -> Result<Values, CliError> {
-        let failed = |error| CliError::of_call("get properties of sampand", error);
-        let path = OwnedObjectPath::try_from(MANAGER_PATH).unwrap_or_default();
-        self.values_of(path, MANAGER_INTERFACE).await.map_err(failed)
-    }
-
-    async fn all_values(&self, name: &str) -> zbus::Result<Values> {
-        let path = self.manager.load_unit(name).await?;
-        self.values_of(path, UNIT_INTERFACE).await
-    }
-
-    async fn values_of(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Values> {
-        let interface = InterfaceName::from_static_str_unchecked(interface);
-        let all = self.properties(path).await?.get_all(interface).await?;
-        Ok(all
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, super::unit_properties::value(&value)?)))
-            .collect())
-    }
-
-    /// One property of a unit that is loaded.
-    ///
-    /// # Errors
-    /// When the manager does not answer.
-    pub async fn unit_property(&self, path: OwnedObjectPath, property: &str) -> zbus::Result<OwnedVariant> {
-        let interface = InterfaceName::from_static_str_unchecked(UNIT_INTERFACE);
-        Ok(self.properties(path).await?.get(interface, property).await?)
-    }
-
-    async fn properties(&self, path: OwnedObjectPath) -> zbus::Result<PropertiesProxy<'static>> {
-        PropertiesProxy::builder(&self.connection)
-            .destination(BUS_NAME)
-            .path(path)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await
-    }
 }
 
 fn is_subscribed(error: &zbus::Error) -> bool {
@@ -339,12 +247,4 @@ fn is_subscribed(error: &zbus::Error) -> bool {
 
 fn needs_password(error: &zbus::Error) -> bool {
     matches!(error, zbus::Error::FDO(error) if matches!(**error, zbus::fdo::Error::InteractiveAuthorizationRequired(_)))
-}
-
-fn is_unknown(error: &zbus::Error) -> bool {
-    match error {
-        zbus::Error::FDO(error) => matches!(**error, zbus::fdo::Error::UnknownObject(_)),
-        zbus::Error::MethodError(name, _, _) => name.as_str().ends_with(".NoSuchUnit"),
-        _ => false,
-    }
 }

@@ -63,7 +63,8 @@ pub fn words(subjects: &[Subject], speakers: Speakers) -> Vec<String> {
 pub fn everything() -> Vec<String> {
     let manager =
         [vec![format!("_SYSTEMD_UNIT={MANAGER}")], vec!["_PID=1".to_owned(), format!("UNIT={MANAGER}")]];
-    let units = scopes().into_iter().map(|scope| of_scope(&scope)).flat_map(|subject| {
+    let units = scopes().iter().filter_map(|scope| UnitName::of_scope(scope)).collect::<Vec<_>>();
+    let units = units.iter().map(Subject::of).flat_map(|subject| {
         // What sampand says of them is among what it says.
         let mut matches = subject.matches(Speakers::All);
         matches.pop();
@@ -89,7 +90,8 @@ pub fn subjects(words: &[String]) -> Result<Vec<Subject>, NameError> {
                 known
                     .iter()
                     .filter(|scope| pattern::matches(&pattern, scope))
-                    .map(|scope| of_scope(scope))
+                    .filter_map(|scope| UnitName::of_scope(scope))
+                    .map(|unit| Subject::of(&unit))
                     .collect()
             }
         };
@@ -113,12 +115,6 @@ fn wanted(word: &str) -> Result<Wanted, NameError> {
     let name = UnitName::from_command_line(word)?;
     // A template never runs itself: its lines are those of its instances.
     Ok(if name.is_template() { scopes(&format!("{}*", name.stem())) } else { Wanted::One(name) })
-}
-
-fn of_scope(scope: &str) -> Subject {
-    let stem = scope.strip_prefix("sampan-").and_then(|rest| rest.strip_suffix(".scope"));
-    let unit = format!("{}.container", stem.unwrap_or_default().replacen(':', "@", 1));
-    Subject { scope: scope.to_owned(), unit }
 }
 
 /// All scopes of ours that the journal has lines of.
@@ -168,7 +164,6 @@ mod tests {
         };
         assert_eq!(pattern("web@"), "sampan-web:*.scope");
         assert_eq!(pattern("web*.container"), "sampan-web*.scope");
-        assert_eq!(of_scope("sampan-web:a.scope").unit, "web@a.container");
         assert!(subjects(&["../web".to_owned()]).is_err());
     }
 }

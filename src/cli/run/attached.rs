@@ -2,7 +2,7 @@
 
 use super::{introduce, transient};
 use crate::cli::changes::Changes;
-use crate::cli::client::{Client, again};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, FAILURE};
 use crate::cli::exec::{
     CLD_EXITED, CLD_KILLED, Leash, Pty, Signals, Streams, Terminal, Typing, Wanted, exit_status,
@@ -140,12 +140,12 @@ impl Session<'_> {
 
     /// The exit status, once it has ended.
     async fn ending(self) -> Result<Option<u8>, CliError> {
-        let unit = again(async || self.client.unit(self.unit).await).await?;
-        let Some(unit) = unit.filter(UnitProperties::exists) else {
+        let unit = self.client.unit(self.unit).await?;
+        if !unit.exists() {
             let unit = self.unit;
             complain(&format!("It is not known how {unit} ended: see \"sampanctl logs {unit}\"."));
             return Ok(Some(FAILURE));
-        };
+        }
         if !unit.active_state.is_down() || unit.job != 0 {
             return Ok(None);
         }

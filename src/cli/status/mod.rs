@@ -36,12 +36,12 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
     let mut status = 0;
     let (mut pages, mut found) = (Vec::new(), Vec::new());
     for (name, values) in units {
-        let unit = values.as_ref().map(UnitProperties::new).filter(UnitProperties::exists);
-        let Some((unit, values)) = unit.zip(values) else {
+        let unit = UnitProperties::new(&values);
+        if !unit.exists() {
             suggestion::complain_of_unknown(&name, paths);
             status = if status == 0 { UNKNOWN_UNIT } else { status };
             continue;
-        };
+        }
         if status == 0 {
             status = exit_status(unit.active_state);
         }
@@ -71,11 +71,7 @@ fn format(args: &StatusArgs) -> OutputFormat {
     OutputFormat::from_str(&args.output, false).unwrap_or_default()
 }
 
-async fn units(
-    client: &Client,
-    args: &StatusArgs,
-    paths: &Paths,
-) -> anyhow::Result<Vec<(String, Option<Values>)>> {
+async fn units(client: &Client, args: &StatusArgs, paths: &Paths) -> anyhow::Result<Vec<(String, Values)>> {
     let names = match args.units.as_slice() {
         [] => select::all(client).await?,
         words => select::units(client, &select::of_processes(words, paths)?).await?,
@@ -83,7 +79,7 @@ async fn units(
     let mut units = Vec::new();
     for name in names {
         let values = client.values(&name).await?;
-        let unit = values.as_ref().map(UnitProperties::new).unwrap_or_default();
+        let unit = UnitProperties::new(&values);
         let states = [unit.load_state.as_str(), unit.active_state.word(), unit.sub_state.as_str()];
         if args.state.is_empty() || args.state.iter().any(|state| states.contains(&state.as_str())) {
             units.push((name, values));

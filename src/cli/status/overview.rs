@@ -3,11 +3,10 @@
 use super::processes;
 use crate::cli::args::StatusArgs;
 use crate::cli::client::ask;
-use crate::cli::error::CliError;
 use crate::cli::output::{print, print_json};
 use crate::cli::system_state::SystemState;
 use crate::cli::text::{Style, Tone};
-use crate::cli::unit_properties::{Value, Values};
+use crate::cli::unit_properties::text;
 use crate::paths::Paths;
 use crate::systemd::manager::DEFAULT_SLICE;
 use rustix::system::uname;
@@ -31,8 +30,7 @@ struct Overview {
 /// When the manager cannot be reached.
 pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
     let (state, overview) = ask(async |client| {
-        let failed = |error| CliError::of_call("get the state of sampand", error);
-        let units = client.manager.list_units().await.map_err(failed)?;
+        let units = client.list_units().await?;
         let values = client.manager_values().await?;
         let count = |state: &str| units.iter().filter(|unit| unit.active_state == state).count();
         let state = SystemState::of(&values);
@@ -79,11 +77,4 @@ fn render(overview: &Overview, state: SystemState, tree: &[String], style: Style
         }
     }
     text
-}
-
-fn text(values: &Values, name: &str) -> String {
-    match values.get(name) {
-        Some(Value::Text(text)) => text.clone(),
-        _ => String::new(),
-    }
 }

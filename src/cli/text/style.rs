@@ -64,11 +64,6 @@ impl Style {
         Self::of_stream(std::io::stdout().is_terminal())
     }
 
-    /// The style of standard error.
-    pub fn of_errors() -> Self {
-        Self::of_stream(std::io::stderr().is_terminal())
-    }
-
     fn of_stream(terminal: bool) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         Self {

@@ -2,6 +2,7 @@
 
 use crate::manager::accounting::{Usage, mount};
 use crate::paths::Paths;
+use crate::unit::name::UnitName;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,13 +79,8 @@ fn find(directory: &Path, depth: usize, units: &mut BTreeMap<String, Usage>) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        match name.strip_prefix("sampan-").and_then(|name| name.strip_suffix(".scope")) {
-            Some(stem) => {
-                units.insert(
-                    format!("{}.container", stem.replacen(':', "@", 1)),
-                    Usage::of_group(&entry.path()),
-                );
-            }
+        match UnitName::of_scope(name) {
+            Some(unit) => drop(units.insert(unit.to_string(), Usage::of_group(&entry.path()))),
             None if name.ends_with(".slice") && depth < DEPTH_MAX => find(&entry.path(), depth + 1, units),
             None => {}
         }

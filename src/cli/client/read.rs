@@ -1,0 +1,112 @@
+//! What clients read. It may be asked for twice, so each reader asks again where the manager is restarted meanwhile.
+
+use super::{Client, again, talk};
+use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, unit_path};
+use crate::cli::error::CliError;
+use crate::cli::unit_properties::{UnitProperties, Values, value};
+use crate::unit::name::DEFAULT_TARGET;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use zbus::fdo::PropertiesProxy;
+use zbus::names::InterfaceName;
+use zbus::proxy::CacheProperties;
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
+const UNIT_INTERFACE: &str = "org.sampan1.Unit";
+
+/// The names of the properties of units, as the running manager has them; none when it does not run, or takes its
+/// time. A key press never starts it.
+pub fn property_names() -> Vec<String> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let asked = async |client: &Client| {
+        if !client.is_running().await {
+            return Ok(Vec::new());
+        }
+        let values = client.values_of(unit_path(DEFAULT_TARGET), UNIT_INTERFACE).await?;
+        let unit =
+            client.manager.list_units().await?.into_iter().find(|unit| unit.name.ends_with(".container"));
+        let more = match unit {
+            Some(unit) => client.values_of(unit.path, UNIT_INTERFACE).await?,
+            None => Values::new(),
+        };
+        Ok(values.into_keys().chain(more.into_keys()).collect::<BTreeSet<_>>().into_iter().collect())
+    };
+    let names = talk(async |client| Ok(tokio::time::timeout(PATIENCE, asked(client)).await));
+    names
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|names: zbus::Result<Vec<String>>| names.ok())
+        .unwrap_or_default()
+}
+
+impl Client {
+    /// All units in memory.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached.
+    pub async fn list_units(&self) -> Result<Vec<UnitRow>, CliError> {
+        let failed = |error| CliError::of_call("list units", error);
+        again(async || self.manager.list_units().await.map_err(failed)).await
+    }
+
+    /// All jobs.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached.
+    pub async fn list_jobs(&self) -> Result<Vec<JobRow>, CliError> {
+        let failed = |error| CliError::of_call("list jobs", error);
+        again(async || self.manager.list_jobs().await.map_err(failed)).await
+    }
+
+    /// The properties of a unit, which is loaded for it, also of one that does not exist.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or does not answer.
+    pub async fn unit(&self, name: &str) -> Result<UnitProperties, CliError> {
+        Ok(UnitProperties::new(&self.values(name).await?))
+    }
+
+    /// The same, as they travel.
+    ///
+    /// # Errors
+    /// As [`Client::unit`].
+    pub async fn values(&self, name: &str) -> Result<Values, CliError> {
+        let failed = |error| CliError::of_call(&format!("get properties of {name}"), error);
+        again(async || self.values_of(unit_path(name), UNIT_INTERFACE).await.map_err(failed)).await
+    }
+
+    /// The properties of the manager.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or does not answer.
+    pub async fn manager_values(&self) -> Result<Values, CliError> {
+        let failed = |error| CliError::of_call("get properties of sampand", error);
+        let path = OwnedObjectPath::try_from(MANAGER_PATH).unwrap_or_default();
+        again(async || self.values_of(path.clone(), MANAGER_INTERFACE).await.map_err(failed)).await
+    }
+
+    async fn values_of(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Values> {
+        let interface = InterfaceName::from_static_str_unchecked(interface);
+        let all = self.properties(path).await?.get_all(interface).await?;
+        Ok(all.into_iter().filter_map(|(name, value)| Some((name, self::value(&value)?))).collect())
+    }
+
+    /// One property of a unit that is loaded.
+    ///
+    /// # Errors
+    /// When the manager does not answer.
+    pub async fn unit_property(&self, path: OwnedObjectPath, property: &str) -> zbus::Result<OwnedVariant> {
+        let interface = InterfaceName::from_static_str_unchecked(UNIT_INTERFACE);
+        Ok(self.properties(path).await?.get(interface, property).await?)
+    }
+
+    async fn properties(&self, path: OwnedObjectPath) -> zbus::Result<PropertiesProxy<'static>> {
+        PropertiesProxy::builder(&self.connection)
+            .destination(BUS_NAME)
+            .path(path)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+    }
+}
