@@ -164,7 +164,14 @@ fn a_full_store_costs_a_start_and_an_import_and_nothing_else() {
     kill_manager(&host);
     assert_eq!(identity(&host), before);
     refused(&host, &["sampanctl", "start", "late"]);
+    // Whoever comes now waits until there is space.
+    let client = host.connect("127.0.0.1:8002").expect("it listens");
+    host.wait_property("idle", "SubState", "auto-restart");
     disk.free();
+    let answer = support::host::exchange(client, b"GET / HTTP/1.0\r\n\r\n").expect("it is served");
+    assert!(answer.contains("Hello from nginx"), "{answer}");
+    host.succeed(&["sampanctl", "stop", "idle"]);
+    host.succeed(&["sampanctl", "start", "idle"]);
     assert_eq!(host.succeed(&["sampanctl", "fsck"]), "");
     host.succeed(&["sampanctl", "import", "/srv/web.tar", "--name", "localhost/again"]);
     assert_all_works(&host, &before);

@@ -7,6 +7,7 @@ use crate::manager::machine::{Exit, Failure};
 use crate::sys::{pidfd, readiness};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -120,4 +121,10 @@ pub(super) fn failure(message: String, errno: i32) -> Failure {
 
 pub(super) fn io_failure(subject: &str, error: &io::Error) -> Failure {
     failure(format!("{subject}: {error}"), error.raw_os_error().unwrap_or_default())
+}
+
+/// The error number at the bottom of an error, or 0.
+pub(super) fn errno(error: &(dyn Error + 'static)) -> i32 {
+    let causes = std::iter::successors(Some(error), |cause| Error::source(*cause));
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error()).next().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
-use super::control::{Control, failure, io_failure, only, step_failure};
+use super::control::{Control, errno, failure, io_failure, only, step_failure};
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
@@ -22,9 +22,11 @@ use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::address::is_native;
 use crate::unit::model::{Body, Container, Pass, Unit};
 use crate::unit::name::UnitName;
+use rustix::fs::statvfs;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -359,7 +361,11 @@ impl RunTask {
 
     async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {
         let started = self.systemd.start_scope(request).await;
-        started.map_err(|error| failure(error.to_string(), 0))
+        started.map_err(|error| match full(&self.paths.runtime()) {
+            // systemd writes a file for each scope, and says that there is no such unit where it cannot.
+            true => failure(format!("{error} (/run: {})", Errno::NOSPC), libc::ENOSPC),
+            false => failure(error.to_string(), 0),
+        })
     }
 
     /// Waits for the end of a payload that runs.
@@ -429,6 +435,11 @@ impl RunTask {
     }
 }
 
+/// Whether the file system of a directory has no space for one more file.
+fn full(directory: &Path) -> bool {
+    statvfs(directory).is_ok_and(|found| found.f_bavail == 0 || found.f_files > 0 && found.f_favail == 0)
+}
+
 /// The receiving side of a payload's sd_notify(3).
 pub(super) struct NotifyServer {
     listener: NotifyListener,
@@ -436,7 +447,8 @@ pub(super) struct NotifyServer {
 }
 
 pub(super) fn bind_notify(paths: &Paths, unit: &UnitName) -> Result<NotifyServer, Failure> {
-    let listener = NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), 0))?;
+    let listener =
+        NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), errno(&error)))?;
     let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
     Ok(NotifyServer { listener, readiness })
 }

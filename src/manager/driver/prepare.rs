@@ -143,7 +143,11 @@ fn scope_group(unit: &Unit, container: &Container, hierarchy: &Path) -> PathBuf 
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    failure(format!("store: {error}"), libc::ENOENT)
+    let errno = match error {
+        StoreError::Io { cause, .. } => cause.raw_os_error(),
+        _ => None,
+    };
+    failure(format!("store: {error}"), errno.unwrap_or(libc::ENOENT))
 }
 
 fn io_failure(path: &Path, error: &io::Error) -> Failure {

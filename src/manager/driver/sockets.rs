@@ -1,5 +1,6 @@
 //! The sockets of units: opened, watched for the first connection, handed to containers, closed.
 
+use super::control::errno;
 use super::{Manager, Note};
 use crate::manager::machine::{Event, Failure, Phase};
 use crate::manager::view;
@@ -247,12 +248,6 @@ impl Manager {
             former.abort();
         }
     }
-}
-
-/// The error number at the bottom of an error, or 0.
-fn errno(error: &impl std::error::Error) -> i32 {
-    let own = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    own.and_then(std::io::Error::raw_os_error).unwrap_or_default()
 }
 
 async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// After SIGKILL only a process that the kernel cannot wake is left; then the unit is given up as failed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Pause before a launch that found no space on a disk is tried again: by default no start limit is hit by it.
+const SPACE_DELAY: Duration = Duration::from_secs(5);
+
 impl Machine {
     pub(super) fn launch_failed(&mut self, name: &UnitName, run: u64, failure: Failure) {
         let exit = failure.exit;
@@ -77,7 +80,7 @@ impl Machine {
         let job = self.job_of(name).map(|job| (job.id, job.kind));
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.result = result;
-        let restarts = managed.restarts_by_itself(result);
+        let restarts = managed.restarts_by_itself(result) || managed.waits_for_space();
         match job {
             Some((id, JobKind::Restart)) => {
                 managed.intent = Intent::Again;
@@ -112,6 +115,7 @@ impl Machine {
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.intent = Intent::Policy;
         let delay = managed.container().map(|container| restart_delay(container, managed.restarts));
+        let delay = if managed.lacks_space() { delay.max(Some(SPACE_DELAY)) } else { delay };
         self.set_phase(name, Phase::AutoRestart);
         self.set_deadline(name, delay);
     }
@@ -243,5 +247,17 @@ impl Managed {
                 self.container().is_some_and(|container| restarts_after(container, result, exit))
             }
         }
+    }
+
+    /// The last launch found no space on a disk.
+    fn lacks_space(&self) -> bool {
+        let errno = self.failure.as_ref().map(|failure| failure.errno);
+        self.result == UnitResult::Resources && errno == Some(libc::ENOSPC)
+    }
+
+    /// Clients of a socket wait until there is space: they would only ask again and again.
+    fn waits_for_space(&self) -> bool {
+        let wanted = !matches!(self.intent, Intent::Down | Intent::Failed(_, Then::Rest));
+        wanted && self.lacks_space() && self.starts_on_socket() && self.sockets == SocketState::Open
     }
 }
