@@ -52,12 +52,14 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
         &run(&["--rm", "hello", "sh", "-c", "sh -c 'kill -9 $PPID' & wait; kill -KILL -1; exit 137"]),
     );
     assert!(
-        host.fail(1, &run(&["--rm", "hello", "/bin/nope"])).contains("/bin/nope: No such file or directory")
+        host.fail(127, &run(&["--rm", "hello", "/bin/nope"]))
+            .contains("/bin/nope: No such file or directory")
     );
+    assert!(host.fail(126, &run(&["--rm", "hello", "/etc/passwd"])).contains("Permission denied"));
     assert_nothing_left(&host);
     for keeps in [&["-d", "--rm"][..], &["-d"]] {
         let line = [keeps, &["hello", "/bin/nope"]].concat();
-        let told = host.fail(1, &run(&line));
+        let told = host.fail(127, &run(&line));
         assert!(told.contains("/bin/nope: No such file or directory"), "{told}");
         assert!(told.contains("See \"sampanctl logs run-") && !told.contains("status"), "{told}");
         host.succeed(&["sampanctl", "reset-failed"]);
@@ -81,7 +83,7 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
     assert!(
         host.fail(1, &run(&["--name", "web", "hello"])).contains("was already loaded or has a unit file")
     );
-    let told = host.fail(1, &run(&["--rm", "--pull=never", "localhost/nope", "true"]));
+    let told = host.fail(125, &run(&["--rm", "--pull=never", "localhost/nope", "true"]));
     assert!(told.contains("localhost/nope"), "{told}");
     assert_nothing_left(&host);
 }

@@ -75,7 +75,7 @@ fn commands_run_inside_a_container() {
     assert_eq!(seen, "/www\nblue\nsleep\nweb\n");
     host.answer(7, &["sampanctl", "exec", "web", "sh", "-c", "exit 7"]);
     host.answer(137, &["sampanctl", "exec", "web", "sh", "-c", "kill -9 $$"]);
-    assert!(host.fail(1, &["sampanctl", "exec", "web", "/bin/nope"]).contains("/bin/nope"));
+    assert!(host.fail(127, &["sampanctl", "exec", "web", "/bin/nope"]).contains("/bin/nope"));
     assert_eq!(
         host.succeed(&[
             "sampanctl",

@@ -15,6 +15,7 @@ use sampan::systemd::notify::ServiceManager;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -37,7 +38,11 @@ fn start() -> anyhow::Result<()> {
     start_logging();
     // A client can make us read a message of many megabytes.
     sampan::sys::allocator::give_large_blocks_back().context("mallopt(3)")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Threads for what blocks do not wait for more of it: an idle daemon is one thread that sleeps.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .thread_keep_alive(Duration::from_secs(1))
+        .enable_all()
+        .build()?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(descriptors, Rc::new(service)))
 }
 

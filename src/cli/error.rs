@@ -11,9 +11,10 @@ pub const NOT_RUNNING: u8 = 3;
 /// `is-active` and `status` of a unit that does not exist (LSB).
 pub const UNKNOWN_UNIT: u8 = 4;
 
-/// A command in a container that cannot be executed, and one that is not there, as a shell has it.
-const NOT_EXECUTABLE: u8 = 126;
-const NO_PROGRAM: u8 = 127;
+/// A command in a container that cannot be executed, as a shell has it.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The same of one that is not there.
+pub const NO_PROGRAM: u8 = 127;
 
 /// Exit statuses of verbs that change something, as systemctl's (LSB).
 const NOT_SUPPORTED: u8 = 3;

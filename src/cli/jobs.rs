@@ -135,9 +135,10 @@ impl JobWatch {
 }
 
 /// Prints why a job failed.
-pub async fn explain(client: &Client, job: &Finished) {
+pub async fn explain(client: &Client, job: &Finished) -> UnitProperties {
     let unit = client.unit(&job.unit).await.unwrap_or_default();
     complain(&explanation(job, &unit));
+    unit
 }
 
 /// The words of systemctl, with the step that failed where the launcher told it.

@@ -282,6 +282,11 @@ impl Store {
         self.named_directory("containers", unit, 0o700)
     }
 
+    /// What has those of all units.
+    pub fn all_containers_dir(&self) -> PathBuf {
+        self.path("containers")
+    }
+
     /// Removes what the store keeps of a unit: its persistent root and its range of ids.
     ///
     /// # Errors

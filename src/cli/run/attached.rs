@@ -1,6 +1,6 @@
 //! A container whose standard streams are ours, or a terminal of its own. It ends with us, and we with it.
 
-use super::{introduce, transient};
+use super::{introduce, transient, unstarted};
 use crate::cli::changes::Changes;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, FAILURE};
@@ -73,8 +73,7 @@ impl Session<'_> {
             number = signals.next() => return Ok(exit_status(CLD_KILLED, i32::from(number))),
         };
         if let Some(job) = started.iter().find(|job| !job.is_success()) {
-            explain(self.client, job).await;
-            return Ok(FAILURE);
+            return Ok(unstarted(&explain(self.client, job).await));
         }
         if !self.quiet && wanted == Wanted::Terminal {
             introduce(self.unit, wanted);

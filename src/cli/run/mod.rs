@@ -6,14 +6,19 @@ pub mod missing;
 
 use super::args::RunArgs;
 use super::client::{Client, talk};
-use super::error::{CliError, FAILURE};
+use super::error::{CliError, NO_PROGRAM, NOT_EXECUTABLE};
 use super::exec::{Leash, Wanted, of_terminal};
 use super::jobs::{JobWatch, explain};
 use super::lifecycle::Operation;
 use super::output::{Paging, complain, print};
+use super::unit_properties::{Ending, UnitProperties};
+use crate::launch::protocol::UNSTARTED;
 use crate::unit::name::UnitName;
 use std::os::fd::AsFd;
 use zbus::{Fd, OwnedObjectPath};
+
+/// A container that could not be started, for any reason but its program.
+const NOT_STARTED: u8 = 125;
 
 /// Runs the verb.
 ///
@@ -52,8 +57,7 @@ async fn detached(client: &Client, unit: &str, definition: &str) -> anyhow::Resu
     watch.add(job, unit);
     let started = watch.wait(client, Operation::Start).await?;
     if let Some(job) = started.iter().find(|job| !job.is_success()) {
-        explain(client, job).await;
-        return Ok(FAILURE);
+        return Ok(unstarted(&explain(client, job).await));
     }
     print(&format!("{unit}\n"), Paging::Never)?;
     Ok(0)
@@ -68,6 +72,16 @@ async fn transient(
 ) -> Result<OwnedObjectPath, CliError> {
     let made = client.call("StartTransientUnit", &(unit, "fail", definition, stdio)).await;
     made.map_err(|error| CliError::of_call(&format!("run {unit}"), error))
+}
+
+/// The exit status of a container that did not start, as Docker and Podman have it: so it is none of its own.
+fn unstarted(unit: &UnitProperties) -> u8 {
+    let is_execution = unit.exec_main == Some(Ending::Exited(UNSTARTED.into()));
+    match i32::try_from(unit.status_errno) {
+        Ok(libc::ENOENT | libc::ENOTDIR) if is_execution => NO_PROGRAM,
+        _ if is_execution => NOT_EXECUTABLE,
+        _ => NOT_STARTED,
+    }
 }
 
 /// Tells the name of the unit, for other verbs.

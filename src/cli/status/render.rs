@@ -173,12 +173,14 @@ fn drop_ins(unit: &UnitProperties, style: Style) -> String {
 fn active(unit: &UnitProperties, around: &Surroundings) -> String {
     let succeeded = matches!(unit.result.as_str(), "" | "success");
     let detail = match unit.active_state {
-        ActiveState::Failed if !succeeded => format!("(Result: {})", unit.result),
-        _ if succeeded => format!("({})", unit.sub_state),
-        _ => format!("({}) (Result: {})", unit.sub_state, unit.result),
+        ActiveState::Failed if !succeeded => format!(" (Result: {})", unit.result),
+        // A target is active, and nothing more can be said of it.
+        _ if succeeded && unit.sub_state == unit.active_state.word() => String::new(),
+        _ if succeeded => format!(" ({})", unit.sub_state),
+        _ => format!(" ({}) (Result: {})", unit.sub_state, unit.result),
     };
     let state =
-        around.style.paint(unit.active_state.tone(), &format!("{} {detail}", unit.active_state.word()));
+        around.style.paint(unit.active_state.tone(), &format!("{}{detail}", unit.active_state.word()));
     let frozen = match unit.freezer_state.as_str() {
         "" | "running" => String::new(),
         state => format!(" {}", around.style.paint(Tone::Moving, &format!("({state})"))),
@@ -237,9 +239,11 @@ fn image(unit: &UnitProperties) -> String {
     const SHORT: usize = 12;
     let digest = unit.image_id.rsplit(':').next().unwrap_or_default();
     let short: String = digest.chars().take(SHORT).collect();
-    match short.is_empty() {
-        true => escaped(&unit.image).into_owned(),
-        false => format!("{} ({})", escaped(&unit.image), escaped(&short)),
+    match (unit.image.is_empty(), short.is_empty()) {
+        (_, true) => escaped(&unit.image).into_owned(),
+        // The file that named it is gone, or bad.
+        (true, false) => escaped(&short).into_owned(),
+        (false, false) => format!("{} ({})", escaped(&unit.image), escaped(&short)),
     }
 }
 

@@ -4,6 +4,7 @@ use super::Manager;
 use super::launch::bind_notify;
 use super::live::{LiveRun, Parent, Process};
 use super::output::Outlet;
+use super::stop::discard_rest;
 use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
@@ -119,6 +120,8 @@ impl Manager {
 
     /// Every unit has been adopted: what was under way goes on.
     pub fn adopted_all(&mut self) {
+        let containers = self.store.all_containers_dir();
+        drop(tokio::task::spawn_blocking(move || discard_rest(&containers)));
         self.event(Event::AdoptionDone);
     }
 

@@ -430,7 +430,7 @@ impl RunTask {
             tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{error}, continuing");
         }
         if let Some(directory) = ephemeral {
-            super::stop::discard(&directory, self.live.number());
+            super::stop::discard(&directory);
         }
     }
 }

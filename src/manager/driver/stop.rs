@@ -6,6 +6,7 @@ use crate::manager::accounting;
 use crate::sys::pidfd;
 use crate::unit::name::UnitName;
 use rustix::process::Signal;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -158,16 +159,49 @@ fn handles(pid: u32, signal: i32) -> bool {
     (1..=64).contains(&signal) && (caught | ignored) & (1 << (signal - 1)) != 0
 }
 
+/// What the changes of a run are called once nobody needs them, before a name of their own.
+const GONE: &str = "gone-";
+
 /// Removes the changes of an ephemeral root: out of the way at once, so that the next run has the place, and
 /// from the disk in the background, because it can be a lot.
-pub(super) fn discard(directory: &Path, run: u64) {
-    let aside = directory.with_extension(format!("gone-{run}"));
-    if fs::rename(directory, &aside).is_err() {
-        return;
+pub(super) fn discard(directory: &Path) {
+    let aside = directory.with_extension(format!("{GONE}{}", uuid::Uuid::new_v4().simple()));
+    if fs::rename(directory, &aside).is_ok() {
+        drop(tokio::task::spawn_blocking(move || remove(&aside)));
     }
-    drop(tokio::task::spawn_blocking(move || {
-        if let Err(error) = fs::remove_dir_all(&aside) {
-            tracing::warn!("{}: cannot remove: {error}", aside.display());
+}
+
+/// Removes what a manager before has put aside and did not get to, below the directory of all units.
+pub(super) fn discard_rest(containers: &Path) {
+    let entries = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
+    let of_units = entries(containers).flat_map(|unit| entries(&unit.path()));
+    let is_gone = |path: &Path| {
+        let extension = path.extension().and_then(OsStr::to_str);
+        extension.is_some_and(|extension| extension.starts_with(GONE))
+    };
+    of_units.map(|entry| entry.path()).filter(|path| is_gone(path)).for_each(|path| remove(&path));
+}
+
+fn remove(directory: &Path) {
+    if let Err(error) = fs::remove_dir_all(directory) {
+        tracing::warn!("{}: cannot remove: {error}", directory.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_aside_is_removed_and_nothing_else() {
+        let containers = tempfile::tempdir().unwrap();
+        let unit = containers.path().join("web.container");
+        for name in ["ephemeral.gone-1/work/work", "ephemeral/upper", "persistent/upper"] {
+            fs::create_dir_all(unit.join(name)).unwrap();
         }
-    }));
+        discard_rest(containers.path());
+        let mut left: Vec<_> = fs::read_dir(&unit).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["ephemeral", "persistent"]);
+    }
 }
