@@ -68,6 +68,21 @@ fn the_manager_follows_a_bus_that_is_restarted() {
 }
 
 #[test]
+fn a_scope_is_stopped_whomever_systemd_believes_to_control_it() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &(sleeper() + "start_limit = { burst = 0 }\n"));
+    for _ in 0..4 {
+        host.succeed(&["sampanctl", "start", "web"]);
+        // systemd keeps the name that the scope's controller had on the old bus, and asks whoever has it now.
+        host.succeed(&["systemctl", "restart", "dbus"]);
+        let scope = host.property("web", "Scope");
+        host.succeed(&["systemctl", "stop", &scope]);
+        host.wait_property("web", "ActiveState", "inactive");
+        assert_eq!(host.property("web", "Result"), "success");
+    }
+}
+
+#[test]
 fn what_is_wanted_while_there_is_no_bus_happens_when_it_is_back() {
     let host = Host::with_images(&["hello"]);
     let script = "test -e /run/once || { echo up; sleep 1000; }";

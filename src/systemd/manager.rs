@@ -17,6 +17,16 @@ pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
+/// Who sends the stop signal to a scope, systemd.scope(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signaller {
+    /// systemd.
+    Systemd,
+    /// Whoever started it. Where a bus is restarted in order, systemd keeps the name that this one had on the bus
+    /// before, and asks nobody, or somebody else.
+    Controller,
+}
+
 /// The way to systemd, which knows our end of it as the controller of our scopes. Cheap to clone; must be made inside
 /// a tokio runtime. When the bus or systemd leaves, calls wait for it to come back, up to their deadline.
 #[derive(Debug, Clone)]
@@ -154,19 +164,28 @@ impl Systemd {
         .await
     }
 
-    /// Whether systemd stops a scope: by this job, or already.
+    /// Who is to signal a scope that systemd stops, by this job or already; `None` where it does not stop it.
     ///
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
-    pub async fn is_being_stopped(&self, scope: &str, job: Option<QueuedJob>) -> Result<bool, SystemdError> {
+    pub async fn stop_signaller(
+        &self,
+        scope: &str,
+        job: Option<QueuedJob>,
+    ) -> Result<Option<Signaller>, SystemdError> {
         let kind = match job {
             Some(job) => self.job_type(scope, &job).await?,
             None => None,
         };
-        match kind {
-            Some(kind) => Ok(kind == "stop"),
-            None => Ok(self.read_unit(scope).await?.state.active != NativeActive::Active),
+        let stops = match kind {
+            Some(kind) => kind == "stop",
+            None => self.read_unit(scope).await?.state.active != NativeActive::Active,
+        };
+        if !stops {
+            return Ok(None);
         }
+        let controller = self.scope_property(scope, "Controller").await?.unwrap_or_default();
+        Ok(Some(if controller.is_empty() { Signaller::Systemd } else { Signaller::Controller }))
     }
 
     /// The control group of a scope; `None` where systemd does not know the scope.
@@ -174,13 +193,16 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn control_group(&self, scope: &str) -> Result<Option<PathBuf>, SystemdError> {
+        Ok(self.scope_property(scope, "ControlGroup").await?.map(PathBuf::from))
+    }
+
+    async fn scope_property(&self, scope: &str, name: &str) -> Result<Option<String>, SystemdError> {
         self.within(scope, "GetUnit", async |session| {
             let path = match session.manager.get_unit(scope).await {
                 Ok(path) => path,
                 Err(error) => return done_or_gone("GetUnit", scope, Err(error)).map(|()| None),
             };
-            let group = property(&session, scope, path, SCOPE_INTERFACE, "ControlGroup").await?;
-            Ok(group.map(PathBuf::from))
+            property(&session, scope, path, SCOPE_INTERFACE, name).await
         })
         .await
     }

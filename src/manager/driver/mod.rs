@@ -47,7 +47,7 @@ use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::sys::seccomp_notify::Received;
-use crate::systemd::manager::Systemd;
+use crate::systemd::manager::{Signaller, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
 use crate::unit::name::UnitName;
@@ -95,7 +95,7 @@ enum Note {
     /// Who has made a unit for one start wants something of it.
     Leash(UnitName, Tug),
     /// systemd is stopping the scope of a run.
-    Deactivating(UnitName, u64),
+    Deactivating(UnitName, u64, Signaller),
     /// Wants to know when everything noted before is in the records.
     Written(oneshot::Sender<()>),
 }
@@ -292,7 +292,7 @@ impl Manager {
             Note::RunOver(unit, run) => self.forget_run(&unit, run),
             Note::Unstarted(unit, run) => self.launch_anew(&unit, run),
             Note::Leash(unit, tug) => self.tugged(unit, tug),
-            Note::Deactivating(unit, run) => self.stopped_by_systemd(unit, run),
+            Note::Deactivating(unit, run, signaller) => self.stopped_by_systemd(unit, run, signaller),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
         }
@@ -329,7 +329,7 @@ impl Manager {
                     self.event(Event::StopRequested { unit });
                 }
             }
-            // systemd has sent the stop signal itself; what is left to us is a payload that is deaf to it.
+            // systemd may have sent the stop signal itself; then what is left to us is a payload that is deaf to it.
             SystemdEvent::JobQueued { scope, job } => {
                 if let Some((unit, live)) = self.run_in(&scope).filter(|(_, live)| !live.is_controlled()) {
                     self.look_at_scope(unit, &live, Some(job));
@@ -346,12 +346,12 @@ impl Manager {
         }
     }
 
-    /// With the bus, systemd loses who controls its scopes.
+    /// With the bus, systemd loses who controls its scopes. A bus that ends in order loses systemd first.
     fn systemd_lost(&mut self, loss: Loss) {
         if loss == Loss::Bus {
             tracing::warn!("The system bus has gone; containers run on, starts wait for it.");
-            self.runs.values().for_each(|live| live.controlled.set(false));
         }
+        self.runs.values().for_each(|live| live.controlled.set(false));
     }
 
     /// Asks which scopes systemd has begun to stop while it could not tell us.
@@ -364,18 +364,18 @@ impl Manager {
     fn look_at_scope(&self, unit: UnitName, live: &LiveRun, job: Option<QueuedJob>) {
         let (run, systemd, notes) = (live.number(), self.systemd.clone(), self.notes.clone());
         drop(tokio::task::spawn_local(async move {
-            match systemd.is_being_stopped(&unit.scope(), job).await {
+            match systemd.stop_signaller(&unit.scope(), job).await {
                 // The receiver lives as long as the loop.
-                Ok(true) => drop(notes.send(Note::Deactivating(unit, run))),
-                Ok(false) => {}
+                Ok(Some(signaller)) => drop(notes.send(Note::Deactivating(unit, run, signaller))),
+                Ok(None) => {}
                 Err(error) => tracing::warn!(SAMPAN_UNIT = %unit, "{error}"),
             }
         }));
     }
 
-    fn stopped_by_systemd(&mut self, unit: UnitName, run: u64) {
+    fn stopped_by_systemd(&mut self, unit: UnitName, run: u64, signaller: Signaller) {
         if let Some(live) = self.runs.get(&unit).filter(|live| live.number() == run && !live.over.get()) {
-            live.signalled.set(true);
+            live.signalled.set(signaller == Signaller::Systemd);
             self.event(Event::StopRequested { unit });
         }
     }
