@@ -20,7 +20,7 @@ fn host(rule: &str) -> Host {
     host.write("/etc/sampan/units/other.target.toml", "[unit]\ndescription = \"Other\"\n");
     host.write("/srv/far.container.toml", &unit("wanted_by = [\"default.target\"]"));
     host.write("/srv/near.container.toml", &shell("exec sleep 1000"));
-    host.write("/etc/sampan/unit-preset/10-test.preset", "disable web.container\nenable *\n");
+    host.write("/etc/sampan/presets/10-test.preset", "disable web.container\nenable *\n");
     host.write(
         "/etc/polkit-1/rules.d/10-test.rules",
         &format!("polkit.addRule(function(action, subject) {{ {rule} }});\n"),

@@ -204,6 +204,36 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
+fn status_tells_what_presets_say_and_what_systemd_counts() {
+    let host = Host::with_images(&["hello"]);
+    host.write("/etc/sampan/presets/10-test.preset", "disable web.container\nenable *\n");
+    let install = "[resources]\nip_accounting = true\n[install]\nwanted_by = [\"default.target\"]\n";
+    for unit in ["web", "db"] {
+        host.unit(&format!("{unit}.container"), &(shell("exec sleep 1000") + install));
+    }
+    host.succeed(&["sampanctl", "enable", "--now", "web"]);
+    host.succeed(&["sampanctl", "start", "db"]);
+    let status = |unit: &str| host.succeed(&["sampanctl", "status", unit]);
+    let line = status("web");
+    assert!(line.contains("/web.container.toml; enabled; preset: disabled)\n"), "{line}");
+    let line = status("db");
+    assert!(line.contains("/db.container.toml; disabled; preset: enabled)\n"), "{line}");
+
+    // Whether the host may count is systemd's matter; what it has is what we show.
+    let of_scope = |name: &str| {
+        let words = ["systemctl", "show", "--value", "--property", name, "sampan-web.scope"];
+        host.succeed(&words).trim().to_owned()
+    };
+    assert_eq!(of_scope("IPAccounting"), "yes");
+    for name in ["IPIngressBytes", "IPEgressBytes"] {
+        let counted = of_scope(name).parse::<u64>().unwrap_or(u64::MAX);
+        let call = ["busctl", "get-property", "org.sampan1", "/org/sampan1/unit/web_2econtainer"];
+        let told = host.succeed(&[&call[..], &["org.sampan1.Unit", name]].concat());
+        assert_eq!(told, format!("t {counted}\n"), "{name}");
+    }
+}
+
+#[test]
 fn a_failure_is_told_once() {
     let host = Host::with_images(&["hello"]);
     host.unit("web.container", &shell("exit 3"));

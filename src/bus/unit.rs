@@ -6,7 +6,8 @@ use super::error::BusError;
 use super::interface::{Interface, Which};
 use super::{jobs, process, resources};
 use crate::manager::machine::Verb;
-use crate::manager::view::{self, Value, Viewer};
+use crate::manager::view::{self, Beside, Value, Viewer};
+use crate::systemd::manager::Traffic;
 use crate::unit::name::UnitName;
 
 /// The interface's name.
@@ -51,9 +52,28 @@ async fn properties(
         true => Viewer::Root,
         false => Viewer::Anybody,
     };
+    let traffic = match which.wants("IPIngressBytes") || which.wants("IPEgressBytes") {
+        true => traffic(&call, &unit).await?,
+        false => Traffic::default(),
+    };
     call.with(move |manager| {
         let name = manager.ensure_loaded(&unit);
-        view::properties(manager, &name, viewer, |property| which.wants(property))
+        view::properties(manager, &name, Beside { viewer, traffic }, |property| which.wants(property))
     })
     .await
+}
+
+/// systemd counts it, where the unit wants that.
+async fn traffic(call: &Call, unit: &UnitName) -> Result<Traffic, BusError> {
+    let name = unit.clone();
+    let counting = call.with(move |manager| {
+        let managed = manager.machine().unit(&name)?;
+        managed.main_pid()?;
+        managed.container()?.resources.ip_accounting.then(|| manager.systemd().clone())
+    });
+    match counting.await? {
+        // A scope that has just ended has no figures either.
+        Some(systemd) => Ok(systemd.traffic(&unit.scope()).await.unwrap_or_default()),
+        None => Ok(Traffic::default()),
+    }
 }

@@ -11,7 +11,7 @@ use crate::unit::model::Resources;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::OwnedObjectPath;
+use zbus::{OwnedObjectPath, OwnedVariant};
 
 pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
 
@@ -25,6 +25,21 @@ pub enum Signaller {
     /// Whoever started it. Where a bus is restarted in order, systemd keeps the name that this one had on the bus
     /// before, and asks nobody, or somebody else.
     Controller,
+}
+
+/// Bytes that the sockets of a scope's processes have received and sent; the largest number where nobody counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Received.
+    pub ingress: u64,
+    /// Sent.
+    pub egress: u64,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { ingress: u64::MAX, egress: u64::MAX }
+    }
 }
 
 /// The way to systemd, which knows our end of it as the controller of our scopes. Cheap to clone; must be made inside
@@ -184,8 +199,12 @@ impl Systemd {
         if !stops {
             return Ok(None);
         }
-        let controller = self.scope_property(scope, "Controller").await?.unwrap_or_default();
-        Ok(Some(if controller.is_empty() { Signaller::Systemd } else { Signaller::Controller }))
+        let controller: Option<String> = self.scope_property(scope, "Controller").await?;
+        Ok(Some(if controller.unwrap_or_default().is_empty() {
+            Signaller::Systemd
+        } else {
+            Signaller::Controller
+        }))
     }
 
     /// The control group of a scope; `None` where systemd does not know the scope.
@@ -193,10 +212,28 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn control_group(&self, scope: &str) -> Result<Option<PathBuf>, SystemdError> {
-        Ok(self.scope_property(scope, "ControlGroup").await?.map(PathBuf::from))
+        let group: Option<String> = self.scope_property(scope, "ControlGroup").await?;
+        Ok(group.map(PathBuf::from))
     }
 
-    async fn scope_property(&self, scope: &str, name: &str) -> Result<Option<String>, SystemdError> {
+    /// What a scope has received and sent.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked, or at the deadline.
+    pub async fn traffic(&self, scope: &str) -> Result<Traffic, SystemdError> {
+        let [ingress, egress] = [
+            self.scope_property(scope, "IPIngressBytes").await?,
+            self.scope_property(scope, "IPEgressBytes").await?,
+        ]
+        .map(|value: Option<u64>| value.unwrap_or(u64::MAX));
+        Ok(Traffic { ingress, egress })
+    }
+
+    async fn scope_property<T: TryFrom<OwnedVariant, Error = zbus::Error>>(
+        &self,
+        scope: &str,
+        name: &str,
+    ) -> Result<Option<T>, SystemdError> {
         self.within(scope, "GetUnit", async |session| {
             let path = match session.manager.get_unit(scope).await {
                 Ok(path) => path,
@@ -337,16 +374,16 @@ async fn removal(signals: &mut UnboundedReceiver<Signal>, scope: &str) -> Result
     Err(SystemdError::Lost { call: "UnitRemoved", unit: scope.to_owned() })
 }
 
-pub(super) async fn property(
+pub(super) async fn property<T: TryFrom<OwnedVariant, Error = zbus::Error>>(
     session: &Session,
     unit: &str,
     path: OwnedObjectPath,
     interface: &str,
     property: &str,
-) -> Result<Option<String>, SystemdError> {
+) -> Result<Option<T>, SystemdError> {
     let read = async {
         let proxy = UnitPropertiesProxy::builder(&session.connection).path(path).build().await?;
-        String::try_from(proxy.get(interface, property).await?)
+        T::try_from(proxy.get(interface, property).await?)
     };
     match read.await {
         Ok(value) => Ok(Some(value)),

@@ -105,6 +105,7 @@ pub(super) fn of_scope<'a>(
         ("MemoryAccounting", true.into()),
         ("IOAccounting", true.into()),
         ("TasksAccounting", true.into()),
+        ("IPAccounting", request.resources.ip_accounting.into()),
     ];
     if request.keeper == Keeper::Manager {
         properties.extend([("Controller", controller.into()), ("Delegate", true.into())]);

@@ -7,6 +7,7 @@ use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Loader, Reading};
 use crate::unit::name::UnitName;
+use crate::unit::preset::Presets;
 use crate::unit::state;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -125,6 +126,13 @@ impl Manager {
     /// `enabled`, `disabled`, `static` and so on, as `is-enabled` says it.
     pub fn unit_file_state(&self, unit: &UnitName) -> &'static str {
         state::of(&self.paths, unit).map_or("", state::FileState::word)
+    }
+
+    /// `enabled` or `disabled`, as the presets of the host want a unit that has a file; empty where these are wrong.
+    pub fn unit_file_preset(&self, unit: &UnitName) -> String {
+        let has_file = self.machine.unit(unit).is_some_and(|managed| managed.unit().is_some());
+        let presets = has_file.then(|| Presets::read(&self.paths).ok()).flatten();
+        presets.map(|presets| presets.of(unit).word().to_owned()).unwrap_or_default()
     }
 
     /// Whether the files of a unit have changed since they were read.

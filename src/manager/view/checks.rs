@@ -26,7 +26,7 @@ fn checked<'a>(look: &Look<'a>) -> Option<Ref<'a, Checked>> {
 
 /// A program's output may be for its administrator alone.
 fn output(look: &Look<'_>) -> String {
-    let checked = checked(look).filter(|_| look.viewer == Viewer::Root);
+    let checked = checked(look).filter(|_| look.beside.viewer == Viewer::Root);
     checked.map(|checked| checked.output.clone()).unwrap_or_default()
 }
 

@@ -16,6 +16,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("LoadState", Text(|look| look.managed.loaded.state.as_str().to_owned())),
     untold("LoadError", Text(load_error)),
     untold("UnitFileState", Text(|look| look.manager.unit_file_state(look.name).to_owned())),
+    untold("UnitFilePreset", Text(|look| look.manager.unit_file_preset(look.name))),
     untold("FragmentPath", Text(fragment)),
     untold("DropInPaths", List(drop_ins)),
     untold("Transient", Flag(|look| look.manager.is_transient(look.name))),
@@ -33,7 +34,7 @@ fn description(look: &Look<'_>) -> String {
 
 /// The diagnostics quote the file, which not everybody may be able to read.
 fn load_error(look: &Look<'_>) -> String {
-    match (&look.managed.loaded.state, look.viewer) {
+    match (&look.managed.loaded.state, look.beside.viewer) {
         (LoadState::Bad(diagnostics), Viewer::Root) => diagnostics.clone(),
         (LoadState::Bad(_), Viewer::Anybody) => RequestError::Bad(look.name.clone()).to_string(),
         (LoadState::Masked, _) => RequestError::Masked(look.name.clone()).to_string(),

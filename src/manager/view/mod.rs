@@ -14,6 +14,7 @@ pub use words::{address, pass};
 use super::accounting::Usage;
 use super::driver::Manager;
 use super::machine::{LoadState, Loaded, Managed};
+use crate::systemd::manager::Traffic;
 use crate::unit::model::{Container, Unit};
 use crate::unit::name::UnitName;
 use std::cell::OnceCell;
@@ -70,12 +71,21 @@ pub enum Viewer {
     Anybody,
 }
 
+/// What is known beside the manager.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside {
+    /// Who looks.
+    pub viewer: Viewer,
+    /// What systemd has counted for the unit's scope.
+    pub traffic: Traffic,
+}
+
 /// One unit as it is looked at.
 struct Look<'a> {
     manager: &'a Manager,
     name: &'a UnitName,
     managed: &'a Managed,
-    viewer: Viewer,
+    beside: Beside,
     usage: OnceCell<Usage>,
 }
 
@@ -170,7 +180,8 @@ pub type Property = (&'static str, Value);
 /// The properties of a unit whose changes are told; none of a unit that is not in memory.
 pub fn changing(manager: &Manager, name: &UnitName) -> Vec<Property> {
     let Some(managed) = manager.machine().unit(name) else { return Vec::new() };
-    let look = Look { manager, name, managed, viewer: Viewer::Anybody, usage: OnceCell::new() };
+    let beside = Beside { viewer: Viewer::Anybody, traffic: Traffic::default() };
+    let look = Look { manager, name, managed, beside, usage: OnceCell::new() };
     let told = entries().filter(|entry| entry.change == Change::Told);
     told.map(|entry| (entry.name, entry.read.value(&look))).collect()
 }
@@ -179,7 +190,7 @@ pub fn changing(manager: &Manager, name: &UnitName) -> Vec<Property> {
 pub fn properties(
     manager: &Manager,
     name: &UnitName,
-    viewer: Viewer,
+    beside: Beside,
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<Property> {
     let absent;
@@ -190,7 +201,7 @@ pub fn properties(
             &absent
         }
     };
-    let look = Look { manager, name, managed, viewer, usage: OnceCell::new() };
+    let look = Look { manager, name, managed, beside, usage: OnceCell::new() };
     let entries = entries().filter(|entry| wanted(entry.name));
     entries.map(|entry| (entry.name, entry.read.value(&look))).collect()
 }

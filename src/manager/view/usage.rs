@@ -19,6 +19,8 @@ pub(super) const TABLE: &[Entry] = &[
     untold("IOWriteBytes", Large(|look| of(look, |usage| usage.io.write_bytes))),
     untold("IOReadOperations", Large(|look| of(look, |usage| usage.io.read_operations))),
     untold("IOWriteOperations", Large(|look| of(look, |usage| usage.io.write_operations))),
+    untold("IPIngressBytes", Large(|look| look.beside.traffic.ingress)),
+    untold("IPEgressBytes", Large(|look| look.beside.traffic.egress)),
     untold("OOMKills", Unsigned(|look| look.usage().oom_kills)),
 ];
 

@@ -196,6 +196,7 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
         cpu_quota_per_sec_usec: table.cpu_quota.clone().map(|Text(share)| share.0),
         cpu_weight: table.cpu_weight.clone().map(|Text(weight)| weight.0),
         io_weight: table.io_weight.clone().map(|Text(weight)| weight.0),
+        ip_accounting: table.ip_accounting.unwrap_or_default(),
         tasks_max: table.tasks_max.clone().map(|Text(limit)| limit.0),
         slice: table.slice.clone().map(|Text(slice)| slice.0),
     }

@@ -307,6 +307,9 @@ pub struct Resources {
     pub cpu_weight: Option<u64>,
     /// 1 to 10,000.
     pub io_weight: Option<u64>,
+    /// Whether systemd counts what the sockets of its processes receive and send.
+    #[serde(default)]
+    pub ip_accounting: bool,
     /// Processes and threads, or `u64::MAX` for infinity.
     pub tasks_max: Option<u64>,
     /// The slice, or `sampan.slice`.

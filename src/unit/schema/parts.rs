@@ -39,6 +39,8 @@ pub struct ResourcesTable {
     pub cpu_weight: Option<Text<Weight>>,
     /// The share of block input and output against others, 1 to 10000.
     pub io_weight: Option<Text<Weight>>,
+    /// Whether the bytes that its sockets receive and send are counted.
+    pub ip_accounting: Option<bool>,
     /// The most processes and threads.
     pub tasks_max: Option<Text<TaskLimit>>,
     /// The slice of systemd's that the scope is in.
