@@ -130,8 +130,10 @@ impl Manager {
 
     /// `enabled` or `disabled`, as the presets of the host want a unit that has a file; empty where these are wrong.
     pub fn unit_file_preset(&self, unit: &UnitName) -> String {
-        let has_file = self.machine.unit(unit).is_some_and(|managed| managed.unit().is_some());
-        let presets = has_file.then(|| Presets::read(&self.paths).ok()).flatten();
+        let is_loaded = self.machine.unit(unit).is_some_and(|managed| managed.unit().is_some());
+        // What was made for one start is never enabled.
+        let presets =
+            (is_loaded && !self.is_transient(unit)).then(|| Presets::read(&self.paths).ok()).flatten();
         presets.map(|presets| presets.of(unit).word().to_owned()).unwrap_or_default()
     }
 
