@@ -137,7 +137,9 @@ fn what_goes_down_while_the_manager_is_away_takes_along_only_what_is_bound_to_it
     host.succeed(&["sampanctl", "start", "needs", "bound"]);
     let before = host.property("needs", "MainPID");
     // systemd does not tell afterwards whether somebody stopped it or it ended by itself.
-    host.succeed(&["systemctl", "stop", "sampand", "db.service"]);
+    for unit in ["sampand", "db.service"] {
+        host.succeed(&["systemctl", "stop", unit]);
+    }
     host.succeed(&["systemctl", "start", "sampand"]);
     host.wait_property("bound", "ActiveState", "inactive");
     assert_eq!(host.property("needs", "MainPID"), before);

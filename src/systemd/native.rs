@@ -212,7 +212,8 @@ impl Systemd {
         Ok(state)
     }
 
-    /// Runs a job for a unit and waits for its end, however long that takes.
+    /// Runs a job for a unit and waits for its end, however long that takes. One that the shutdown of the host has
+    /// cancelled has none: whoever waits for it to go up is ended too, in the order of all that ends.
     ///
     /// # Errors
     /// When systemd refuses, when the job fails, or when systemd is away for too long.
@@ -229,12 +230,24 @@ impl Systemd {
                 };
                 job.map_err(|error| refused(verb.call(), unit, &error))
             });
-            match finish(&mut signals, &job.await?, unit, verb.word()).await {
+            let ended = match job.await {
+                Ok(job) => finish(&mut signals, &job, unit, verb.word()).await,
+                Err(refused) => return self.unless_stopping(verb, refused).await,
+            };
+            match ended {
                 // It is asked for again: what is up or down already is done at once.
                 Err(SystemdError::Lost { .. }) => {}
-                result => return result,
+                Err(failed) => return self.unless_stopping(verb, failed).await,
+                Ok(()) => return Ok(()),
             }
         }
+    }
+
+    async fn unless_stopping(&self, verb: NativeVerb, error: SystemdError) -> Result<(), SystemdError> {
+        if verb != NativeVerb::Stop && self.is_stopping().await {
+            std::future::pending::<()>().await;
+        }
+        Err(error)
     }
 
     /// What a job does, in systemd's word; `None` where it is over.
