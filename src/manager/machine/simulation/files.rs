@@ -32,8 +32,9 @@ impl World {
         }
         let running = self.machine.jobs().values().filter(|job| job.phase == JobPhase::Running);
         self.begun = running.map(|job| job.id).collect();
-        let up = self.machine.units().iter().filter(|(_, managed)| !managed.phase.is_down());
-        self.risen.extend(up.map(|(name, _)| name.clone()));
+        // What was decided by the versions before is not decided again, as in systemd.
+        let decided = self.machine.units().iter().filter(|(_, managed)| !managed.is_idle());
+        self.risen.extend(decided.map(|(name, _)| name.clone()));
     }
 
     /// Whether a reload brings anything new.
@@ -74,6 +75,8 @@ impl World {
             self.risen.extend(old.units().keys().cloned());
         }
         self.load(choice);
+        // Descriptors of units that nobody knows are closed.
+        self.open.retain(|unit| old.units().contains_key(unit));
         for (unit, managed) in old.units() {
             let job = managed.job.map(|job| old.jobs()[&job].kind);
             if managed.phase == Phase::Dead && job.is_none() {

@@ -28,7 +28,7 @@ pub struct World {
     pub files: BTreeMap<UnitName, Loaded>,
     /// What rules.
     pub units: BTreeMap<UnitName, Arc<Unit>>,
-    /// Jobs that ran, and units that were up, when files were read last: they had begun under another order.
+    /// Jobs that ran, and units that were up or had a job, when files were read last: another order ruled then.
     pub begun: BTreeSet<JobId>,
     pub risen: BTreeSet<UnitName>,
     pub now: Duration,
@@ -158,7 +158,9 @@ impl World {
     }
 
     pub fn handle(&mut self, event: Event, choice: u8) {
-        if let Event::Ended { unit, .. } | Event::LaunchFailed { unit, .. } = &event {
+        if let Event::Ended { unit, run, .. } | Event::LaunchFailed { unit, run, .. } = &event
+            && self.alive.get(unit) == Some(run)
+        {
             self.alive.remove(unit);
             self.killed.remove(unit);
         }
@@ -243,7 +245,7 @@ impl World {
         self.check_stopped(&stopped);
         if !self.adopts {
             let machine = &self.machine;
-            self.risen.retain(|name| machine.unit(name).is_some_and(|managed| !managed.phase.is_down()));
+            self.risen.retain(|name| machine.unit(name).is_some_and(|managed| !managed.is_idle()));
             self.check();
         }
     }
