@@ -234,6 +234,20 @@ fn a_payload_that_does_not_stop_is_killed_in_the_end() {
     assert!(status.contains("failed (Result: timeout)") && status.contains("signal=KILL"), "{status}");
 }
 
+#[test]
+fn real_time_signals_reach_a_payload() {
+    let host = Host::with_images(&["hello"]);
+    let script = "trap 'echo asked' 38; trap 'echo told; exit 0' 37; echo up; while :; do sleep 0.1; done";
+    host.unit("web.container", &(shell(script) + "stop_signal = \"SIGRTMIN+3\"\n"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.wait_log("web", "up");
+    host.succeed(&["sampanctl", "kill", "--kill-whom=main", "--signal=SIGRTMIN+4", "web"]);
+    host.wait_log("web", "asked");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host.wait_log("web", "told");
+    assert_eq!(host.property("web", "Result"), "success");
+}
+
 /// Tells what it does, and is ready only when somebody writes to a pipe.
 const NOTIFIER: &str = r#"
 import os, socket, time

@@ -32,10 +32,16 @@ mod tests {
     fn a_large_block_is_gone_when_it_is_freed() {
         const SIZE: usize = 24 << 20;
         give_large_blocks_back().unwrap();
-        let before = resident();
-        for _ in 0..3 {
+        drop(std::hint::black_box(vec![1_u8; SIZE]));
+        // Other threads of this process take and give memory meanwhile, but not each time.
+        let is_gone = || {
+            let before = resident();
             drop(std::hint::black_box(vec![1_u8; SIZE]));
-        }
-        assert!(resident() < before + SIZE / 2);
+            let held = std::hint::black_box(vec![1_u8; SIZE]);
+            let between = resident();
+            drop(held);
+            between > before + SIZE / 2 && resident() < before + SIZE / 2
+        };
+        assert!((0..100).any(|_| is_gone()));
     }
 }

@@ -40,7 +40,21 @@ pub fn number<Fd: AsFd>(process: Fd) -> io::Result<u32> {
 /// # Errors
 /// `ESRCH` when the process has ended and was reaped.
 pub fn signal<Fd: AsFd>(process: Fd, signal: Signal) -> io::Result<()> {
-    Ok(rustix::process::pidfd_send_signal(process, signal)?)
+    signal_by_number(process, signal.as_raw())
+}
+
+/// The same for signals that have no names of their own too, such as `SIGRTMIN+3`.
+///
+/// # Errors
+/// As [`signal`]; `EINVAL` when the kernel has no signal of this number.
+pub fn signal_by_number<Fd: AsFd>(process: Fd, number: i32) -> io::Result<()> {
+    let process = process.as_fd().as_raw_fd();
+    let no_information = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open for as long as the call lasts, and nothing is behind the pointer.
+    match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process, number, no_information, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Waits until a child has ended, and reaps it.
@@ -154,6 +168,16 @@ mod tests {
         signal(&process, Signal::TERM).unwrap();
         assert_eq!(wait(&process).unwrap(), Exit::Signal(15));
         assert!(matches!(exit_of_any(&process), None | Some(Exit::Signal(15))));
+    }
+
+    #[test]
+    #[allow(clippy::zombie_processes)]
+    fn real_time_signals_are_sent_and_wrong_ones_refused() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = open(child.id()).unwrap();
+        assert_eq!(signal_by_number(&process, 65).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        signal_by_number(&process, 37).unwrap();
+        assert_eq!(wait(&process).unwrap(), Exit::Signal(37));
     }
 
     #[test]

@@ -38,6 +38,20 @@ pub fn status(tid: u32) -> io::Result<Status> {
     })
 }
 
+/// Sends a signal to all processes of a group, kill(2).
+///
+/// # Errors
+/// `ESRCH` where there is no such group, `EINVAL` where there is no such signal.
+pub fn signal_group(leader: u32, number: i32) -> io::Result<()> {
+    let leader =
+        i32::try_from(leader).ok().filter(|leader| *leader > 1).ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: kill(2) takes numbers only.
+    match unsafe { libc::kill(-leader, number) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The control group of a process in the unified hierarchy, from the root that our own namespace sees on:
 /// `/system.slice/x.service`.
 ///
@@ -159,6 +173,15 @@ pub fn numbers(pid: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+    #[test]
+    fn a_group_gets_a_signal() {
+        let mut leader = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        signal_group(leader.id(), 37).unwrap();
+        assert_eq!(leader.wait().unwrap().signal(), Some(37));
+        assert!(signal_group(0, 37).is_err());
+    }
 
     #[test]
     fn our_own_status_and_memory_are_read() {

@@ -1,8 +1,7 @@
 //! What systemd knows of the host, and of this service.
 
 use super::SystemdError;
-use super::manager::{Systemd, refused};
-use super::proxy::UnitPropertiesProxy;
+use super::manager::{Systemd, property, refused};
 
 impl Systemd {
     /// Reads all unit files again, as `systemctl daemon-reload`.
@@ -43,15 +42,14 @@ impl Systemd {
     /// # Errors
     /// As [`Systemd::virtualization`], and where this process is no service.
     pub async fn descriptor_store_limit(&self) -> Result<usize, SystemdError> {
-        let (call, property) = ("Get", "FileDescriptorStoreMax");
-        self.within("sampand", call, async |session| {
-            let read = async {
-                let path = session.manager.get_unit_by_pid(std::process::id()).await?;
-                let proxy = UnitPropertiesProxy::builder(&session.connection).path(path).build().await?;
-                u32::try_from(proxy.get("org.freedesktop.systemd1.Service", property).await?)
-            };
-            let limit = read.await.map_err(|error| refused(call, property, &error))?;
-            Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+        let (call, unit) = ("GetUnitByPID", "sampand");
+        self.within(unit, call, async |session| {
+            let path = session.manager.get_unit_by_pid(std::process::id()).await;
+            let path = path.map_err(|error| refused(call, unit, &error))?;
+            let interface = "org.freedesktop.systemd1.Service";
+            let limit: Option<u32> =
+                property(&session, unit, path, interface, "FileDescriptorStoreMax").await?;
+            Ok(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX))
         })
         .await
     }

@@ -63,6 +63,10 @@ pub fn number(text: &str) -> Option<i32> {
 pub fn name(number: i32) -> String {
     match NAMES.iter().find(|(_, signal)| signal.as_raw() == number) {
         Some((name, _)) => format!("SIG{name}"),
+        None if number == REAL_TIME_MIN => "SIGRTMIN".to_owned(),
+        None if (REAL_TIME_MIN..=REAL_TIME_MAX).contains(&number) => {
+            format!("SIGRTMIN+{}", number - REAL_TIME_MIN)
+        }
         None => number.to_string(),
     }
 }
@@ -103,6 +107,8 @@ mod tests {
             assert_eq!(number(text), expected, "{text}");
         }
         assert_eq!(suggestion("sigtrem").as_deref(), Some("SIGTERM"));
-        assert_eq!(name(15), "SIGTERM");
+        for (number, expected) in [(15, "SIGTERM"), (34, "SIGRTMIN"), (37, "SIGRTMIN+3"), (33, "33")] {
+            assert_eq!(name(number), expected);
+        }
     }
 }

@@ -41,9 +41,7 @@ impl Conversation {
             if let Report::Started { .. } = report
                 && let Ok(process) = only(descriptors)
             {
-                // It may have ended, which is as good.
-                let _ = pidfd::signal(&process, Signal::KILL);
-                drop(tokio::task::spawn_local(reap(process)));
+                end(process);
             }
         }
     }
@@ -59,8 +57,9 @@ impl Drop for Control {
 
 impl Control {
     pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
-        let reap = pidfd::open(launch.process.id()).map(reap);
-        drop(reap.map(tokio::task::spawn_local));
+        if let Ok(process) = pidfd::open(launch.process.id()) {
+            reap(process);
+        }
         match readiness::watch(&launch.control) {
             Ok(readiness) => Ok(Self { conversation: Rc::new(Conversation { launch, readiness }) }),
             Err(error) => Err(io_failure("sampan-launch", &error)),
@@ -104,10 +103,19 @@ pub(super) fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
 }
 
 /// Collects a process of ours when it ends, however that goes.
-pub(super) async fn reap(launcher: OwnedFd) {
-    // Nobody else waits for it, so that neither can fail.
-    let _ = until_ended(launcher.as_fd()).await;
-    let _ = pidfd::wait(&launcher);
+pub(super) fn reap(process: OwnedFd) {
+    drop(tokio::task::spawn_local(async move {
+        // Nobody else waits for it, so that neither can fail.
+        let _ = until_ended(process.as_fd()).await;
+        let _ = pidfd::wait(&process);
+    }));
+}
+
+/// Kills a process of ours and collects it.
+pub(super) fn end(process: OwnedFd) {
+    // It may have ended, which is as good.
+    let _ = pidfd::signal(&process, Signal::KILL);
+    reap(process);
 }
 
 pub(super) fn step_failure(error: &StepError) -> Failure {

@@ -154,7 +154,7 @@ impl Errand {
         let pid = process.id();
         let pidfd = pidfd::open(pid).map_err(failed)?;
         let output = process.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        drop(tokio::task::spawn_local(super::control::reap(pidfd.try_clone().map_err(failed)?)));
+        super::control::reap(pidfd.try_clone().map_err(failed)?);
         self.systemd
             .start_scope(&self.scope(pid, pidfd))
             .await

@@ -1,7 +1,7 @@
 //! Commands inside a running container: `sampanctl exec`.
 
 use super::Manager;
-use super::control::{Control, failure, reap};
+use super::control::{Control, end, failure};
 use super::handle::ExecRequest;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
@@ -9,10 +9,10 @@ use crate::launch::plan::Command;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
+use crate::sys::process::signal_group;
 use crate::sys::readiness;
 use crate::unit::name::UnitName;
 use rustix::net::{RecvFlags, recv};
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -92,12 +92,10 @@ impl Drop for Started {
     fn drop(&mut self) {
         let Some(process) = self.live.process.get().filter(|_| !self.is_collected.get()) else { return };
         // It leads a session and a group of its own. As it is not collected, the number is nobody else's.
-        if let Some(group) = Pid::from_raw(process.pid.cast_signed()) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        self.live.kill();
-        if let Ok(pidfd) = process.pidfd.try_clone() {
-            drop(tokio::task::spawn_local(reap(pidfd)));
+        let _ = signal_group(process.pid, libc::SIGKILL);
+        match process.pidfd.try_clone() {
+            Ok(pidfd) => end(pidfd),
+            Err(_) => self.live.kill(),
         }
     }
 }
@@ -170,20 +168,19 @@ impl ExecTask {
 /// Passes the signals on that come over the leash, as a terminal would: to the process group that the command leads.
 /// Where the leash ends, its holder has, and the group goes, too.
 async fn obey(leash: &OwnedFd, live: &LiveRun) {
-    let group = live.process.get().and_then(|process| Pid::from_raw(i32::try_from(process.pid).ok()?));
-    let (Some(group), Ok(readable)) = (group, readiness::watch(leash)) else {
+    let (Some(leader), Ok(readable)) = (live.process.get(), readiness::watch(leash)) else {
         return std::future::pending().await;
     };
     // Nobody else gets the number of the group before its leader is reaped, which the caller does later. In a group
     // that has ended, nobody needs a signal.
     let send = |signal| {
-        let _ = kill_process_group(group, signal);
+        let _ = signal_group(leader.pid, signal);
     };
-    pulls(&readable, |number| Signal::from_named_raw(number).into_iter().for_each(send)).await;
-    send(Signal::HUP);
-    send(Signal::CONT);
+    pulls(&readable, send).await;
+    send(libc::SIGHUP);
+    send(libc::SIGCONT);
     tokio::time::sleep(GRACE).await;
-    send(Signal::KILL);
+    send(libc::SIGKILL);
 }
 
 /// Hands on the numbers that come over a leash, until its end.

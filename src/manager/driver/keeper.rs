@@ -33,7 +33,7 @@ async fn ask(paths: &Paths, question: &Question) -> io::Result<Answer> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    drop(tokio::task::spawn_local(reap(pidfd::open(process.id())?)));
+    reap(pidfd::open(process.id())?);
     let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let mut answer = Vec::new();
     Receiver::from_owned_fd(OwnedFd::from(output))?.read_to_end(&mut answer).await?;

@@ -5,7 +5,6 @@ use super::live::{LiveRun, until_ended};
 use crate::manager::accounting;
 use crate::sys::pidfd;
 use crate::unit::name::UnitName;
-use rustix::process::Signal;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -143,8 +142,7 @@ pub enum Whom {
 }
 
 pub(super) fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
-    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
-    pidfd::signal(process, signal)
+    pidfd::signal_by_number(process, signal)
 }
 
 /// Whether a process catches or ignores a signal: bit N-1 of `SigCgt` and `SigIgn` in `/proc/PID/status`,

@@ -9,7 +9,6 @@ use crate::manager::machine::{
 };
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};

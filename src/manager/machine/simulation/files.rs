@@ -1,6 +1,7 @@
 //! Unit files that change, and managers that die: what is read, when, and by whom.
 
 use super::super::*;
+use super::fixture::left;
 use super::world::World;
 use std::collections::BTreeMap;
 
@@ -78,8 +79,7 @@ impl World {
         // Descriptors of units that nobody knows are closed.
         self.open.retain(|unit| old.units().contains_key(unit));
         for (unit, managed) in old.units() {
-            let job = managed.job.map(|job| old.jobs()[&job].kind);
-            if managed.phase == Phase::Dead && job.is_none() {
+            if managed.phase == Phase::Dead && managed.job.is_none() {
                 // It has no record.
                 self.open.remove(unit);
                 self.alive.remove(unit);
@@ -87,7 +87,7 @@ impl World {
                 continue;
             }
             self.restore_definition(unit, managed, choice);
-            self.adopt(unit, managed, job, choice);
+            self.adopt(unit, left(&old, unit), choice);
         }
         self.adopts = false;
         self.handle(Event::AdoptionDone, choice);
@@ -104,8 +104,9 @@ impl World {
         }
     }
 
-    fn adopt(&mut self, unit: &UnitName, managed: &Managed, job: Option<JobKind>, choice: u8) {
-        let run = managed.run.clone().filter(|run| run.ended.is_none());
+    fn adopt(&mut self, unit: &UnitName, left: Left, choice: u8) {
+        let run = left.run.clone().filter(|run| run.ended.is_none());
+        let may_run = left.phase.has_run();
         let begun = run.as_ref().is_some_and(|run| run.pid != 0);
         if !begun {
             self.alive.remove(unit);
@@ -114,20 +115,10 @@ impl World {
             // The store is asked for those only that the unit names.
             self.open.remove(unit);
         }
-        let left = Left {
-            phase: managed.phase,
-            run: managed.run.clone(),
-            stamps: managed.stamps,
-            result: managed.result,
-            failure: managed.failure.clone(),
-            restarts: managed.restarts,
-            starts: managed.starts().clone(),
-            job,
-        };
         self.handle(Event::Adopted { unit: unit.clone(), left: Box::new(left) }, choice);
         let Some(run) = run.filter(|_| begun).map(|run| run.number) else { return };
         self.pending.push_back(Event::Executed { unit: unit.clone(), run });
-        if choice.is_multiple_of(3) || !managed.phase.has_run() {
+        if choice.is_multiple_of(3) || !may_run {
             self.pending.push_back(Event::Ended { unit: unit.clone(), run, exit: Exit::Unknown });
         }
     }

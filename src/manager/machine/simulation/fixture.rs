@@ -1,5 +1,6 @@
-//! Units to begin with.
+//! Units to begin with, and what managers leave.
 
+use super::super::{Left, Machine};
 use crate::unit::assemble::assemble_with;
 use crate::unit::lower::Files;
 use crate::unit::model::{Body, Container, Dependencies, Listen, Pass, Socket, StartOn, Unit};
@@ -53,4 +54,19 @@ pub fn on_socket(mut container: Container) -> Container {
     container.sockets.insert("s".into(), socket);
     container.start = StartOn::Socket;
     container
+}
+
+/// What a manager that is gone at once has recorded of a unit.
+pub fn left(machine: &Machine, name: &UnitName) -> Left {
+    let managed = machine.unit(name).unwrap();
+    Left {
+        phase: managed.phase,
+        run: managed.run.clone(),
+        stamps: managed.stamps,
+        result: managed.result,
+        failure: managed.failure.clone(),
+        restarts: managed.restarts,
+        starts: managed.starts().clone(),
+        job: managed.job.map(|job| machine.jobs()[&job].kind),
+    }
 }

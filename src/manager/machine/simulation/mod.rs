@@ -8,7 +8,7 @@ mod generate;
 mod promises;
 mod world;
 
-pub(super) use fixture::{container, name, on_socket, unit};
+pub(super) use fixture::{container, left, name, on_socket, unit};
 
 use generate::{Dice, Flavour};
 use proptest::prelude::*;

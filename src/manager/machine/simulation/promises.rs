@@ -17,8 +17,11 @@ impl World {
         }
     }
 
-    /// Restart limits are kept.
-    pub fn note_launch(&mut self, unit: &UnitName) {
+    /// Restart limits are kept. A start counts when its image is sought, once.
+    pub fn note_launch(&mut self, unit: &UnitName, run: u64) {
+        if self.counted.insert(unit.clone(), run) == Some(run) {
+            return;
+        }
         let now = self.now;
         let launches = self.launches.entry(unit.clone()).or_default();
         launches.retain(|launch| now.saturating_sub(*launch) < LIMIT.interval);

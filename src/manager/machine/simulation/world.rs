@@ -42,6 +42,8 @@ pub struct World {
     pub jobs: BTreeSet<JobId>,
     /// Launches of the last 10 seconds since the last reset.
     pub launches: BTreeMap<UnitName, Vec<Duration>>,
+    /// The run of each unit that was counted last.
+    pub counted: BTreeMap<UnitName, u64>,
     /// Units that somebody started without regard to others.
     pub lawless: BTreeSet<UnitName>,
     pub watched: BTreeMap<UnitName, NativeState>,
@@ -68,6 +70,7 @@ impl World {
             open: BTreeSet::new(),
             jobs: BTreeSet::new(),
             launches: BTreeMap::new(),
+            counted: BTreeMap::new(),
             lawless: BTreeSet::new(),
             watched: BTreeMap::new(),
         };
@@ -266,6 +269,7 @@ impl World {
     /// The image is there, has to be pulled, and may not be had.
     fn seek_image(&mut self, unit: UnitName, run: u64, choice: u8) {
         assert!(self.seeking.insert(unit.clone(), run).is_none(), "{unit} seeks two images at once");
+        self.note_launch(&unit, run);
         if !choice.is_multiple_of(3) {
             self.pending.push_back(Event::Pulling { unit: unit.clone(), run });
         }
@@ -275,7 +279,7 @@ impl World {
 
     fn launch(&mut self, unit: UnitName, run: u64, choice: u8) {
         assert!(self.alive.insert(unit.clone(), run).is_none(), "{unit} was launched twice");
-        self.note_launch(&unit);
+        self.note_launch(&unit, run);
         if choice % 5 == 1 {
             let failure = failure("no image");
             self.pending.push_back(Event::LaunchFailed { unit, run, failure });

@@ -27,25 +27,11 @@ fn rivals() -> [Arc<Unit>; 2] {
     [first, plain(1)]
 }
 
-fn left(machine: &Machine, index: usize) -> Left {
-    let managed = machine.unit(&name(index)).unwrap();
-    Left {
-        phase: managed.phase,
-        run: managed.run.clone(),
-        stamps: managed.stamps,
-        result: managed.result,
-        failure: managed.failure.clone(),
-        restarts: managed.restarts,
-        starts: managed.starts().clone(),
-        job: managed.job.map(|job| machine.jobs()[&job].kind),
-    }
-}
-
 /// Another manager after a crash.
 fn successor(old: &Machine, units: &[Arc<Unit>]) -> (Machine, Vec<Action>) {
     let mut new = machine(units);
     for index in 0..units.len() {
-        let left = Box::new(left(old, index));
+        let left = Box::new(left(old, &name(index)));
         new.handle(at(1), Event::Adopted { unit: name(index), left });
     }
     let actions = new.handle(at(1), Event::AdoptionDone);
@@ -288,7 +274,7 @@ fn a_reload_that_is_under_way_is_watched_by_the_next_manager_too() {
     let mut new = machine(&units);
     let mut old = machine(&units);
     run(&mut old, 0);
-    let mut left = left(&old, 0);
+    let mut left = left(&old, &name(0));
     left.phase = Phase::ReloadNotify;
     if let Some(run) = &mut left.run {
         run.pid = 7;

@@ -7,7 +7,7 @@ mod life;
 mod relations;
 mod sockets;
 
-use super::simulation::{container, name, on_socket, unit};
+use super::simulation::{container, left, name, on_socket, unit};
 use super::*;
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::{Container, Dependencies, PullPolicy, ReadyOn, RestartPolicy, ServiceType, Unit};
