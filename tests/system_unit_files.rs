@@ -135,6 +135,28 @@ fn a_plan_says_what_apply_does() {
     assert_eq!(host.property("new", "LoadState"), "bad");
 }
 
+/// No file has the name of an instance, and nothing but its start has asked for it.
+#[test]
+fn a_plan_reads_instances_through_their_templates() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("worker@.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "worker@blue"]);
+    assert_eq!(host.succeed(&["sampanctl", "plan"]), "Nothing to do.\n");
+    host.succeed(&["sampanctl", "apply"]);
+    assert_eq!(host.succeed(&["sampanctl", "is-active", "worker@blue"]), "active\n");
+
+    let template = "/etc/sampan/units/worker@.container.toml";
+    host.write(template, &shell("exec sleep 2000"));
+    let plan = host.succeed(&["sampanctl", "plan"]);
+    assert!(plan.starts_with("~ restart worker@blue.container: its files have changed\n"), "{plan}");
+    host.write(template, "[container]\nimagee = \"x\"\n");
+    let plan = host.answer(1, &["sampanctl", "plan"]);
+    assert!(plan.starts_with("! keep worker@blue.container: its files have errors\n"), "{plan}");
+    host.succeed(&["rm", template]);
+    let plan = host.succeed(&["sampanctl", "plan"]);
+    assert!(plan.starts_with("- stop worker@blue.container: its file is gone\n"), "{plan}");
+}
+
 /// What `enable`, links, drop-ins and instances come to once the manager and systemd see them.
 #[test]
 fn units_are_pulled_in_by_targets_of_ours_and_of_systemd() {

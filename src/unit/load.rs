@@ -37,7 +37,7 @@ pub struct Reading {
 /// All units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// Every unit that has a file, and every instance that one of them depends on.
+    /// Every unit that has a file, and every instance that one of them depends on or that was asked for.
     pub units: BTreeMap<UnitName, Loaded>,
     /// Other names, and the names that they stand for.
     pub aliases: BTreeMap<UnitName, UnitName>,
@@ -54,12 +54,18 @@ impl Catalog {
 
 /// Loads every unit of the search path. A bad file stops no other.
 pub fn load_all(paths: &Paths) -> Catalog {
+    load_all_and(paths, [])
+}
+
+/// The same with units that are in memory: an instance that no file names is read through its template.
+pub fn load_all_and<'n>(paths: &Paths, known: impl IntoIterator<Item = &'n UnitName>) -> Catalog {
     let loader = Loader::new(paths);
     let mut catalog = Catalog::default();
     catalog.diagnostics.extend(stray::check(&loader.search));
     let mut queue: Vec<UnitName> =
         loader.search.names().into_iter().filter(|name| !name.is_template()).collect();
     queue.extend(UnitName::parse(DEFAULT_TARGET));
+    queue.extend(known.into_iter().cloned());
     let mut seen = BTreeSet::new();
     while let Some(name) = queue.pop() {
         if !seen.insert(name.clone()) {

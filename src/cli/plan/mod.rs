@@ -12,7 +12,7 @@ use crate::bus::wire::DefinitionRow;
 use crate::paths::Paths;
 use crate::unit::across;
 use crate::unit::diagnostic::{self, Severity};
-use crate::unit::load::{Catalog, load_all};
+use crate::unit::load::{Catalog, load_all_and};
 use crate::unit::name::{UnitKind, UnitName};
 use decide::{Action, Known, Step, decide};
 use serde::Serialize;
@@ -41,10 +41,11 @@ pub enum Purpose {
 /// # Errors
 /// When the manager cannot be reached or does not do what it is asked for.
 pub fn run(purpose: Purpose, args: &PlanArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let catalog = load_all(paths);
-    let broken = tell_errors(&catalog, paths)?;
     talk(async |client| {
-        let steps = decide(&known(client).await?, &catalog);
+        let known = known(client).await?;
+        let catalog = load_all_and(paths, known.keys());
+        let broken = tell_errors(&catalog, paths)?;
+        let steps = decide(&known, &catalog);
         let plan = Plan { steps };
         args.display.show(&plan, |layout| text(&plan.steps, layout.style))?;
         let status = match purpose {
