@@ -3,7 +3,7 @@
 use super::catalog::Host;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -92,6 +92,62 @@ fn a_whole_file_is_made_and_laid_over_that_of_a_package() {
         sampanctl(&host, "", &["edit", "--stdin", "--drop-in=50-user", "web"], "[container]\nuser = \"1\"");
     assert!(named.status.success(), "{}", errors(&named));
     assert!(host.root().join("etc/sampan/units/web.container.toml.d/50-user.toml").exists());
+}
+
+#[test]
+fn what_was_private_stays_private() {
+    let host = Host::new().write(UNIT, WEB).write(DROP_IN, "[container]\nuser = \"33\"\n");
+    let mode = |path: &str| fs::metadata(host.root().join(path)).unwrap().permissions().mode() & 0o7777;
+    let over = "etc/sampan/units/web.container.toml";
+    let other = "etc/sampan/units/web.container.toml.d/secret.toml";
+    let edit = |arguments: &[&str], text: &str| {
+        let output = sampanctl(&host, "", &[&["edit", "--stdin"], arguments].concat(), text);
+        assert!(output.status.success(), "{}", errors(&output));
+    };
+    fs::set_permissions(host.root().join(DROP_IN), fs::Permissions::from_mode(0o640)).unwrap();
+    edit(&["web"], "[container]\nuser = \"34\"\n");
+    assert_eq!(mode(DROP_IN), 0o640, "as what it replaces");
+    edit(&["--drop-in=open", "web"], "[container]\nuser = \"35\"\n");
+    assert_eq!(mode("etc/sampan/units/web.container.toml.d/open.toml"), mode(UNIT), "as the unit's file");
+
+    let packaged = host.root().join(UNIT);
+    fs::set_permissions(&packaged, fs::Permissions::from_mode(0o600)).unwrap();
+    let (user, group) = (Some(1234), Some(5678));
+    std::os::unix::fs::chown(&packaged, user, group).unwrap();
+    edit(&["--drop-in=secret", "web"], "[container]\nuser = \"36\"\n");
+    edit(&["--full", "web"], &WEB.replace("web", "blog"));
+    for path in [other, over] {
+        let made = fs::metadata(host.root().join(path)).unwrap();
+        assert_eq!((mode(path), Some(made.uid()), Some(made.gid())), (0o600, user, group), "{path}");
+    }
+}
+
+#[test]
+fn a_text_that_cannot_be_saved_is_kept() {
+    let host = Host::new().write(UNIT, WEB).write("etc/sampan/units/web.container.toml.d", "in the way");
+    let output = sampanctl(&host, "sed -i '1a [container]\\nuser = \"33\"' $1", &["edit", "web"], "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = errors(&output);
+    assert!(told.contains("cannot write ") && told.contains("override.toml: "), "{told}");
+    let kept = told.split("The edited text is kept in ").nth(1).unwrap().trim_end().trim_end_matches('.');
+    assert!(fs::read_to_string(kept).unwrap().contains("[container]\nuser = \"33\"\n"), "{told}");
+    fs::remove_dir_all(PathBuf::from(kept).parent().unwrap()).unwrap();
+    let untouched = sampanctl(&host, "exit 3", &["edit", "web"], "");
+    assert!(!errors(&untouched).contains("kept"), "{}", errors(&untouched));
+}
+
+#[test]
+fn a_unit_that_is_given_up_keeps_no_other_from_being_edited() {
+    let host = Host::new().write(UNIT, WEB).write("etc/sampan/units/db.container.toml", WEB);
+    let script = "case $(cat $1) in *web.container*) printf '' > $1;; \
+                  *) sed -i '1a [container]\\nuser = \"33\"' $1;; esac";
+    for units in [["web", "db"], ["db", "web"]] {
+        let output = sampanctl(&host, script, &["edit", units[0], units[1]], "");
+        assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+        let saved = host.root().join("etc/sampan/units/db.container.toml.d/override.toml");
+        assert_eq!(fs::read_to_string(&saved).unwrap(), "[container]\nuser = \"33\"\n");
+        fs::remove_file(saved).unwrap();
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! `sampanctl edit`: a text editor over the files of units; what is wrong is told before it is saved, as by
 //! visudo(8).
 
+mod draft;
+mod save;
+
 use super::verify;
 use super::{FAILURE, names};
 use crate::cli::args::EditArgs;
+use crate::cli::output::complain;
 use crate::cli::unit_files::reload_if_running;
 use crate::paths::Paths;
 use crate::unit::assemble::assemble_with;
@@ -15,57 +19,75 @@ use crate::unit::name::UnitName;
 use crate::unit::search::{Found, Search};
 use crate::unit::source::Source;
 use crate::unit::specifier::Host;
-use anyhow::{Context, bail};
-use std::fs;
+use anyhow::{Context, anyhow, bail};
+use draft::Draft;
+use std::fs::{self, Metadata};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What stands below this line is shown and not saved.
 const MARKER: &str = "### Lines below this one are not saved";
-
-/// Editors that are tried when the environment names none.
-const EDITORS: &[&str] = &["editor", "nano", "vim", "vi"];
 
 /// One file that is edited.
 struct Edited<'e> {
     unit: UnitName,
     /// Where it will be.
     path: PathBuf,
+    /// The unit's file as it is now, which may be another.
+    fragment: Option<PathBuf>,
     /// The unit's files, this one among them.
     files: Files,
     paths: &'e Paths,
 }
 
-/// What becomes of a text.
+/// What becomes of a text that is wrong.
 enum Choice {
-    Save,
     EditAgain,
     Discard,
 }
 
-/// Runs `edit`.
+/// Whether there is somebody who may edit a wrong text again.
+#[derive(Debug, Clone, Copy)]
+enum Retry {
+    Asked,
+    Never,
+}
+
+/// What has come of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Saved,
+    Unchanged,
+    Discarded,
+}
+
+/// Runs `edit`. One file that is given up, or cannot be saved, keeps no other from being edited.
 ///
 /// # Errors
-/// When a unit does not exist, there is no editor, or a file cannot be written.
+/// When a unit does not exist, or the manager does not answer.
 pub fn run(args: &EditArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let mut saved = false;
-    for unit in names(&args.units)? {
-        let edited = Edited::of(unit, args, paths)?;
-        let text = if args.stdin { io::read_to_string(io::stdin())? } else { edited.before(args)? };
-        match edited.settle(text, args)? {
-            Some(text) if edited.is_new(&text) => {
-                edited.save(&text)?;
-                saved = true;
+    let units = names(&args.units)?;
+    if args.stdin && units.len() > 1 {
+        bail!("--stdin is the text of one unit: name one.");
+    }
+    let edits: anyhow::Result<Vec<Edited>> =
+        units.into_iter().map(|unit| Edited::of(unit, args, paths)).collect();
+    let (mut status, mut saved) = (0, false);
+    for edited in edits? {
+        match edited.perform(args) {
+            Ok(Outcome::Saved) => saved = true,
+            Ok(Outcome::Unchanged) => {}
+            Ok(Outcome::Discarded) => status = FAILURE,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                status = FAILURE;
             }
-            Some(_) => writeln!(io::stderr(), "{} is as it was.", edited.path.display())?,
-            None => return Ok(FAILURE),
         }
     }
     if saved && !args.no_reload {
         reload_if_running(paths)?;
     }
-    Ok(0)
+    Ok(status)
 }
 
 impl<'e> Edited<'e> {
@@ -85,25 +107,26 @@ impl<'e> Edited<'e> {
         let mut drop_ins = search.drop_ins(&unit.sample());
         if args.full {
             let path = directory.join(unit.file_name());
-            return Ok(Self { files: Files { fragment: Some(path.clone()), drop_ins }, unit, path, paths });
+            let files = Files { fragment: Some(path.clone()), drop_ins };
+            return Ok(Self { unit, path, fragment, files, paths });
         }
         let [own, _] = spellings(unit.as_str());
         let path = directory.join(own).join(drop_in_name(&args.drop_in)?);
         drop_ins.retain(|drop_in| drop_in.file_name() != path.file_name());
         drop_ins.push(path.clone());
         drop_ins.sort_by_key(|drop_in| drop_in.file_name().map(ToOwned::to_owned));
-        Ok(Self { files: Files { fragment, drop_ins }, unit, path, paths })
+        let files = Files { fragment: fragment.clone(), drop_ins };
+        Ok(Self { unit, path, fragment, files, paths })
     }
 
     /// What the editor begins with.
     fn before(&self, args: &EditArgs) -> anyhow::Result<String> {
         let own = if self.path.exists() { read(&self.path)? } else { String::new() };
         if args.full {
-            let known = Search::new(self.paths).find(&self.unit);
-            return Ok(match known {
-                Some(Found::File(file) | Found::Linked { file, .. }) if own.is_empty() => read(&file)?,
-                _ => own,
-            });
+            return match &self.fragment {
+                Some(file) if own.is_empty() => read(file),
+                _ => Ok(own),
+            };
         }
         let mut text = format!("### Editing {}\n{own}\n\n{MARKER}\n", self.path.display());
         for file in self.files.fragment.iter().chain(&self.files.drop_ins).filter(|file| **file != self.path)
@@ -116,27 +139,57 @@ impl<'e> Edited<'e> {
         Ok(text)
     }
 
+    /// Edits the file from first to last.
+    fn perform(&self, args: &EditArgs) -> anyhow::Result<Outcome> {
+        if args.stdin {
+            let text = kept(&io::read_to_string(io::stdin())?);
+            return Ok(self.settle(&text, Retry::Never)?.unwrap_or(Outcome::Discarded));
+        }
+        let draft = Draft::new(self.path.file_name().unwrap_or_default().as_ref(), self.before(args)?)?;
+        let edited = self.in_editor(&draft);
+        edited.map_err(|error| match draft.keep() {
+            Some(path) => anyhow!("{error:#}\nThe edited text is kept in {}.", path.display()),
+            None => error,
+        })
+    }
+
     /// Lets the text be edited until nothing is wrong with it, or it is given up.
-    fn settle(&self, mut text: String, args: &EditArgs) -> anyhow::Result<Option<String>> {
+    fn in_editor(&self, draft: &Draft) -> anyhow::Result<Outcome> {
+        let retry = if io::stdin().is_terminal() { Retry::Asked } else { Retry::Never };
         loop {
-            if !args.stdin {
-                text = in_editor(&text, self.path.file_name().unwrap_or_default().as_ref())?;
-            }
-            let kept = kept(&text);
-            if kept.trim().is_empty() {
-                writeln!(io::stderr(), "{}: editing is canceled, nothing is left of the text.", self.unit)?;
-                return Ok(None);
-            }
-            match self.judge(&kept, args)? {
-                Choice::Save => return Ok(Some(kept)),
-                Choice::EditAgain => {}
-                Choice::Discard => return Ok(None),
+            if let Some(outcome) = self.settle(&kept(&draft.edit()?), retry)? {
+                return Ok(outcome);
             }
         }
     }
 
-    /// Prints what is wrong; asks what to do about an error where somebody can answer.
-    fn judge(&self, text: &str, args: &EditArgs) -> anyhow::Result<Choice> {
+    /// Saves a text with which nothing is wrong; `None`: it is to be edited again.
+    fn settle(&self, text: &str, retry: Retry) -> anyhow::Result<Option<Outcome>> {
+        if text.trim().is_empty() {
+            complain(&format!("{}: editing is canceled, nothing is left of the text.", self.unit));
+            return Ok(Some(Outcome::Discarded));
+        }
+        let is_right = self.is_right(text)?;
+        let path = self.path.display();
+        if is_right && fs::read_to_string(&self.path).ok().as_deref() == Some(text) {
+            complain(&format!("{path} is as it was."));
+            return Ok(Some(Outcome::Unchanged));
+        }
+        if is_right {
+            let saved = save::save(&self.path, text, self.like().as_ref());
+            return saved.map(|()| Some(Outcome::Saved)).with_context(|| format!("cannot write {path}"));
+        }
+        Ok(match retry {
+            Retry::Never => bail!("{path} is not changed."),
+            Retry::Asked => match ask()? {
+                Choice::EditAgain => None,
+                Choice::Discard => Some(Outcome::Discarded),
+            },
+        })
+    }
+
+    /// Prints what is wrong with a text; warnings are not.
+    fn is_right(&self, text: &str) -> io::Result<bool> {
         let source = Source::from_text(&self.path, text);
         let host = Host::read(self.paths);
         let found = match assemble_with(&self.unit.sample(), self.files.clone(), &host, Some(&source)) {
@@ -145,38 +198,13 @@ impl<'e> Edited<'e> {
         };
         let style = if io::stderr().is_terminal() { Style::Colored } else { Style::Plain };
         io::stderr().write_all(verify::text(&found, style).as_bytes())?;
-        if found.iter().all(|diagnostic| diagnostic.severity != Severity::Error) {
-            return Ok(Choice::Save);
-        }
-        if args.stdin || !io::stdin().is_terminal() {
-            writeln!(io::stderr(), "{} is not changed.", self.path.display())?;
-            return Ok(Choice::Discard);
-        }
-        ask()
+        Ok(found.iter().all(|diagnostic| diagnostic.severity != Severity::Error))
     }
 
-    fn is_new(&self, text: &str) -> bool {
-        fs::read_to_string(&self.path).ok().as_deref() != Some(text)
-    }
-
-    /// In one step: whoever reads sees the old text or the new one.
-    fn save(&self, text: &str) -> anyhow::Result<()> {
-        let told = || format!("cannot write {}", self.path.display());
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(directory).with_context(told)?;
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let new = directory.join(format!(".{name}.{}", std::process::id()));
-        let write = || {
-            fs::write(&new, text)?;
-            fs::File::open(&new)?.sync_all()?;
-            fs::rename(&new, &self.path)
-        };
-        let written = write();
-        if written.is_err() {
-            // It may not be there.
-            let _ = fs::remove_file(&new);
-        }
-        written.with_context(told)
+    /// Whose mode and owner the file has: its own, else those of the unit's file, whose secrets a drop-in may repeat.
+    fn like(&self) -> Option<Metadata> {
+        let fragment = self.fragment.as_ref();
+        fs::metadata(&self.path).or_else(|error| fragment.map_or(Err(error), fs::metadata)).ok()
     }
 }
 
@@ -196,29 +224,6 @@ fn kept(text: &str) -> String {
     };
     let text = text.trim_end();
     if text.is_empty() { String::new() } else { format!("{text}\n") }
-}
-
-/// The text after an editor has been at it.
-fn in_editor(text: &str, name: &Path) -> anyhow::Result<String> {
-    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let path = directory.path().join(name);
-    fs::write(&path, text)?;
-    let named = ["SYSTEMD_EDITOR", "EDITOR", "VISUAL"]
-        .iter()
-        .find_map(|variable| std::env::var(variable).ok().filter(|editor| !editor.trim().is_empty()));
-    let editors =
-        named.map_or_else(|| EDITORS.iter().map(|editor| (*editor).to_owned()).collect(), |one| vec![one]);
-    for editor in &editors {
-        let mut words = editor.split_whitespace();
-        let mut command = Command::new(words.next().unwrap_or_default());
-        match command.args(words).arg(&path).status() {
-            Ok(status) if status.success() => return read(&path),
-            Ok(status) => bail!("The editor {editor} failed ({status}), nothing is changed."),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot execute {editor}")),
-        }
-    }
-    bail!("There is no editor ({}): set $EDITOR, or use --stdin.", editors.join(", "))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
