@@ -152,8 +152,11 @@ fn published(text: &str) -> Result<Published, String> {
     let wrong = || "write PORT, PORT:PORT or ADDRESS:PORT:PORT, such as 127.0.0.1:8080:80".to_owned();
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if protocol != "tcp" {
-        let help = "use --property 'socket.NAME.listen=\"udp:PORT\"'";
-        return Err(format!("only TCP ports are published; for others {help}"));
+        let protocol = protocol.to_uppercase();
+        return Err(format!(
+            "{protocol} is not supported yet, only TCP ports are published; with --network=host the server has all \
+             ports of the host"
+        ));
     }
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
     let (front, inside) = ports.rsplit_once(':').unwrap_or(("", ports));

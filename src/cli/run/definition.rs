@@ -80,13 +80,13 @@ impl File<'_> {
         }
         for tmpfs in &args.tmpfs {
             let (target, options) = tmpfs.split_once(':').unwrap_or((tmpfs, ""));
-            self.mount(target, "tmpfs", None, options);
+            self.mount(target, "tmpfs", None, options)?;
         }
         if args.read_only {
             self.set(&["container", "root"], literal("read-only"));
         }
-        for published in &args.publish {
-            self.socket(published);
+        for (index, published) in args.publish.iter().enumerate() {
+            self.socket(published, &args.publish[..index])?;
         }
         for (key, text) in [("mode", &args.network), ("hostname", &args.hostname)] {
             if let Some(text) = text {
@@ -109,15 +109,18 @@ impl File<'_> {
         match source.starts_with(['/', '.']) {
             true => {
                 let path = lexical(&self.directory.join(source));
-                self.mount(target, "bind", Some(&path), options);
+                self.mount(target, "bind", Some(&path), options)
             }
             false => self.mount(target, "volume", Some(source), options),
         }
-        Ok(())
     }
 
-    fn mount(&mut self, target: &str, kind: &str, source: Option<&str>, options: &str) {
-        let target = &escaped(target);
+    fn mount(&mut self, target: &str, kind: &str, source: Option<&str>, options: &str) -> anyhow::Result<()> {
+        let target = &escaped(&lexical(Path::new(target)));
+        let mounts = self.table.get("mount").and_then(Value::as_table);
+        if mounts.is_some_and(|mounts| mounts.contains_key(target)) {
+            anyhow::bail!("Failed to parse --volume and --tmpfs: two are mounted at {target}.");
+        }
         self.set(&["mount", target, "type"], literal(kind));
         if let Some(source) = source {
             self.set(&["mount", target, "source"], literal(source));
@@ -127,14 +130,29 @@ impl File<'_> {
         if !options.is_empty() {
             self.set(&["mount", target, "options"], literals(&options));
         }
+        Ok(())
     }
 
-    /// The server's own bind(2) of the inner port gets the socket that listens outside.
-    fn socket(&mut self, published: &Published) {
-        let Published { address, port, inside } = published;
-        let name = format!("port-{port}");
-        // Most servers bind addresses of v4, and cannot use a socket of v6.
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    /// The server's own bind(2) of the inner port gets the socket that listens outside: one of each family.
+    fn socket(&mut self, published: &Published, earlier: &[Published]) -> anyhow::Result<()> {
+        let Published { port, inside, .. } = published;
+        let address = address(published);
+        let same = |other: &&Published| {
+            other.inside == *inside && self::address(other).is_ipv4() == address.is_ipv4()
+        };
+        if let Some(other) = earlier.iter().find(same) {
+            anyhow::bail!(
+                "Failed to parse --publish: port {inside} of the container is published at {} and at {}, and the \
+                 server that binds it gets one socket. Publish it once: \"-p {inside}\" is for all addresses.",
+                SocketAddr::new(self::address(other), other.port),
+                SocketAddr::new(address, *port)
+            );
+        }
+        // The same port may be another one inside at another address.
+        let name = match earlier.iter().filter(|other| other.port == *port).count() {
+            0 => format!("port-{port}"),
+            count => format!("port-{port}-{}", count + 1),
+        };
         let target = if address.is_ipv4() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED)
         } else {
@@ -144,6 +162,7 @@ impl File<'_> {
         if inside != port {
             self.set(&["socket", &name, "target"], literal(&SocketAddr::new(target, *inside).to_string()));
         }
+        Ok(())
     }
 
     fn limits(&mut self, args: &LimitArgs) {
@@ -196,6 +215,11 @@ fn merge(into: &mut Table, from: Table) {
             (_, value) => drop(into.insert(key, value)),
         }
     }
+}
+
+/// Where the host listens: most servers bind addresses of v4, and cannot use a socket of v6.
+fn address(published: &Published) -> IpAddr {
+    published.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// Other engines take small letters, and bytes as "b".
@@ -305,6 +329,19 @@ mod tests {
         let told = |line: &str| of(line).unwrap_err().to_string();
         assert!(told("-v data hello").contains("write SOURCE:TARGET"));
         assert!(told("--property stop_timeout=5s hello").contains("write TABLE.KEY=VALUE"));
-        assert!(told("-p 8080:80/udp hello").contains("only TCP"));
+        assert!(told("-p 53:53/udp hello").contains("UDP is not supported yet"));
+        assert!(told("-v a:/data -v b:/data/ hello").contains("two are mounted at /data."));
+        assert!(told("--tmpfs /data -v b:/data hello").contains("two are mounted at /data."));
+    }
+
+    #[test]
+    fn one_port_is_published_in_each_family_once() {
+        let file: Table = of("-p 127.0.0.1:80:80 -p [::1]:80:80 hello").unwrap().parse().unwrap();
+        let listen = |name: &str| file["socket"][name]["listen"].as_str().unwrap().to_owned();
+        assert_eq!([listen("port-80"), listen("port-80-2")], ["127.0.0.1:80", "[::1]:80"]);
+        for twice in ["-p 127.0.0.1:80:80 -p 192.0.2.1:80:80 hello", "-p 8080:80 -p 8081:80 hello"] {
+            let told = of(twice).unwrap_err().to_string();
+            assert!(told.contains("port 80 of the container is published at"), "{told}");
+        }
     }
 }
