@@ -9,13 +9,14 @@ use std::process::{Command, Output};
 
 /// Runs `sampanctl` on the root directory `root`, with no bus to talk to.
 fn sampanctl(root: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sampanctl"))
-        .arg("--root")
-        .arg(root)
-        .args(arguments)
-        .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", root.join("no-bus").display()))
-        .output()
-        .unwrap()
+    program(root).arg("--root").arg(root).args(arguments).output().unwrap()
+}
+
+/// `sampanctl` on this host, with no bus to talk to.
+fn program(root: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sampanctl"));
+    program.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", root.join("no-bus").display()));
+    program
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -37,6 +38,13 @@ fn a_wrong_command_line_names_what_is_wrong() {
         (&["start"], "<UNIT>"),
         (&["start", "--job-mode=isolat", "web"], "'isolate'"),
         (&["kill", "-s", "SIGNOPE", "web"], "not a signal"),
+        (&["preset", "--now", "web"], "'--now'"),
+        (&["unmask", "--force", "web"], "'--force'"),
+        (&["disable", "--force", "web"], "'--force'"),
+        (&["revert", "--runtime", "web"], "'--runtime'"),
+        (&["show", "--plan"], "<UNIT>"),
+        (&["list-units", "--type=service"], "Unknown unit type \"service\""),
+        (&["edit", "--stdin", "web", "db"], "--stdin is the text of one unit"),
         (&["exec", "web"], "<COMMAND>"),
         (&["exec", "-e", "NO SUCH VARIABLE", "web", "--", "ls"], "NAME=VALUE"),
     ] {
@@ -51,7 +59,7 @@ fn a_wrong_command_line_names_what_is_wrong() {
 fn a_name_that_is_none_is_refused() {
     let root = tempfile::tempdir().unwrap();
     for verb in ["cat", "enable", "is-enabled", "logs"] {
-        let output = sampanctl(root.path(), &[verb, "../web"]);
+        let output = program(root.path()).args([verb, "../web"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{verb}");
         assert!(text(&output.stderr).contains("not a valid unit name"), "{verb}: {}", text(&output.stderr));
     }
@@ -71,12 +79,55 @@ fn without_a_manager_its_verbs_say_how_to_start_it() {
         &["exec", "web", "--", "true"],
         &["daemon-reload"],
     ] {
-        let output = sampanctl(root.path(), arguments);
+        let output = program(root.path()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let complaint = text(&output.stderr);
         assert!(complaint.starts_with("Failed to connect to sampand: "), "{arguments:?}: {complaint}");
         assert!(complaint.ends_with("Is it running? \"systemctl start sampand\".\n"), "{complaint}");
         assert_eq!(complaint.lines().count(), 1);
+    }
+}
+
+#[test]
+fn with_another_root_nothing_is_said_or_done_of_what_runs_on_this_host() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("no-bus");
+    let bus = UnixListener::bind(&socket).unwrap();
+    bus.set_nonblocking(true).unwrap();
+    unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    for arguments in [
+        &["plan"][..],
+        &["apply"],
+        &["start", "web"],
+        &["stop", "web"],
+        &["isolate", "web"],
+        &["freeze", "web"],
+        &["kill", "web"],
+        &["set-property", "web", "memory_max=1G"],
+        &["status", "web"],
+        &["status"],
+        &["show", "web"],
+        &["list-units"],
+        &["list-dependencies", "web"],
+        &["is-active", "web"],
+        &["is-system-running"],
+        &["daemon-reload"],
+        &["reset-failed"],
+        &["run", "web"],
+        &["exec", "web", "true"],
+        &["logs", "web"],
+        &["top", "-1"],
+        &["blame"],
+    ] {
+        let output = sampanctl(root.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains("work with --root="),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert_eq!(text(&output.stdout), "");
+        assert!(bus.accept().is_err(), "{arguments:?} connected");
     }
 }
 
@@ -120,7 +171,10 @@ fn units_are_enabled_without_a_manager() {
     assert_eq!(enabled.status.code(), Some(0), "{}", text(&enabled.stderr));
     assert_eq!(state(), ("enabled\n".to_owned(), Some(0)));
     let now = sampanctl(root.path(), &["disable", "--now", "web"]);
-    assert_eq!(now.status.code(), Some(1), "--now needs the manager");
+    assert_eq!(now.status.code(), Some(1), "--now needs the manager of that host");
+    assert!(text(&now.stderr).contains("--root="), "{}", text(&now.stderr));
+    assert_eq!(state(), ("enabled\n".to_owned(), Some(0)), "nothing is done of what cannot be done whole");
+    assert!(sampanctl(root.path(), &["disable", "web"]).status.success());
     assert_eq!(state(), ("disabled\n".to_owned(), Some(1)));
     let unknown = sampanctl(root.path(), &["is-enabled", "nope"]);
     assert_eq!(unknown.status.code(), Some(4));
@@ -132,6 +186,18 @@ fn lists_are_json_when_asked_for() {
     unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
     let output = sampanctl(root.path(), &["list-unit-files", "--output=json"]);
     assert_eq!(text(&output.stdout), "[{\"unit_file\":\"web.container\",\"state\":\"static\"}]\n");
+}
+
+#[test]
+fn the_words_of_states_are_listed_on_request() {
+    let root = tempfile::tempdir().unwrap();
+    for (verb, word) in
+        [("list-units", "auto-restart"), ("status", "auto-restart"), ("list-unit-files", "static")]
+    {
+        let output = sampanctl(root.path(), &[verb, "--state=help"]);
+        assert!(output.status.success(), "{verb}");
+        assert!(text(&output.stdout).lines().any(|line| line == word), "{verb}: {}", text(&output.stdout));
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn a_plan_says_what_apply_does() {
     let json = host.succeed(&["sampanctl", "plan", "--output=json"]);
     assert!(json.contains(r#""unit":"web.container","action":"restart""#), "{json}");
 
-    host.succeed(&["sampanctl", "apply"]);
+    host.answer(2, &["sampanctl", "apply", "--detailed-exitcode"]);
     for (name, state) in [("web", "active"), ("new", "active"), ("same", "active"), ("old", "inactive")] {
         assert_eq!(host.property(name, "ActiveState"), state, "{name}");
     }

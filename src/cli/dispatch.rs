@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Verb};
 use super::argv::verb_first;
-use super::client::{self, Asking, Bus};
+use super::client::{self, Asking, Bus, Choice, Scope};
 use super::error::{CliError, FAILURE};
 use super::freeze::Motion;
 use super::is_active::Question;
@@ -41,8 +41,11 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut paths = Paths::new(&cli.root);
-    let asking = if cli.no_ask_password { Asking::Never } else { Asking::Allowed };
-    client::choose(if cli.user { Bus::User } else { Bus::System }, asking);
+    client::choose(Choice {
+        bus: if cli.user { Bus::User } else { Bus::System },
+        asking: if cli.no_ask_password { Asking::Never } else { Asking::Allowed },
+        scope: if paths.are_of_this_host() { Scope::ThisHost } else { Scope::OtherRoot },
+    });
     if cli.user {
         paths = paths.of_user(|name| std::env::var(name).ok());
     }
@@ -76,6 +79,10 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
+    // Verbs over what runs that do not need the manager for it: it refuses all others.
+    if matches!(verb, Verb::Top(_) | Verb::Logs(_)) {
+        client::expect_this_host()?;
+    }
     match verb {
         Verb::Start(args) => lifecycle::run(Operation::Start, &args, paths),
         Verb::Stop(args) => lifecycle::run(Operation::Stop, &args, paths),

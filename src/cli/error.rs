@@ -73,6 +73,13 @@ pub enum CliError {
         /// What is missing.
         reason: String,
     },
+    /// `--root=` before a verb over what runs.
+    #[error(
+        "This verb is about what runs on this host, and --root= means the files below another directory. Verbs over \
+         unit files, images and volumes work with --root=, such as enable, edit, cat, list-unit-files, verify, images \
+         and pull."
+    )]
+    OtherRoot,
     /// A program that a verb needs cannot be executed.
     #[error("Failed to execute {program}: {error}")]
     Program {

@@ -14,7 +14,7 @@ use serde::Serialize;
 const STATES: &str = "loaded\nnot-found\nbad\nmasked\n\nactive\nreloading\ninactive\nfailed\nactivating\ndeactivating\n\n\
     dead\nstart-pre\nlistening\npull\nstart\nrunning\nactive\nexited\nreload\nfrozen\nstop-sigterm\nstop-sigkill\n\
     auto-restart\nfailed\n";
-const TYPES: &str = "container\ntarget\n";
+const TYPES: &[&str] = &["container", "target"];
 
 /// One unit as JSON, with the names that systemctl gives.
 #[derive(Serialize)]
@@ -32,16 +32,34 @@ struct JsonRow<'a> {
 /// # Errors
 /// When the manager cannot be reached.
 pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
-    for (words, help) in [(&args.state, STATES), (&args.kind, TYPES)] {
-        if words.iter().any(|word| word == "help") {
-            print(help, Paging::Never)?;
-            return Ok(0);
-        }
+    if asks_for_help(&args.state) {
+        return print_states();
+    }
+    if asks_for_help(&args.kind) {
+        print(&(TYPES.join("\n") + "\n"), Paging::Never)?;
+        return Ok(0);
+    }
+    if let Some(kind) = args.kind.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
+        anyhow::bail!("Unknown unit type \"{kind}\". Use \"--type=help\" to list the known ones.");
     }
     let rows = talk(async |client| Ok(client.list_units().await?))?;
     let rows = selected(rows, args);
     let json: Vec<JsonRow> = rows.iter().map(json).collect();
     args.display.show(&json, |layout| render(&rows, args, layout))?;
+    Ok(0)
+}
+
+/// Whether the words of `--state=` or `--type=` ask for those that can be said.
+pub fn asks_for_help(words: &[String]) -> bool {
+    words.iter().any(|word| word == "help")
+}
+
+/// Prints the states that units have.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn print_states() -> anyhow::Result<u8> {
+    print(STATES, Paging::Never)?;
     Ok(0)
 }
 

@@ -36,6 +36,21 @@ pub enum FileState {
 }
 
 impl FileState {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Enabled,
+        Self::EnabledRuntime,
+        Self::Disabled,
+        Self::Static,
+        Self::Indirect,
+        Self::Alias,
+        Self::Linked,
+        Self::Masked,
+        Self::MaskedRuntime,
+        Self::Transient,
+        Self::Bad,
+    ];
+
     /// The word that systemctl uses.
     pub fn word(self) -> &'static str {
         match self {

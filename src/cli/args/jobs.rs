@@ -2,7 +2,6 @@
 
 use crate::cli::candidates::unit_names;
 use crate::cli::display::DisplayArgs;
-use crate::cli::units::enable::EnableArgs;
 use crate::manager::machine::JobMode;
 use crate::unit::signal;
 use clap::builder::PossibleValue;
@@ -128,92 +127,10 @@ pub struct CancelArgs {
     pub jobs: Vec<u32>,
 }
 
-/// `enable`, `disable`, `reenable`, `preset`, `mask`, `unmask`, `link`, `revert`.
-#[derive(Debug, Clone, Args)]
-pub struct EnableNowArgs {
-    /// The files.
-    #[command(flatten)]
-    pub files: EnableArgs,
-    /// Start or stop them, too
-    #[arg(long)]
-    pub now: bool,
-    /// Only until the next boot
-    #[arg(long)]
-    pub runtime: bool,
-    /// Replace links that are in the way
-    #[arg(long, short)]
-    pub force: bool,
-    /// Do not wait until the jobs of --now are over
-    #[arg(long, requires = "now")]
-    pub no_block: bool,
-    /// Do not tell the manager
-    #[arg(long, conflicts_with = "now")]
-    pub no_reload: bool,
-}
-
-/// `add-wants`, `add-requires`.
-#[derive(Debug, Clone, Args)]
-pub struct AddDependencyArgs {
-    /// The unit that is to need the others
-    #[arg(value_name = "TARGET", add = ArgValueCandidates::new(unit_names))]
-    pub target: String,
-    /// Names of units
-    #[arg(value_name = "UNIT", required = true, add = ArgValueCandidates::new(unit_names))]
-    pub units: Vec<String>,
-    /// Only until the next boot
-    #[arg(long)]
-    pub runtime: bool,
-    /// Replace links that are in the way
-    #[arg(long, short)]
-    pub force: bool,
-}
-
-/// `preset-all`.
-#[derive(Debug, Clone, Args)]
-pub struct PresetAllArgs {
-    /// Only until the next boot
-    #[arg(long)]
-    pub runtime: bool,
-}
-
-/// `set-default`.
-#[derive(Debug, Clone, Args)]
-pub struct DefaultTargetArgs {
-    /// The name of a target
-    #[arg(value_name = "TARGET", add = ArgValueCandidates::new(unit_names))]
-    pub target: String,
-}
-
-/// `edit`.
-#[derive(Debug, Clone, Args)]
-pub struct EditArgs {
-    /// Names of units
-    #[arg(value_name = "UNIT", required = true, add = ArgValueCandidates::new(unit_names))]
-    pub units: Vec<String>,
-    /// The whole file, not a drop-in
-    #[arg(long)]
-    pub full: bool,
-    /// With --full, a new unit
-    #[arg(long, requires = "full")]
-    pub force: bool,
-    /// Only until the next boot
-    #[arg(long)]
-    pub runtime: bool,
-    /// Take the text from standard input
-    #[arg(long)]
-    pub stdin: bool,
-    /// The name of the drop-in
-    #[arg(long, value_name = "NAME", default_value = "override.toml", conflicts_with = "full")]
-    pub drop_in: String,
-    /// Do not tell the manager
-    #[arg(long)]
-    pub no_reload: bool,
-}
-
 /// `plan`, `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
-    /// Exit status 2 when something would change
+    /// Exit status 2 when something would change, or has
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Only show what would be done

@@ -62,7 +62,7 @@ pub struct ShowArgs {
     #[arg(long, short)]
     pub all: bool,
     /// The plan of the launch instead
-    #[arg(long, conflicts_with_all = ["property", "value"])]
+    #[arg(long, requires = "units", conflicts_with_all = ["property", "value"])]
     pub plan: bool,
     /// How it is printed
     #[command(flatten)]

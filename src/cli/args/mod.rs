@@ -1,16 +1,18 @@
 //! The command line as it is typed. Nothing is done here.
 
+mod files;
 mod inside;
 mod jobs;
 mod list;
 mod look;
 mod run;
 
-pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
-pub use jobs::{
-    AddDependencyArgs, CancelArgs, DefaultTargetArgs, EditArgs, EnableNowArgs, IsolateArgs, JobArgs,
-    KillArgs, PlanArgs, PresetAllArgs, SetPropertyArgs, UnitsArgs, Whom,
+pub use files::{
+    AddDependencyArgs, DefaultTargetArgs, DisableArgs, EditArgs, EnableNowArgs, ForceArgs, LastingArgs,
+    LinkArgs, NowArgs, PresetAllArgs,
 };
+pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
+pub use jobs::{CancelArgs, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs, Whom};
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
@@ -103,23 +105,23 @@ pub enum Verb {
     /// Start units at boot
     Enable(EnableNowArgs),
     /// Do not start units at boot
-    Disable(EnableNowArgs),
+    Disable(DisableArgs),
     /// Disable units, then enable them
     Reenable(EnableNowArgs),
     /// Make it impossible to start units
     Mask(EnableNowArgs),
     /// Undo mask
-    Unmask(EnableNowArgs),
+    Unmask(LastingArgs),
     /// Edit the files of units, and check them before they are saved
     Edit(EditArgs),
     /// Make files from elsewhere units
-    Link(EnableNowArgs),
+    Link(ForceArgs),
     /// Enable or disable units as preset files say
-    Preset(EnableNowArgs),
+    Preset(ForceArgs),
     /// Enable or disable all units as preset files say
     PresetAll(PresetAllArgs),
     /// Take back what was laid over the files of packages
-    Revert(EnableNowArgs),
+    Revert(LinkArgs),
     /// Make a unit want others
     AddWants(AddDependencyArgs),
     /// Make a unit require others

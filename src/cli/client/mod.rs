@@ -54,21 +54,53 @@ pub enum Asking {
     Never,
 }
 
-/// Chosen once by the command line, for the whole process.
-static CHOICE: OnceLock<(Bus, Asking)> = OnceLock::new();
-
-/// Says whose manager is meant, and whether it may have passwords asked for. The first word counts.
-pub fn choose(bus: Bus, asking: Asking) {
-    CHOICE.get_or_init(|| (bus, asking));
+/// Whose files and units are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of this host, which has the manager.
+    ThisHost,
+    /// Those below another root directory, as `--root=` says: nothing of this host is meant.
+    OtherRoot,
 }
 
-fn choice() -> (Bus, Asking) {
-    CHOICE.get().copied().unwrap_or((Bus::System, Asking::Allowed))
+/// What the command line says of the manager.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// Whose manager is meant.
+    pub bus: Bus,
+    /// Whether it may have passwords asked for.
+    pub asking: Asking,
+    /// Whether it may be talked to at all.
+    pub scope: Scope,
+}
+
+/// Chosen once by the command line, for the whole process.
+static CHOICE: OnceLock<Choice> = OnceLock::new();
+
+/// Says which manager is meant. The first word counts.
+pub fn choose(choice: Choice) {
+    CHOICE.get_or_init(|| choice);
+}
+
+fn choice() -> Choice {
+    let unsaid = Choice { bus: Bus::System, asking: Asking::Allowed, scope: Scope::ThisHost };
+    CHOICE.get().copied().unwrap_or(unsaid)
 }
 
 /// Whose manager is meant.
 pub fn bus() -> Bus {
-    choice().0
+    choice().bus
+}
+
+/// What runs is looked at and changed on this host alone: what stands below another root says nothing about it.
+///
+/// # Errors
+/// With `--root=`.
+pub fn expect_this_host() -> Result<(), CliError> {
+    match choice().scope {
+        Scope::ThisHost => Ok(()),
+        Scope::OtherRoot => Err(CliError::OtherRoot),
+    }
 }
 
 /// Runs a conversation with the manager on a runtime of its own.
@@ -136,6 +168,7 @@ pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, 
 
 impl Client {
     async fn connect() -> Result<Self, CliError> {
+        expect_this_host()?;
         let connecting = async {
             match bus() {
                 Bus::System => Connection::system().await,
@@ -196,7 +229,7 @@ impl Client {
     {
         let manager = self.manager.inner();
         match manager.call(method, body).await {
-            Err(error) if needs_password(&error) && choice().1 == Asking::Allowed => {}
+            Err(error) if needs_password(&error) && choice().asking == Asking::Allowed => {}
             answer => return answer,
         }
         self.agent.get_or_init(Agent::start).await;

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
-/// The exit status of a plan that would change something, when asked for.
+/// The exit status of a plan that would change something, or has, when asked for.
 const CHANGES: u8 = 2;
 
 #[derive(Serialize)]
@@ -50,10 +50,13 @@ pub fn run(purpose: Purpose, args: &PlanArgs, paths: &Paths) -> anyhow::Result<u
         args.display.show(&plan, |layout| text(&plan.steps, layout.style))?;
         let status = match purpose {
             Purpose::Apply if !args.dry_run => apply(client, &plan.steps, paths).await?,
-            _ if args.detailed_exitcode && !plan.steps.is_empty() => CHANGES,
             _ => 0,
         };
-        Ok(if broken { FAILURE } else { status })
+        Ok(match status {
+            _ if broken => FAILURE,
+            0 if args.detailed_exitcode && !plan.steps.is_empty() => CHANGES,
+            status => status,
+        })
     })
 }
 

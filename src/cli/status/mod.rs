@@ -11,6 +11,7 @@ use super::args::StatusArgs;
 use super::client::{Client, ask};
 use super::display::OutputFormat;
 use super::error::{NOT_RUNNING, UNKNOWN_UNIT};
+use super::list_units;
 use super::logs;
 use super::output::{complain, print, print_json};
 use super::select;
@@ -29,6 +30,9 @@ use serde::Serialize;
 /// # Errors
 /// When a word is no name, a process is in no unit, or the manager cannot be reached.
 pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
+    if list_units::asks_for_help(&args.state) {
+        return list_units::print_states();
+    }
     if args.units.is_empty() && !args.all && args.state.is_empty() {
         return overview::run(args, paths);
     }

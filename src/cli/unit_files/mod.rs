@@ -2,18 +2,20 @@
 //! memory of them, then, with `--now`, the units themselves.
 
 mod remote;
+mod request;
 
-use super::args::{AddDependencyArgs, DefaultTargetArgs, EnableNowArgs, PresetAllArgs};
+use super::args::{AddDependencyArgs, DefaultTargetArgs, PresetAllArgs};
 use super::client::{Bus, bus, talk, talk_if_running};
 use super::error::FAILURE;
-use super::lifecycle::{self, Operation, Until};
+use super::lifecycle::{self, Operation};
 use super::output::complain;
 use super::units::enable::{self, Change, Done, Order};
 use crate::paths::Paths;
 use crate::unit::enable::Manner;
 use crate::unit::name::UnitName;
 use crate::unit::search::LinkKind;
-use anyhow::Context;
+use anyhow::{Context, bail};
+use request::Request;
 use rustix::process::geteuid;
 use std::io::{self, Write};
 
@@ -30,27 +32,30 @@ fn now(change: &Change) -> Option<Operation> {
 ///
 /// # Errors
 /// When a link cannot be changed; with `--now`, when the manager cannot be reached.
-pub fn run(change: Change, args: &EnableNowArgs, paths: &Paths) -> anyhow::Result<u8> {
-    let operation = now(&change).filter(|_| args.now);
-    let words = &args.files.units;
+pub fn run<'a>(change: Change, request: impl Into<Request<'a>>, paths: &Paths) -> anyhow::Result<u8> {
+    let Request { files, no_reload, manner, now: until } = request.into();
+    if until.is_some() && !paths.are_of_this_host() {
+        bail!("--now is about units of this host, and --root= means the files below another directory.");
+    }
+    let operation = now(&change).zip(until);
+    let words = &files.units;
     if change == Change::Mask {
         enable::tell_of_unknown(&enable::unit_names(words)?, paths)?;
     }
-    let order = Order { change, words, manner: Manner::of_options(args.runtime, args.force) };
+    let order = Order { change, words, manner };
     let (done, by) = perform(&order, paths)?;
-    if !args.files.quiet {
+    if !files.quiet {
         enable::tell(&done.outcome)?;
     }
-    if args.no_reload {
+    if no_reload {
         return Ok(0);
     }
-    let Some(operation) = operation else { return tell_managers(&done, by, paths) };
+    let Some((operation, until)) = operation else { return tell_managers(&done, by, paths) };
     let units = enable::unit_names(words)?;
     let units: Vec<String> = units.iter().map(ToString::to_string).collect();
     reload_systemd(&done, by, paths)?;
     talk(async |client| {
         client.reload().await?;
-        let until = if args.no_block { Until::Queued } else { Until::Done };
         lifecycle::follow(client, operation, &units, until, paths).await
     })
 }

@@ -1,6 +1,8 @@
 //! `sampanctl list-unit-files`: a table of files and whether they are enabled.
 
 use crate::cli::display::{DisplayArgs, Layout};
+use crate::cli::list_units::asks_for_help;
+use crate::cli::output::{Paging, print};
 use crate::cli::text::{Column, Heading, Table, Tone};
 use crate::paths::Paths;
 use crate::unit::load::Loader;
@@ -35,6 +37,11 @@ struct Row {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &ListUnitFilesArgs, paths: &Paths) -> anyhow::Result<u8> {
+    if asks_for_help(&args.state) {
+        let states: String = FileState::ALL.iter().map(|state| format!("{}\n", state.word())).collect();
+        print(&states, Paging::Never)?;
+        return Ok(0);
+    }
     let rows = rows(args, paths);
     args.display.show(&rows, |layout| table(&rows, layout))?;
     Ok(0)
