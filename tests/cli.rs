@@ -3,9 +3,10 @@
 use clap::{Arg, Command as Clap, CommandFactory};
 use sampan::cli::args::Cli;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs `sampanctl` on the root directory `root`, with no bus to talk to.
 fn sampanctl(root: &Path, arguments: &[&str]) -> Output {
@@ -178,6 +179,21 @@ fn units_are_enabled_without_a_manager() {
     assert_eq!(state(), ("disabled\n".to_owned(), Some(1)));
     let unknown = sampanctl(root.path(), &["is-enabled", "nope"]);
     assert_eq!(unknown.status.code(), Some(4));
+}
+
+/// `sampanctl top -b | head -1`
+#[test]
+fn a_table_that_nobody_reads_any_more_is_the_last() {
+    let root = tempfile::tempdir().unwrap();
+    for format in ["text", "json"] {
+        let mut command = program(root.path());
+        command.args(["top", "--batch", "--delay=10ms", "--output", format]).stdout(Stdio::piped());
+        let mut top = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(top.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty());
+        assert!(top.wait().unwrap().success());
+    }
 }
 
 #[test]

@@ -5,13 +5,18 @@ mod screen;
 
 use super::args::{Order, TopArgs};
 use super::display::columns;
+use super::error::CliError;
 use super::output::{JsonLayout, Paging, print, print_json};
 use super::text::{Column, Heading, Style, Table, Tone, quantity};
 use crate::paths::Paths;
 use crate::unit::pattern::matches_any;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::stdio::stdout;
 use sample::{Row, Sample};
 use screen::{Key, Screen};
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 /// What is shown, and how.
@@ -37,10 +42,7 @@ pub fn run(args: &TopArgs, paths: &Paths) -> anyhow::Result<u8> {
         let end = Instant::now() + delay;
         let key = match &mut screen {
             Some(screen) => screen.key(end)?,
-            None => {
-                std::thread::sleep(delay);
-                None
-            }
+            None => pause(stdout(), end)?,
         };
         match key {
             Some(Key::Quit) => break,
@@ -59,6 +61,21 @@ pub fn run(args: &TopArgs, paths: &Paths) -> anyhow::Result<u8> {
         before = now;
     }
     Ok(0)
+}
+
+/// Waits until then. Whoever reads the tables quits by leaving: poll(2) tells it of a pipe without being asked.
+fn pause(output: impl AsFd, end: Instant) -> Result<Option<Key>, CliError> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // What is too long for the kernel never ends.
+        let left = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(&output, PollFlags::empty())], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            Ok(0) => return Ok(None),
+            Ok(_) => return Ok(Some(Key::Quit)),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn show(
