@@ -197,6 +197,26 @@ fn a_table_that_nobody_reads_any_more_is_the_last() {
 }
 
 #[test]
+fn what_systemctl_takes_everywhere_stands_before_and_behind_every_verb() {
+    let root = tempfile::tempdir().unwrap();
+    unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    for (arguments, expected) in [
+        (&["--no-pager", "--no-legend", "-q", "-l", "get-default"][..], "default.target\n"),
+        (&["is-enabled", "--no-pager", "--no-legend", "--full", "web"], "static\n"),
+        (&["add-wants", "-q", "default.target", "web"], ""),
+        (&["-q", "preset-all"], ""),
+    ] {
+        let output = sampanctl(root.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        assert_eq!(
+            (text(&output.stdout).as_str(), text(&output.stderr).as_str()),
+            (expected, ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
 fn lists_are_json_when_asked_for() {
     let root = tempfile::tempdir().unwrap();
     unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");

@@ -1,6 +1,6 @@
 //! `daemon-reload`, which tells of broken files, and `reset-failed`: what is done to the manager's memory.
 
-use super::args::ResetFailedArgs;
+use super::args::{QuietArgs, ResetFailedArgs};
 use super::client::{ask, talk};
 use super::error::CliError;
 use super::output::complain;
@@ -10,9 +10,12 @@ use super::select;
 ///
 /// # Errors
 /// When the manager cannot be reached or refuses.
-pub fn reload() -> anyhow::Result<u8> {
+pub fn reload(args: &QuietArgs) -> anyhow::Result<u8> {
     talk(async |client| {
         client.reload().await?;
+        if args.quiet {
+            return Ok(0);
+        }
         let units = client.list_units().await?;
         for unit in units.iter().filter(|unit| unit.load_state == "bad") {
             complain(&format!(

@@ -126,7 +126,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::IsFailed(args) => is_active::run(Question::Failed, &args),
         Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
         Verb::IsSystemRunning(args) => system_state::run(&args),
-        Verb::DaemonReload => daemon::reload(),
+        Verb::DaemonReload(args) => daemon::reload(&args),
         Verb::Plan(args) => plan::run(Purpose::Show, &args, paths),
         Verb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),

@@ -5,7 +5,7 @@ use super::changes::Changes;
 use super::client::{Client, again, talk};
 use super::error::{CliError, FAILURE};
 use super::jobs::{JobWatch, explain};
-use super::output::complain;
+use super::output::{Telling, complain};
 use super::select;
 use super::suggestion;
 use super::unit_properties::{ActiveState, UnitProperties};
@@ -41,15 +41,6 @@ pub enum Until {
     Ended,
 }
 
-/// Whether a verb tells more than errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Telling {
-    /// Warnings and hints.
-    Hints,
-    /// Errors alone.
-    Errors,
-}
-
 /// Jobs that are asked for together.
 #[derive(Debug, Clone, Copy)]
 struct Order {
@@ -70,7 +61,7 @@ pub fn run(operation: Operation, args: &JobArgs, paths: &Paths) -> anyhow::Resul
         (_, true) => Until::Ended,
         _ => Until::Done,
     };
-    let telling = if args.quiet { Telling::Errors } else { Telling::Hints };
+    let telling = Telling::of_quiet(args.quiet);
     let show_transaction = args.show_transaction;
     let order = Order { operation, mode: args.job_mode, until, telling, show_transaction };
     talk(async |client| {
@@ -94,7 +85,7 @@ pub fn isolate(args: &IsolateArgs, paths: &Paths) -> anyhow::Result<u8> {
         anyhow::bail!("Failed to isolate {}: one unit is isolated, and no pattern.", args.unit);
     }
     let until = if args.no_block { Until::Queued } else { Until::Done };
-    let telling = if args.quiet { Telling::Errors } else { Telling::Hints };
+    let telling = Telling::of_quiet(args.quiet);
     let show_transaction = args.show_transaction;
     let order =
         Order { operation: Operation::Start, mode: JobMode::Isolate, until, telling, show_transaction };

@@ -14,6 +14,22 @@ pub enum Paging {
     Never,
 }
 
+/// Whether a verb tells more than errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// What is done, warnings and hints.
+    Hints,
+    /// Errors alone, as `--quiet` says.
+    Errors,
+}
+
+impl Telling {
+    /// As the option says.
+    pub fn of_quiet(quiet: bool) -> Self {
+        if quiet { Self::Errors } else { Self::Hints }
+    }
+}
+
 /// How JSON is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonLayout {

@@ -86,6 +86,9 @@ pub struct AddDependencyArgs {
     /// Replace links that are in the way
     #[arg(long, short)]
     pub force: bool,
+    /// Do not print what is done
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `preset-all`.
@@ -94,6 +97,9 @@ pub struct PresetAllArgs {
     /// Only until the next boot
     #[arg(long)]
     pub runtime: bool,
+    /// Do not print what is done
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `set-default`.
@@ -102,6 +108,9 @@ pub struct DefaultTargetArgs {
     /// The name of a target
     #[arg(value_name = "TARGET", add = ArgValueCandidates::new(unit_names))]
     pub target: String,
+    /// Do not print what is done
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `edit`.

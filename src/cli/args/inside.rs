@@ -54,6 +54,9 @@ pub struct PlaceArgs {
     /// Hand standard input on, which is done anyway
     #[arg(long, short)]
     pub interactive: bool,
+    /// Do not tell how to leave a terminal
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `NAME=VALUE`.

@@ -49,9 +49,38 @@ pub struct Cli {
     /// Talk to the manager of the system; it does so anyway
     #[arg(long)]
     pub system: bool,
+    /// What every verb takes.
+    #[command(flatten)]
+    pub everywhere: EverywhereArgs,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// Options that stand before or after any verb, as systemctl(1) has them. A verb with more to say of one declares it
+/// itself, under the same name; for all others there is nothing that it would change.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EverywhereArgs {
+    /// Do not use a pager
+    #[arg(long, global = true)]
+    pub no_pager: bool,
+    /// No heading and no legend
+    #[arg(long, global = true)]
+    pub no_legend: bool,
+    /// Print only errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Do not cut long lines
+    #[arg(long, short = 'l', global = true)]
+    pub full: bool,
+}
+
+/// Verbs that have notices to leave out, and nothing else to choose.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct QuietArgs {
+    /// No warnings
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// The verbs.
@@ -139,7 +168,7 @@ pub enum Verb {
     /// Check whether all is well
     IsSystemRunning(SystemStateArgs),
     /// Read all unit files again
-    DaemonReload,
+    DaemonReload(QuietArgs),
     /// Show what reading all unit files again, and starting what is enabled, would do
     Plan(PlanArgs),
     /// Read all unit files again, and start, stop and restart what has changed
@@ -200,6 +229,26 @@ mod tests {
             (args.place.user.as_str(), args.command),
             ("root", ["ls", "-u", "--", "x"].map(str::to_owned).to_vec())
         );
+    }
+
+    #[test]
+    fn every_verb_takes_what_systemctl_takes_everywhere() {
+        let mut command = Cli::command();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            for option in ["no-pager", "no-legend", "quiet", "full"] {
+                let known = verb.get_arguments().any(|argument| argument.get_long() == Some(option));
+                assert!(known, "{} --{option}", verb.get_name());
+            }
+        }
+        for line in
+            ["--no-pager start web", "start -q --no-pager -l web", "-q daemon-reload", "is-active -l web"]
+        {
+            let words = line.split(' ').map(std::ffi::OsString::from);
+            let words = std::iter::once("sampanctl".into()).chain(words).collect();
+            let words = crate::cli::argv::verb_first(&Cli::command(), words);
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
     }
 
     #[test]

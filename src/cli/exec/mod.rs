@@ -41,7 +41,7 @@ pub fn run(args: &ExecArgs, paths: &Paths) -> anyhow::Result<u8> {
 /// # Errors
 /// As [`run`].
 pub fn shell(args: &ShellArgs, paths: &Paths) -> anyhow::Result<u8> {
-    if args.place.terminal() == Wanted::Terminal {
+    if args.place.terminal() == Wanted::Terminal && !args.place.quiet {
         let unit = &args.place.unit;
         complain(&format!("Connected to {unit}. Press ^] three times within 1s to exit the session."));
     }

@@ -8,7 +8,7 @@ use super::args::{AddDependencyArgs, DefaultTargetArgs, PresetAllArgs};
 use super::client::{Bus, bus, talk, talk_if_running};
 use super::error::FAILURE;
 use super::lifecycle::{self, Operation};
-use super::output::complain;
+use super::output::{Telling, complain};
 use super::units::enable::{self, Change, Done, Order};
 use crate::paths::Paths;
 use crate::unit::enable::Manner;
@@ -68,7 +68,11 @@ pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -
     let target =
         UnitName::of_dependency(&args.target).or_else(|_| UnitName::from_command_line(&args.target))?;
     let manner = Manner::of_options(args.runtime, args.force);
-    settle(&Order { change: Change::AddTo(target, kind), words: &args.units, manner }, paths)
+    settle(
+        &Order { change: Change::AddTo(target, kind), words: &args.units, manner },
+        Telling::of_quiet(args.quiet),
+        paths,
+    )
 }
 
 /// Runs `preset-all`.
@@ -77,7 +81,7 @@ pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -
 /// When a preset file has errors.
 pub fn preset_all(args: &PresetAllArgs, paths: &Paths) -> anyhow::Result<u8> {
     let manner = Manner::of_options(args.runtime, false);
-    settle(&Order { change: Change::PresetAll, words: &[], manner }, paths)
+    settle(&Order { change: Change::PresetAll, words: &[], manner }, Telling::of_quiet(args.quiet), paths)
 }
 
 /// Runs `get-default`.
@@ -95,13 +99,19 @@ pub fn get_default(paths: &Paths) -> anyhow::Result<u8> {
 /// When there is no such target or the link cannot be made.
 pub fn set_default(args: &DefaultTargetArgs, paths: &Paths) -> anyhow::Result<u8> {
     let target = UnitName::from_command_line(&args.target)?;
-    settle(&Order { change: Change::SetDefault(target), words: &[], manner: Manner::default() }, paths)
+    settle(
+        &Order { change: Change::SetDefault(target), words: &[], manner: Manner::default() },
+        Telling::of_quiet(args.quiet),
+        paths,
+    )
 }
 
-/// Does it, tells of it, and has it known.
-fn settle(order: &Order<'_>, paths: &Paths) -> anyhow::Result<u8> {
+/// Does it, tells of it unless it is to be quiet, and has it known.
+fn settle(order: &Order<'_>, telling: Telling, paths: &Paths) -> anyhow::Result<u8> {
     let (done, by) = perform(order, paths)?;
-    enable::tell(&done.outcome)?;
+    if telling == Telling::Hints {
+        enable::tell(&done.outcome)?;
+    }
     done.failures.iter().for_each(|failure| complain(failure));
     tell_managers(&done, by, paths)?;
     Ok(if done.failures.is_empty() { 0 } else { FAILURE })
