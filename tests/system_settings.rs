@@ -57,7 +57,13 @@ fn processes_begin_as_the_unit_says() {
 }
 
 fn log(host: &Host) -> String {
-    host.succeed(&["journalctl", "--output=cat", "--no-pager", "--unit=sampan-web.scope", "_TRANSPORT=stdout"])
+    host.succeed(&[
+        "journalctl",
+        "--output=cat",
+        "--no-pager",
+        "--unit=sampan-web.scope",
+        "_TRANSPORT=stdout",
+    ])
 }
 
 #[test]
@@ -66,7 +72,10 @@ fn what_the_kernel_does_not_allow_is_named() {
     for (keys, reason) in [
         ("supplementary_groups = [\"nobody-knows\"]", "resolve group: nobody-knows"),
         ("[resources]\ncpu_affinity = \"900\"", "set CPU affinity: 900: Invalid argument"),
-        ("[security]\nsysctl = { \"net.ipv4.nonsense\" = 1 }", "net/ipv4/nonsense = 1: No such file or directory"),
+        (
+            "[security]\nsysctl = { \"net.ipv4.nonsense\" = 1 }",
+            "net/ipv4/nonsense = 1: No such file or directory",
+        ),
         (
             "[security]\nsysctl = { \"net.ipv4.ip_forward\" = \"many\" }",
             "net/ipv4/ip_forward = many: Invalid argument",
