@@ -22,6 +22,8 @@ fn editor(host: &Host, script: &str) -> PathBuf {
 fn sampanctl(host: &Host, script: &str, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sampanctl"));
     command.args(arguments).arg("--root").arg(host.root());
+    // What is kept of a text goes with the host.
+    command.env("TMPDIR", host.root());
     run(command.env("EDITOR", editor(host, script)), input)
 }
 
