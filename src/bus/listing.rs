@@ -78,8 +78,11 @@ fn is_in_scope(manager: &Manager, unit: &UnitName, group: &str) -> Option<bool> 
     Some(group.split('/').take(own.len()).eq(own))
 }
 
+/// Control group, number and command line of a process.
+type ProcessRow = (String, u32, String);
+
 /// The processes of a unit, each with its control group and its command line.
-pub(super) fn processes(manager: &Manager, name: &str) -> Result<(Vec<(String, u32, String)>,), BusError> {
+pub(super) fn processes(manager: &Manager, name: &str) -> Result<(Vec<ProcessRow>,), BusError> {
     let unit = manager.loaded_name(&UnitName::parse(name)?);
     let managed = unit.and_then(|unit| manager.machine().unit(&unit)).ok_or_else(|| not_loaded(name))?;
     let first = managed.main_pid();
