@@ -218,7 +218,7 @@ fn nobody_waits_for_what_systemd_is_asked_for_others() {
         let connection = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
         let mut answers = zbus::MessageStream::from(&connection);
         let systemd = Stopped::new(host.init());
-        let mut ask = async |property: &str| {
+        let ask = async |property: &str| {
             let call = zbus::Message::method_call("/org/sampan1/unit/web_2econtainer", "Get");
             let call = call.destination("org.sampan1").interface("org.freedesktop.DBus.Properties");
             let call = call.build(&("org.sampan1.Unit", property)).unwrap();
