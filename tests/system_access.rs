@@ -185,3 +185,20 @@ fn a_caller_that_leaves_does_not_get_what_it_asked_for() {
     host.journal(&["--unit=sampand"]).wait("the caller is gone");
     assert_eq!(host.property("web", "ActiveState"), "inactive");
 }
+
+#[test]
+fn who_waits_for_polkit_keeps_nobody_else_waiting() {
+    let host = host("polkit.spawn(['/bin/sh', '-c', 'echo asked >/srv/asked; cat /srv/answer']);");
+    host.succeed(&["mkfifo", "--mode=666", "/srv/asked", "/srv/answer"]);
+    // A registry that takes connections and says nothing.
+    let _registry = host.in_network(|| std::net::TcpListener::bind("127.0.0.1:5000").unwrap());
+    let manager = ["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager"];
+    host.succeed(&[&manager, ["PullImage", "sa{sv}", "localhost:5000/web", "0"].as_slice()].concat());
+    let transfers = host.succeed(&[&manager, ["ListTransfers"].as_slice()].concat());
+    let id = transfers.split_whitespace().nth(2).unwrap_or_default();
+    let cancel = ["CancelTransfer", "u", id];
+    host.succeed(&[&["systemd-run", "--unit=caller", "--uid=nobody"], manager.as_slice(), &cancel].concat());
+    host.succeed(&["timeout", "30", "cat", "/srv/asked"]);
+    host.succeed(&as_nobody(&["sampanctl", "list-units"]));
+    assert_eq!(host.succeed(&["systemctl", "is-active", "caller"]), "active\n", "it was answered before");
+}

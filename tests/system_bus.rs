@@ -2,6 +2,9 @@
 
 mod support;
 
+use futures_util::StreamExt;
+use rustix::process::Signal;
+use sampan::sys::pidfd;
 use std::collections::BTreeSet;
 use std::process::Command;
 use support::host::Host;
@@ -146,7 +149,7 @@ fn a_process_leads_to_its_unit_and_a_unit_to_its_processes() {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let outside = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it).unwrap();
     let ask = |process: u32| -> zbus::Result<(zbus::OwnedObjectPath, String, Vec<u8>)> {
-        let process = sampan::sys::pidfd::open(process).unwrap();
+        let process = pidfd::open(process).unwrap();
         let address = format!("unix:path={}", host.path("/run/dbus/system_bus_socket").display());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -163,4 +166,106 @@ fn a_process_leads_to_its_unit_and_a_unit_to_its_processes() {
     assert_eq!(invocation, host.property("web", "InvocationID"));
     let error = ask(host.init()).unwrap_err().to_string();
     assert!(error.contains("does not belong to any loaded unit"), "{error}");
+}
+
+#[test]
+fn a_control_group_that_only_has_the_name_of_a_scope_is_of_no_unit() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let script = r#"
+        group=/sys/fs/cgroup$$(sed -n s/^0:://p /proc/self/cgroup)/sampan-web.scope
+        mkdir $$group && echo $$$$ >$$group/cgroup.procs && systemd-notify --ready && exec sleep 1000
+    "#;
+    let stranger = ["systemd-run", "--unit=stranger", "--property=Delegate=yes", "--service-type=notify"];
+    host.succeed(&[&stranger, ["--property=NotifyAccess=all", "sh", "-ec", script].as_slice()].concat());
+    let pid = host.succeed(&["systemctl", "show", "--value", "--property=MainPID", "stranger"]);
+    let pid = pid.trim();
+    assert!(host.succeed(&["cat", &format!("/proc/{pid}/cgroup")]).ends_with("/sampan-web.scope\n"));
+    let call = ["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager", "GetUnitByPID", "u"];
+    let error = host.fail(1, &[&call[..], &[pid]].concat());
+    assert!(error.contains("does not belong to any loaded unit"), "{error}");
+    let error = host.fail(1, &["sampanctl", "status", pid]);
+    assert!(error.contains(&format!("PID {pid} does not belong to any loaded unit.")), "{error}");
+    let own = host.property("web", "MainPID");
+    assert!(host.succeed(&["sampanctl", "status", &own]).contains("web.container"));
+}
+
+/// A process that hears nothing until this value is gone.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new(pid: u32) -> Self {
+        pidfd::signal(pidfd::open(pid).unwrap(), Signal::STOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        pidfd::signal(pidfd::open(self.0).unwrap(), Signal::CONT).unwrap();
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_systemd_is_asked_for_others() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &(shell("exec sleep 1000") + "[resources]\nip_accounting = true\n"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let address = format!("unix:path={}", host.path("/run/dbus/system_bus_socket").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
+        let mut answers = zbus::MessageStream::from(&connection);
+        let systemd = Stopped::new(host.init());
+        let ask = async |property: &str| {
+            let call = zbus::Message::method_call("/org/sampan1/unit/web_2econtainer", "Get");
+            let call = call.destination("org.sampan1").interface("org.freedesktop.DBus.Properties");
+            let call = call.build(&("org.sampan1.Unit", property)).unwrap();
+            connection.send(&call).await.unwrap();
+            call.primary_header().serial_num()
+        };
+        let slow = ask("IPIngressBytes").await;
+        let quick = ask("ActiveState").await;
+        let mut order = Vec::new();
+        while order.len() < 2 {
+            let answer = answers.next().await.unwrap().unwrap();
+            order.extend(answer.header().reply_serial().filter(|serial| [slow, quick].contains(serial)));
+        }
+        assert_eq!(order, [quick, slow], "each call is answered when its answer is there");
+        drop(systemd);
+    });
+    assert_ne!(host.property("web", "IPIngressBytes"), "[no data]");
+}
+
+#[test]
+fn states_are_counted_as_names_are() {
+    let host = Host::start();
+    let long = "x".repeat(257);
+    let manager = ["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager"];
+    for call in [
+        ["ListUnitsFiltered", "as", "1", &long].as_slice(),
+        &["ListUnitsByPatterns", "asas", "1", &long, "0"],
+        &["ListUnitFilesByPatterns", "asas", "1", &long, "0"],
+    ] {
+        let error = host.fail(1, &[&manager, call].concat());
+        assert!(error.contains("At most 1024 names, states or patterns"), "{call:?}: {error}");
+    }
+    // A path may be longer than a name.
+    let deep = format!("/srv/{}/{}/far.container.toml", "d".repeat(200), "e".repeat(200));
+    host.write(&deep, "[container]\nimage = \"x\"\n");
+    host.succeed(&["sampanctl", "link", &deep]);
+    assert_eq!(
+        host.succeed(&[&manager, ["GetUnitFileState", "s", "far.container"].as_slice()].concat()),
+        "s \"linked\"\n"
+    );
+    let error = host.fail(
+        1,
+        &[
+            &manager,
+            ["LinkUnitFiles", "asbb", "1", &format!("/{}", "d/".repeat(2100)), "false", "false"].as_slice(),
+        ]
+        .concat(),
+    );
+    assert!(error.contains("paths of 4095 bytes"), "{error}");
 }

@@ -115,6 +115,7 @@ print("still at it", flush=True)
 fn the_main_process_is_the_one_that_the_payload_names_if_it_is_its_own() {
     let host = Host::with_images(&["servers"]);
     let begin = r#"
+signal.signal(signal.SIGUSR1, lambda *_: print("heard by", os.getpid(), flush=True))
 child = os.fork()
 if child == 0:
     time.sleep(1000)
@@ -136,4 +137,8 @@ say("READY=1|MAINPID=%%d" %% child)
     say(&host, "STATUS=All said");
     host.wait_property("web", "StatusText", "All said");
     assert_eq!(host.property("web", "MainPID"), child);
+    // It is the one that a signal for the main process is sent to, and not the first.
+    host.succeed(&["sampanctl", "kill", "--kill-whom=main", "--signal=SIGUSR1", "web"]);
+    let inside = named().split_whitespace().last().unwrap_or_default().to_owned();
+    host.wait_log("web", &format!("heard by {inside}"));
 }

@@ -248,6 +248,27 @@ fn real_time_signals_reach_a_payload() {
     assert_eq!(host.property("web", "Result"), "success");
 }
 
+#[test]
+fn a_deadly_signal_ends_a_payload_that_has_no_handler_for_it() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &shell("exec sleep 1000"));
+    for (arguments, result) in [
+        (["--signal=SIGTERM", "--kill-whom=all"], "success"),
+        (["--signal=SIGTERM", "--kill-whom=main"], "success"),
+        (["--signal=SIGUSR1", "--kill-whom=all"], "signal"),
+        (["--signal=SIGRTMIN+1", "--kill-whom=main"], "signal"),
+    ] {
+        host.succeed(&["sampanctl", "start", "web"]);
+        // Nothing that a process without a handler would end of.
+        host.succeed(&["sampanctl", "kill", "--signal=SIGWINCH", "web"]);
+        host.succeed(&["sampanctl", "kill", "--signal=SIGCONT", "web"]);
+        assert_eq!(host.property("web", "ActiveState"), "active");
+        host.succeed(&[&["sampanctl", "kill", "web"], arguments.as_slice()].concat());
+        host.wait_property("web", "MainPID", "0");
+        assert_eq!(host.property("web", "Result"), result, "{arguments:?}");
+    }
+}
+
 /// Tells what it does, and is ready only when somebody writes to a pipe.
 const NOTIFIER: &str = r#"
 import os, socket, time

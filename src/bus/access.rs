@@ -143,11 +143,6 @@ impl Access {
         Ok(Some(Waiting { user, all: Rc::clone(&self.waiting) }))
     }
 
-    /// Whether the bus says that a connection is root's.
-    pub(super) async fn is_root(&self, sender: &str) -> bool {
-        self.user(sender).await.is_ok_and(|user| user == 0)
-    }
-
     /// Goes on where the caller may do this. An error, a question without an answer and a caller that is gone are
     /// a no.
     pub(super) async fn allow(
@@ -156,7 +151,7 @@ impl Access {
         action: Action,
         details: Details<'_>,
     ) -> Result<(), BusError> {
-        if self.user(call.sender()).await? == 0 {
+        if call.user() == 0 {
             return Ok(());
         }
         let what = format!("{action} ({details})", action = action.id());

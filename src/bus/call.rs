@@ -4,6 +4,7 @@ use super::access::{Action, Details};
 use super::error::BusError;
 use super::serve::Shared;
 use crate::manager::driver::{Manager, ManagerHandle};
+use crate::manager::view::Viewer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
@@ -15,14 +16,26 @@ use zbus::{Message, Signature, Type};
 pub(super) struct Call {
     message: Message,
     sender: Rc<str>,
+    user: u32,
     pub(super) shared: Rc<Shared>,
 }
 
 impl Call {
-    /// The call in a message; `None` where the bus names no sender, which it always does.
-    pub(super) fn new(message: Message, shared: Rc<Shared>) -> Option<Self> {
-        let sender = Rc::from(message.header().sender()?.as_str());
-        Some(Self { message, sender, shared })
+    /// The call in a message; `None` where the caller has left meanwhile.
+    pub(super) async fn new(message: Message, shared: Rc<Shared>) -> Option<Self> {
+        let sender: Rc<str> = Rc::from(message.header().sender()?.as_str());
+        let user = shared.access.user(&sender).await.ok()?;
+        Some(Self { message, sender, user, shared })
+    }
+
+    /// Whose connection it is, as the bus says.
+    pub(super) fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// What the caller may see.
+    pub(super) fn viewer(&self) -> Viewer {
+        if self.user == 0 { Viewer::Root } else { Viewer::Anybody }
     }
 
     /// The unique name of the connection that called, given by the bus.

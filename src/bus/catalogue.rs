@@ -53,8 +53,7 @@ impl Catalogue {
 async fn look(call: &Call, words: Vec<String>) -> Result<Vec<Listed>, BusError> {
     let begun = Instant::now();
     let answer = ask(call, Question::List { words }).await?;
-    let user = call.shared.access.user(call.sender()).await?;
-    call.shared.allowance.charge(user, begun, Instant::now().min(begun + CHARGE_MAX));
+    call.shared.allowance.charge(call.user(), begun, Instant::now().min(begun + CHARGE_MAX));
     match answer {
         Answer::Listed(list) => Ok(list),
         answer => Err(unexpected(&answer)),

@@ -3,10 +3,11 @@
 use super::access::{Action, Details};
 use super::call::Call;
 use super::error::BusError;
-use super::listing::check_words;
 use super::process::failed;
 use super::publish;
 use super::wire::ChangeRow;
+use super::words::Words;
+use crate::manager::driver::Manager;
 use crate::paths::Paths;
 use crate::unit::enable::{self, EnableError, Manner, Outcome};
 use crate::unit::links::Lasting;
@@ -20,25 +21,22 @@ use std::path::PathBuf;
 type Changes = Vec<ChangeRow>;
 
 /// Unit files in one of these states and with a name like one of these; all where none is given.
-pub(super) async fn list(
-    call: Call,
-    states: Vec<String>,
-    patterns: Vec<String>,
+pub(super) fn list(
+    manager: &Manager,
+    states: &[String],
+    patterns: &[String],
 ) -> Result<(Vec<(String, String)>,), BusError> {
-    check_words(&patterns)?;
-    let rows = call.with(move |manager| {
-        let loader = Loader::new(manager.paths());
-        let names = loader.search().names().into_iter().filter(|name| matches_any(&patterns, name.as_str()));
-        let rows = names
-            .filter_map(|name| Some((name.to_string(), state::of_with(&loader, &name)?.word().to_owned())));
-        rows.filter(|(_, state)| states.is_empty() || states.contains(state)).collect()
-    });
-    Ok((rows.await?,))
+    Words::Names.check(states)?;
+    Words::Names.check(patterns)?;
+    let loader = Loader::new(manager.paths());
+    let names = loader.search().names().into_iter().filter(|name| matches_any(patterns, name.as_str()));
+    let rows =
+        names.filter_map(|name| Some((name.to_string(), state::of_with(&loader, &name)?.word().to_owned())));
+    Ok((rows.filter(|(_, state)| states.is_empty() || states.contains(state)).collect(),))
 }
 
-pub(super) async fn state(call: Call, file: String) -> Result<(String,), BusError> {
-    let name = UnitName::parse(&file)?;
-    let state = call.with(move |manager| state::of(manager.paths(), &name)).await?;
+pub(super) fn state(manager: &Manager, file: &str) -> Result<(String,), BusError> {
+    let state = state::of(manager.paths(), &UnitName::parse(file)?);
     let unknown = || BusError::NoSuchUnit(format!("Unit file {file} does not exist."));
     Ok((state.map(FileState::word).ok_or_else(unknown)?.to_owned(),))
 }
@@ -105,7 +103,7 @@ pub(super) async fn unmask(
 /// learns which files there are.
 pub(super) async fn link(call: Call, asked: Asked) -> Result<(Changes,), BusError> {
     let manner = manner(&asked);
-    check_words(&asked.0)?;
+    Words::Paths.check(&asked.0)?;
     let files: Vec<PathBuf> = asked.0.into_iter().map(PathBuf::from).collect();
     for file in &files {
         let name = unit_of_file(file).filter(|_| file.is_absolute()).ok_or_else(|| {
@@ -161,9 +159,8 @@ pub(super) async fn add_dependency(
     changes(call, "add-dependency", asked.0, act).await
 }
 
-pub(super) async fn default_target(call: Call) -> Result<(String,), BusError> {
-    let target = call.with(|manager| enable::default_target(manager.paths())).await??;
-    Ok((target.to_string(),))
+pub(super) fn default_target(manager: &Manager) -> Result<(String,), BusError> {
+    Ok((enable::default_target(manager.paths())?.to_string(),))
 }
 
 /// A link in the way is replaced in any case, as `systemctl set-default` has it.
@@ -195,7 +192,7 @@ async fn change(
     names: Vec<String>,
     act: impl FnOnce(&Paths, &[UnitName]) -> Result<Outcome, EnableError> + Send + 'static,
 ) -> Result<Outcome, BusError> {
-    check_words(&names)?;
+    Words::Names.check(&names)?;
     let units: Vec<UnitName> = names.iter().map(|name| UnitName::parse(name)).collect::<Result<_, _>>()?;
     for unit in &units {
         call.allow(Action::ManageUnitFiles, Details::Unit { verb, unit: unit.as_str() }).await?;

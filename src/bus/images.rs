@@ -4,9 +4,9 @@ use super::access::{Action, Details};
 use super::call::Call;
 use super::catalogue::unexpected;
 use super::error::BusError;
-use super::listing::check_words;
 use super::options::{Options, Written};
 use super::wire::{ImageRow, transfer_path};
+use super::words::Words;
 use crate::image::change::Change;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
@@ -21,9 +21,6 @@ use crate::transfer::{Format, Naming};
 use rustix::fs::{FileType, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use zbus::OwnedObjectPath;
-
-/// The longest name of an image that is looked at, in bytes.
-const NAME_MAX: usize = 1024;
 
 /// What a user says about a pull.
 struct Wishes {
@@ -62,7 +59,7 @@ pub(super) async fn pull(
     let image = call.with(move |manager| manager.pull_source(&name)).await?.map_err(BusError::InvalidArgs)?;
     let shown = image.to_string();
     call.allow(Action::ManageImages, Details::Image { verb: "pull", image: &shown }).await?;
-    let user = call.shared.access.user(call.sender()).await?;
+    let user = call.user();
     let order = PullOrder { image, platform, scrutiny };
     let id = call.with(move |manager| {
         let present = only_if_missing.then(|| manager.request_nothing(&order.image)).flatten();
@@ -85,7 +82,7 @@ pub(super) async fn import(
         Naming::Claimed | Naming::Nameless => String::new(),
     };
     call.allow(Action::ManageImages, Details::Image { verb: "import", image: &shown }).await?;
-    let user = call.shared.access.user(call.sender()).await?;
+    let user = call.user();
     let id = call.with(move |manager| manager.request_import(order, source, user));
     Ok((transfer_path(id.await??),))
 }
@@ -136,7 +133,7 @@ pub(super) async fn list(call: Call) -> Result<(Vec<ImageRow>,), BusError> {
 
 /// Those that names, patterns and ids mean.
 pub(super) async fn list_by_patterns(call: Call, words: Vec<String>) -> Result<(Vec<ImageRow>,), BusError> {
-    check_words(&words)?;
+    Words::Images.check(&words)?;
     let images = call.shared.catalogue.meant_by(&call, words).await?;
     Ok((images.into_iter().map(row).collect(),))
 }
@@ -188,8 +185,9 @@ pub(super) async fn tag(call: Call, (image, name): (String, String)) -> Result<(
 }
 
 fn check_name(name: &str) -> Result<(), BusError> {
-    if name.len() > NAME_MAX {
-        return Err(BusError::InvalidArgs(format!("A name is at most {NAME_MAX} bytes long.")));
+    let longest = Words::Images.longest();
+    if name.len() > longest {
+        return Err(BusError::InvalidArgs(format!("A name is at most {longest} bytes long.")));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use super::call::Call;
 use super::error::BusError;
-use crate::manager::view::{Change, Shape, Value};
+use crate::manager::driver::Manager;
+use crate::manager::view::{Change, Shape, Value, Viewer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Write;
@@ -14,8 +15,40 @@ use zbus::{Message, Signature, Type};
 /// What comes of a call, later.
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = Result<T, BusError>>>>;
 
-type Run<S> = Box<dyn Fn(S, Call) -> Pending<Message>>;
-type Read<S> = Box<dyn Fn(S, Call, Which) -> Pending<Vec<(&'static str, Value)>>>;
+/// What has come of a call by the time that the next one is taken.
+pub(super) enum Answer<T> {
+    /// All of it.
+    Ready(T),
+    /// Others are asked before: polkit, systemd, a container. Only who called waits for them.
+    Later(Pending<T>),
+}
+
+impl<T: 'static> Answer<T> {
+    /// Makes something of it once it is there.
+    pub(super) fn map<U>(
+        self,
+        make: impl FnOnce(T) -> Result<U, BusError> + 'static,
+    ) -> Result<Answer<U>, BusError> {
+        Ok(match self {
+            Self::Ready(answer) => Answer::Ready(make(answer)?),
+            Self::Later(answer) => Answer::Later(Box::pin(async move { make(answer.await?) })),
+        })
+    }
+}
+
+/// Properties and their values.
+pub(super) type Values = Vec<(&'static str, Value)>;
+
+/// What a look at the manager finds of properties.
+pub(super) enum Found {
+    /// All that was asked for.
+    All(Values),
+    /// Somebody else knows a part of it.
+    Part(Box<dyn FnOnce(Call) -> Pending<Values> + Send>),
+}
+
+type Run<S> = Box<dyn Fn(S, Call) -> Pending<Answer<Message>>>;
+type Read<S> = Box<dyn Fn(S, Call, Which) -> Pending<Answer<Values>>>;
 
 /// Which properties are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +69,19 @@ impl Which {
     }
 }
 
-/// How long the answer to a method may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// It is there at once: calls of this kind are answered one after the other.
-    AtOnce,
-    /// Others are asked before: polkit, systemd, a container.
-    Later,
+/// Who reads properties, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reader {
+    pub(super) viewer: Viewer,
+    pub(super) which: Which,
+}
+
+impl Reader {
+    /// Those of the values that are read.
+    pub(super) fn pick(&self, mut values: Values) -> Values {
+        values.retain(|(name, _)| self.which.wants(name));
+        values
+    }
 }
 
 /// Name and type of one argument.
@@ -57,7 +96,6 @@ pub(super) struct Method<S> {
     name: &'static str,
     takes: Vec<Argument>,
     gives: Vec<Argument>,
-    pub(super) pace: Pace,
     pub(super) run: Run<S>,
 }
 
@@ -78,27 +116,51 @@ pub(super) struct Interface<S> {
     signals: Vec<Signal>,
 }
 
-impl<S: 'static> Interface<S> {
+impl<S: Send + 'static> Interface<S> {
     /// An interface with nothing in it.
     pub(super) fn new(name: &'static str) -> Self {
-        let read: Read<S> = Box::new(|_, _, _| Box::pin(async { Ok(Vec::new()) }));
+        let read: Read<S> = Box::new(|_, _, _| Box::pin(async { Ok(Answer::Ready(Vec::new())) }));
         Self { name, methods: Vec::new(), properties: Vec::new(), read, signals: Vec::new() }
     }
 
-    /// Adds a method that answers at once. `In` and `Out` are tuples.
-    pub(super) fn look<In, Out, F>(
+    /// Adds a method that looks at the manager. Calls are answered one after the other, so it cannot wait for
+    /// anybody else. `In` and `Out` are tuples.
+    pub(super) fn look<In, Out>(
         self,
         name: &'static str,
         takes: &[&'static str],
         gives: &[&'static str],
-        run: impl Fn(S, Call, In) -> F + Clone + 'static,
+        look: impl Fn(S, &mut Manager, In) -> Result<Out, BusError> + Clone + Send + 'static,
     ) -> Self
     where
-        In: DeserializeOwned + Type + 'static,
-        Out: Serialize + Type,
-        F: Future<Output = Result<Out, BusError>> + 'static,
+        In: DeserializeOwned + Type + Send + 'static,
+        Out: Serialize + Type + Send + 'static,
     {
-        self.method(Pace::AtOnce, name, takes, gives, run)
+        let run: Run<S> = Box::new(move |subject, call| {
+            let look = look.clone();
+            Box::pin(async move {
+                let arguments = call.arguments::<In>()?;
+                let answer = call.with(move |manager| look(subject, manager, arguments)).await??;
+                Ok(Answer::Ready(call.answer(&answer)?))
+            })
+        });
+        self.method(name, arguments::<In>(takes), arguments::<Out>(gives), run)
+    }
+
+    /// Adds a method about the caller alone, of which the manager knows nothing.
+    pub(super) fn note(
+        self,
+        name: &'static str,
+        note: impl Fn(&Call) -> Result<(), BusError> + Copy + 'static,
+    ) -> Self {
+        let run: Run<S> = Box::new(move |_, call| {
+            Box::pin(async move {
+                call.arguments::<()>()?;
+                note(&call)?;
+                Ok(Answer::Ready(call.answer(&())?))
+            })
+        });
+        self.method(name, Vec::new(), Vec::new(), run)
     }
 
     /// Adds a method whose answer takes time, because somebody is asked before.
@@ -107,23 +169,7 @@ impl<S: 'static> Interface<S> {
         name: &'static str,
         takes: &[&'static str],
         gives: &[&'static str],
-        run: impl Fn(S, Call, In) -> F + Clone + 'static,
-    ) -> Self
-    where
-        In: DeserializeOwned + Type + 'static,
-        Out: Serialize + Type,
-        F: Future<Output = Result<Out, BusError>> + 'static,
-    {
-        self.method(Pace::Later, name, takes, gives, run)
-    }
-
-    fn method<In, Out, F>(
-        mut self,
-        pace: Pace,
-        name: &'static str,
-        takes: &[&'static str],
-        gives: &[&'static str],
-        run: impl Fn(S, Call, In) -> F + Clone + 'static,
+        act: impl Fn(S, Call, In) -> F + Clone + 'static,
     ) -> Self
     where
         In: DeserializeOwned + Type + 'static,
@@ -131,29 +177,38 @@ impl<S: 'static> Interface<S> {
         F: Future<Output = Result<Out, BusError>> + 'static,
     {
         let run: Run<S> = Box::new(move |subject, call| {
-            let run = run.clone();
-            Box::pin(async move {
+            let act = act.clone();
+            let answer: Pending<Message> = Box::pin(async move {
                 let arguments = call.arguments::<In>()?;
-                let answer = run(subject, call.clone(), arguments).await?;
+                let answer = act(subject, call.clone(), arguments).await?;
                 call.answer(&answer)
-            })
+            });
+            Box::pin(async move { Ok(Answer::Later(answer)) })
         });
-        let (takes, gives) = (arguments::<In>(takes), arguments::<Out>(gives));
-        self.methods.push(Method { name, takes, gives, pace, run });
+        self.method(name, arguments::<In>(takes), arguments::<Out>(gives), run)
+    }
+
+    fn method(mut self, name: &'static str, takes: Vec<Argument>, gives: Vec<Argument>, run: Run<S>) -> Self {
+        self.methods.push(Method { name, takes, gives, run });
         self
     }
 
     /// Sets the properties and how they are read.
-    pub(super) fn properties<F>(
+    pub(super) fn properties(
         mut self,
         shapes: impl Iterator<Item = Shape>,
-        read: impl Fn(S, Call, Which) -> F + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<Vec<(&'static str, Value)>, BusError>> + 'static,
-    {
+        look: impl Fn(S, &mut Manager, Reader) -> Result<Found, BusError> + Clone + Send + 'static,
+    ) -> Self {
         self.properties = shapes.collect();
-        self.read = Box::new(move |subject, call, which| Box::pin(read(subject, call, which)));
+        self.read = Box::new(move |subject, call, which| {
+            let (look, reader) = (look.clone(), Reader { viewer: call.viewer(), which });
+            Box::pin(async move {
+                Ok(match call.with(move |manager| look(subject, manager, reader)).await?? {
+                    Found::All(values) => Answer::Ready(values),
+                    Found::Part(rest) => Answer::Later(rest(call)),
+                })
+            })
+        });
         self
     }
 

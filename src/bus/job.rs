@@ -1,9 +1,9 @@
 //! The object of one job, `/org/sampan1/job/ID`: interface `org.sampan1.Job`. It is there for as long as the job.
 
-use super::call::Call;
 use super::error::BusError;
-use super::interface::{Interface, Which};
+use super::interface::{Found, Interface, Reader, Values};
 use super::jobs;
+use crate::manager::driver::Manager;
 use crate::manager::machine::Job;
 use crate::manager::view::{Change, Shape, Value};
 
@@ -21,14 +21,12 @@ pub(super) fn interface() -> Interface<u32> {
         .properties(SHAPES.into_iter(), properties)
 }
 
-async fn properties(id: u32, call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
-    let values = call.with(move |manager| manager.job(id).map(values)).await?;
-    let mut values = values.ok_or_else(|| BusError::UnknownObject(format!("Job {id} is over.")))?;
-    values.retain(|(name, _)| which.wants(name));
-    Ok(values)
+fn properties(id: u32, manager: &mut Manager, reader: Reader) -> Result<Found, BusError> {
+    let job = manager.job(id).ok_or_else(|| BusError::UnknownObject(format!("Job {id} is over.")))?;
+    Ok(Found::All(reader.pick(values(job))))
 }
 
-fn values(job: &Job) -> Vec<(&'static str, Value)> {
+fn values(job: &Job) -> Values {
     vec![
         ("Id", Value::Unsigned(job.id.0)),
         ("Unit", Value::Text(job.unit.to_string())),

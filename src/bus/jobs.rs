@@ -4,6 +4,7 @@ use super::access::{Action, Details};
 use super::call::{Call, leaving};
 use super::error::BusError;
 use super::wire::{JobRow, job_path};
+use crate::manager::driver::Manager;
 use crate::manager::machine::{Job, JobMode, JobPhase, Request, Verb};
 use crate::unit::name::UnitName;
 use zbus::OwnedObjectPath;
@@ -67,12 +68,11 @@ pub(super) async fn reset_failed(call: Call) -> Result<(), BusError> {
 
 pub(super) async fn reload(call: Call) -> Result<(), BusError> {
     call.allow(Action::ReloadDaemon, Details::Verb("daemon-reload")).await?;
-    call.with(crate::manager::driver::Manager::reload).await
+    call.with(Manager::reload).await
 }
 
-pub(super) async fn get(call: Call, id: u32) -> Result<(OwnedObjectPath,), BusError> {
-    let found = call.with(move |manager| manager.job(id).is_some()).await?;
-    found.then(|| (job_path(id),)).ok_or_else(|| unknown(id))
+pub(super) fn get(manager: &Manager, id: u32) -> Result<(OwnedObjectPath,), BusError> {
+    manager.job(id).map(|_| (job_path(id),)).ok_or_else(|| unknown(id))
 }
 
 /// The error of a job that is over.
@@ -80,9 +80,8 @@ pub(super) fn unknown(id: u32) -> BusError {
     BusError::NoSuchJob(format!("Job {id} does not exist."))
 }
 
-pub(super) async fn list(call: Call) -> Result<(Vec<JobRow>,), BusError> {
-    let rows = call.with(|manager| manager.machine().jobs().values().map(row).collect());
-    Ok((rows.await?,))
+pub(super) fn list(manager: &Manager) -> (Vec<JobRow>,) {
+    (manager.machine().jobs().values().map(row).collect(),)
 }
 
 fn row(job: &Job) -> JobRow {

@@ -1,9 +1,7 @@
 //! The object `/org/sampan1`: interface `org.sampan1.Manager`. Its methods stand in the table here, and what they
 //! do in the files beside.
 
-use super::call::Call;
-use super::error::BusError;
-use super::interface::{Interface, Which};
+use super::interface::{Found, Interface, Values};
 use super::{exec, files, images, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
 use crate::manager::machine::{ActiveState, Job, JobKind, Verb};
@@ -18,8 +16,11 @@ pub(super) const NAME: &str = "org.sampan1.Manager";
 pub(super) fn interface() -> Interface<()> {
     let manager = Interface::new(NAME);
     signals(of_images(unit_files(others(units(verbs(manager))))))
-        .properties(SHAPES.into_iter(), |(), call, which| properties(call, which))
+        .properties(SHAPES.into_iter(), |(), manager, reader| Ok(Found::All(reader.pick(values(manager)))))
 }
+
+/// States and patterns.
+type Filter = (Vec<String>, Vec<String>);
 
 fn verbs(manager: Interface<()>) -> Interface<()> {
     let (takes, gives) = (&["name", "mode"], &["job"]);
@@ -60,40 +61,42 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
 
 fn units(manager: Interface<()>) -> Interface<()> {
     manager
-        .look("GetUnit", &["name"], &["unit"], |(), call, (name,)| listing::get(call, name))
-        .look("GetUnitByPIDFD", &["pidfd"], &["unit", "unit_id", "invocation_id"], |(), call, (pidfd,)| {
-            listing::by_pidfd(call, pidfd)
+        .look("GetUnit", &["name"], &["unit"], |(), manager, (name,): (String,)| listing::get(manager, &name))
+        .look(
+            "GetUnitByPIDFD",
+            &["pidfd"],
+            &["unit", "unit_id", "invocation_id"],
+            |(), manager, (pidfd,): (zbus::OwnedFd,)| listing::by_pidfd(manager, &pidfd),
+        )
+        .look("GetUnitProcesses", &["name"], &["processes"], |(), manager, (name,): (String,)| {
+            listing::processes(manager, &name)
         })
-        .look("GetUnitProcesses", &["name"], &["processes"], |(), call, (name,)| {
-            listing::processes(call, name)
+        .look("GetUnitByPID", &["pid"], &["unit"], |(), manager, (pid,)| listing::by_pid(manager, pid))
+        .look("GetUnitByInvocationID", &["invocation_id"], &["unit"], |(), manager, (id,): (Vec<u8>,)| {
+            listing::by_invocation(manager, &id)
         })
-        .look("GetUnitByPID", &["pid"], &["unit"], |(), call, (pid,)| listing::by_pid(call, pid))
-        .look("GetUnitByInvocationID", &["invocation_id"], &["unit"], |(), call, (id,)| {
-            listing::by_invocation(call, id)
+        .look("LoadUnit", &["name"], &["unit"], |(), manager, (name,): (String,)| {
+            listing::load(manager, &name)
         })
-        .look("LoadUnit", &["name"], &["unit"], |(), call, (name,)| listing::load(call, name))
-        .look("ListUnits", &[], &["units"], |(), call, ()| listing::units(call, Vec::new(), Vec::new()))
-        .look("ListUnitsFiltered", &["states"], &["units"], |(), call, (states,)| {
-            listing::units(call, states, Vec::new())
+        .look("ListUnits", &[], &["units"], |(), manager, ()| listing::units(manager, &[], &[]))
+        .look("ListUnitsFiltered", &["states"], &["units"], |(), manager, (states,): (Vec<String>,)| {
+            listing::units(manager, &states, &[])
         })
-        .look("ListUnitsByPatterns", &["states", "patterns"], &["units"], |(), call, (states, patterns)| {
-            listing::units(call, states, patterns)
+        .look("ListUnitsByPatterns", &["states", "patterns"], &["units"], |(), manager, asked: Filter| {
+            listing::units(manager, &asked.0, &asked.1)
         })
-        .look("ListUnitsByNames", &["names"], &["units"], |(), call, (names,)| listing::named(call, names))
+        .look("ListUnitsByNames", &["names"], &["units"], |(), manager, (names,): (Vec<String>,)| {
+            listing::named(manager, &names)
+        })
 }
 
 fn others(manager: Interface<()>) -> Interface<()> {
     manager
-        .look("GetJob", &["id"], &["job"], |(), call, (id,)| jobs::get(call, id))
-        .look("ListJobs", &[], &["jobs"], |(), call, ()| jobs::list(call))
-        .look("ListSockets", &[], &["sockets"], |(), call, ()| listing::sockets(call))
-        .look("Subscribe", &[], &[], |(), call: Call, ()| async move {
-            let user = call.shared.access.user(call.sender()).await?;
-            call.shared.subscribers.add(call.sender(), user)
-        })
-        .look("Unsubscribe", &[], &[], |(), call: Call, ()| async move {
-            call.shared.subscribers.remove(call.sender())
-        })
+        .look("GetJob", &["id"], &["job"], |(), manager, (id,)| jobs::get(manager, id))
+        .look("ListJobs", &[], &["jobs"], |(), manager, ()| Ok(jobs::list(manager)))
+        .look("ListSockets", &[], &["sockets"], |(), manager, ()| Ok(listing::sockets(manager)))
+        .note("Subscribe", |call| call.shared.subscribers.add(call.sender(), call.user()))
+        .note("Unsubscribe", |call| call.shared.subscribers.remove(call.sender()))
         .act("GetUnitDefinitions", &[], &["definitions"], |(), call, ()| exec::definitions(call))
         .act("Plan", &["name"], &["plan"], |(), call, (name,)| exec::plan(call, name))
 }
@@ -102,14 +105,16 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
     let (asked, installed, changes) =
         (&["files", "runtime", "force"], &["carries_install_info", "changes"], &["changes"]);
     manager
-        .look("ListUnitFiles", &[], &["unit_files"], |(), call, ()| files::list(call, Vec::new(), Vec::new()))
+        .look("ListUnitFiles", &[], &["unit_files"], |(), manager, ()| files::list(manager, &[], &[]))
         .look(
             "ListUnitFilesByPatterns",
             &["states", "patterns"],
             &["unit_files"],
-            |(), call, (states, patterns)| files::list(call, states, patterns),
+            |(), manager, asked: Filter| files::list(manager, &asked.0, &asked.1),
         )
-        .look("GetUnitFileState", &["file"], &["state"], |(), call, (file,)| files::state(call, file))
+        .look("GetUnitFileState", &["file"], &["state"], |(), manager, (file,): (String,)| {
+            files::state(manager, &file)
+        })
         .act("EnableUnitFiles", asked, installed, |(), call, asked| files::enable(call, asked))
         .act("ReenableUnitFiles", asked, installed, |(), call, asked| files::reenable(call, asked))
         .act("PresetUnitFiles", asked, installed, |(), call, asked| files::preset(call, asked))
@@ -129,7 +134,7 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
             changes,
             |(), call, asked| files::add_dependency(call, asked),
         )
-        .look("GetDefaultTarget", &[], &["name"], |(), call, ()| files::default_target(call))
+        .look("GetDefaultTarget", &[], &["name"], |(), manager, ()| files::default_target(manager))
         .act("SetDefaultTarget", &["name", "force"], changes, |(), call, asked| {
             files::set_default_target(call, asked)
         })
@@ -149,7 +154,7 @@ fn of_images(manager: Interface<()>) -> Interface<()> {
             images::remove(call, asked)
         })
         .act("TagImage", &["image", "name"], &["image_id"], |(), call, asked| images::tag(call, asked))
-        .look("ListTransfers", &[], &["transfers"], |(), call, ()| transfer::list(call))
+        .look("ListTransfers", &[], &["transfers"], |(), manager, ()| Ok(transfer::list(manager)))
         .act("CancelTransfer", &["id"], &[], |(), call, (id,)| transfer::cancel(call, id))
 }
 
@@ -172,12 +177,6 @@ const SHAPES: [Shape; 6] = [
     Shape { name: "NJobs", signature: "u", change: Change::Untold },
 ];
 
-async fn properties(call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
-    let mut all = call.with(|manager| values(manager)).await?;
-    all.retain(|(name, _)| which.wants(name));
-    Ok(all)
-}
-
 /// As `is-system-running` of systemctl(1): what is enabled is starting as long as its target is.
 fn state(manager: &Manager, failed: usize) -> &'static str {
     let starts = |job: &Job| job.kind == JobKind::Start && job.unit.as_str() == DEFAULT_TARGET;
@@ -192,7 +191,7 @@ fn state(manager: &Manager, failed: usize) -> &'static str {
     }
 }
 
-fn values(manager: &Manager) -> Vec<(&'static str, Value)> {
+fn values(manager: &Manager) -> Values {
     let machine = manager.machine();
     let failed = machine.units().values().filter(|unit| unit.active_state() == ActiveState::Failed).count();
     let count = |count: usize| Value::Unsigned(u32::try_from(count).unwrap_or(u32::MAX));

@@ -36,5 +36,6 @@ mod transfer;
 mod transient;
 mod unit;
 pub mod wire;
+mod words;
 
 pub use serve::Bus;

@@ -47,7 +47,8 @@ impl Object {
         if rest.is_empty() {
             return Ok(Self::Manager);
         }
-        let (kind, name) = rest[1..].split_once('/').ok_or_else(unknown)?;
+        let below = rest.strip_prefix('/').and_then(|below| below.split_once('/'));
+        let (kind, name) = below.ok_or_else(unknown)?;
         let number = || name.parse().map_err(|_| unknown());
         match kind {
             "unit" => {
@@ -126,8 +127,14 @@ mod tests {
         assert_eq!(find(unit_path("web@blue.container").as_str()), Some(Object::Unit(unit)));
         assert_eq!(find("/org/sampan1"), Some(Object::Manager));
         assert_eq!(find("/org/sampan1/job/12"), Some(Object::Job(12)));
-        for path in ["/", "/org/sampan1x", "/org/sampan1/job/x", "/org/sampan1/unit/_zz", "/org/sampan1/unit"]
-        {
+        for path in [
+            "/",
+            "/org/sampan1x",
+            "/org/sampan1xjob/12",
+            "/org/sampan1/job/x",
+            "/org/sampan1/unit/_zz",
+            "/org/sampan1/unit",
+        ] {
             assert_eq!(find(path), None, "{path}");
         }
     }

@@ -13,6 +13,9 @@ use zbus::OwnedObjectPath;
 pub trait Manager {
     /// Has signals sent for as long as this connection lasts.
     fn subscribe(&self) -> zbus::Result<()>;
+    /// The object and the name of the unit that a process is in, and the id of its run.
+    #[zbus(name = "GetUnitByPIDFD")]
+    fn get_unit_by_pidfd(&self, process: &zbus::Fd<'_>) -> zbus::Result<(OwnedObjectPath, String, Vec<u8>)>;
     /// All units in memory.
     fn list_units(&self) -> zbus::Result<Vec<UnitRow>>;
     /// All sockets of loaded units.

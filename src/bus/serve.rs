@@ -6,7 +6,7 @@ use super::allowance::Allowance;
 use super::call::Call;
 use super::catalogue::Catalogue;
 use super::error::BusError;
-use super::interface::{Interface, Pace, Pending, Which};
+use super::interface::{Answer, Interface, Pending, Values, Which};
 use super::ledger::Ledger;
 use super::object::{Interfaces, Object};
 use super::publish::Publisher;
@@ -44,9 +44,6 @@ pub struct Bus {
     pub(super) shared: Rc<Shared>,
     calls: MessageStream,
 }
-
-/// A call that can be made: how long it may take, and its answer.
-type Ready = (Pace, Pending<Message>);
 
 impl Bus {
     /// Connects to the system bus and takes our name; from now on clients find us.
@@ -117,23 +114,21 @@ impl Bus {
     }
 }
 
-/// Answers a call, or has a task of its own answer it where that takes time.
+/// Answers a call, or has a task of its own answer it where others are asked before.
 async fn take(shared: &Rc<Shared>, message: Message) {
-    let Some(call) = Call::new(message, Rc::clone(shared)) else { return };
     let began = Instant::now();
-    // One that has left in the meantime is not answered.
-    let Ok(user) = shared.access.user(call.sender()).await else { return };
+    let Some(call) = Call::new(message, Rc::clone(shared)).await else { return };
+    let user = call.user();
     // What does not read its answers is given no more of them.
     if user != 0 && !shared.ledger.may_answer(call.sender()).await {
         return;
     }
-    let ready = match shared.allowance.check(user, began) {
-        Ok(()) => prepare(&call).await,
-        Err(error) => return finish(&call, Err(error)).await,
-    };
-    match ready {
-        Ok((Pace::AtOnce, answer)) => finish(&call, answer.await).await,
-        Ok((Pace::Later, answer)) => match shared.access.enter(user) {
+    if let Err(error) = shared.allowance.check(user, began) {
+        return finish(&call, Err(error)).await;
+    }
+    match answer(&call).await {
+        Ok(Answer::Ready(answer)) => finish(&call, Ok(answer)).await,
+        Ok(Answer::Later(answer)) => match shared.access.enter(user) {
             Ok(waiting) => drop(tokio::task::spawn_local(finish_later(call, answer, waiting))),
             Err(error) => finish(&call, Err(error)).await,
         },
@@ -165,7 +160,7 @@ async fn finish(call: &Call, answer: Result<Message, BusError>) {
     }
 }
 
-async fn prepare(call: &Call) -> Result<Ready, BusError> {
+async fn answer(call: &Call) -> Result<Answer<Message>, BusError> {
     let message = call.message();
     if message.data().len() > CALL_MAX {
         return Err(BusError::LimitsExceeded(format!("A call is at most {CALL_MAX} bytes long.")));
@@ -175,30 +170,30 @@ async fn prepare(call: &Call) -> Result<Ready, BusError> {
     let member = header.member().map(|member| member.as_str()).unwrap_or_default();
     let interface = header.interface().map(|interface| interface.as_str());
     if let Some(answer) = standard::answer(call, interface, path, member)? {
-        return Ok((Pace::AtOnce, answer));
+        return answer.await;
     }
     let interfaces = &call.shared.interfaces;
     match Object::find(path)? {
-        Object::Manager => ready(&interfaces.manager, (), call, interface, member),
-        Object::Unit(name) => ready(&interfaces.unit, name, call, interface, member),
-        Object::Job(id) => ready(&interfaces.job, id, call, interface, member),
-        Object::Transfer(id) => ready(&interfaces.transfer, id, call, interface, member),
+        Object::Manager => run(&interfaces.manager, (), call, interface, member).await,
+        Object::Unit(name) => run(&interfaces.unit, name, call, interface, member).await,
+        Object::Job(id) => run(&interfaces.job, id, call, interface, member).await,
+        Object::Transfer(id) => run(&interfaces.transfer, id, call, interface, member).await,
     }
 }
 
-fn ready<S: 'static>(
+async fn run<S: Send + 'static>(
     own: &Interface<S>,
     subject: S,
     call: &Call,
     interface: Option<&str>,
     member: &str,
-) -> Result<Ready, BusError> {
+) -> Result<Answer<Message>, BusError> {
     if let Some(other) = interface.filter(|interface| *interface != own.name) {
         return Err(BusError::UnknownInterface(format!("Unknown interface {other}.")));
     }
     let method = own.method_named(member);
     let method = method.ok_or_else(|| BusError::UnknownMethod(format!("Unknown method {member}.")))?;
-    Ok((method.pace, (method.run)(subject, call.clone())))
+    (method.run)(subject, call.clone()).await
 }
 
 /// Reads properties of an object's own interface.
@@ -207,7 +202,7 @@ pub(super) async fn read(
     path: String,
     interface: String,
     property: Option<String>,
-) -> Result<Vec<(&'static str, crate::manager::view::Value)>, BusError> {
+) -> Result<Answer<Values>, BusError> {
     let shared = Rc::clone(&call.shared);
     let interfaces = &shared.interfaces;
     match Object::find(&path)? {
@@ -218,17 +213,17 @@ pub(super) async fn read(
     }
 }
 
-async fn read_of<S: 'static>(
+async fn read_of<S: Send + 'static>(
     own: &Interface<S>,
     subject: S,
     call: Call,
     interface: &str,
     property: Option<String>,
-) -> Result<Vec<(&'static str, crate::manager::view::Value)>, BusError> {
+) -> Result<Answer<Values>, BusError> {
     if interface != own.name && !interface.is_empty() {
         // The standard interfaces are there and have no properties.
         return match property {
-            None if interface.starts_with("org.freedesktop.DBus.") => Ok(Vec::new()),
+            None if interface.starts_with("org.freedesktop.DBus.") => Ok(Answer::Ready(Vec::new())),
             _ => Err(BusError::UnknownInterface(format!("Unknown interface {interface}."))),
         };
     }

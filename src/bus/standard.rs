@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::error::BusError;
-use super::interface::Pending;
+use super::interface::{Answer, Pending, Values};
 use super::object::{Folder, Object};
 use super::serve;
 use super::wire::dictionary;
@@ -52,12 +52,12 @@ pub(super) fn answer(
     interface: Option<&str>,
     path: &str,
     member: &str,
-) -> Result<Option<Pending<Message>>, BusError> {
+) -> Result<Option<Pending<Answer<Message>>>, BusError> {
     let (call, path) = (call.clone(), path.to_owned());
-    let answer: Pending<Message> = match (interface, member) {
-        (Some("org.freedesktop.DBus.Peer"), "Ping") => Box::pin(async move { call.answer(&()) }),
-        (Some("org.freedesktop.DBus.Peer"), "GetMachineId") => Box::pin(machine_id(call)),
-        (Some("org.freedesktop.DBus.Introspectable"), "Introspect") => Box::pin(introspect(call, path)),
+    let answer: Pending<Answer<Message>> = match (interface, member) {
+        (Some("org.freedesktop.DBus.Peer"), "Ping") => ready(async move { call.answer(&()) }),
+        (Some("org.freedesktop.DBus.Peer"), "GetMachineId") => ready(machine_id(call)),
+        (Some("org.freedesktop.DBus.Introspectable"), "Introspect") => ready(introspect(call, path)),
         (Some("org.freedesktop.DBus.Properties"), "Get") => Box::pin(get(call, path)),
         (Some("org.freedesktop.DBus.Properties"), "GetAll") => Box::pin(get_all(call, path)),
         (Some("org.freedesktop.DBus.Properties"), "Set") => {
@@ -73,24 +73,29 @@ pub(super) fn answer(
     Ok(Some(answer))
 }
 
+fn ready(answer: impl Future<Output = Result<Message, BusError>> + 'static) -> Pending<Answer<Message>> {
+    Box::pin(async move { answer.await.map(Answer::Ready) })
+}
+
 async fn machine_id(call: Call) -> Result<Message, BusError> {
     let id = call.with(|manager| std::fs::read_to_string(manager.paths().machine_id())).await?;
     let id = id.map_err(|error| BusError::Failed(format!("machine id: {error}")))?;
     call.answer(&(id.trim(),))
 }
 
-async fn get(call: Call, path: String) -> Result<Message, BusError> {
+async fn get(call: Call, path: String) -> Result<Answer<Message>, BusError> {
     let (interface, property) = call.arguments::<(String, String)>()?;
-    let values = serve::read(call.clone(), path, interface, Some(property)).await?;
-    let value = values.into_iter().next().map(|(_, value)| value);
-    let value = value.ok_or_else(|| BusError::UnknownProperty("The object is gone.".into()))?;
-    call.answer(&(super::wire::variant(value),))
+    serve::read(call.clone(), path, interface, Some(property)).await?.map(move |values: Values| {
+        let value = values.into_iter().next().map(|(_, value)| value);
+        let value = value.ok_or_else(|| BusError::UnknownProperty("The object is gone.".into()))?;
+        call.answer(&(super::wire::variant(value),))
+    })
 }
 
-async fn get_all(call: Call, path: String) -> Result<Message, BusError> {
+async fn get_all(call: Call, path: String) -> Result<Answer<Message>, BusError> {
     let (interface,) = call.arguments::<(String,)>()?;
     let values = serve::read(call.clone(), path, interface, None).await?;
-    call.answer(&(dictionary(values),))
+    values.map(move |values| call.answer(&(dictionary(values),)))
 }
 
 async fn introspect(call: Call, path: String) -> Result<Message, BusError> {

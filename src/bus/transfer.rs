@@ -4,8 +4,9 @@
 use super::access::{Action, Details};
 use super::call::Call;
 use super::error::BusError;
-use super::interface::{Interface, Which};
+use super::interface::{Found, Interface, Reader, Values};
 use super::wire::{TransferRow, transfer_path};
+use crate::manager::driver::Manager;
 use crate::manager::transfer::{Layer, Stage, Transfer};
 use crate::manager::view::{Change, Shape, Value};
 use crate::transfer::order::Order;
@@ -46,14 +47,13 @@ pub(super) fn interface() -> Interface<u32> {
         .signal::<()>("Canceled", &[])
 }
 
-async fn properties(id: u32, call: Call, which: Which) -> Result<Vec<(&'static str, Value)>, BusError> {
-    let values = call.with(move |manager| manager.transfers().get(id).map(values)).await?;
-    let mut values = values.ok_or_else(|| BusError::UnknownObject(format!("Transfer {id} is over.")))?;
-    values.retain(|(name, _)| which.wants(name));
-    Ok(values)
+fn properties(id: u32, manager: &mut Manager, reader: Reader) -> Result<Found, BusError> {
+    let transfer = manager.transfers().get(id);
+    let transfer = transfer.ok_or_else(|| BusError::UnknownObject(format!("Transfer {id} is over.")))?;
+    Ok(Found::All(reader.pick(values(transfer))))
 }
 
-fn values(transfer: &Transfer) -> Vec<(&'static str, Value)> {
+fn values(transfer: &Transfer) -> Values {
     let layer = |(digest, layer): (&String, &Layer)| (digest.clone(), layer.done, layer.total);
     vec![
         ("Id", Value::Unsigned(transfer.id)),
@@ -85,8 +85,8 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-pub(super) async fn list(call: Call) -> Result<(Vec<TransferRow>,), BusError> {
-    Ok((call.with(|manager| manager.transfers().all().map(row).collect()).await?,))
+pub(super) fn list(manager: &Manager) -> (Vec<TransferRow>,) {
+    (manager.transfers().all().map(row).collect(),)
 }
 
 fn row(transfer: &Transfer) -> TransferRow {

@@ -3,15 +3,23 @@
 
 use super::call::Call;
 use super::error::BusError;
-use super::interface::{Interface, Which};
+use super::interface::{Found, Interface, Reader, Values};
 use super::{jobs, process, resources};
+use crate::manager::driver::Manager;
 use crate::manager::machine::Verb;
-use crate::manager::view::{self, Beside, Value, Viewer};
-use crate::systemd::manager::Traffic;
+use crate::manager::view::{self, Beside};
+use crate::systemd::manager::{Systemd, Traffic};
 use crate::unit::name::UnitName;
+use std::time::Duration;
 
 /// The interface's name.
 pub(super) const NAME: &str = "org.sampan1.Unit";
+
+/// What systemd counts, where a unit wants that.
+const TRAFFIC: [&str; 2] = ["IPIngressBytes", "IPEgressBytes"];
+
+/// How long systemd may take to tell it: a page without these figures is better than none.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Its table.
 pub(super) fn interface() -> Interface<UnitName> {
@@ -43,37 +51,30 @@ pub(super) fn interface() -> Interface<UnitName> {
         .properties(view::shapes(), properties)
 }
 
-async fn properties(
-    unit: UnitName,
-    call: Call,
-    which: Which,
-) -> Result<Vec<(&'static str, Value)>, BusError> {
-    let viewer = match call.shared.access.is_root(call.sender()).await {
-        true => Viewer::Root,
-        false => Viewer::Anybody,
-    };
-    let traffic = match which.wants("IPIngressBytes") || which.wants("IPEgressBytes") {
-        true => traffic(&call, &unit).await?,
-        false => Traffic::default(),
-    };
-    call.with(move |manager| {
-        let name = manager.ensure_loaded(&unit);
-        view::properties(manager, &name, Beside { viewer, traffic }, |property| which.wants(property))
-    })
-    .await
+fn properties(unit: UnitName, manager: &mut Manager, reader: Reader) -> Result<Found, BusError> {
+    let name = manager.ensure_loaded(&unit);
+    let wants_traffic = TRAFFIC.iter().any(|property| reader.which.wants(property));
+    match counter(manager, &name).filter(|_| wants_traffic) {
+        Some(systemd) => Ok(Found::Part(Box::new(|call| Box::pin(counted(call, name, reader, systemd))))),
+        None => Ok(Found::All(values(manager, &name, &reader, Traffic::default()))),
+    }
 }
 
-/// systemd counts it, where the unit wants that.
-async fn traffic(call: &Call, unit: &UnitName) -> Result<Traffic, BusError> {
-    let name = unit.clone();
-    let counting = call.with(move |manager| {
-        let managed = manager.machine().unit(&name)?;
-        managed.main_pid()?;
-        managed.container()?.resources.ip_accounting.then(|| manager.systemd().clone())
-    });
-    match counting.await? {
-        // A scope that has just ended has no figures either.
-        Some(systemd) => Ok(systemd.traffic(&unit.scope()).await.unwrap_or_default()),
-        None => Ok(Traffic::default()),
-    }
+/// systemd, where it counts the traffic of a unit.
+fn counter(manager: &Manager, name: &UnitName) -> Option<Systemd> {
+    let managed = manager.machine().unit(name)?;
+    managed.main_pid()?;
+    managed.container()?.resources.ip_accounting.then(|| manager.systemd().clone())
+}
+
+/// All of them, once systemd has said what it counted. A scope that has just ended has no figures.
+async fn counted(call: Call, name: UnitName, reader: Reader, systemd: Systemd) -> Result<Values, BusError> {
+    let traffic = tokio::time::timeout(PATIENCE, systemd.traffic(&name.scope())).await;
+    let traffic = traffic.ok().and_then(Result::ok).unwrap_or_default();
+    call.with(move |manager| values(manager, &name, &reader, traffic)).await
+}
+
+fn values(manager: &Manager, name: &UnitName, reader: &Reader, traffic: Traffic) -> Values {
+    let beside = Beside { viewer: reader.viewer, traffic };
+    view::properties(manager, name, beside, |property| reader.which.wants(property))
 }

@@ -3,10 +3,8 @@
 
 use super::client::Client;
 use super::error::CliError;
-use crate::paths::Paths;
 use crate::unit::name::UnitName;
 use crate::unit::pattern::{is_pattern, matches};
-use std::fs;
 
 /// The names in the order of the words; those of one pattern in the order of their names.
 ///
@@ -45,38 +43,14 @@ pub async fn all(client: &Client) -> anyhow::Result<Vec<String>> {
 /// The words with ids of processes replaced by the units that these are in.
 ///
 /// # Errors
-/// When a process is in no unit.
-pub fn of_processes(words: &[String], paths: &Paths) -> Result<Vec<String>, CliError> {
-    let unit = |word: &String| match word.parse::<u32>() {
-        Ok(pid) => of_process(pid, paths).ok_or(CliError::NoUnitOfProcess { pid }),
-        Err(_) => Ok(word.clone()),
-    };
-    words.iter().map(unit).collect()
-}
-
-/// The unit whose scope a process is in, however deep.
-fn of_process(pid: u32, paths: &Paths) -> Option<String> {
-    let groups = fs::read_to_string(paths.root().join(format!("proc/{pid}/cgroup"))).ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    group.split('/').find_map(UnitName::of_scope).map(|unit| unit.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_leads_to_its_unit() {
-        let root = tempfile::tempdir().unwrap();
-        let process = root.path().join("proc/7");
-        fs::create_dir_all(&process).unwrap();
-        fs::write(process.join("cgroup"), "0::/sampan.slice/sampan-web:a.scope/inner\n").unwrap();
-        let paths = Paths::new(root.path());
-        let words = ["7", "db"].map(str::to_owned);
-        assert_eq!(of_processes(&words, &paths).unwrap(), ["web@a.container", "db"]);
-        assert_eq!(
-            of_processes(&["8".to_owned()], &paths).unwrap_err().to_string(),
-            "Failed to get unit for PID 8: PID 8 does not belong to any loaded unit."
-        );
+/// When a process is in no unit, or the manager does not answer.
+pub async fn of_processes(client: &Client, words: &[String]) -> Result<Vec<String>, CliError> {
+    let mut names = Vec::new();
+    for word in words {
+        names.push(match word.parse::<u32>() {
+            Ok(pid) => client.unit_of_process(pid).await?,
+            Err(_) => word.clone(),
+        });
     }
+    Ok(names)
 }

@@ -4,6 +4,7 @@ use super::{Client, again, talk};
 use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, unit_path};
 use crate::cli::error::CliError;
 use crate::cli::unit_properties::{UnitProperties, Values, value};
+use crate::sys::pidfd;
 use crate::unit::name::DEFAULT_TARGET;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 
 const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 const UNIT_INTERFACE: &str = "org.sampan1.Unit";
+const NO_UNIT_FOR_PID: &str = "org.sampan1.Error.NoUnitForPID";
 
 /// The names of the properties of units, as the running manager has them; none when it does not run, or takes its
 /// time. A key press never starts it.
@@ -48,6 +50,24 @@ impl Client {
     pub async fn list_units(&self) -> Result<Vec<UnitRow>, CliError> {
         let failed = |error| CliError::of_call("list units", error);
         again(async || self.manager.list_units().await.map_err(failed)).await
+    }
+
+    /// The unit that a process is in.
+    ///
+    /// # Errors
+    /// When it is in none, or the manager cannot be reached.
+    pub async fn unit_of_process(&self, pid: u32) -> Result<String, CliError> {
+        let process = pidfd::open(pid).map_err(|_| CliError::NoUnitOfProcess { pid })?;
+        let failed = |error| match error {
+            zbus::Error::MethodError(name, ..) if name == NO_UNIT_FOR_PID => {
+                CliError::NoUnitOfProcess { pid }
+            }
+            error => CliError::of_call(&format!("get unit for PID {pid}"), error),
+        };
+        let process = zbus::Fd::from(&process);
+        let (_, name, _) =
+            again(async || self.manager.get_unit_by_pidfd(&process).await.map_err(failed)).await?;
+        Ok(name)
     }
 
     /// All jobs.

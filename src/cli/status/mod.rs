@@ -36,7 +36,7 @@ pub fn run(args: &StatusArgs, paths: &Paths) -> anyhow::Result<u8> {
     if args.units.is_empty() && !args.all && args.state.is_empty() {
         return overview::run(args, paths);
     }
-    let units = ask(async |client| units(client, args, paths).await)?;
+    let units = ask(async |client| units(client, args).await)?;
     let mut status = 0;
     let (mut pages, mut found) = (Vec::new(), Vec::new());
     for (name, values) in units {
@@ -75,10 +75,10 @@ fn format(args: &StatusArgs) -> OutputFormat {
     OutputFormat::from_str(&args.output, false).unwrap_or_default()
 }
 
-async fn units(client: &Client, args: &StatusArgs, paths: &Paths) -> anyhow::Result<Vec<(String, Values)>> {
+async fn units(client: &Client, args: &StatusArgs) -> anyhow::Result<Vec<(String, Values)>> {
     let names = match args.units.as_slice() {
         [] => select::all(client).await?,
-        words => select::units(client, &select::of_processes(words, paths)?).await?,
+        words => select::units(client, &select::of_processes(client, words).await?).await?,
     };
     let mut units = Vec::new();
     for name in names {

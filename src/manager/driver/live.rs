@@ -94,6 +94,12 @@ impl LiveRun {
         }
     }
 
+    /// The same in the name of a signal that the process is deaf to.
+    pub(super) fn kill_for(&self, signal: i32) {
+        self.stood_for.set(Some(signal));
+        self.kill();
+    }
+
     /// Waits for the end of the process and tells how it ended.
     pub(super) async fn wait(&self) -> Exit {
         let Some(process) = self.process.get() else { return Exit::Unknown };

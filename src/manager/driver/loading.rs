@@ -83,7 +83,13 @@ impl Manager {
     /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its
     /// name, which is another one where an alias was given.
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
-        let mut open = vec![unit.clone()];
+        self.ensure_all_loaded(std::slice::from_ref(unit));
+        self.aliases.get(unit).unwrap_or(unit).clone()
+    }
+
+    /// The same of several, for which the directories are searched once.
+    pub fn ensure_all_loaded(&mut self, asked: &[UnitName]) {
+        let mut open = asked.to_vec();
         let mut units = BTreeMap::new();
         let loader = OnceCell::new();
         while let Some(name) = open.pop() {
@@ -109,7 +115,6 @@ impl Manager {
         for name in new.into_iter().filter(|name| self.machine.unit(name).is_some()) {
             self.tell(Notice::New(name));
         }
-        self.aliases.get(unit).unwrap_or(unit).clone()
     }
 
     /// What a predecessor has left goes on by the version of its files that ruled then, where they are not

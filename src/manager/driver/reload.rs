@@ -6,7 +6,6 @@ use super::exec::ExecError;
 use super::handle::ExecRequest;
 use super::stop::send;
 use crate::manager::machine::{Event, Exit, Failure};
-use crate::sys::{pidfd, process};
 use crate::unit::model::Reload;
 use crate::unit::name::UnitName;
 use std::fs::File;
@@ -29,15 +28,12 @@ impl Manager {
         }
     }
 
-    /// To the process that the payload names as its main one, or to the first when that one is gone: its number may
-    /// be another's by then, so the descriptor is there before it is looked at.
+    /// To the process that the payload names as its main one, or to the first when that one is gone.
     fn reload_by_signal(&self, unit: &UnitName, run: u64, signal: i32) -> io::Result<()> {
         let live = self.run_of(unit, run).ok_or(io::ErrorKind::NotFound)?;
         let first = live.process.get().ok_or(io::ErrorKind::NotFound)?;
-        let named = self.machine.unit(unit).and_then(|managed| managed.run.as_ref()?.main_pid);
-        let opened = named.and_then(|pid| Some((pid, pidfd::open(pid).ok()?)));
-        match opened.filter(|(pid, _)| process::is_in_group_of(*pid, first.pid)) {
-            Some((_, pidfd)) => send(&pidfd, signal),
+        match self.named_main(unit, first) {
+            Some(named) => send(&named, signal),
             None => send(&first.pidfd, signal),
         }
     }

@@ -1,9 +1,9 @@
 //! Ends runs: the stop signal, SIGKILL, and what is left on disk.
 
 use super::Manager;
-use super::live::{LiveRun, until_ended};
+use super::live::{LiveRun, Process, until_ended};
 use crate::manager::accounting;
-use crate::sys::pidfd;
+use crate::sys::{pidfd, process};
 use crate::unit::name::UnitName;
 use std::ffi::OsStr;
 use std::fs;
@@ -48,10 +48,9 @@ impl Manager {
 
     /// Hands a signal on to the first process of a unit, for whoever started it at a terminal.
     pub(super) fn hand_on(&self, unit: &UnitName, signal: i32) {
-        const DEADLY: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
         let Some(live) = self.runs.get(unit) else { return };
         let Some(process) = live.process.get() else { return };
-        if DEADLY.contains(&signal) && !handles(process.pid, signal) {
+        if is_dropped(process.pid, signal) {
             self.stand_in(live, process.pid, signal);
         } else if let Err(error) = send(&process.pidfd, signal) {
             tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
@@ -97,14 +96,29 @@ impl Manager {
     /// # Errors
     /// When the unit has no process, or the signal does not exist.
     pub fn signal_unit(&self, unit: &UnitName, whom: Whom, signal: i32) -> Result<(), String> {
-        let process = self.runs.get(unit).and_then(|live| live.process.get());
-        let process = process.ok_or_else(|| format!("Unit {unit} has no process: it is not running."))?;
-        if whom == Whom::All {
-            self.signal_others(process.pid, signal);
+        let live = self.runs.get(unit).and_then(|live| Some((live, live.process.get()?)));
+        let (live, first) = live.ok_or_else(|| format!("Unit {unit} has no process: it is not running."))?;
+        let failed = |error| format!("Cannot send signal {signal} to the main process of {unit}: {error}");
+        let named = self.named_main(unit, first).filter(|_| whom == Whom::Main);
+        match (named, whom) {
+            (Some(named), _) => return send(&named, signal).map_err(failed),
+            (None, Whom::All) if is_dropped(first.pid, signal) => self.stand_in(live, first.pid, signal),
+            (None, Whom::Main) if is_dropped(first.pid, signal) => live.kill_for(signal),
+            (None, Whom::All) => {
+                self.signal_others(first.pid, signal);
+                return send(&first.pidfd, signal).map_err(failed);
+            }
+            (None, Whom::Main) => return send(&first.pidfd, signal).map_err(failed),
         }
-        send(&process.pidfd, signal).map_err(|error| {
-            format!("Cannot send signal {signal} to process {} of {unit}: {error}", process.pid)
-        })
+        Ok(())
+    }
+
+    /// The process that the payload names as its main one, where that is another than the first and there. Its number
+    /// may be another's by then, so the descriptor is there before it is looked at.
+    pub(super) fn named_main(&self, unit: &UnitName, first: &Process) -> Option<OwnedFd> {
+        let pid = self.machine.unit(unit)?.run.as_ref()?.main_pid.filter(|pid| *pid != first.pid)?;
+        let process = pidfd::open(pid).ok()?;
+        process::is_in_group_of(pid, first.pid).then_some(process)
     }
 
     pub(super) fn run_of(&self, unit: &UnitName, run: u64) -> Option<Rc<LiveRun>> {
@@ -135,7 +149,7 @@ async fn kill_after(live: Rc<LiveRun>, others: Vec<OwnedFd>) {
 /// Which processes of a container a signal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The first one.
+    /// The one that the payload names as its main one, or the first.
     Main,
     /// All.
     All,
@@ -143,6 +157,24 @@ pub enum Whom {
 
 pub(super) fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
     pidfd::signal_by_number(process, signal)
+}
+
+/// Whether the kernel drops a signal to a first process of which any other process would end, signal(7).
+fn is_dropped(first: u32, signal: i32) -> bool {
+    const HARMLESS: [i32; 8] = [
+        libc::SIGCHLD,
+        libc::SIGURG,
+        libc::SIGWINCH,
+        libc::SIGCONT,
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ];
+    (1..=libc::SIGRTMAX()).contains(&signal)
+        && signal != libc::SIGKILL
+        && !HARMLESS.contains(&signal)
+        && !handles(first, signal)
 }
 
 /// Whether a process catches or ignores a signal: bit N-1 of `SigCgt` and `SigIgn` in `/proc/PID/status`,
