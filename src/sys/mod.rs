@@ -5,6 +5,7 @@ pub mod allocator;
 pub mod child;
 pub mod clone;
 pub mod descriptor;
+pub mod errno;
 pub mod execute;
 pub mod mount;
 pub mod namespace;
