@@ -27,6 +27,8 @@ fn the_command_line_serves_its_user() {
 
     pages(&host);
     lists(&host);
+    relations(&host);
+    images_and_volumes(&host);
     names_that_nobody_knows(&host);
     logs(&host);
     figures(&host);
@@ -91,6 +93,7 @@ fn pages(host: &Host) {
         "web.container\nactive\n"
     );
     assert!(host.succeed(&["sampanctl", "show"]).contains("Version="));
+    assert_eq!(host.property("web", "CPUQuotaPerSecUSec"), "infinity");
 }
 
 fn lists(host: &Host) {
@@ -109,6 +112,42 @@ fn lists(host: &Host) {
     assert!(pretty.starts_with("[\n  {\n    \"unit\": \"web.container\","), "{pretty}");
     assert_eq!(host.succeed(&["sampanctl", "list-jobs"]), "No jobs running.\n");
     assert!(host.fail(1, &["sampanctl", "cancel", "4242"]).contains("4242"));
+}
+
+fn relations(host: &Host) {
+    let head = "[unit]\nafter = [\"dbus.service\"]\nwants = [\"dbus.service\", \"gone.service\"]\n\
+                requisite = [\"web.container\"]\nupholds = [\"worker@a.container\"]\n";
+    host.unit("hub.container", &format!("{head}{}", shell("exec sleep 1000")));
+    host.unit(
+        "part.container",
+        &format!("[unit]\npart_of = [\"hub.container\"]\n{}", shell("exec sleep 1000")),
+    );
+    assert_eq!(
+        host.succeed(&["sampanctl", "list-dependencies", "hub"]),
+        "hub.container\n● ├─dbus.service\n○ ├─gone.service\n○ ├─part.container\n● ├─web.container\n\
+         ● └─worker@a.container\n"
+    );
+    let above = |unit: &str| host.succeed(&["sampanctl", "list-dependencies", "--reverse", "--plain", unit]);
+    assert_eq!(above("web"), "web.container\n  hub.container\n");
+    assert_eq!(above("worker@a"), "worker@a.container\n  hub.container\n");
+    assert_eq!(above("part"), "part.container\n  hub.container\n");
+    host.succeed(&["rm", "/etc/sampan/units/hub.container.toml", "/etc/sampan/units/part.container.toml"]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+}
+
+fn images_and_volumes(host: &Host) {
+    let image = |words: &[&str]| json(host, &[&["sampanctl"], words].concat());
+    assert_eq!(image(&["images", "-o", "json"])[0]["names"][0], "localhost/hello:latest");
+    assert_eq!(host.succeed(&["sampanctl", "images", "--output=json"]).lines().count(), 1);
+    let pretty = host.succeed(&["sampanctl", "images", "--output=json-pretty"]);
+    assert!(pretty.starts_with("[\n  {\n"), "{pretty}");
+    let files = image(&["files", "hello", "--output=json"]);
+    assert_eq!(files, image(&["files", "hello", "-o", "json-pretty"]));
+    assert_eq!(image(&["inspect", "hello", "-o", "json"]), image(&["inspect", "hello", "-o", "json-pretty"]));
+    assert_eq!(host.succeed(&["sampanctl", "volumes", "list", "-o", "json"]), "[]\n");
+
+    let told = host.fail(1, &["sampanctl", "import", "/nope"]);
+    assert!(told.contains("No such file or directory") && !told.contains("os error"), "{told}");
 }
 
 fn names_that_nobody_knows(host: &Host) {
@@ -135,9 +174,44 @@ fn logs(host: &Host) {
     host.wait_until("two lines", |host| {
         host.succeed(&["sampanctl", "logs", "--payload", "-o", "cat", "web"]) == "serving\nserving\n"
     });
-    assert_eq!(host.succeed(&["sampanctl", "logs", "-I", "-o", "cat", "web"]), "serving\n");
-    assert_eq!(host.succeed(&["sampanctl", "logs", "--invocation=-1", "-o", "cat", "web"]), "serving\n");
+    let payload = |which: &str| {
+        host.succeed(&[
+            "sampanctl",
+            "logs",
+            &format!("--invocation={which}"),
+            "--payload",
+            "-o",
+            "cat",
+            "web",
+        ])
+    };
+    assert_eq!(payload("0"), "serving\n");
+    assert_eq!(payload("-1"), "serving\n");
+    assert!(host.succeed(&["sampanctl", "logs", "-I", "web"]).contains("Started sampan-web.scope"));
     assert!(host.fail(1, &["sampanctl", "logs", "--invocation=-9", "web"]).contains("No such run"));
+
+    // A run that ends without a word is the last one all the same.
+    host.unit("mute.container", &shell("echo first; exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "mute"]);
+    host.wait_log("mute", "first");
+    host.unit("mute.container", &shell("exit 4"));
+    host.run(&["sampanctl", "restart", "mute"]);
+    host.wait_property("mute", "ActiveState", "failed");
+    let mut about = host.journal(&["SAMPAN_UNIT=mute.container"]);
+    about.wait("Failed with result");
+    let last = host.succeed(&["sampanctl", "logs", "-I", "-o", "cat", "mute"]);
+    assert!(last.contains("Started sampan-mute.scope") && !last.contains("first"), "{last}");
+    assert!(last.contains("mute.container: Failed with result 'exit-code'."), "{last}");
+    let same = host.property("mute", "InvocationID");
+    let same = host.succeed(&["sampanctl", "logs", &format!("--invocation={same}"), "-o", "cat", "mute"]);
+    assert_eq!(same, last);
+    assert_eq!(host.succeed(&["sampanctl", "logs", "-I", "--payload", "-o", "cat", "mute"]), "");
+    assert!(host.succeed(&["sampanctl", "logs", "--invocation=-1", "mute"]).contains(": first\n"));
+
+    // What is refused of one is told, and the others go on.
+    let refused = host.fail(5, &["sampanctl", "reset-failed", "nosuch", "mute"]);
+    assert!(refused.contains("Failed to reset failed state of unit nosuch.container"), "{refused}");
+    assert_eq!(host.property("mute", "ActiveState"), "inactive");
 }
 
 fn figures(host: &Host) {

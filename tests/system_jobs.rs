@@ -78,13 +78,13 @@ fn job_modes_decide_between_jobs() {
     host.unit("needed.container", &sleeper(""));
 
     host.succeed(&["sampanctl", "start", "--no-block", "slow"]);
-    let error = host.fail(1, &["sampanctl", "stop", "--job-mode=fail", "slow"]);
+    let error = host.fail(4, &["sampanctl", "stop", "--job-mode=fail", "slow"]);
     assert!(error.contains("slow.container has a start job already"), "{error}");
     host.succeed(&["sampanctl", "stop", "slow"]);
     assert_eq!(host.property("slow", "ActiveState"), "inactive");
 
     host.succeed(&["sampanctl", "start", "--no-block", "--job-mode=replace-irreversibly", "slow"]);
-    let error = host.fail(1, &["sampanctl", "stop", "slow"]);
+    let error = host.fail(4, &["sampanctl", "stop", "slow"]);
     assert!(error.contains("slow.container has a start job that cannot be replaced"), "{error}");
     host.succeed(&["sampanctl", "cancel"]);
     assert!(!host.succeed(&["sampanctl", "list-jobs"]).contains("slow"));
@@ -93,7 +93,7 @@ fn job_modes_decide_between_jobs() {
     host.succeed(&["sampanctl", "start", "--job-mode=ignore-requirements", "only"]);
     assert_eq!(host.property("needed", "ActiveState"), "inactive");
     host.succeed(&["sampanctl", "start", "done"]);
-    let error = host.fail(1, &["sampanctl", "isolate", "done"]);
+    let error = host.fail(4, &["sampanctl", "isolate", "done"]);
     assert!(error.contains("allow_isolate"), "{error}");
     host.succeed(&["sampanctl", "isolate", "only"]);
     assert_eq!(host.property("done", "ActiveState"), "inactive");

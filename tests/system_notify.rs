@@ -91,7 +91,7 @@ fn a_command_reloads_and_a_unit_without_one_says_so() {
     assert_eq!(host.succeed(&["sampanctl", "exec", "web", "cat", "/tmp/read"]), "read\n");
     host.fail(1, &["sampanctl", "reload", "bad"]);
     assert_eq!(host.property("bad", "ActiveState"), "active", "one that cannot be reloaded goes on");
-    let error = host.fail(1, &["sampanctl", "reload", "plain"]);
+    let error = host.fail(3, &["sampanctl", "reload", "plain"]);
     assert!(error.contains("cannot be reloaded") && error.contains("reload_signal"), "{error}");
 }
 

@@ -77,7 +77,7 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
         told,
         "There is no --cap-add: say which capabilities it has with --property 'security.capabilities=[\"CAP_NET_RAW\"]'.\n"
     );
-    let told = host.fail(6, &run(&["--memory", "much", "hello", "true"]));
+    let told = host.fail(1, &run(&["--memory", "much", "hello", "true"]));
     assert!(told.contains("memory_max = \"much\"") && told.contains("\"much\" is not a size"), "{told}");
     host.unit("web.container", "[container]\nimage = \"localhost/hello\"\n");
     assert!(

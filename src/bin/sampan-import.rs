@@ -15,6 +15,7 @@ use sampan::image::reference::Reference;
 use sampan::manager::images::{self, Question};
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
+use sampan::sys::errno::without_numbers;
 use sampan::transfer::order::{ImportOrder, Order, PullOrder};
 use sampan::transfer::registry::Signatures;
 use sampan::transfer::worker::Claims;
@@ -183,7 +184,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", without_numbers(&error.to_string()));
             ExitCode::FAILURE
         }
     }

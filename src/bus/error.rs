@@ -3,6 +3,7 @@
 
 use crate::manager::driver::ExecError;
 use crate::manager::machine::RequestError;
+use crate::sys::errno::without_numbers;
 use crate::unit::enable::EnableError;
 use crate::unit::name::NameError;
 use zbus::message::{Header, Message};
@@ -120,7 +121,7 @@ impl BusError {
     /// The message that says so.
     pub(super) fn reply(&self, call: &Header<'_>) -> zbus::Result<Message> {
         let (name, text) = self.parts();
-        Message::error(call, name).build(&(text,))
+        Message::error(call, name).build(&(without_numbers(text),))
     }
 }
 

@@ -161,7 +161,12 @@ pub struct ImageRow {
 
 /// The object path of a unit: every byte but letters and digits as `_xx`, as `sd_bus_path_encode(3)`.
 pub fn unit_path(name: &str) -> OwnedObjectPath {
-    let mut path = format!("{MANAGER_PATH}/unit/");
+    labelled(&format!("{MANAGER_PATH}/unit"), name)
+}
+
+/// The path of an object that a name stands for below a directory, sd_bus_path_encode(3).
+pub fn labelled(directory: &str, name: &str) -> OwnedObjectPath {
+    let mut path = format!("{directory}/");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() {
             path.push(char::from(byte));

@@ -1,8 +1,9 @@
 //! `daemon-reload`, which tells of broken files, and `reset-failed`: what is done to the manager's memory.
 
 use super::args::{QuietArgs, ResetFailedArgs};
-use super::client::{ask, talk};
+use super::client::{again, talk};
 use super::error::CliError;
+use super::outcome::Outcome;
 use super::output::complain;
 use super::select;
 
@@ -27,21 +28,23 @@ pub fn reload(args: &QuietArgs) -> anyhow::Result<u8> {
     })
 }
 
-/// Runs `reset-failed`, of all units when none is named.
+/// Runs `reset-failed`, of all units when none is named. What is refused of one is told, and the others go on.
 ///
 /// # Errors
 /// When a word is no name or the manager cannot be reached.
 pub fn reset_failed(args: &ResetFailedArgs) -> anyhow::Result<u8> {
-    ask(async |client| {
+    talk(async |client| {
         if args.units.is_empty() {
-            let done: zbus::Result<()> = client.call("ResetFailed", &()).await;
-            done.map_err(|error| CliError::of_call("reset failed units", error))?;
+            let failed = |error| CliError::of_call("reset failed units", error);
+            again::<()>(async || client.call("ResetFailed", &()).await.map_err(failed)).await?;
         }
+        let mut outcome = Outcome::default();
         for unit in select::units(client, &args.units).await? {
-            let done: zbus::Result<()> = client.call("ResetFailedUnit", &(&unit,)).await;
-            let action = format!("reset failed state of unit {unit}");
-            done.map_err(|error| CliError::of_call(&action, error))?;
+            let failed = |error| CliError::of_call(&format!("reset failed state of unit {unit}"), error);
+            outcome.note(
+                again(async || client.call("ResetFailedUnit", &(&unit,)).await.map_err(failed)).await,
+            )?;
         }
-        Ok(0)
+        Ok(outcome.status)
     })
 }

@@ -122,6 +122,17 @@ impl DisplayArgs {
 }
 
 impl OutputFormat {
+    /// Prints a value as JSON, or the text that is made of it.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn show(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        match self.json() {
+            Some(layout) => print_json(value, layout),
+            None => print(&text(), Paging::Never),
+        }
+    }
+
     /// The layout of JSON; `None` for text.
     pub fn json(self) -> Option<JsonLayout> {
         match self {

@@ -20,7 +20,6 @@ pub const NO_PROGRAM: u8 = 127;
 const NOT_SUPPORTED: u8 = 3;
 const NO_PERMISSION: u8 = 4;
 const NOT_INSTALLED: u8 = 5;
-const NOT_CONFIGURED: u8 = 6;
 
 /// A failure of a verb.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +227,7 @@ fn of_fdo(error: fdo::Error) -> (String, u8) {
         fdo::Error::AccessDenied(_)
         | fdo::Error::AuthFailed(_)
         | fdo::Error::InteractiveAuthorizationRequired(_) => NO_PERMISSION,
-        fdo::Error::UnknownObject(_) | fdo::Error::FileNotFound(_) => NOT_INSTALLED,
+        fdo::Error::UnknownObject(_) => NOT_INSTALLED,
         fdo::Error::NotSupported(_) => NOT_SUPPORTED,
         _ => FAILURE,
     };
@@ -236,11 +235,12 @@ fn of_fdo(error: fdo::Error) -> (String, u8) {
     (text.unwrap_or_else(|| error.to_string()), status)
 }
 
+/// As systemctl has them, with those of `exec` beside. A masked unit and one with a bad file are plain failures there.
 fn status_of_name(name: &str) -> u8 {
     match name.rsplit('.').next().unwrap_or_default() {
+        "OnlyByDependency" | "NoIsolation" | "TransactionIsDestructive" => NO_PERMISSION,
         "NoSuchUnit" => NOT_INSTALLED,
-        "UnitMasked" | "BadUnitSetting" | "LoadFailed" => NOT_CONFIGURED,
-        "InteractiveAuthorizationRequired" => NO_PERMISSION,
+        "JobTypeNotApplicable" => NOT_SUPPORTED,
         "NoSuchProgram" => NO_PROGRAM,
         "NotExecutable" => NOT_EXECUTABLE,
         _ => FAILURE,
@@ -270,5 +270,17 @@ mod tests {
         assert_eq!(unknown.to_string(), "Failed to start web.container: Unit web.container not found.");
         assert_eq!(unknown.status(), 5);
         assert_eq!(of(fdo::Error::AccessDenied("Access denied".to_owned())).status(), 4);
+        for (name, status) in [
+            ("OnlyByDependency", 4),
+            ("NoIsolation", 4),
+            ("TransactionIsDestructive", 4),
+            ("NoSuchUnit", 5),
+            ("JobTypeNotApplicable", 3),
+            ("UnitMasked", 1),
+            ("BadUnitSetting", 1),
+            ("TransactionJobsConflicting", 1),
+        ] {
+            assert_eq!(status_of_name(&format!("org.sampan1.Error.{name}")), status, "{name}");
+        }
     }
 }

@@ -6,8 +6,9 @@ use super::display::{Layout, Shape};
 use super::error::{CliError, FAILURE};
 use super::select;
 use super::suggestion;
-use super::unit_properties::{ActiveState, Values, list, text};
+use super::unit_properties::{ActiveState, UnitProperties, Value, Values, list, text};
 use crate::paths::Paths;
+use crate::unit::name::UnitName;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,17 +20,19 @@ struct Node {
     dependencies: Vec<Node>,
 }
 
-/// Which properties lead to the units below.
+/// Which properties lead to the units below: those that systemctl follows.
 #[derive(Debug, Clone, Copy)]
 struct Direction(&'static [&'static str]);
 
 impl Direction {
     fn of(args: &DependencyArgs) -> Self {
         match args {
-            args if args.reverse => Self(&["RequiredBy", "WantedBy"]),
+            args if args.reverse => {
+                Self(&["RequiredBy", "RequisiteOf", "WantedBy", "PartOf", "BoundBy", "UpheldBy"])
+            }
             args if args.after => Self(&["After"]),
             args if args.before => Self(&["Before"]),
-            _ => Self(&["Requires", "BindsTo", "Wants"]),
+            _ => Self(&["Requires", "Requisite", "Wants", "ConsistsOf", "BindsTo", "Upholds"]),
         }
     }
 
@@ -54,7 +57,7 @@ pub fn run(args: &DependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
         let mut trees = Vec::new();
         for name in select::units(client, &args.units).await? {
             let units = reachable(client, &name, args).await?;
-            if units.get(&name).is_none_or(Option::is_none) {
+            if units.get(&name).is_none_or(|values| !UnitProperties::new(values).exists()) {
                 suggestion::complain_of_unknown(&name, paths);
                 status = FAILURE;
                 continue;
@@ -67,9 +70,9 @@ pub fn run(args: &DependencyArgs, paths: &Paths) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-type Units = BTreeMap<String, Option<Values>>;
+type Units = BTreeMap<String, Values>;
 
-/// All units of the tree, each asked for once. `None`: it does not exist, or is systemd's.
+/// All units of the tree, each asked for once. Of systemd's own units there is the state, and the tree ends with them.
 async fn reachable(client: &Client, root: &str, args: &DependencyArgs) -> Result<Units, CliError> {
     let mut units = Units::new();
     let mut queue = vec![root.to_owned()];
@@ -77,20 +80,26 @@ async fn reachable(client: &Client, root: &str, args: &DependencyArgs) -> Result
         if units.contains_key(&name) {
             continue;
         }
-        let ours = crate::unit::name::UnitName::parse(&name).is_ok();
-        let values = if ours { Some(client.values(&name).await?) } else { None };
-        if let Some(values) = &values {
-            queue.extend(Direction::of(args).below(values));
-        }
+        let values = match UnitName::parse(&name) {
+            Ok(_) => client.values(&name).await?,
+            Err(_) => native(client, &name).await,
+        };
+        queue.extend(Direction::of(args).below(&values));
         units.insert(name, values);
     }
     Ok(units)
 }
 
+/// What is known of a unit of systemd's own.
+async fn native(client: &Client, name: &str) -> Values {
+    let state = client.native_state(name).await;
+    state.map(|state| ("ActiveState".to_owned(), Value::Text(state))).into_iter().collect()
+}
+
 /// The tree below a unit. As systemctl, only targets are opened unless all are wanted, and none twice on one
 /// path.
 fn node(name: &str, units: &Units, args: &DependencyArgs, path: &mut Vec<String>) -> Node {
-    let values = units.get(name).and_then(Option::as_ref);
+    let values = units.get(name);
     let active = values.map(|values| text(values, "ActiveState")).unwrap_or_default();
     let opened = path.is_empty() || args.all || name.ends_with(".target");
     let mut dependencies = Vec::new();
@@ -122,7 +131,11 @@ fn branches(node: &Node, indentation: &str, layout: &Layout, text: &mut String) 
         let (branch, rail) =
             if last { (glyphs.last_branch(), "  ") } else { (glyphs.branch(), glyphs.rail()) };
         let state = ActiveState::of_word(&child.active);
-        let dot = layout.style.dot(state.tone(), state.dot());
+        // Nobody has told the state of a unit of systemd's when that does not answer.
+        let dot = match child.active.as_str() {
+            "" => " ".to_owned(),
+            _ => layout.style.dot(state.tone(), state.dot()),
+        };
         text.push_str(&format!("{dot} {indentation}{branch}{}\n", child.unit));
         branches(child, &format!("{indentation}{rail}"), layout, text);
     }
@@ -139,16 +152,15 @@ fn indented(node: &Node, indentation: &str, text: &mut String) {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Verb};
-    use crate::cli::unit_properties::Value;
     use clap::Parser;
 
-    fn unit(requires: &[&str], wants: &[&str]) -> Option<Values> {
+    fn unit(requires: &[&str], wants: &[&str]) -> Values {
         let list = |names: &[&str]| Value::List(names.iter().map(|name| (*name).to_owned()).collect());
-        Some(Values::from([
+        Values::from([
             ("ActiveState".to_owned(), Value::Text("active".to_owned())),
             ("Requires".to_owned(), list(requires)),
             ("Wants".to_owned(), list(wants)),
-        ]))
+        ])
     }
 
     fn shown(line: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::pager;
+use crate::sys::errno::without_numbers;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::Command;
 
@@ -62,9 +63,9 @@ pub fn print_json(value: &impl serde::Serialize, layout: JsonLayout) -> anyhow::
     write_all(io::stdout().lock(), &(text + "\n"))
 }
 
-/// Prints one line to standard error; when that fails there is nobody to tell.
+/// Prints one line to standard error, reasons in the words of strerror(3); when that fails there is nobody to tell.
 pub fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", without_numbers(line));
 }
 
 /// Replaces this process with a program. Returns only the error.

@@ -89,8 +89,9 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
         Value::Text(text) => escaped(text).into_owned(),
         Value::List(list) => list.iter().map(|item| escaped(item)).collect::<Vec<_>>().join(" "),
         Value::Unsigned(microseconds) if name.ends_with("Timestamp") => time::timestamp(*microseconds, zone),
-        Value::Unsigned(u64::MAX) if name.ends_with("Max") || name.ends_with("High") => "infinity".to_owned(),
+        Value::Unsigned(u64::MAX) if is_limit(name) => "infinity".to_owned(),
         Value::Unsigned(u64::MAX) => "[not set]".to_owned(),
+        Value::Unsigned(microseconds @ 1..) if name.ends_with("USec") => time::span(*microseconds),
         Value::Unsigned(number) => number.to_string(),
         Value::Signed(number) => number.to_string(),
         Value::Times(list) => {
@@ -100,6 +101,11 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
         Value::Flag(true) => "yes".to_owned(),
         Value::Flag(false) => "no".to_owned(),
     }
+}
+
+/// Whether the largest number means that there is no limit, and not that nothing is known.
+fn is_limit(name: &str) -> bool {
+    ["Max", "High", "USec"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]
@@ -119,6 +125,10 @@ mod tests {
             ("MemoryCurrent".to_owned(), Value::Unsigned(u64::MAX)),
             ("MemoryMax".to_owned(), Value::Unsigned(u64::MAX)),
             ("NeedDaemonReload".to_owned(), Value::Flag(false)),
+            ("RestartUSec".to_owned(), Value::Unsigned(100_000)),
+            ("TimeoutStartUSec".to_owned(), Value::Unsigned(90_000_000)),
+            ("TimeoutStopUSec".to_owned(), Value::Unsigned(u64::MAX)),
+            ("WatchdogUSec".to_owned(), Value::Unsigned(0)),
         ]);
         render(&selected(values, args.names()), &args, &TimeZone::UTC)
     }
@@ -133,6 +143,10 @@ mod tests {
         MemoryCurrent=[not set]
         MemoryMax=infinity
         NeedDaemonReload=no
+        RestartUSec=100ms
+        TimeoutStartUSec=1min 30s
+        TimeoutStopUSec=infinity
+        WatchdogUSec=0
         ");
     }
 

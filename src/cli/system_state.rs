@@ -1,12 +1,12 @@
 //! `is-system-running`, and the state of the manager as a whole, in systemd's words.
 
 use super::args::SystemStateArgs;
+use super::changes::Changes;
 use super::client::{Client, talk};
 use super::error::{CliError, FAILURE};
 use super::output::{Paging, print};
 use super::text::{Dot, Tone};
 use super::unit_properties::{Value, Values};
-use futures_util::StreamExt;
 
 /// The state of the manager, systemctl(1) `is-system-running`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,18 +92,13 @@ async fn state(client: &Client) -> anyhow::Result<SystemState> {
     Ok(SystemState::of(&client.manager_values().await?))
 }
 
-/// Waits until no start at boot is under way any more.
+/// Waits until no start at boot is under way any more, by this manager or a successor of it.
 async fn started(client: &Client) -> anyhow::Result<SystemState> {
-    let failed = |error| CliError::of_call("watch jobs", error);
-    let mut removed = client.manager.receive_job_removed().await.map_err(failed)?;
-    client.subscribe().await?;
+    let mut changes = Changes::new(client).await?;
     loop {
         match state(client).await? {
-            SystemState::Starting => {}
+            SystemState::Starting => changes.next(client).await?,
             state => return Ok(state),
-        }
-        if removed.next().await.is_none() {
-            return Ok(SystemState::Offline);
         }
     }
 }

@@ -34,6 +34,7 @@
 //! process (`CLONE_PARENT`), so that the manager learns its exit status with waitid(2).
 
 use super::hint::hint;
+use crate::sys::errno;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -91,15 +92,10 @@ impl std::error::Error for StepError {}
 impl fmt::Display for StepError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { step, subject, errno } = self;
-        write!(formatter, "{step}: {subject}: {}", strerror(*errno))?;
+        let reason = errno::words(&std::io::Error::from_raw_os_error(*errno));
+        write!(formatter, "{step}: {subject}: {reason}")?;
         hint(self).map_or(Ok(()), |hint| write!(formatter, "; {hint}"))
     }
-}
-
-/// The words of strerror(3) alone: the standard library adds the number.
-fn strerror(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod allocator;
 pub mod child;
 pub mod clone;
 pub mod descriptor;
+pub mod errno;
 pub mod execute;
 pub mod memory_merge;
 pub mod mount;

@@ -1,5 +1,6 @@
 //! One file of a unit, read whole and checked to be text.
 
+use crate::sys::errno;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ impl Source {
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
                 return Err(fail(dangling(path)));
             }
-            Err(error) => return Err(fail(format!("this file cannot be read: {}", errno(&error)))),
+            Err(error) => return Err(fail(format!("this file cannot be read: {}", errno::words(&error)))),
         };
         String::from_utf8(bytes).map(|text| Self::from_text(path, &text)).map_err(|error| {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -94,12 +95,6 @@ fn bytes(path: &Path) -> io::Result<Content> {
     let mut bytes = Vec::new();
     file.take(LENGTH_MAX + 1).read_to_end(&mut bytes)?;
     Ok(if bytes.len() as u64 > LENGTH_MAX { Content::TooLong } else { Content::Bytes(bytes) })
-}
-
-/// The words of strerror(3) without Rust's number behind them.
-fn errno(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn dangling(path: &Path) -> String {

@@ -1,7 +1,7 @@
 //! What clients read. It may be asked for twice, so each reader asks again where the manager is restarted meanwhile.
 
 use super::{Client, again, talk};
-use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, unit_path};
+use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, labelled, unit_path};
 use crate::cli::error::CliError;
 use crate::cli::unit_properties::{UnitProperties, Values, value};
 use crate::sys::pidfd;
@@ -121,12 +121,25 @@ impl Client {
         Ok(self.properties(path).await?.get(interface, property).await?)
     }
 
+    /// The `ActiveState` of a unit of systemd's own; `None` when systemd does not tell it.
+    pub async fn native_state(&self, name: &str) -> Option<String> {
+        const SYSTEMD: &str = "org.freedesktop.systemd1";
+        let interface = InterfaceName::from_static_str_unchecked("org.freedesktop.systemd1.Unit");
+        let path = labelled("/org/freedesktop/systemd1/unit", name);
+        let properties = self.properties_at(SYSTEMD, path).await.ok()?;
+        String::try_from(properties.get(interface, "ActiveState").await.ok()?).ok()
+    }
+
     async fn properties(&self, path: OwnedObjectPath) -> zbus::Result<PropertiesProxy<'static>> {
-        PropertiesProxy::builder(&self.connection)
-            .destination(BUS_NAME)
-            .path(path)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await
+        self.properties_at(BUS_NAME, path).await
+    }
+
+    async fn properties_at(
+        &self,
+        service: &'static str,
+        path: OwnedObjectPath,
+    ) -> zbus::Result<PropertiesProxy<'static>> {
+        let properties = PropertiesProxy::builder(&self.connection).destination(service).path(path);
+        properties.cache_properties(CacheProperties::No).build().await
     }
 }

@@ -2,8 +2,9 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::{Common, Output, show};
+use super::{Common, show};
 use crate::cli::candidates::image_names;
+use crate::cli::display::OutputFormat;
 use crate::image::diff::{self, Aspect, Change, Difference, Privilege, Times};
 use crate::image::text::printable;
 use crate::paths::Paths;
@@ -34,8 +35,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let times = if args.ignore_mtime { Times::Ignored } else { Times::Compared };
     let differences = diff::diff(&entries(&args.old)?, &entries(&args.new)?, times);
     match args.common.output {
-        Output::Json => show::print(&json(&differences))?,
-        Output::Text => show::print(&text(&differences))?,
+        OutputFormat::Text => show::print(&text(&differences))?,
+        OutputFormat::Json => show::print(&json(&differences))?,
+        OutputFormat::JsonPretty => show::print_indented(&json(&differences))?,
     }
     Ok(0)
 }

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::Value;
 
-use super::{Common, Output, show};
+use super::{Common, show};
 use crate::cli::candidates::image_names;
+use crate::cli::display::OutputFormat;
 use crate::image::entry::{EntryPath, Metadata, Node, TreeEntry};
 use crate::image::limits::Limits;
 use crate::image::text::printable;
@@ -39,8 +40,9 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         anyhow::bail!("{} has no \"{}\"", args.image, printable(&path.absolute()));
     }
     match args.common.output {
-        Output::Json => show::print(&json(&entries))?,
-        Output::Text => show::print(&text(&entries))?,
+        OutputFormat::Text => show::print(&text(&entries))?,
+        OutputFormat::Json => show::print(&json(&entries))?,
+        OutputFormat::JsonPretty => show::print_indented(&json(&entries))?,
     }
     Ok(0)
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Common, Output, show};
+use super::Common;
+use crate::cli::display::OutputFormat;
 use crate::manager::images::roots;
 use crate::paths::Paths;
 use crate::store::{Finding, Repair, Store};
@@ -30,11 +31,8 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     }
 }
 
-fn report(findings: &[Finding], output: Output) -> anyhow::Result<u8> {
-    match output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&json(findings))?))?,
-        Output::Text => show::print(&lines(findings))?,
-    }
+fn report(findings: &[Finding], output: OutputFormat) -> anyhow::Result<u8> {
+    output.show(&json(findings), || lines(findings))?;
     Ok(u8::from(!findings.is_empty()))
 }
 
@@ -42,13 +40,8 @@ fn repair(store: &Store, common: &Common, paths: &Paths) -> anyhow::Result<u8> {
     let running: BTreeSet<_> =
         roots::running(paths).filter_map(|root| store.resolve(&root.image).ok()).collect();
     let Repair { repaired, remaining } = store.repair(&running)?;
-    match common.output {
-        Output::Json => {
-            let report = serde_json::json!({ "repaired": json(&repaired), "remaining": json(&remaining) });
-            show::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
-        }
-        Output::Text => show::print(&[lines(&repaired), lines(&remaining)].concat())?,
-    }
+    let report = serde_json::json!({ "repaired": json(&repaired), "remaining": json(&remaining) });
+    common.output.show(&report, || [lines(&repaired), lines(&remaining)].concat())?;
     Ok(u8::from(!remaining.is_empty()))
 }
 

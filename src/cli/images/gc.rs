@@ -3,7 +3,8 @@
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-use super::{Common, Output, show};
+use super::{Common, show};
+use crate::cli::display::OutputFormat;
 use crate::manager::images::roots::{self, Root, roots};
 use crate::paths::Paths;
 use crate::store::{Collected, Store, Unused};
@@ -33,21 +34,14 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     told(store.gc(&names)?, args.common.output)
 }
 
-fn told(collected: Collected, output: Output) -> anyhow::Result<u8> {
+fn told(collected: Collected, output: OutputFormat) -> anyhow::Result<u8> {
     let Collected { images, layers, objects, bytes } = collected;
-    match output {
-        Output::Json => {
-            let collected =
-                serde_json::json!({ "images": images, "layers": layers, "objects": objects, "bytes": bytes });
-            show::print(&format!("{collected}\n"))?;
-        }
-        Output::Text => {
-            let freed = show::size(bytes);
-            show::print(&format!(
-                "Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n"
-            ))?;
-        }
-    }
+    let collected =
+        serde_json::json!({ "images": images, "layers": layers, "objects": objects, "bytes": bytes });
+    output.show(&collected, || {
+        let freed = show::size(bytes);
+        format!("Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n")
+    })?;
     Ok(0)
 }
 
@@ -67,7 +61,7 @@ struct Explanation {
     unused: Unused,
 }
 
-fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> {
+fn explain(store: &Store, roots: &[Root], output: OutputFormat) -> anyhow::Result<u8> {
     let (names, lost, usages) = (store.names()?, store.lost_names()?, store.usages()?);
     let roots = roots::resolved(roots, store);
     let mut kept = BTreeSet::new();
@@ -88,10 +82,7 @@ fn explain(store: &Store, roots: &[Root], output: Output) -> anyhow::Result<u8> 
         }
     }
     let explanation = Explanation { images, unused: store.unused(&kept)? };
-    match output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?,
-        Output::Text => show::print(&text(&explanation))?,
-    }
+    output.show(&explanation, || text(&explanation))?;
     Ok(0)
 }
 

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use super::access::images;
 use super::progress::{Display, ProgressArgs, Words};
-use super::{Common, Output, show};
+use super::{Common, show};
+use crate::cli::display::OutputFormat;
 use crate::cli::error::CliError;
+use crate::cli::output::print_json;
 use crate::image::ImageError;
 use crate::image::change::Change;
 use crate::image::manifest::Platform;
@@ -100,9 +102,9 @@ impl Args {
 }
 
 /// Prints what an import or a pull did: ids and names, and what people should know.
-pub(super) fn print(report: &Report, output: Output) -> anyhow::Result<u8> {
-    if output == Output::Json {
-        show::print(&format!("{}\n", serde_json::to_string_pretty(report)?))?;
+pub(super) fn print(report: &Report, output: OutputFormat) -> anyhow::Result<u8> {
+    if let Some(layout) = output.json() {
+        print_json(report, layout)?;
         return Ok(0);
     }
     for image in &report.images {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::PathBuf;
 
-use super::{Common, Output, show};
+use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::image::config::ImageConfig;
 use crate::image::text::printable;
@@ -58,10 +58,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         usage: store.usage(&id)?,
         documents: documents(&store, &id),
     };
-    match args.common.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&inspected)?))?,
-        Output::Text => show::print(&text(&inspected))?,
-    }
+    args.common.output.show(&inspected, || text(&inspected))?;
     Ok(0)
 }
 

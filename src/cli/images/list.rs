@@ -4,7 +4,7 @@ use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 
 use super::access::images;
-use super::{Common, Output, show};
+use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::cli::text::time;
 use crate::manager::images::list::Listed;
@@ -49,10 +49,7 @@ fn print_ids(ids: impl Iterator<Item = String>) -> anyhow::Result<u8> {
 }
 
 fn print(args: &Args, images: &[Listed]) -> anyhow::Result<u8> {
-    match args.common.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(images)?))?,
-        Output::Text => show::print(&show::table(&rows(images)[usize::from(args.no_legend)..]))?,
-    }
+    args.common.output.show(&images, || show::table(&rows(images)[usize::from(args.no_legend)..]))?;
     Ok(0)
 }
 

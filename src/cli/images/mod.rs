@@ -21,9 +21,10 @@ pub(in crate::cli) mod show;
 mod tag;
 mod transfer;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use std::path::{Path, PathBuf};
 
+use crate::cli::display::OutputFormat;
 use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -66,17 +67,8 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// How verbs over images and volumes print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: OutputFormat,
 }
 
 /// Performs a verb and returns the exit status.

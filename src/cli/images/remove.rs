@@ -2,10 +2,11 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
+use super::Common;
 use super::access::images;
-use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::cli::error::{CliError, FAILURE};
+use crate::cli::output::complain;
 use crate::manager::images::remove::Consent;
 use crate::paths::Paths;
 
@@ -35,16 +36,11 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
             Ok(names) => removed.extend(names),
             Err(error) => {
                 status = status.max(error.downcast_ref().map_or(FAILURE, CliError::status));
-                eprintln!("{error}");
+                complain(&error.to_string());
             }
         }
     }
-    match args.common.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string(&removed)?))?,
-        Output::Text => {
-            let lines: String = removed.iter().map(|name| format!("Removed {name}.\n")).collect();
-            show::print(&lines)?;
-        }
-    }
+    let lines = || removed.iter().map(|name| format!("Removed {name}.\n")).collect();
+    args.common.output.show(&removed, lines)?;
     Ok(status)
 }

@@ -1,5 +1,6 @@
 //! How values of images are written for people and in JSON.
 
+use crate::cli::output::{JsonLayout, print_json};
 use serde_json::Value;
 use std::io::Write as _;
 
@@ -9,6 +10,12 @@ pub(in crate::cli) fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
+}
+
+/// The same of JSON, indented.
+pub(in crate::cli) fn print_indented(json: &str) -> anyhow::Result<()> {
+    let value: Value = serde_json::from_str(json)?;
+    print_json(&value, JsonLayout::Indented)
 }
 
 /// Bytes as people read them: `3.2M`.

@@ -2,8 +2,8 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
+use super::Common;
 use super::access::images;
-use super::{Common, Output, show};
 use crate::cli::candidates::image_names;
 use crate::image::reference::Reference;
 use crate::paths::Paths;
@@ -29,15 +29,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let names: Vec<Reference> =
         args.names.iter().map(|name| Reference::for_import(name)).collect::<Result<_, _>>()?;
     let id = images(&args.common, paths).tag(&args.image, &names)?;
-    match args.common.output {
-        Output::Json => {
-            let tagged = serde_json::json!({ "id": id, "names": names });
-            show::print(&format!("{tagged}\n"))?;
-        }
-        Output::Text => {
-            let lines: String = names.iter().map(|name| format!("{name} is {id}.\n")).collect();
-            show::print(&lines)?;
-        }
-    }
+    let tagged = serde_json::json!({ "id": id, "names": names });
+    args.common.output.show(&tagged, || names.iter().map(|name| format!("{name} is {id}.\n")).collect())?;
     Ok(0)
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// The message of systemd-coredump(8), sd-messages(3).
 const COREDUMP: &str = "MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1";
 /// The service of the manager.
-const MANAGER: &str = "sampand.service";
+pub(super) const MANAGER: &str = "sampand.service";
 
 /// Which lines are wanted of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

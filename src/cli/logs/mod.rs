@@ -63,12 +63,16 @@ pub fn tail(unit: &UnitName, tail: Tail<'_>) -> String {
     }
 }
 
-/// The matches; `None` when a run is asked for that is not there. A match for a run stands in every alternative.
+/// The matches; `None` when a run is asked for that is not there.
 fn wanted(args: &LogsArgs, subjects: &[Subject]) -> Option<Vec<String>> {
     let run = args.invocation.as_deref().or(args.last_invocation.then_some("0"));
     let speakers = if args.payload { Speakers::Container } else { Speakers::All };
     match run {
-        Some(run) => Some(vec![invocation::chosen(subjects, run)?]),
+        Some(run) => {
+            let matches = invocation::chosen(subjects, run)?.matches(speakers);
+            // A run that never got as far as a scope said nothing, and no matches would mean all lines.
+            (!matches.is_empty()).then(|| matches.join(&"+".to_owned()))
+        }
         None if subjects.is_empty() => Some(matches::everything()),
         None => Some(matches::words(subjects, speakers)),
     }

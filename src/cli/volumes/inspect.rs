@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use super::StoreArgs;
 use super::users::Users;
 use crate::cli::candidates::volume_names;
-use crate::cli::images::{Output, show};
+use crate::cli::display::OutputFormat;
+use crate::cli::images::show;
 use crate::image::text::printable;
 use crate::paths::Paths;
 use crate::store::volumes::{self, Volumes, metadata_of};
@@ -20,8 +21,8 @@ pub(super) struct Args {
     #[arg(value_name = "VOLUME", required = true, add = ArgValueCandidates::new(volume_names))]
     names: Vec<String>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: OutputFormat,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -49,10 +50,7 @@ pub(super) fn run(args: &Args, paths: &Paths) -> anyhow::Result<u8> {
     let inspected: anyhow::Result<Vec<_>> =
         args.names.iter().map(|name| inspect(&volumes, &users, name)).collect();
     let inspected = inspected?;
-    match args.output {
-        Output::Json => show::print(&format!("{}\n", serde_json::to_string_pretty(&inspected)?))?,
-        Output::Text => show::print(&inspected.iter().map(text).collect::<Vec<_>>().join("\n"))?,
-    }
+    args.output.show(&inspected, || inspected.iter().map(text).collect::<Vec<_>>().join("\n"))?;
     Ok(0)
 }
 

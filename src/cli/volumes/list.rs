@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use super::StoreArgs;
 use super::users::Users;
 use crate::cli::candidates::volume_names;
-use crate::cli::images::{Output, show};
+use crate::cli::display::OutputFormat;
+use crate::cli::images::show;
 use crate::cli::pattern;
 use crate::cli::text::time;
 use crate::paths::Paths;
@@ -29,8 +30,8 @@ pub(super) struct Args {
     #[arg(long)]
     no_legend: bool,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: OutputFormat,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -55,12 +56,9 @@ pub(super) fn run(args: &Args, paths: &Paths) -> anyhow::Result<u8> {
         Some(volumes) => list(&volumes, args, paths)?,
         None => Vec::new(),
     };
-    match (args.quiet, args.output) {
-        (true, _) => {
-            show::print(&listed.iter().map(|volume| format!("{}\n", volume.name)).collect::<String>())?
-        }
-        (false, Output::Json) => show::print(&format!("{}\n", serde_json::to_string(&listed)?))?,
-        (false, Output::Text) => show::print(&show::table(&rows(&listed, args.no_legend)))?,
+    match args.quiet {
+        true => show::print(&listed.iter().map(|volume| format!("{}\n", volume.name)).collect::<String>())?,
+        false => args.output.show(&listed, || show::table(&rows(&listed, args.no_legend)))?,
     }
     Ok(0)
 }

@@ -73,14 +73,16 @@ fn log(unit: &UnitName, managed: &Managed) {
     let description = managed.unit().map_or(unit.as_str(), |unit| unit.description.as_str());
     let result = managed.result.as_str();
     let why = managed.failure.as_ref().map(|failure| format!(" {}", failure.message)).unwrap_or_default();
+    // A start that got as far as a process has an id, by which its lines are found.
+    let id = managed.run.as_ref().map(|run| run.invocation.as_str()).filter(|id| !id.is_empty());
     match managed.phase {
         Phase::Failed => {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Failed with result '{result}'.{why}");
+            tracing::warn!(SAMPAN_UNIT = %unit, INVOCATION_ID = id, "{unit}: Failed with result '{result}'.{why}");
         }
         Phase::Running => tracing::debug!(SAMPAN_UNIT = %unit, "Started {unit} - {description}."),
         Phase::Listening => tracing::debug!(SAMPAN_UNIT = %unit, "Listening on {unit} - {description}."),
         Phase::AutoRestart => {
-            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Scheduled restart job, result '{result}'.{why}");
+            tracing::info!(SAMPAN_UNIT = %unit, INVOCATION_ID = id, "{unit}: Scheduled restart job, result '{result}'.{why}");
         }
         Phase::Dead => tracing::debug!(SAMPAN_UNIT = %unit, "Stopped {unit} - {description}."),
         _ => {}

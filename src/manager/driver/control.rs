@@ -4,6 +4,7 @@ use super::live::until_ended;
 use crate::launch::protocol::{Order, Report, StepError, UNSTARTED};
 use crate::launch::spawn::Launch;
 use crate::manager::machine::{Exit, Failure};
+use crate::sys::errno::without_numbers;
 use crate::sys::{pidfd, readiness};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
@@ -124,7 +125,7 @@ pub(super) fn step_failure(error: &StepError) -> Failure {
 }
 
 pub(super) fn failure(message: String, errno: i32) -> Failure {
-    Failure { message, errno, exit: None }
+    Failure { message: without_numbers(&message), errno, exit: None }
 }
 
 pub(super) fn io_failure(subject: &str, error: &io::Error) -> Failure {

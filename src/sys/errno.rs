@@ -1,0 +1,38 @@
+//! Errors of system calls in the words of strerror(3) alone: the standard library adds their numbers.
+
+use std::io;
+
+/// The words for an error.
+pub fn words(error: &io::Error) -> String {
+    without_numbers(&error.to_string())
+}
+
+/// A text without the numbers of the errors that it tells.
+pub fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut parts = text.split(MARK);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => words.push_str(rest),
+            _ => words.extend([MARK, part]),
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        let error = io::Error::from_raw_os_error(13);
+        assert_eq!(words(&error), "Permission denied");
+        assert_eq!(
+            without_numbers(&format!("a: {error}, b: {error}.")),
+            "a: Permission denied, b: Permission denied."
+        );
+        assert_eq!(without_numbers("text (os error x) more"), "text (os error x) more");
+    }
+}
