@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::error::{Context, StoreError};
 use super::folding::FoldedImage;
 use super::index::Index;
+use super::mend::mend;
 use super::record::{ImageRecord, LayerRecord};
 use super::rootfs;
 use super::staging::remove_tree;
@@ -174,15 +175,28 @@ impl Writer<'_> {
         self.store.sync_directory(&self.store.path("layers"))
     }
 
-    /// A damaged image of the same id gives way in one step.
+    /// A damaged image of the same id gives way in one step. Its tree is mended and stays: a container may run from
+    /// it, which would lose every name with it.
     fn place_image(&self, id: &ImageId, new: &Path) -> Result<(), StoreError> {
-        let place = self.store.image_directory(id);
+        let (place, rootfs) = (self.store.image_directory(id), self.store.rootfs(id));
+        let keeps_tree = rootfs.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        if keeps_tree {
+            let entries: Vec<TreeEntry> =
+                Index::open(&new.join("index"))?.records().collect::<Result<_, _>>()?;
+            mend(self.store, &rootfs, &entries, &self.staging)?;
+            self.sync()?;
+        }
         let flags = if place.try_exists().context("look at", &place)? {
             RenameFlags::EXCHANGE
         } else {
             RenameFlags::NOREPLACE
         };
         rustix::fs::renameat_with(CWD, new, CWD, &place, flags).context("make", &place)?;
+        if keeps_tree {
+            let old = new.join("rootfs");
+            rustix::fs::renameat_with(CWD, &old, CWD, &rootfs, RenameFlags::EXCHANGE)
+                .context("keep", &rootfs)?;
+        }
         self.store.sync_directory(&self.store.path("images"))?;
         remove_tree(new)
     }
