@@ -14,7 +14,6 @@ use super::{DIRECTORIES, ImageId, Index, Store, list, tree};
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, TreeEntry};
-use crate::image::reference::Reference;
 
 /// Files beside the store's directories.
 const FILES: [&str; 8] =
@@ -175,9 +174,9 @@ impl Store {
     fn check_names(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         for name in self.list("refs")? {
             let path = self.path("refs").join(&name);
-            let image = match Reference::parse(&name.replace('%', "/")) {
-                Ok(reference) if file_name(&reference) == name => self.read_name(&reference)?,
-                _ => None,
+            let image = match self.name_of(&name)? {
+                Some(reference) => self.read_name(&reference)?,
+                None => None,
             };
             if image.is_none() && is_there(&path) {
                 findings.push(finding(&path, "leads to no image"));

@@ -1,7 +1,5 @@
 //! `sampanctl fsck`: reads the whole store, names what is wrong with it, and repairs it when asked.
 
-use std::collections::BTreeSet;
-
 use super::{Common, Output, show};
 use crate::manager::images::roots;
 use crate::paths::Paths;
@@ -39,9 +37,8 @@ fn report(findings: &[Finding], output: Output) -> anyhow::Result<u8> {
 }
 
 fn repair(store: &Store, common: &Common, paths: &Paths) -> anyhow::Result<u8> {
-    let running: BTreeSet<_> =
-        roots::running(paths).filter_map(|root| store.resolve(&root.image).ok()).collect();
-    let Repair { repaired, remaining } = store.repair(&running)?;
+    let running = || roots::running(paths).filter_map(|root| store.resolve(&root.image).ok()).collect();
+    let Repair { repaired, remaining } = store.repair(running)?;
     match common.output {
         Output::Json => {
             let report = serde_json::json!({ "repaired": json(&repaired), "remaining": json(&remaining) });

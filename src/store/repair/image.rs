@@ -89,7 +89,8 @@ impl Repairer<'_> {
             digest: manifest.as_ref().map(|(digest, _)| digest.clone()),
             layers: document.diff_ids.iter().enumerate().map(layer).collect(),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
-            imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
+            imported_as: old.as_ref().map(|old| old.imported_as.clone()).unwrap_or_default(),
+            came_as: old.map(|old| old.came_as).unwrap_or_default(),
             ..ImageRecord::of(id, document, entries.len() as u64, size_of(entries))
         };
         let path = self.store.image_directory(id).join("record");
