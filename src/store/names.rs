@@ -178,14 +178,13 @@ impl Store {
     /// policy.
     fn named(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
         let Some(digest) = reference.digest() else { return self.read_name(reference) };
-        let fits = |record: &ImageRecord| {
-            let mut names = record.imported_as.iter().map(Reference::name);
-            record.digest.as_ref() == Some(digest)
-                && (record.came_as.iter().any(|name| name == reference.name())
-                    || names.any(|name| name == reference.name()))
-        };
+        let names = self.names()?;
         for id in self.images()? {
-            if self.record(&id).is_ok_and(|record| fits(&record)) {
+            let Ok(record) = self.record(&id) else { continue };
+            let own = names.iter().filter(|(_, of)| *of == id).map(|(name, _)| name);
+            let mut own = own.chain(&record.imported_as).map(Reference::name);
+            let came = record.came_as.iter().any(|name| name == reference.name());
+            if record.digest.as_ref() == Some(digest) && (came || own.any(|name| name == reference.name())) {
                 return Ok(Some(id));
             }
         }
