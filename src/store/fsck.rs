@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::names::file_name;
+use super::notices::{self, index_name};
 use super::objects::{self, Key, State};
 use super::record::{ImageRecord, size_of};
 use super::{DIRECTORIES, ImageId, Index, Store, list, tree};
@@ -88,9 +89,14 @@ impl Store {
     fn check_layers(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         for name in self.list("layers")? {
             let path = self.path("layers").join(&name);
-            if !is_digest(&name) {
+            let index = self.path("layers").join(index_name(&name));
+            let read = || match index == path {
+                true => read_whole::<LayerEntry>(&path).map(drop),
+                false => notices::read(&index).map(drop),
+            };
+            if !is_digest(index_name(&name)) {
                 findings.push(finding(&path, FOREIGN));
-            } else if let Err(error) = read_whole::<LayerEntry>(&path)
+            } else if let Err(error) = read()
                 && is_there(&path)
             {
                 findings.push(damage(&path, error));

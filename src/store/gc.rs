@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::names::file_name;
+use super::notices::index_name;
 use super::staging::{Purpose, Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
@@ -117,9 +118,10 @@ impl Store {
             used.extend(layers.into_iter().map(|layer| layer.diff_id));
         }
         for name in self.list("layers")? {
-            if !used.iter().any(|diff_id| diff_id.hex() == name) {
-                remove_tree(&self.path("layers").join(name))?;
-                collected.layers += 1;
+            let index = index_name(&name);
+            if !used.iter().any(|diff_id| diff_id.hex() == index) {
+                remove_tree(&self.path("layers").join(&name))?;
+                collected.layers += u64::from(index == name);
             }
         }
         Ok(())

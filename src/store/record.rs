@@ -110,7 +110,8 @@ pub(super) fn size_of(entries: &[TreeEntry]) -> u64 {
     entries.iter().map(TreeEntry::size_of_inode).sum()
 }
 
-fn read(path: &Path) -> Result<ImageRecord, StoreError> {
+/// Reads the file.
+pub(super) fn read(path: &Path) -> Result<ImageRecord, StoreError> {
     let bytes = std::fs::read(path).context("read", path)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })

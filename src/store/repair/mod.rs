@@ -19,6 +19,7 @@ use super::error::{Context, StoreError};
 use super::fsck::{Finding, finding, is_digest, read_whole};
 use super::ids::replace;
 use super::names::{file_name, is_file_name, text_of};
+use super::notices;
 use super::staging::{Purpose, remove_tree};
 use super::writer::{Scrutiny, Writer};
 use super::{ImageId, Store};
@@ -94,10 +95,11 @@ impl Repairer<'_> {
     fn layers(&mut self) -> Result<(), StoreError> {
         for name in self.store.list("layers")?.into_iter().filter(|name| is_digest(name)) {
             let path = self.store.path("layers").join(name);
-            match read_whole::<LayerEntry>(&path) {
+            match read_whole::<LayerEntry>(&path).and_then(|_| notices::read(&path)) {
                 Ok(_) => {}
-                Err(StoreError::Damaged { .. }) => {
+                Err(StoreError::Damaged { path: damaged, .. }) => {
                     remove_tree(&path)?;
+                    remove_tree(&damaged)?;
                     self.note(
                         &path,
                         "was a damaged index and is removed: the next import reads the layer again",
