@@ -181,3 +181,33 @@ fn a_policy_that_is_wrong_lets_nothing_in() {
     let error = host.import("localhost/web").unwrap_err();
     assert!(error.contains("did you mean \"action\"?"), "{error}");
 }
+
+#[test]
+fn a_tag_gives_no_name_that_the_policy_would_not_have_given() {
+    let host = Host::new(&format!("{SIGNED}[registry.\"evil.example.com\"]\naction = \"reject\"\n"));
+    let key = host.key("key");
+    host.import("x").unwrap();
+    let root = host.root();
+    let tag = |names: &[&str]| {
+        let words = [&["--root", root.to_str().unwrap(), "tag"], names].concat();
+        let output = host.lab.sampanctl(&words);
+        output.status.success().then_some(()).ok_or_else(|| String::from_utf8(output.stderr).unwrap())
+    };
+    let error = tag(&["x", "fine", NAME]).unwrap_err();
+    assert!(error.contains("wants a signature") && error.contains("pull or import the image"), "{error}");
+    assert!(host.lab.fails(&["inspect", "fine"]).contains("no image"), "all names or none");
+    let error = tag(&["x", "evil.example.com/web:1"]).unwrap_err();
+    assert!(error.contains("the policy rejects evil.example.com"), "{error}");
+    tag(&["x", "fine"]).unwrap();
+    let pinned = format!("registry.example.com/web@{}", host.image());
+    assert!(host.lab.fails(&["inspect", &pinned]).contains("no image"), "nor does its digest");
+    host.sign(&key, "registry.example.com/web", &host.image());
+    host.import(NAME).unwrap();
+    tag(&["x", NAME]).unwrap();
+    host.lab.succeeds(&["inspect", &pinned]);
+    // Its name moves to another image: what came under it is still what it was.
+    std::fs::write(root.join("etc/sampan/policy.toml"), "").unwrap();
+    tag(&["before", NAME]).unwrap();
+    host.lab.succeeds(&["inspect", &pinned]);
+    host.lab.assert_sound();
+}

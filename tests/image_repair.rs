@@ -392,3 +392,52 @@ fn names_that_were_taken_away_on_purpose_stay_away() {
     assert_eq!(patient.repair()["repaired"], serde_json::json!([]));
     assert_eq!(lab.json(&["images"]).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_tree_is_mended_where_it_is_for_a_container_may_run_from_it() {
+    let mends: [fn(&Patient); 2] = [
+        |it| assert_eq!(it.repair()["remaining"], serde_json::json!([])),
+        |it| {
+            it.lab.succeeds(&["import", "--verify", "--name=one", it.lab.path("only one").to_str().unwrap()]);
+        },
+    ];
+    for mend in mends {
+        let patient = Patient::new();
+        let (rootfs, trees) = (patient.lab.rootfs("one"), patient.trees());
+        let inodes = || {
+            ["", "bin", "bin/tool", "bin/link"]
+                .map(|name| fs::symlink_metadata(rootfs.join(name)).unwrap().ino())
+        };
+        let before = inodes();
+        fs::write(rootfs.join("bin/stranger"), "x").unwrap();
+        fs::create_dir_all(rootfs.join("strange/things")).unwrap();
+        fs::remove_file(rootfs.join("bin/same")).unwrap();
+        fs::remove_file(rootfs.join("own")).unwrap();
+        fs::create_dir_all(rootfs.join("own/x")).unwrap();
+        fs::write(rootfs.join("empty"), "no more").unwrap();
+        fs::set_permissions(rootfs.join("bin"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!patient.findings().is_empty());
+        mend(&patient);
+        assert_eq!(inodes(), before, "what was right stays, and directories do");
+        patient.lab.assert_sound();
+        assert_eq!(patient.trees(), trees);
+    }
+}
+
+#[test]
+fn an_object_that_a_program_runs_from_is_mended_when_its_content_is_whole() {
+    let lab = Lab::new();
+    let sleep = fs::read("/bin/sleep").unwrap();
+    let program = layout::Entry { name: "sleep", body: &sleep, ..Default::default() };
+    let layout = Layout::write(&lab.path("layout"), &[gzip(&Tar::default().entry(&program).end())]);
+    lab.import(&layout.path, "one");
+    let path = lab.rootfs("one").join("sleep");
+    let mode = fs::metadata(&path).unwrap().permissions();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut child = std::process::Command::new(&path).arg("1000").spawn().unwrap();
+    lab.succeeds(&["import", "--verify", "--name=one", layout.path.to_str().unwrap()]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions(), mode);
+    lab.assert_sound();
+}

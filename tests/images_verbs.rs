@@ -326,3 +326,57 @@ fn completions_know_the_names_of_images() {
     let words = run("unshare", &["--mount", "sh", "-c", &script]);
     assert!(words.contains("a:latest") && words.contains("docker.io/x/c:1"), "{words}");
 }
+
+#[test]
+fn names_may_be_longer_than_those_of_files() {
+    let lab = Lab::new();
+    let id = image(&lab, "a", "2024-01-01T00:00:00Z");
+    let part = "n".repeat(80);
+    let long = format!("registry.example.com/{part}/{part}:{}", "t".repeat(100));
+    assert_eq!(lab.succeeds(&["tag", "a", &long]), format!("{long} is {id}.\n"));
+    assert!(lab.succeeds(&["images"]).contains(&long));
+    assert_eq!(lab.json(&["inspect", &long])["id"], id.as_str());
+    lab.assert_sound();
+    let refs = lab.store().join("refs");
+    let mut files = std::fs::read_dir(&refs).unwrap().map(|file| file.unwrap());
+    let file = files.find(|file| file.file_name().to_str().unwrap().starts_with('%')).unwrap().path();
+    std::fs::write(&file, "torn").unwrap();
+    assert!(lab.fails(&["inspect", &long]).contains("no image"));
+    lab.succeeds(&["fsck", "--repair"]);
+    assert_eq!(lab.json(&["inspect", &long])["id"], id.as_str());
+    std::fs::remove_file(&file).unwrap();
+    lab.succeeds(&["fsck", "--repair"]);
+    lab.succeeds(&["remove", "a"]);
+    assert_eq!(lab.succeeds(&["remove", &long]), format!("Removed {long}.\nRemoved {id}.\n"));
+    lab.assert_sound();
+}
+
+#[test]
+fn what_was_left_out_of_a_base_is_told_of_each_image_on_it() {
+    let lab = Lab::new();
+    let device = Entry { name: "dev/null", typeflag: b'3', ..Default::default() };
+    let base = || gzip(&Tar::default().directory("dev").entry(&device).end());
+    let notices = |name: &str| {
+        let layout = Layout::write(&lab.path(name), &[base(), layer(name)]);
+        let source = layout.path.to_str().unwrap().to_owned();
+        let report = lab.json(&["import", "--name", name, &source]);
+        report["images"][0]["notices"].to_string()
+    };
+    let first = notices("first");
+    assert!(first.contains("dev/null"), "{first}");
+    assert_eq!(notices("second"), first);
+    lab.assert_sound();
+    let layers = lab.store().join("layers");
+    let names = || std::fs::read_dir(&layers).unwrap().map(|name| name.unwrap().path());
+    let file = names().find(|path| path.extension().is_some()).unwrap();
+    std::fs::write(&file, "torn").unwrap();
+    assert_eq!(lab.sampanctl(&["fsck"]).status.code(), Some(1));
+    lab.succeeds(&["fsck", "--repair"]);
+    assert_eq!(notices("third"), first, "the layer was read again");
+    lab.succeeds(&["remove", "first"]);
+    lab.succeeds(&["remove", "second"]);
+    lab.succeeds(&["remove", "third"]);
+    lab.succeeds(&["gc"]);
+    assert_eq!(names().count(), 0);
+    lab.assert_sound();
+}

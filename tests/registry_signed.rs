@@ -141,3 +141,23 @@ fn a_tag_that_moves_to_an_unsigned_image_is_refused() {
     host.refused();
     assert_eq!(host.lab.json(&["inspect", &host.name()])["id"], id, "the name stays with the signed image");
 }
+
+#[test]
+fn a_signature_of_the_platform_s_manifest_behind_an_index_counts() {
+    let host = Host::new();
+    let address =
+        |reference: &str| format!("http://{}/v2/team/web/manifests/{reference}", host.registry.host());
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let mut answer = ureq::get(address("1")).header("accept", kind).call().unwrap();
+    let manifest = answer.body_mut().read_to_vec().unwrap();
+    let index_kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": index_kind, "manifests": [{ "mediaType": kind,
+        "digest": host.image, "size": manifest.len(), "platform": { "os": "linux", "architecture": "amd64" } }] });
+    ureq::put(address("many")).header("content-type", index_kind).send(index.to_string()).unwrap();
+    let name = format!("{}/team/web:many", host.registry.host());
+    let error = fails(&host.lab, &[&name], &[]);
+    assert!(error.contains("wants a signature") && error.contains("there is none"), "{error}");
+    host.sign(&host.lab.path("root/etc/sampan/right").display().to_string(), &host.image);
+    pulls(&host.lab, &[&name], &[]);
+    host.lab.assert_sound();
+}

@@ -7,7 +7,7 @@ mod layout;
 mod registry;
 
 use layout::{Lab, Layout, Tar, gzip};
-use registry::{Registry, certificates, fails, pulls, settings};
+use registry::{Front, Registry, Reply, certificates, fails, pulls, settings};
 use serde_json::json;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 struct Site {
     child: Child,
     registry: u16,
+    tokens: u16,
+    blobs: u16,
     logs: PathBuf,
 }
 
@@ -26,11 +28,16 @@ const BASIC: &str = "Basic bWU6c2VjcmV0";
 
 impl Site {
     fn start(lab: &Lab, behind: u16, redirect: &str) -> Self {
+        Self::with_tokens_of(lab, behind, "https://127.0.0.1:TOKENS", redirect)
+    }
+
+    fn with_tokens_of(lab: &Lab, behind: u16, realm: &str, redirect: &str) -> Self {
         let files = certificates(lab);
         let logs = lab.path("logs");
         std::fs::create_dir(&logs).unwrap();
         let [registry, tokens, blobs] = free_ports();
         let redirect = redirect.replace("BLOBS", &blobs.to_string());
+        let realm = realm.replace("TOKENS", &tokens.to_string());
         let (files, logs_at) = (files.display(), logs.display());
         let tls = format!("ssl_certificate {files}/server.pem; ssl_certificate_key {files}/server.key;");
         let text = format!(
@@ -58,7 +65,7 @@ http {{
     }}
     error_page 418 =401 @challenge;
     location @challenge {{
-      add_header WWW-Authenticate 'Bearer realm="https://127.0.0.1:{tokens}/token",service="site"' always;
+      add_header WWW-Authenticate 'Bearer realm="{realm}/token",service="site"' always;
       return 401;
     }}
   }}
@@ -91,7 +98,7 @@ http {{
             .arg(logs.join("error"))
             .spawn()
             .expect("Debian's nginx is installed");
-        let site = Self { child, registry, logs };
+        let site = Self { child, registry, tokens, blobs, logs };
         let end = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(("127.0.0.1", registry)).is_err() {
             assert!(Instant::now() < end, "{}", site.log("error"));
@@ -168,4 +175,29 @@ fn an_unknown_authority_of_another_server_is_not_trusted_either() {
     let error = fails(&lab, &[&site.name()], &[]);
     assert!(error.contains("UnknownIssuer") && error.contains("\"ca\" of sampan-registries(5)"), "{error}");
     assert_eq!((site.log("registry"), site.log("tokens")), (String::new(), String::new()));
+}
+
+#[test]
+fn a_proxy_on_a_private_address_leads_to_all_servers_of_a_site() {
+    let lab = Lab::new();
+    let (registry, layout) = filled(&lab);
+    let site = Site::with_tokens_of(&lab, registry.port, "https://tokens.example", "https://blobs.example");
+    let ca =
+        format!("[registry.\"registry.example\"]\nca = \"{}/ca.pem\"\n", lab.path("certificates").display());
+    settings(&lab, "registries.toml", &ca);
+    let auth = json!({ "auths": { "registry.example": { "auth": &BASIC[6..] } } });
+    settings(&lab, "auth.json", &auth.to_string());
+    let ports = [site.registry, site.tokens, site.blobs];
+    // Nobody but the proxy can find these names.
+    let proxy = Front::start(0, move |request| match request.path.as_str() {
+        "registry.example:443" => Reply::tunnel(ports[0]),
+        "tokens.example:443" => Reply::tunnel(ports[1]),
+        "blobs.example:443" => Reply::tunnel(ports[2]),
+        _ => Reply::status(502),
+    });
+    let environment = [("HTTPS_PROXY", &*format!("http://{}", proxy.host()))];
+    let id = pulls(&lab, &["registry.example/team/web:1"], &environment);
+    assert_eq!(id, lab.import(&layout.path, "imported"));
+    assert_eq!(site.log("blobs").lines().count(), 2, "a configuration and a layer");
+    lab.assert_sound();
 }

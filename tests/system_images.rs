@@ -464,3 +464,20 @@ fn a_pull_of_a_user_outlives_a_restart_of_the_daemon() {
     harbour.assert_pulls_end();
     harbour.assert_store_is_sound();
 }
+
+#[test]
+fn a_container_keeps_its_tree_while_that_is_mended() {
+    let harbour = Harbour::new();
+    let (host, image) = (&harbour.host, harbour.name("team/web:1"));
+    harbour.unit("web", &image, "");
+    host.succeed(&["sampanctl", "start", "web"]);
+    let mends = [vec!["sampanctl", "pull", "--verify", &image], vec!["sampanctl", "fsck", "--repair"]];
+    for mend in mends {
+        host.succeed(&["sh", "-c", "touch -d 2001-01-01 /var/lib/sampan/images/*/rootfs/bin"]);
+        host.succeed(&["sh", "-c", "rm /var/lib/sampan/images/*/rootfs/version"]);
+        host.succeed(&mend);
+        harbour.assert_store_is_sound();
+        let names = host.succeed(&["sampanctl", "exec", "web", "/bin/busybox", "ls", "/", "/bin"]);
+        assert!(names.contains("version") && names.contains("busybox"), "{mend:?}: {names}");
+    }
+}

@@ -9,7 +9,9 @@ use std::time::Instant;
 use super::error::{Context, StoreError};
 use super::folding::FoldedImage;
 use super::index::Index;
-use super::record::{ImageRecord, LayerRecord};
+use super::mend::mend;
+use super::notices;
+use super::record::{self, ImageRecord, LayerRecord};
 use super::rootfs;
 use super::staging::remove_tree;
 use super::writer::{Origin, UnpackedLayer, Writer};
@@ -80,6 +82,7 @@ impl Writer<'_> {
             // Another writer was first, and containers may run from its tree.
             true => Outcome::Present,
             false => {
+                self.keep_names(&id, &new)?;
                 self.place_image(&id, &new)?;
                 Outcome::Added
             }
@@ -97,7 +100,7 @@ impl Writer<'_> {
         let NewImage { id, manifest, config, document, layers, tree } = image;
         fs::create_dir(new).context("create", new)?;
         let index = self.choose_slots(&tree, &new.join("index"))?;
-        let record = record(&id, manifest.as_ref(), &document, &layers, &tree);
+        let record = new_record(&id, manifest.as_ref(), &document, &layers, &tree);
         let path = new.join("record");
         write_file(&path, &record.to_bytes().context("write", &path)?)?;
         write_file(&new.join("config"), &config)?;
@@ -165,24 +168,49 @@ impl Writer<'_> {
 
     fn place_indexes(&self, layers: &[UnpackedLayer]) -> Result<(), StoreError> {
         for layer in fresh(layers) {
-            match fs::rename(self.staged_index(&layer.diff_id), self.store.layer_index(&layer.diff_id)) {
-                // The same layer twice in one image.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                result => result.context("make", &self.store.layer_index(&layer.diff_id))?,
+            let (staged, placed) =
+                (self.staged_index(&layer.diff_id), self.store.layer_index(&layer.diff_id));
+            // The same layer twice in one image.
+            if !staged.try_exists().context("look at", &staged)? {
+                continue;
             }
+            notices::place(&staged, &placed)?;
+            fs::rename(&staged, &placed).context("make", &placed)?;
         }
         self.store.sync_directory(&self.store.path("layers"))
     }
 
-    /// A damaged image of the same id gives way in one step.
+    /// The names of a damaged image of the same id are those of the new one.
+    fn keep_names(&self, id: &ImageId, new: &Path) -> Result<(), StoreError> {
+        let Ok(ImageRecord { imported_as, came_as, .. }) = self.store.record(id) else { return Ok(()) };
+        let path = new.join("record");
+        let record = ImageRecord { imported_as, came_as, ..record::read(&path)? };
+        write_file(&path, &record.to_bytes().context("write", &path)?)?;
+        self.sync()
+    }
+
+    /// A damaged image of the same id gives way in one step. Its tree is mended and stays: a container may run from
+    /// it, which would lose every name with it.
     fn place_image(&self, id: &ImageId, new: &Path) -> Result<(), StoreError> {
-        let place = self.store.image_directory(id);
+        let (place, rootfs) = (self.store.image_directory(id), self.store.rootfs(id));
+        let keeps_tree = rootfs.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        if keeps_tree {
+            let entries: Vec<TreeEntry> =
+                Index::open(&new.join("index"))?.records().collect::<Result<_, _>>()?;
+            mend(self.store, &rootfs, &entries, &self.staging)?;
+            self.sync()?;
+        }
         let flags = if place.try_exists().context("look at", &place)? {
             RenameFlags::EXCHANGE
         } else {
             RenameFlags::NOREPLACE
         };
         rustix::fs::renameat_with(CWD, new, CWD, &place, flags).context("make", &place)?;
+        if keeps_tree {
+            let old = new.join("rootfs");
+            rustix::fs::renameat_with(CWD, &old, CWD, &rootfs, RenameFlags::EXCHANGE)
+                .context("keep", &rootfs)?;
+        }
         self.store.sync_directory(&self.store.path("images"))?;
         remove_tree(new)
     }
@@ -201,7 +229,7 @@ fn fresh(layers: &[UnpackedLayer]) -> impl Iterator<Item = &UnpackedLayer> {
     layers.iter().filter(|layer| layer.origin == Origin::Stream)
 }
 
-fn record(
+fn new_record(
     id: &ImageId,
     manifest: Option<&(Digest, Vec<u8>)>,
     document: &ConfigDocument,

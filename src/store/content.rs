@@ -51,6 +51,74 @@ impl Content {
             Self::Unnamed(source) => copy(source, target),
         }
     }
+
+    /// Whether a file has another content.
+    pub(super) fn differs_from(&self, found: &File) -> io::Result<bool> {
+        Ok(found.metadata()?.len() != self.size()? || self.differences(found, |_, _| Ok(false))?)
+    }
+
+    /// Gives a file this content: what differs is written, what is too much is cut off at last.
+    pub(super) fn mend(&self, target: &File) -> io::Result<()> {
+        self.differences(target, |bytes, offset| target.write_all_at(bytes, offset).map(|()| true))?;
+        target.set_len(self.size()?)
+    }
+
+    /// Tells each part in which a file differs, as it should be and where, for as long as `tell` wants to know.
+    /// Whether there was any.
+    fn differences(
+        &self,
+        found: &File,
+        mut tell: impl FnMut(&[u8], u64) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let (mut own, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+        let (mut offset, mut differ) = (0, false);
+        loop {
+            let count = self.read_at(&mut own, offset)?;
+            if count == 0 {
+                return Ok(differ);
+            }
+            let there = read_full(found, &mut other[..count], offset)?;
+            if own[..count] != other[..there] {
+                differ = true;
+                if !tell(&own[..count], offset)? {
+                    return Ok(true);
+                }
+            }
+            offset += count as u64;
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::Unnamed(file) => Ok(file.metadata()?.len()),
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).map_err(io::Error::other)?;
+                let rest = bytes.get(start..).unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
+            }
+            Self::Unnamed(file) => read_full(file, buffer, offset),
+        }
+    }
+}
+
+/// Fills a buffer from a place of a file, as far as that reaches.
+fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
 }
 
 fn copy_body(body: &mut Body<'_>, file: &mut File) -> io::Result<ContentHash> {
@@ -124,5 +192,23 @@ mod tests {
         source.rewind().unwrap();
         assert_eq!(hash(&mut source), hash(&mut target));
         assert!(target.metadata().unwrap().blocks() < 1024, "the copy has no holes");
+    }
+    #[test]
+    fn a_file_is_mended_where_it_differs() {
+        let whole: Vec<u8> = (0..300_000u32).map(|number| number.to_le_bytes()[1]).collect();
+        let mut spooled = tempfile::tempfile().unwrap();
+        spooled.write_all(&whole).unwrap();
+        for content in [Content::Memory(whole.clone()), Content::Unnamed(spooled)] {
+            let mut rotten = whole.clone();
+            rotten[200_000] ^= 1;
+            for damaged in [whole[..70_000].to_vec(), rotten, [&whole[..], b"more"].concat(), Vec::new()] {
+                let file = tempfile::tempfile().unwrap();
+                file.write_all_at(&damaged, 0).unwrap();
+                assert!(content.differs_from(&file).unwrap());
+                content.mend(&file).unwrap();
+                assert!(!content.differs_from(&file).unwrap());
+                assert_eq!(file.metadata().unwrap().len(), whole.len() as u64);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::ImageError;
 use crate::image::fold::FoldError;
+use crate::image::origin::OriginError;
 
 /// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,9 @@ pub enum StoreError {
     /// A name or a document is refused.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The policy does not let an image have a name.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// A volume's or unit's name cannot be a directory.
     #[error("\"{0}\" cannot name a directory of the store")]
     Name(String),

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::names::file_name;
+use super::notices::{self, index_name};
 use super::objects::{self, Key, State};
 use super::record::{ImageRecord, size_of};
 use super::{DIRECTORIES, ImageId, Index, Store, list, tree};
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, TreeEntry};
-use crate::image::reference::Reference;
 
 /// Files beside the store's directories.
 const FILES: [&str; 8] =
@@ -89,9 +89,14 @@ impl Store {
     fn check_layers(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         for name in self.list("layers")? {
             let path = self.path("layers").join(&name);
-            if !is_digest(&name) {
+            let index = self.path("layers").join(index_name(&name));
+            let read = || match index == path {
+                true => read_whole::<LayerEntry>(&path).map(drop),
+                false => notices::read(&index).map(drop),
+            };
+            if !is_digest(index_name(&name)) {
                 findings.push(finding(&path, FOREIGN));
-            } else if let Err(error) = read_whole::<LayerEntry>(&path)
+            } else if let Err(error) = read()
                 && is_there(&path)
             {
                 findings.push(damage(&path, error));
@@ -175,9 +180,9 @@ impl Store {
     fn check_names(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         for name in self.list("refs")? {
             let path = self.path("refs").join(&name);
-            let image = match Reference::parse(&name.replace('%', "/")) {
-                Ok(reference) if file_name(&reference) == name => self.read_name(&reference)?,
-                _ => None,
+            let image = match self.name_of(&name)? {
+                Some(reference) => self.read_name(&reference)?,
+                None => None,
             };
             if image.is_none() && is_there(&path) {
                 findings.push(finding(&path, "leads to no image"));

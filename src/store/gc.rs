@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::names::file_name;
+use super::notices::index_name;
 use super::staging::{Purpose, Staging, remove_tree};
 use super::{ImageId, Store, list};
 use crate::image::digest::Digest;
@@ -26,13 +27,23 @@ pub struct Collected {
 
 impl Store {
     /// Removes a name, or all names of an image that is given by its id; an image that has no name left goes,
-    /// too. None of it needs to be whole. Its objects stay for others until [`Store::gc`].
+    /// too. None of it needs to be whole. Its objects stay for others until [`Store::gc`]. `consent` is asked once
+    /// nobody else changes names any more.
     ///
     /// # Errors
-    /// When there is nothing of this name, or it cannot be removed.
-    pub fn remove(&self, text: &str) -> Result<Vec<String>, StoreError> {
+    /// When there is no consent or nothing of this name, or it cannot be removed.
+    pub fn remove<E: From<StoreError>>(
+        &self,
+        text: &str,
+        consent: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Vec<String>, E> {
         let _lock = self.lock(Purpose::Add)?;
         let _names = self.lock_names()?;
+        consent()?;
+        Ok(self.remove_locked(text)?)
+    }
+
+    fn remove_locked(&self, text: &str) -> Result<Vec<String>, StoreError> {
         let id = match self.resolve(text) {
             Ok(id) => Some(id),
             Err(StoreError::NoImage(_)) => None,
@@ -62,15 +73,16 @@ impl Store {
     }
 
     /// Removes images that never had a name or lost it to another, and that none of `roots` (ids or names, as units
-    /// write them) means, then layer indexes that no image uses and objects that no image links.
+    /// write them) means, then layer indexes that no image uses and objects that no image links. `roots` is asked once
+    /// nobody adds any more: somebody may come to use an image while this waits for that.
     ///
     /// # Errors
     /// When the store cannot be read or a file cannot be removed.
-    pub fn gc(&self, roots: &[String]) -> Result<Collected, StoreError> {
+    pub fn gc(&self, roots: impl FnOnce() -> Vec<String>) -> Result<Collected, StoreError> {
         let _lock = self.lock(Purpose::Collect)?;
         let mut kept: BTreeSet<ImageId> = self.names()?.into_iter().map(|(_, id)| id).collect();
         kept.extend(self.lost_names()?.into_iter().map(|(_, id)| id));
-        kept.extend(roots.iter().filter_map(|root| self.resolve(root).ok()));
+        kept.extend(roots().iter().filter_map(|root| self.resolve(root).ok()));
         let mut collected = Collected::default();
         let staging = Staging::new(&self.root)?;
         for id in self.images()?.iter().filter(|id| !kept.contains(id)) {
@@ -84,9 +96,10 @@ impl Store {
 
     pub(super) fn remove_name(&self, file: &str) -> Result<String, StoreError> {
         let path = self.path("refs").join(file);
+        let name = self.name_of(file)?.map_or_else(|| file.replace('%', "/"), |name| name.to_string());
         fs::remove_file(&path).context("remove", &path)?;
         self.sync_directory(&self.path("refs"))?;
-        Ok(file.replace('%', "/"))
+        Ok(name)
     }
 
     /// Out of the readers' sight first, in one step.
@@ -105,9 +118,10 @@ impl Store {
             used.extend(layers.into_iter().map(|layer| layer.diff_id));
         }
         for name in self.list("layers")? {
-            if !used.iter().any(|diff_id| diff_id.hex() == name) {
-                remove_tree(&self.path("layers").join(name))?;
-                collected.layers += 1;
+            let index = index_name(&name);
+            if !used.iter().any(|diff_id| diff_id.hex() == index) {
+                remove_tree(&self.path("layers").join(&name))?;
+                collected.layers += u64::from(index == name);
             }
         }
         Ok(())

@@ -5,8 +5,10 @@
 //! lock, names.lock         flock(2): who adds, collects or names, and no longer when its holder is dead
 //! objects/ab/cdef…[.K]     one inode per distinct file, named by the hash of content and metadata
 //! layers/DIFF-ID           the index of one layer (see `index`); named by the hex of its digest
+//! layers/DIFF-ID.notices   what was left out of that layer, where anything was
 //! images/IMAGE-ID/         rootfs/, record, manifest, config, index
-//! refs/                    files named as an image is (a slash is "%"), with the image's id inside
+//! refs/                    files named as an image is (a slash is "%"), with the image's id inside; one that would be
+//!                          longer than 255 bytes is "%" and the hash of that, with the name in a second line
 //! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
 //! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes (see `volumes`)
 //! ids                      allocated id ranges
@@ -43,7 +45,9 @@ mod ids;
 mod index;
 mod inode;
 mod lookup;
+mod mend;
 mod names;
+mod notices;
 mod objects;
 mod parts;
 mod present;

@@ -9,10 +9,13 @@ use super::ids::replace;
 use super::staging::{Purpose, Staging};
 use super::{ImageId, ImageRecord, Store};
 use crate::image::digest::{Digest, is_lower_hex};
+use crate::image::origin::{OriginError, Policy};
 use crate::image::reference::Reference;
 
 /// Fewest digits that may stand for an id.
 const DIGITS_MIN: usize = 4;
+/// The longest name of a file, NAME_MAX in limits.h(0p).
+const FILE_NAME_MAX: usize = 255;
 
 impl Store {
     /// The image that a text means: an id, the first digits of one, a full name, or a short name, which is first
@@ -39,7 +42,7 @@ impl Store {
     pub fn names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
         let mut names = Vec::new();
         for file in self.list("refs")? {
-            if let Ok(reference) = Reference::parse(&file.replace('%', "/"))
+            if let Some(reference) = self.name_of(&file)?
                 && let Some(id) = self.read_name(&reference)?
             {
                 names.push((reference, id));
@@ -91,16 +94,32 @@ impl Store {
         Ok(None)
     }
 
-    /// Gives an image another name, which may have been another image's.
+    /// Gives an image more names, which may have been those of others.
     ///
     /// # Errors
-    /// When there is no such image, or the name cannot be written.
-    pub fn tag(&self, image: &str, name: &Reference) -> Result<ImageId, StoreError> {
+    /// When there is no such image, the policy does not let it have a name, or a name cannot be written.
+    pub fn tag(&self, image: &str, names: &[Reference], policy: &Policy) -> Result<ImageId, StoreError> {
         let _lock = self.lock(Purpose::Add)?;
         let _names = self.lock_names()?;
         let id = self.resolve(image)?;
-        self.set_name(name, &id, &Staging::new(&self.root)?)?;
+        names.iter().try_for_each(|name| self.check_tag(&id, name, policy))?;
+        let staging = Staging::new(&self.root)?;
+        names.iter().try_for_each(|name| self.set_name(name, &id, &staging))?;
         Ok(id)
+    }
+
+    /// A name that an image has was allowed when it came. Signatures are not kept: no other name can prove one.
+    fn check_tag(&self, id: &ImageId, name: &Reference, policy: &Policy) -> Result<(), StoreError> {
+        if self.read_name(name)?.as_ref() == Some(id) {
+            return Ok(());
+        }
+        Ok(policy.check(name, &[], &[]).map_err(|error| match error {
+            OriginError::Unsigned { name, prefix, reason: _ } => {
+                let reason = "a tag brings none: pull or import the image under this name";
+                OriginError::Unsigned { name, prefix, reason }
+            }
+            error => error,
+        })?)
     }
 
     /// Gives an image a name, which another image may have had. Records say no name that is not there at any instant:
@@ -113,16 +132,18 @@ impl Store {
     ) -> Result<(), StoreError> {
         if let Some(other) = self.read_name(reference)?.filter(|other| other != id) {
             self.change_record(&other, staging, |record| {
-                record.imported_as.retain(|name| name != reference)
+                record.imported_as.retain(|name| name != reference);
+                record.came_as(reference);
             })?;
         }
         let path = self.path("refs").join(file_name(reference));
-        replace(&path, &staging.path("name"), format!("{id}\n").as_bytes())?;
+        replace(&path, &staging.path("name"), text_of(reference, id).as_bytes())?;
         self.sync_directory(&self.path("refs"))?;
         self.change_record(id, staging, |record| {
             if !record.imported_as.contains(reference) {
                 record.imported_as.push(reference.clone());
             }
+            record.came_as(reference);
         })
     }
 
@@ -152,11 +173,18 @@ impl Store {
         self.sync_directory(&directory)
     }
 
-    /// The image of exactly this name. A name that pins a digest fits the image of that manifest only.
+    /// The image of exactly this name. A name that pins a digest fits the image of that manifest only, and only when
+    /// it has or had a name like this one but for tag and digest: whether an image may come as something is up to the
+    /// policy.
     fn named(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
         let Some(digest) = reference.digest() else { return self.read_name(reference) };
+        let names = self.names()?;
         for id in self.images()? {
-            if self.record(&id).is_ok_and(|record| record.digest.as_ref() == Some(digest)) {
+            let Ok(record) = self.record(&id) else { continue };
+            let own = names.iter().filter(|(_, of)| *of == id).map(|(name, _)| name);
+            let mut own = own.chain(&record.imported_as).map(Reference::name);
+            let came = record.came_as.iter().any(|name| name == reference.name());
+            if record.digest.as_ref() == Some(digest) && (came || own.any(|name| name == reference.name())) {
                 return Ok(Some(id));
             }
         }
@@ -166,22 +194,35 @@ impl Store {
 
     /// `None` for a name that leads nowhere: its file is missing or damaged, or the image is gone.
     pub(super) fn read_name(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
-        let path = self.path("refs").join(file_name(reference));
-        let text = match fs::read_to_string(&path) {
-            Err(error)
-                if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) =>
-            {
-                return Ok(None);
-            }
-            result => result.context("read", &path)?,
-        };
-        let id = Digest::parse(text.trim_end()).ok().and_then(|digest| ImageId::new(digest).ok());
-        match id {
+        let Some(text) = self.read_name_file(&file_name(reference))? else { return Ok(None) };
+        let id = text.lines().next().and_then(|line| Digest::parse(line.trim_end()).ok());
+        let id = id.and_then(|digest| ImageId::new(digest).ok());
+        match id.filter(|id| text.trim_end() == text_of(reference, id).trim_end()) {
             Some(id) => {
                 let directory = self.image_directory(&id);
                 Ok(directory.try_exists().context("look at", &directory)?.then_some(id))
             }
             None => Ok(None),
+        }
+    }
+
+    /// The name that a file in `refs/` is for; `None` for what is no name's file.
+    pub(super) fn name_of(&self, file: &str) -> Result<Option<Reference>, StoreError> {
+        let name = match file.starts_with('%') {
+            true => self.read_name_file(file)?.and_then(|text| text.lines().nth(1).map(str::to_owned)),
+            false => Some(file.replace('%', "/")),
+        };
+        let name = name.and_then(|name| Reference::parse(&name).ok());
+        Ok(name.filter(|name| file_name(name) == file))
+    }
+
+    /// `None` for a file that is missing or damaged.
+    fn read_name_file(&self, file: &str) -> Result<Option<String>, StoreError> {
+        use std::io::ErrorKind::{InvalidData, NotFound};
+        let path = self.path("refs").join(file);
+        match fs::read_to_string(&path) {
+            Err(error) if matches!(error.kind(), NotFound | InvalidData) => Ok(None),
+            result => result.context("read", &path).map(Some),
         }
     }
 
@@ -204,7 +245,28 @@ fn version(path: &Path) -> Option<(u64, i64, i64)> {
     Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// The file of a name: a reference never holds a percent sign.
+/// The file of a name: a reference never holds a percent sign, nor begins with a slash. The file of a name that is too
+/// long for that has its hash as name, and holds the name.
 pub(super) fn file_name(reference: &Reference) -> String {
-    reference.to_string().replace('/', "%")
+    let name = reference.to_string().replace('/', "%");
+    match name.len() <= FILE_NAME_MAX {
+        true => name,
+        false => format!("%{}", Digest::of(name.as_bytes()).hex()),
+    }
+}
+
+/// Whether a file can be one of those.
+pub(super) fn is_file_name(file: &str) -> bool {
+    match file.strip_prefix('%') {
+        Some(hash) => Digest::parse(&format!("sha256:{hash}")).is_ok(),
+        None => Reference::parse(&file.replace('%', "/")).is_ok(),
+    }
+}
+
+/// What the file of a name holds.
+pub(super) fn text_of(reference: &Reference, id: &ImageId) -> String {
+    match file_name(reference).starts_with('%') {
+        true => format!("{id}\n{reference}\n"),
+        false => format!("{id}\n"),
+    }
 }

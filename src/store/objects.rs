@@ -163,13 +163,19 @@ pub(super) fn create(
     inode::apply(file.as_fd(), metadata)
 }
 
-/// Makes a damaged object whole in its own inode, so that every image that uses it is healed at once.
+/// Makes a damaged object whole in its own inode, so that every image that uses it is healed at once, and every
+/// container that runs from one. Only what differs is written, and nothing is cut off before: a program that has the
+/// file in its memory would die of that, SIGBUS in signal(7). Of metadata alone the content is not touched; a program
+/// that runs cannot be written, open(2) ETXTBSY.
 pub(super) fn heal(path: &Path, content: &Content, metadata: &Metadata) -> Result<(), StoreError> {
-    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty());
-    let mut file = File::from(file.context("heal (stop the containers that use it)", path)?);
-    content.write_to(&mut file).context("heal", path)?;
-    set_metadata(file.as_fd(), metadata).context("heal", path)
+    let found = File::from(inode::open(path).context("heal", path)?);
+    if content.differs_from(&found).context("read", path)? {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty());
+        let file = File::from(file.context("heal (stop the containers that use it)", path)?);
+        content.mend(&file).context("heal", path)?;
+    }
+    set_metadata(found.as_fd(), metadata).context("heal", path)
 }
 
 /// Gives an object whose content is whole its metadata back. The content may be the only copy, and is not touched.
@@ -178,7 +184,8 @@ pub(super) fn mend(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     set_metadata(file.as_fd(), metadata).context("heal", path)
 }
 
-fn set_metadata(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Fault> {
+/// Gives an open file or directory this metadata and no other attributes.
+pub(super) fn set_metadata(file: BorrowedFd<'_>, metadata: &Metadata) -> Result<(), Fault> {
     for name in inode::examine(file)?.metadata.xattrs.keys() {
         rustix::fs::fremovexattr(file, name.as_str())?;
     }

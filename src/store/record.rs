@@ -34,6 +34,10 @@ pub struct ImageRecord {
     /// Names that it has, by which one that is damaged or lost finds back (see `names`).
     #[serde(default)]
     pub imported_as: Vec<Reference>,
+    /// What it has been called, without tags and digests, names that it has lost among them: under these a pinned digest
+    /// finds it.
+    #[serde(default)]
+    pub came_as: Vec<String>,
     /// What a launch uses.
     pub config: ImageConfig,
 }
@@ -60,7 +64,15 @@ impl ImageRecord {
             size,
             notices: Vec::new(),
             imported_as: Vec::new(),
+            came_as: Vec::new(),
             config: document.config.clone(),
+        }
+    }
+
+    /// Notes what it is called.
+    pub(super) fn came_as(&mut self, reference: &Reference) {
+        if !self.came_as.iter().any(|name| name == reference.name()) {
+            self.came_as.push(reference.name().to_owned());
         }
     }
 
@@ -98,7 +110,8 @@ pub(super) fn size_of(entries: &[TreeEntry]) -> u64 {
     entries.iter().map(TreeEntry::size_of_inode).sum()
 }
 
-fn read(path: &Path) -> Result<ImageRecord, StoreError> {
+/// Reads the file.
+pub(super) fn read(path: &Path) -> Result<ImageRecord, StoreError> {
     let bytes = std::fs::read(path).context("read", path)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })

@@ -11,11 +11,12 @@ use super::error::{Context, StoreError};
 use super::index::Index;
 use super::inode::{self, Fault};
 use super::parts;
+use super::staging::open_directory;
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
-/// A tree that is written: each name by its directory's descriptor, opened beneath the root without links.
+/// A tree that is written or mended: each name by its directory's descriptor, opened beneath the root without links.
 #[derive(Debug)]
-struct Rootfs<'a> {
+pub(super) struct Rootfs<'a> {
     store: &'a Store,
     path: &'a Path,
     root: OwnedFd,
@@ -26,11 +27,7 @@ struct Rootfs<'a> {
 /// Makes the directory `path` and in it the tree of `entries`, which are sorted by path.
 pub(super) fn write(store: &Store, path: &Path, entries: &Index<TreeEntry>) -> Result<(), StoreError> {
     rustix::fs::mkdir(path, Mode::RWXU).context("create", path)?;
-    let open = |path: &Path| {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty()).context("open", path)
-    };
-    let rootfs = Rootfs { store, path, root: open(path)?, objects: open(&store.path("objects"))? };
+    let rootfs = Rootfs::open(store, path)?;
     rootfs
         .each(entries, is_directory, |parent, name, _| Ok(rustix::fs::mkdirat(parent, name, Mode::RWXU)?))?;
     let is_leaf = |entry: &TreeEntry| !is_directory(entry) && !is_late(entry);
@@ -38,8 +35,7 @@ pub(super) fn write(store: &Store, path: &Path, entries: &Index<TreeEntry>) -> R
         rootfs.each(part, is_leaf, |parent, name, entry| rootfs.place(parent, name, entry))
     })?;
     rootfs.each(entries, is_late, |parent, name, entry| {
-        let first = entry.hard_link.as_ref().map_or(b"".as_slice(), |first| first.as_bytes());
-        Ok(rustix::fs::linkat(&rootfs.root, first, parent, name, AtFlags::empty())?)
+        entry.hard_link.as_ref().map_or(Ok(()), |first| rootfs.link(first, parent, name))
     })?;
     // Times of directories last: every name that is made in one changes it.
     all_parts(entries, |part| {
@@ -48,7 +44,7 @@ pub(super) fn write(store: &Store, path: &Path, entries: &Index<TreeEntry>) -> R
             if !is_directory(&entry) {
                 return Ok(());
             }
-            let directory = rootfs.open(&entry.path)?;
+            let directory = rootfs.directory(&entry.path)?;
             rootfs.at(&entry.path, inode::apply(directory.as_fd(), &entry.metadata))
         })
     })
@@ -61,17 +57,23 @@ fn all_parts(
     parts::each(entries.parts(parts::threads())?, |part| work(&part)).into_iter().collect()
 }
 
-fn is_directory(entry: &TreeEntry) -> bool {
+pub(super) fn is_directory(entry: &TreeEntry) -> bool {
     entry.node == Node::Directory
 }
 
 /// Whether an entry is a link to another name in the tree, which must be there before.
-fn is_late(entry: &TreeEntry) -> bool {
+pub(super) fn is_late(entry: &TreeEntry) -> bool {
     let is_object = matches!(entry.node, Node::File { size: 1.., .. });
     !is_object && entry.hard_link.as_ref().is_some_and(|first| *first != entry.path)
 }
 
-impl Rootfs<'_> {
+impl<'a> Rootfs<'a> {
+    /// Opens a tree that is there.
+    pub(super) fn open(store: &'a Store, path: &'a Path) -> Result<Self, StoreError> {
+        let open = |path: &Path| open_directory(path).context("open", path);
+        Ok(Self { store, path, root: open(path)?, objects: open(&store.path("objects"))? })
+    }
+
     /// Calls `make` for each entry of a kind with its directory, which stays open for the next.
     fn each(
         &self,
@@ -85,7 +87,7 @@ impl Rootfs<'_> {
             let Some((parent, name)) = entry.path.split().filter(|_| is_of_kind(&entry)) else { continue };
             let directory = match last {
                 Some((path, directory)) if path == parent => directory,
-                _ => self.open(&parent)?,
+                _ => self.directory(&parent)?,
             };
             self.at(&entry.path, make(&directory, name, &entry))?;
             last = Some((parent, directory));
@@ -93,7 +95,8 @@ impl Rootfs<'_> {
         Ok(())
     }
 
-    fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Fault> {
+    /// Makes what is no directory and no further name of something in the tree.
+    pub(super) fn place(&self, parent: &OwnedFd, name: &[u8], entry: &TreeEntry) -> Result<(), Fault> {
         match self.store.key_of(entry) {
             Some(key) => {
                 let object = key.path(entry.slot);
@@ -103,7 +106,13 @@ impl Rootfs<'_> {
         }
     }
 
-    fn open(&self, path: &EntryPath) -> Result<OwnedFd, StoreError> {
+    /// Gives something in the tree a further name.
+    pub(super) fn link(&self, first: &EntryPath, parent: &OwnedFd, name: &[u8]) -> Result<(), Fault> {
+        Ok(rustix::fs::linkat(&self.root, first.as_bytes(), parent, name, AtFlags::empty())?)
+    }
+
+    /// A directory of the tree.
+    pub(super) fn directory(&self, path: &EntryPath) -> Result<OwnedFd, StoreError> {
         let name = if path.is_root() { b"." } else { path.as_bytes() };
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
@@ -113,7 +122,8 @@ impl Rootfs<'_> {
         )
     }
 
-    fn at<T>(&self, path: &EntryPath, result: Result<T, Fault>) -> Result<T, StoreError> {
+    /// Says of a failure where in the tree it was.
+    pub(super) fn at<T>(&self, path: &EntryPath, result: Result<T, Fault>) -> Result<T, StoreError> {
         result
             .or_else(|error| Err(error).context("make", &self.path.join(OsStr::from_bytes(path.as_bytes()))))
     }

@@ -15,6 +15,7 @@ use super::error::{Context, StoreError};
 use super::flush::Flusher;
 use super::index::{Index, IndexWriter};
 use super::inode::Fault;
+use super::notices;
 use super::objects::{self, Key, LINKS_MAX, Sharing, State};
 use super::staging::{Lock, Purpose, Staging};
 use crate::image::body::Body;
@@ -131,8 +132,9 @@ impl<'a> Writer<'a> {
     pub fn known_layer(&self, diff_id: &Digest, digest: Option<&Digest>) -> Option<UnpackedLayer> {
         let index = Index::open(&self.store.layer_index(diff_id)).ok()?;
         let entries = index.count().ok()?;
+        let notices = notices::read(&self.store.layer_index(diff_id)).ok()?;
         let (digest, diff_id) = (digest.cloned(), diff_id.clone());
-        let (holes, notices, origin) = (0, Vec::new(), Origin::Index);
+        let (holes, origin) = (0, Origin::Index);
         Some(UnpackedLayer { digest, diff_id, index, entries, holes, notices, origin })
     }
 
@@ -316,6 +318,7 @@ impl LayerWriter<'_> {
     ) -> Result<UnpackedLayer, StoreError> {
         let index = self.index.into_index(&self.path)?;
         let Layer { entries, holes, notices } = layer;
+        notices::write(&self.path, &notices)?;
         Ok(UnpackedLayer { digest, diff_id, index, entries, holes, notices, origin: Origin::Stream })
     }
 }

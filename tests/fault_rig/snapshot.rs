@@ -45,7 +45,8 @@ fn seen(path: &Path, name: &Path, metadata: &std::fs::Metadata) -> Seen {
     // A shard of the objects or a directory of the store's own is as large as it once had to be.
     let kept = name.starts_with("objects") || name.iter().any(|part| part == "rootfs");
     let is_directory = metadata.is_dir();
-    // The last step of naming an image writes the name into its record, for a repair: readers never ask there.
+    // The last step of naming an image writes the name into its record, for a repair, and for the time when it is
+    // another image's: readers find it in its own file until then.
     let is_record = name.starts_with("images") && name.ends_with("record");
     let bytes = || match is_record {
         true => without_names(&std::fs::read(path).unwrap()),
@@ -68,6 +69,7 @@ fn seen(path: &Path, name: &Path, metadata: &std::fs::Metadata) -> Seen {
 fn without_names(record: &[u8]) -> Vec<u8> {
     let Ok(mut record) = serde_json::from_slice::<serde_json::Value>(record) else { return record.to_vec() };
     record["imported_as"] = serde_json::Value::Null;
+    record["came_as"] = serde_json::Value::Null;
     record.to_string().into_bytes()
 }
 

@@ -80,7 +80,7 @@ pub fn certificates(lab: &Lab) -> std::path::PathBuf {
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2
         for name in server client; do
             openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
-            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > extensions
+            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.example,DNS:tokens.example,DNS:blobs.example\\nextendedKeyUsage=serverAuth,clientAuth\\n' > extensions
             openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
                 -extfile extensions -out $name.pem
         done";

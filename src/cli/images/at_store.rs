@@ -9,7 +9,6 @@ use crate::image::reference::Reference;
 use crate::image::text::printable;
 use crate::manager::images::list::{Listed, list};
 use crate::manager::images::remove::{Consent, remove};
-use crate::manager::images::roots::roots;
 use crate::paths::Paths;
 use crate::settings::{self, Settings};
 use crate::store::{ImageId, Scrutiny, Store};
@@ -59,9 +58,8 @@ impl Images for AtStore {
 
     fn remove(&self, images: &[String], consent: Consent) -> anyhow::Result<Vec<Removal>> {
         let store = open_store(&self.paths)?;
-        let roots = roots(&self.paths);
         let removal = |image: &String| {
-            let removed = remove(&store, &roots, image, consent);
+            let removed = remove(&store, &self.paths, image, consent);
             removed
                 .map_err(|error| anyhow::anyhow!("Failed to remove {}: {error}", printable(image.as_bytes())))
         };
@@ -70,11 +68,7 @@ impl Images for AtStore {
 
     fn tag(&self, image: &str, names: &[Reference]) -> anyhow::Result<String> {
         let store = open_store(&self.paths)?;
-        let id = store.resolve(image)?.to_string();
-        for name in names {
-            store.tag(&id, name)?;
-        }
-        Ok(id)
+        Ok(store.tag(image, names, &settings::load_policy(&self.paths)?)?.to_string())
     }
 
     fn pull(&self, order: PullOrder, display: &mut Display) -> anyhow::Result<Report> {

@@ -26,12 +26,11 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     // Where no store was made yet there is nothing to remove.
     let Some(store) = args.common.open(paths)? else { return told(Collected::default(), args.common.output) };
-    let roots = roots(paths);
     if args.explain {
-        return explain(&store, &roots, args.common.output);
+        return explain(&store, &roots(paths), args.common.output);
     }
-    let names: Vec<String> = roots.into_iter().map(|root| root.image).collect();
-    told(store.gc(&names)?, args.common.output)
+    let collected = store.gc(|| roots(paths).into_iter().map(|root| root.image).collect())?;
+    told(collected, args.common.output)
 }
 
 fn told(collected: Collected, output: OutputFormat) -> anyhow::Result<u8> {

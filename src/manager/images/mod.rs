@@ -11,6 +11,7 @@ pub mod roots;
 use crate::image::reference::Reference;
 use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
+use crate::settings;
 use crate::store::{Store, StoreError};
 use crate::transfer::registry::Settings;
 use list::Listed;
@@ -107,8 +108,12 @@ fn try_answer(question: Question, paths: &Paths, names: ShortNames) -> Result<An
     Ok(match question {
         Question::List { words } => Answer::Listed(list::list(&store, &words)?),
         Question::Remove { image, consent } => {
-            Answer::Removed(remove::remove(&store, &roots::roots(paths), &image, consent)?)
+            Answer::Removed(remove::remove(&store, paths, &image, consent)?)
         }
-        Question::Tag { image, name } => Answer::Tagged(store.tag(&image, &name)?.to_string()),
+        Question::Tag { image, name } => {
+            let policy = settings::load_policy(paths)
+                .map_err(|error| Refused { cause: Cause::Other, reason: error.to_string() })?;
+            Answer::Tagged(store.tag(&image, &[name], &policy)?.to_string())
+        }
     })
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::roots::{self, Root, User};
+use crate::paths::Paths;
 use crate::store::{Store, StoreError};
 use crate::unit::name::UnitName;
 
@@ -36,15 +37,15 @@ pub enum RemoveError {
 /// When somebody needs it, there is nothing of this name, or it cannot be removed.
 pub fn remove(
     store: &Store,
-    roots: &[Root],
+    paths: &Paths,
     image: &str,
     consent: Consent,
 ) -> Result<Vec<String>, RemoveError> {
-    match hindrance(store, roots, image)? {
+    store.remove(image, || match hindrance(store, &roots::roots(paths), image)? {
         Some(User::Running(unit)) => Err(RemoveError::Running(unit.clone())),
         Some(user) if consent == Consent::Unnamed => Err(RemoveError::Named(user.clone())),
-        _ => Ok(store.remove(image)?),
-    }
+        _ => Ok(()),
+    })
 }
 
 /// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.

@@ -16,10 +16,11 @@ use crate::image::limits::Limits;
 use crate::image::manifest::{self, Descriptor, Document};
 use crate::store::error::{Context, StoreError};
 use crate::store::fsck::{finding, same};
+use crate::store::mend::mend;
 use crate::store::objects::Key;
 use crate::store::record::{ImageRecord, LayerRecord, size_of};
 use crate::store::staging::remove_tree;
-use crate::store::{ImageId, index, tree};
+use crate::store::{ImageId, index};
 
 impl Repairer<'_> {
     /// Restores the index and the record of every image.
@@ -88,7 +89,8 @@ impl Repairer<'_> {
             digest: manifest.as_ref().map(|(digest, _)| digest.clone()),
             layers: document.diff_ids.iter().enumerate().map(layer).collect(),
             notices: old.as_ref().map(|old| old.notices.clone()).unwrap_or_default(),
-            imported_as: old.map(|old| old.imported_as).unwrap_or_default(),
+            imported_as: old.as_ref().map(|old| old.imported_as.clone()).unwrap_or_default(),
+            came_as: old.map(|old| old.came_as).unwrap_or_default(),
             ..ImageRecord::of(id, document, entries.len() as u64, size_of(entries))
         };
         let path = self.store.image_directory(id).join("record");
@@ -121,23 +123,29 @@ impl Repairer<'_> {
         Ok(())
     }
 
-    /// Writes the trees that are not as their index says again, beside the old ones, and exchanges them.
+    /// Mends the trees that are not as their index says. A container may run from one, which would lose every name
+    /// with another in its place: so that happens only to what is no tree at all.
     pub(super) fn trees(&mut self) -> Result<(), StoreError> {
-        let whole = self.entries.iter().filter(|(id, _)| !self.lost.contains_key(*id));
-        let broken = whole
-            .filter(|(id, entries)| !tree::compare(self.store, &self.store.rootfs(id), entries).is_empty());
-        for (id, _) in broken {
+        for (id, entries) in self.entries.iter().filter(|(id, _)| !self.lost.contains_key(*id)) {
             let rootfs = self.store.rootfs(id);
+            if rootfs.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                let mended = mend(self.store, &rootfs, entries, &self.writer.staging)?;
+                if mended > 0 {
+                    self.writer.sync()?;
+                    let entries =
+                        if mended == 1 { "1 entry is".to_owned() } else { format!("{mended} entries are") };
+                    let what = format!("is mended: {entries} as the image's index says again");
+                    self.done.push(finding(&rootfs, what));
+                }
+                continue;
+            }
             let new = self.writer.staging.path(id.digest().hex());
             self.writer.write_tree(&new, &self.store.index(id)?)?;
             self.writer.sync()?;
-            let flags = match rootfs.symlink_metadata() {
-                Ok(_) => RenameFlags::EXCHANGE,
-                Err(_) => RenameFlags::NOREPLACE,
-            };
-            rustix::fs::renameat_with(CWD, &new, CWD, &rootfs, flags).context("make", &rootfs)?;
+            remove_tree(&rootfs)?;
+            rustix::fs::renameat_with(CWD, &new, CWD, &rootfs, RenameFlags::NOREPLACE)
+                .context("make", &rootfs)?;
             self.store.sync_directory(rootfs.parent().unwrap_or(&rootfs))?;
-            remove_tree(&new)?;
             self.done.push(finding(&rootfs, "is written again from the image's index"));
         }
         Ok(())

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use super::error::{Context, StoreError};
 use super::fsck::{Finding, finding, is_digest, read_whole};
 use super::ids::replace;
-use super::names::file_name;
+use super::names::{file_name, is_file_name, text_of};
+use super::notices;
 use super::staging::{Purpose, remove_tree};
 use super::writer::{Scrutiny, Writer};
 use super::{ImageId, Store};
@@ -47,11 +48,12 @@ struct Repairer<'a> {
 }
 
 impl Store {
-    /// Restores what is damaged or missing, and takes out what cannot be restored, but never the images in `kept`.
+    /// Restores what is damaged or missing, and takes out what cannot be restored, but never the images that `kept`
+    /// tells, which is asked when nobody else changes the store any more.
     ///
     /// # Errors
     /// When the store cannot be read or written. What was repaired until then stays repaired.
-    pub fn repair(&self, kept: &BTreeSet<ImageId>) -> Result<Repair, StoreError> {
+    pub fn repair(&self, kept: impl FnOnce() -> BTreeSet<ImageId>) -> Result<Repair, StoreError> {
         let missing = self.missing_directories();
         for path in &missing {
             DirBuilder::new().mode(0o700).create(path).context("create", path)?;
@@ -69,7 +71,7 @@ impl Store {
         repairer.objects()?;
         repairer.trees()?;
         repairer.names()?;
-        let unhealed = repairer.take_out(kept)?;
+        let unhealed = repairer.take_out(&kept())?;
         repairer.remove_garbage()?;
         let repaired = std::mem::take(&mut repairer.done);
         drop(repairer);
@@ -93,10 +95,11 @@ impl Repairer<'_> {
     fn layers(&mut self) -> Result<(), StoreError> {
         for name in self.store.list("layers")?.into_iter().filter(|name| is_digest(name)) {
             let path = self.store.path("layers").join(name);
-            match read_whole::<LayerEntry>(&path) {
+            match read_whole::<LayerEntry>(&path).and_then(|_| notices::read(&path)) {
                 Ok(_) => {}
-                Err(StoreError::Damaged { .. }) => {
+                Err(StoreError::Damaged { path: damaged, .. }) => {
                     remove_tree(&path)?;
+                    remove_tree(&damaged)?;
                     self.note(
                         &path,
                         "was a damaged index and is removed: the next import reads the layer again",
@@ -120,12 +123,12 @@ impl Repairer<'_> {
     /// A name whose file is damaged or missing gets the image whose record says it.
     fn names(&mut self) -> Result<(), StoreError> {
         let whole: Vec<String> = self.store.names()?.iter().map(|(name, _)| file_name(name)).collect();
-        for file in self.store.list("refs")?.into_iter().filter(|file| !whole.contains(file)) {
-            let Ok(reference) = Reference::parse(&file.replace('%', "/")) else { continue };
+        let files = self.store.list("refs")?.into_iter().filter(|file| is_file_name(file));
+        for file in files.filter(|file| !whole.contains(file)) {
             let path = self.store.path("refs").join(&file);
-            match self.imported_as(&reference)?.as_slice() {
-                [id] => {
-                    self.replace(&path, format!("{id}\n").as_bytes())?;
+            match self.imported_as(&file)?.as_slice() {
+                [(name, id)] => {
+                    self.replace(&path, text_of(name, id).as_bytes())?;
                     self.note(&path, format!("leads to {id} again, whose record says this name"));
                 }
                 _ => {
@@ -136,18 +139,18 @@ impl Repairer<'_> {
         }
         for (reference, id) in self.store.lost_names()? {
             let path = self.store.path("refs").join(file_name(&reference));
-            self.replace(&path, format!("{id}\n").as_bytes())?;
+            self.replace(&path, text_of(&reference, &id).as_bytes())?;
             self.note(&path, format!("was missing and leads to {id} again, whose record says this name"));
         }
         Ok(())
     }
 
-    fn imported_as(&self, name: &Reference) -> Result<Vec<ImageId>, StoreError> {
+    /// The images whose records say the name of a file.
+    fn imported_as(&self, file: &str) -> Result<Vec<(Reference, ImageId)>, StoreError> {
         let mut images = Vec::new();
         for id in self.store.images()? {
-            if self.old_record(&id)?.is_some_and(|record| record.imported_as.contains(name)) {
-                images.push(id);
-            }
+            let names = self.old_record(&id)?.map(|record| record.imported_as).unwrap_or_default();
+            images.extend(names.into_iter().find(|name| file_name(name) == file).map(|name| (name, id)));
         }
         Ok(images)
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::error::{Context, StoreError};
 use super::{ImageId, Store, list};
+use crate::store::notices::index_name;
 
 /// Bytes of the files of one image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -65,7 +66,8 @@ impl Store {
         let records = kept.iter().filter_map(|id| self.record(id).ok());
         let used: BTreeSet<String> =
             records.flat_map(|record| record.layers).map(|layer| layer.diff_id.hex().to_owned()).collect();
-        let layers = self.list("layers")?.iter().filter(|name| !used.contains(*name)).count() as u64;
+        let layers = self.list("layers")?.into_iter().filter(|name| index_name(name) == name);
+        let layers = layers.filter(|name| !used.contains(name)).count() as u64;
         let mut unused = Unused { layers, ..Unused::default() };
         for shard in self.list("objects")? {
             let directory = self.path("objects").join(shard);

@@ -13,7 +13,7 @@ use ureq::{Agent, Body, Proxy};
 
 use super::error::{Failure, RegistryError};
 use super::origin::{Origin, is_private};
-use super::proxy::proxy;
+use super::proxy::{Direct, proxy};
 use super::secret::Secret;
 use super::settings::Deadlines;
 use super::tls::Trust;
@@ -32,6 +32,8 @@ pub(super) struct Client {
     own: Agent,
     /// For all others.
     others: Agent,
+    /// Whom both speak to without the proxy.
+    direct: Direct,
 }
 
 /// A request.
@@ -63,7 +65,7 @@ impl Client {
         };
         let own = agent(trust.client.clone(), Lookup { stranger_to: None })?;
         let others = agent(None, Lookup { stranger_to: Some(home.clone()) })?;
-        Ok(Self { home, own, others })
+        Ok(Self { home, own, others, direct: Direct::from_environment() })
     }
 
     /// Sends a request and returns the answer, whatever its status.
@@ -86,6 +88,10 @@ impl Client {
         }
         let request = request.body(ask.body.unwrap_or_default());
         let request = request.map_err(|error| self.failed(&origin, &error.to_string()))?;
+        let request = match self.direct.covers(&origin) {
+            true => agent.configure_request(request).proxy(None).build(),
+            false => request,
+        };
         let (parts, body) = request.into_parts();
         let answer = match body.is_empty() {
             true => agent.run(Request::from_parts(parts, ())),
@@ -176,7 +182,8 @@ fn handshake(server: String, error: &rustls::Error) -> Failure {
 }
 
 /// Finds the addresses of hosts. Where a registry led us, private ones are forbidden, unless it is private
-/// itself: its operator must not choose what this host asks behind its firewall.
+/// itself: its operator must not choose what this host asks behind its firewall. The proxy is this host's own choice;
+/// what it is asked for it finds itself.
 #[derive(Debug)]
 struct Lookup {
     stranger_to: Option<Origin>,
@@ -210,11 +217,12 @@ impl Resolver for Lookup {
     fn resolve(
         &self,
         uri: &Uri,
-        _: &Config,
+        config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = addresses(uri, timeout)?;
-        if let Some(home) = &self.stranger_to
+        let is_proxy = config.proxy().is_some_and(|proxy| proxy.uri() == uri);
+        if let Some(home) = self.stranger_to.as_ref().filter(|_| !is_proxy)
             && let Some(private) = found.iter().map(SocketAddr::ip).find(|address| is_private(*address))
             && !self.is_private_home(home, timeout)?
         {

@@ -51,8 +51,9 @@ enum Interest {
 struct Fetcher<W> {
     places: Places,
     top: Found,
-    /// The manifest of its signatures, where there are any and somebody asks for them.
-    signatures: Option<Found>,
+    wanted: Signatures,
+    /// Of each manifest that was asked for, the manifest of its signatures, where there are any.
+    signatures: Mutex<Vec<(Digest, Found)>>,
     /// What is known of what is asked for: all else is layers.
     roles: Mutex<HashMap<Digest, Role>>,
     events: Arc<Events<W>>,
@@ -94,13 +95,11 @@ fn resolve<W: Write>(
     let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
     events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
-    let signatures = match signatures {
-        Signatures::Fetch => signatures_of(&top.digest, &places)?,
-        Signatures::Leave => None,
-    };
-    let documents = [Some(&top), signatures.as_ref()].into_iter().flatten();
-    let roles = Mutex::new(documents.flat_map(Found::leads_to).collect());
-    Ok(Fetcher { places, top, signatures, roles, events: Arc::clone(events) })
+    let roles = Mutex::new(top.leads_to().into_iter().collect());
+    let (digest, events) = (top.digest.clone(), Arc::clone(events));
+    let fetcher = Fetcher { places, top, wanted: signatures, signatures: Mutex::default(), roles, events };
+    fetcher.find_signatures(&digest)?;
+    Ok(fetcher)
 }
 
 /// cosign keeps the signatures of an image beside it, under a tag that its digest makes.
@@ -145,9 +144,9 @@ impl<W: Write> Fetcher<W> {
             serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
         };
         let mut manifests = vec![described(&self.top)];
-        manifests.extend(self.signatures.as_ref().map(|signatures| {
+        manifests.extend(self.signatures().iter().map(|(signed, signatures)| {
             let mut descriptor = described(signatures);
-            let tag = signature_tag(&self.top.digest);
+            let tag = signature_tag(signed);
             descriptor["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": tag });
             descriptor
         }));
@@ -155,9 +154,8 @@ impl<W: Write> Fetcher<W> {
     }
 
     fn blob(&self, digest: Digest, pipe: File) -> Result<(), RegistryError> {
-        let mut documents = [Some(&self.top), self.signatures.as_ref()].into_iter().flatten();
-        if let Some(found) = documents.find(|found| found.digest == digest) {
-            return hand_over(pipe, &found.bytes);
+        if let Some(bytes) = self.document(&digest) {
+            return hand_over(pipe, &bytes);
         }
         let role = self.roles().get(&digest).copied();
         if role == Some(Role::Manifest) {
@@ -201,7 +199,8 @@ impl<W: Write> Fetcher<W> {
             Patience::new(self.places.deadlines.attempts)
                 .run(tell, || document(session, &resource, Some(digest)))
         });
-        match found {
+        // Its signatures come before it, so that the layout has them when the worker looks for them.
+        match found.and_then(|found| self.find_signatures(digest).map(|()| found)) {
             Ok(found) => {
                 self.roles().extend(found.leads_to());
                 hand_over(pipe, &found.bytes)
@@ -211,6 +210,30 @@ impl<W: Write> Fetcher<W> {
                 Answer::Failed.write(&mut pipe).map_err(RegistryError::Worker)
             }
         }
+    }
+
+    /// Finds the signatures of a manifest when somebody asks for them: they may be those of an index, or of what it
+    /// leads to.
+    fn find_signatures(&self, digest: &Digest) -> Result<(), RegistryError> {
+        if self.wanted == Signatures::Leave || self.signatures().iter().any(|(signed, _)| signed == digest) {
+            return Ok(());
+        }
+        if let Some(found) = signatures_of(digest, &self.places)? {
+            self.roles().extend(found.leads_to());
+            self.signatures().push((digest.clone(), found));
+        }
+        Ok(())
+    }
+
+    /// A document that is here already.
+    fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let signatures = self.signatures();
+        let mut documents = std::iter::once(&self.top).chain(signatures.iter().map(|(_, found)| found));
+        documents.find(|found| found.digest == *digest).map(|found| found.bytes.clone())
+    }
+
+    fn signatures(&self) -> MutexGuard<'_, Vec<(Digest, Found)>> {
+        self.signatures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn roles(&self) -> MutexGuard<'_, HashMap<Digest, Role>> {

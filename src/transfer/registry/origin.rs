@@ -74,8 +74,13 @@ impl Origin {
         self.host == other.host
     }
 
+    /// The host, in lower case.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The address, when the host is written as one.
-    fn literal(&self) -> Option<IpAddr> {
+    pub(super) fn literal(&self) -> Option<IpAddr> {
         self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
