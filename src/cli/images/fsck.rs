@@ -35,8 +35,10 @@ fn report(findings: &[Finding], output: OutputFormat) -> anyhow::Result<u8> {
 }
 
 fn repair(store: &Store, common: &Common, paths: &Paths) -> anyhow::Result<u8> {
-use super::Common;
-use crate::cli::display::OutputFormat;
+    let running = || roots::running(paths).filter_map(|root| store.resolve(&root.image).ok()).collect();
+    let Repair { repaired, remaining } = store.repair(running)?;
+    let report = serde_json::json!({ "repaired": json(&repaired), "remaining": json(&remaining) });
+    common.output.show(&report, || [lines(&repaired), lines(&remaining)].concat())?;
     Ok(u8::from(!remaining.is_empty()))
 }
 
