@@ -148,6 +148,8 @@ fn images_and_volumes(host: &Host) {
 
     let told = host.fail(1, &["sampanctl", "import", "/nope"]);
     assert!(told.contains("No such file or directory") && !told.contains("os error"), "{told}");
+    let told = host.fail(1, &["sampanctl", "pull", "localhost:1/web"]);
+    assert!(told.contains("Connection refused") && !told.contains("os error"), "{told}");
 }
 
 fn names_that_nobody_knows(host: &Host) {

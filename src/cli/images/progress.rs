@@ -7,6 +7,8 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use super::show;
+use crate::cli::output::complain;
+use crate::sys::errno::without_numbers;
 use crate::transfer::Step;
 
 /// Between two pictures of a bar that waits.
@@ -130,8 +132,8 @@ impl Display {
     /// Something that is about the whole.
     pub(super) fn say(&mut self, what: &str) {
         match &self.form {
-            Form::Bars(bars) => bars.status.set_message(what.to_owned()),
-            Form::Lines => eprintln!("{what}"),
+            Form::Bars(bars) => bars.status.set_message(without_numbers(what)),
+            Form::Lines => complain(what),
             Form::Nothing => {}
         }
     }
