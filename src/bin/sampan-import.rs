@@ -12,12 +12,13 @@ use sampan::image::limits::Limits;
 use sampan::image::manifest::Platform;
 use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
+use sampan::image::text::shortened;
 use sampan::manager::images::{self, Question};
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::transfer::order::{ImportOrder, Order, PullOrder};
 use sampan::transfer::registry::Signatures;
-use sampan::transfer::worker::Claims;
+use sampan::transfer::worker::{Claims, WORDS_MAX};
 use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, errand, import, registry};
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
@@ -183,7 +184,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", shortened(error.to_string(), WORDS_MAX - "…\n".len()));
             ExitCode::FAILURE
         }
     }

@@ -7,7 +7,9 @@ use super::body::{Body, Piece};
 use super::digest::{ContentHash, ContentHasher};
 use super::entry::{Bytes, Change, EntryPath, LayerEntry, Metadata, Node};
 use super::limits::Limits;
+use super::notices::Notices;
 use super::tar::{Header, Input, Reader, Type};
+use super::text::shown;
 use super::xattr;
 
 /// Why a sink does not take something.
@@ -35,12 +37,9 @@ pub struct Layer {
     pub entries: u64,
     /// Bytes of holes in its sparse files.
     pub holes: u64,
-    /// What was left out, one sentence each.
-    pub notices: Vec<String>,
+    /// What was left out.
+    pub notices: Notices,
 }
-
-/// Notices of one layer that are told one by one; nobody reads more.
-const NOTICES_MAX: usize = 100;
 
 /// What a layer's name asks for, by the OCI layer specification.
 enum Target {
@@ -89,13 +88,7 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<
 
 impl Layer {
     fn notice(&mut self, entry: &[u8], what: &str) {
-        match self.notices.len() {
-            0..NOTICES_MAX => {
-                self.notices.push(format!("entry \"{}\" {what}", super::text::printable(entry)))
-            }
-            NOTICES_MAX => self.notices.push("and more of the same layer, which are not listed".to_owned()),
-            _ => {}
-        }
+        self.notices.push(format!("entry \"{}\" {what}", shown(entry)));
     }
 }
 
@@ -181,7 +174,7 @@ impl<R: Input> Reading<'_, R> {
 }
 
 fn refused(name: &[u8], source: SinkError) -> ImageError {
-    ImageError::Sink { entry: super::text::printable(name), source }
+    ImageError::Sink { entry: shown(name), source }
 }
 
 fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes, ImageError> {

@@ -73,7 +73,7 @@ impl Platform {
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(letter);
         if !is_word(os) || !is_word(architecture) || !variant.is_none_or(is_word) {
-            let platform = super::text::printable(text.as_bytes());
+            let platform = super::text::shown(text.as_bytes());
             return Err(ImageError::document(
                 format!("platform \"{platform}\""),
                 "write it as linux/amd64 or linux/arm/v7",
@@ -156,7 +156,7 @@ impl std::fmt::Display for Platform {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let words = [Some(self.os.as_str()), Some(&self.architecture), self.variant()];
         let words: Vec<&str> = words.into_iter().flatten().collect();
-        formatter.write_str(&super::text::printable(words.join("/").as_bytes()))
+        formatter.write_str(&super::text::shown(words.join("/").as_bytes()))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::image::body::Body;
 use crate::image::digest::{ContentHash, Digest};
 use crate::image::entry::{LayerEntry, Metadata, Node, TreeEntry};
 use crate::image::layer::{Layer, Sink, SinkError};
+use crate::image::notices::Notices;
 
 /// Holds the store's lock and a staging directory until dropped. Layers may be read in several threads.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ pub struct UnpackedLayer {
     /// Bytes of holes that were hashed to read it.
     pub holes: u64,
     /// What was left out of it.
-    pub notices: Vec<String>,
+    pub notices: Notices,
     /// Who read it.
     pub origin: Origin,
 }
@@ -132,7 +133,7 @@ impl<'a> Writer<'a> {
         let index = Index::open(&self.store.layer_index(diff_id)).ok()?;
         let entries = index.count().ok()?;
         let (digest, diff_id) = (digest.cloned(), diff_id.clone());
-        let (holes, notices, origin) = (0, Vec::new(), Origin::Index);
+        let (holes, notices, origin) = (0, Notices::default(), Origin::Index);
         Some(UnpackedLayer { digest, diff_id, index, entries, holes, notices, origin })
     }
 

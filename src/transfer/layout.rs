@@ -166,7 +166,7 @@ fn check_type(layer: &Descriptor) -> Result<(), ImageError> {
         | "application/vnd.docker.image.rootfs.diff.tar"
         | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Ok(()),
         _ => {
-            let shown = crate::image::text::printable(layer.media_type.as_bytes());
+            let shown = crate::image::text::shown(layer.media_type.as_bytes());
             let reason = format!("the media type \"{shown}\" is not that of a layer");
             Err(ImageError::document(format!("layer {}", layer.digest), reason))
         }
@@ -180,7 +180,7 @@ fn is_foreign(layer: &Descriptor) -> bool {
 
 fn foreign(layer: Descriptor) -> TransferError {
     let url = layer.urls.iter().flatten().next();
-    let place = url.map(|url| format!(" ({})", crate::image::text::printable(url.as_bytes())));
+    let place = url.map(|url| format!(" ({})", crate::image::text::shown(url.as_bytes())));
     TransferError::Foreign { layer: layer.digest, place: place.unwrap_or_default() }
 }
 

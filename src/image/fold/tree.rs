@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use crate::image::entry::{Change, EntryPath, LayerEntry, Node};
 use crate::image::limits::Limits;
-use crate::image::text::printable;
+use crate::image::text::shown;
 
 /// What a name leads to: its kind, and where its entry stands in the list of which layer. Names of one inode are
 /// those of one place.
@@ -174,17 +174,17 @@ impl Tree {
     }
 
     fn link_target(&mut self, target: &EntryPath) -> Result<Place, String> {
-        let shown = || printable(target.as_bytes());
+        let name = || shown(target.as_bytes());
         match self.find(target.names()).map(|number| self.place(number)) {
             Some(place) if place.is_directory() => {
-                Err(format!("is a hard link to the directory \"{}\"", shown()))
+                Err(format!("is a hard link to the directory \"{}\"", name()))
             }
             Some(place) => {
                 self.linked.insert(place);
                 Ok(place)
             }
             None => {
-                Err(format!("is a hard link to \"{}\", which is not in the image at this point", shown()))
+                Err(format!("is a hard link to \"{}\", which is not in the image at this point", name()))
             }
         }
     }
@@ -204,7 +204,7 @@ impl Tree {
                         Kind::Symlink => "a symbolic link, which is never followed",
                         Kind::Leaf => "not a directory",
                     };
-                    return Err(format!("lies below \"{}\", which is {what}", printable(name)));
+                    return Err(format!("lies below \"{}\", which is {what}", shown(name)));
                 }
             };
         }

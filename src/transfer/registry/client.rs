@@ -100,7 +100,7 @@ impl Client {
 
     /// The error of a server that leads us astray.
     pub(super) fn led(&self, target: &str, reason: &str) -> Failure {
-        let target = crate::image::text::printable(target.as_bytes());
+        let target = crate::image::text::shown(target.as_bytes());
         RegistryError::Led { server: self.home.to_string(), target, reason: reason.to_owned() }.into()
     }
 

@@ -74,7 +74,7 @@ pub fn fetch<W: Write + Send + 'static>(
     let result = resolve(name, signatures, paths, &events)
         .and_then(|fetcher| serve(&Arc::new(fetcher), channel).map_err(RegistryError::Worker));
     if let Err(error) = &result {
-        events.tell(&Event::Failed { reason: error.to_string() });
+        events.tell(&Event::failed(error));
     }
     result
 }
@@ -91,7 +91,7 @@ fn resolve<W: Write>(
     let endpoints =
         endpoints(&reference, &settings, &Keyring::from_environment(paths, settings.deadlines.helper))?;
     confine::confine_fetcher()?;
-    let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
+    let tell = |error: &RegistryError| events.tell(&Event::retrying(error));
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
     events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
     let signatures = match signatures {
@@ -196,7 +196,7 @@ impl<W: Write> Fetcher<W> {
 
     fn manifest(&self, digest: &Digest, mut pipe: File) -> Result<(), RegistryError> {
         let resource = Resource::Manifest(digest.to_string());
-        let tell = |error: &RegistryError| self.events.tell(&Event::Retrying { reason: error.to_string() });
+        let tell = |error: &RegistryError| self.events.tell(&Event::retrying(error));
         let found = self.places.anywhere(|session| {
             Patience::new(self.places.deadlines.attempts)
                 .run(tell, || document(session, &resource, Some(digest)))
@@ -219,7 +219,7 @@ impl<W: Write> Fetcher<W> {
 
     fn tell_failure(&self, error: &RegistryError) {
         if !matches!(error, RegistryError::Worker(_)) {
-            self.events.tell(&Event::Failed { reason: error.to_string() });
+            self.events.tell(&Event::failed(error));
         }
     }
 
@@ -227,7 +227,7 @@ impl<W: Write> Fetcher<W> {
     fn teller(&self, blob: &Digest, interest: Interest) -> impl Fn(Step<'_>) {
         let shown = Mutex::new(Instant::now());
         move |step| match (interest, step) {
-            (_, Step::Retry(error)) => self.events.tell(&Event::Retrying { reason: error.to_string() }),
+            (_, Step::Retry(error)) => self.events.tell(&Event::retrying(error)),
             (Interest::Nobody, _) => {}
             (_, Step::Begin(size)) => self.events.tell(&Event::Started { blob: blob.clone(), size }),
             (_, Step::Done(done)) => {
