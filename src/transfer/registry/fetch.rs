@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::blob::{Delivery, Step};
 use super::credentials::Keyring;
-use super::document::{Found, Role, document};
+use super::document::{Found, Promise, Role, document};
 use super::endpoint::endpoints;
 use super::error::RegistryError;
 use super::event::{Event, Events};
@@ -53,8 +53,8 @@ struct Fetcher<W> {
     top: Found,
     /// The manifest of its signatures, where there are any and somebody asks for them.
     signatures: Option<Found>,
-    /// What is known of what is asked for: all else is layers.
-    roles: Mutex<HashMap<Digest, Role>>,
+    /// What is known of what is asked for: all else is layers, of documents that the store has.
+    promises: Mutex<HashMap<Digest, Promise>>,
     events: Arc<Events<W>>,
 }
 
@@ -99,8 +99,8 @@ fn resolve<W: Write>(
         Signatures::Leave => None,
     };
     let documents = [Some(&top), signatures.as_ref()].into_iter().flatten();
-    let roles = Mutex::new(documents.flat_map(Found::leads_to).collect());
-    Ok(Fetcher { places, top, signatures, roles, events: Arc::clone(events) })
+    let promises = Mutex::new(documents.flat_map(Found::leads_to).collect());
+    Ok(Fetcher { places, top, signatures, promises, events: Arc::clone(events) })
 }
 
 /// cosign keeps the signatures of an image beside it, under a tag that its digest makes.
@@ -159,13 +159,15 @@ impl<W: Write> Fetcher<W> {
         if let Some(found) = documents.find(|found| found.digest == digest) {
             return hand_over(pipe, &found.bytes);
         }
-        let role = self.roles().get(&digest).copied();
-        if role == Some(Role::Manifest) {
-            return self.manifest(&digest, pipe);
-        }
-        let interest = if role.is_none() { Interest::People } else { Interest::Nobody };
+        let promise = self.promises().get(&digest).copied();
+        let interest = match promise.map(|promise| promise.role) {
+            Some(Role::Manifest) => return self.manifest(&digest, pipe),
+            Some(Role::Config) => Interest::Nobody,
+            Some(Role::Layer) | None => Interest::People,
+        };
         let tell = self.teller(&digest, interest);
-        let mut delivery = Delivery::new(digest.clone(), pipe, &self.places.deadlines, tell);
+        let promised = promise.map(|promise| promise.size);
+        let mut delivery = Delivery::new(digest.clone(), promised, pipe, &self.places.deadlines, tell);
         match self.places.anywhere(|session| delivery.fetch(session)) {
             Ok(()) => self.finished(&digest, interest),
             Err(error) => {
@@ -203,7 +205,7 @@ impl<W: Write> Fetcher<W> {
         });
         match found {
             Ok(found) => {
-                self.roles().extend(found.leads_to());
+                self.promises().extend(found.leads_to());
                 hand_over(pipe, &found.bytes)
             }
             Err(error) => {
@@ -213,8 +215,8 @@ impl<W: Write> Fetcher<W> {
         }
     }
 
-    fn roles(&self) -> MutexGuard<'_, HashMap<Digest, Role>> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn promises(&self) -> MutexGuard<'_, HashMap<Digest, Promise>> {
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_failure(&self, error: &RegistryError) {
