@@ -179,9 +179,9 @@ fn a_caller_that_leaves_does_not_get_what_it_asked_for() {
     );
     host.succeed(&["mkfifo", "--mode=666", "/srv/asked", "/srv/answer"]);
     host.succeed(&["systemd-run", "--unit=caller", "--uid=nobody", "sampanctl", "start", "web"]);
-    host.succeed(&["timeout", "30", "cat", "/srv/asked"]);
+    host.succeed(&["timeout", "100", "cat", "/srv/asked"]);
     host.succeed(&["systemctl", "stop", "caller"]);
-    host.succeed(&["timeout", "30", "sh", "-c", "echo go >/srv/answer"]);
+    host.succeed(&["timeout", "100", "sh", "-c", "echo go >/srv/answer"]);
     host.journal(&["--unit=sampand"]).wait("the caller is gone");
     assert_eq!(host.property("web", "ActiveState"), "inactive");
 }

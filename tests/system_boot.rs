@@ -119,7 +119,7 @@ fn a_boot_waits_for_the_network_only_where_a_unit_or_a_pull_does() {
         assert!(host.succeed(&["sampanctl", "list-jobs"]).contains("online.container"));
     }
     let registry = host.in_network(|| std::net::TcpListener::bind("127.0.0.1:5000")).expect("it listens");
-    host.succeed(&["timeout", "20", "sh", "-c", "echo up >/srv/network"]);
+    host.succeed(&["timeout", "100", "sh", "-c", "echo up >/srv/network"]);
     host.wait_property("online", "SubState", "running");
     registry.accept().expect("the pull comes");
     let journal = host.succeed(&["journalctl", "--output=cat", "--no-pager", "--unit=sampand"]);

@@ -99,7 +99,7 @@ fn assert_all_works(host: &Host, before: &[String]) {
     assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "sampan-*.scope"]), "");
     // No root of a run is left behind, for longer than it takes to remove it.
     let left = "find /var/lib/sampan/containers -mindepth 2 | grep -q .";
-    host.succeed(&["timeout", "30", "sh", "-c", &format!("while {left}; do sleep 0.05; done")]);
+    host.succeed(&["timeout", "100", "sh", "-c", &format!("while {left}; do sleep 0.05; done")]);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn survives(attack: impl FnOnce(&Host)) {
 }
 
 fn answers(host: &Host) {
-    let units = host.succeed(&["timeout", "20", "sampanctl", "list-units", "--no-legend"]);
+    let units = host.succeed(&["timeout", "100", "sampanctl", "list-units", "--no-legend"]);
     assert!(units.contains("unit0.container"), "{units}");
 }
 
@@ -170,7 +170,7 @@ fn ten_thousand_calls_about_images() {
         let flood = Flood { clients: 1, times: 2500, messages: &calls.concat(), ..Flood::default() };
         let flooding = flood.begin(host);
         answers(host);
-        host.succeed(&["timeout", "20", "sampanctl", "tag", "hello", "hello"]);
+        host.succeed(&["timeout", "100", "sampanctl", "tag", "hello", "hello"]);
         drop(flooding);
         assert!(host.succeed(&["sampanctl", "images"]).contains("localhost/hello:latest"));
     });
@@ -279,7 +279,7 @@ fn programs_that_wait_for_polkit() {
         let waiting = waiting.begin(host);
         answers(host);
         // Somebody reads it: polkit is being asked.
-        host.succeed(&["timeout", "30", "sh", "-c", ": >/srv/answer"]);
+        host.succeed(&["timeout", "100", "sh", "-c", ": >/srv/answer"]);
         host.succeed(&["sampanctl", "exec", "unit0", "true"]);
         drop(waiting);
         host.succeed(&["systemctl", "stop", "polkit.service"]);

@@ -307,7 +307,7 @@ fn what_a_client_has_opened_is_imported() {
     let gone = format!(
         "while pgrep -x sampan-import >/dev/null; do :; done; systemctl list-units --no-legend '{scopes}'"
     );
-    assert_eq!(host.succeed(&["timeout", "30", "sh", "-c", &gone]), "");
+    assert_eq!(host.succeed(&["timeout", "100", "sh", "-c", &gone]), "");
     assert_eq!(host.succeed(&["sampanctl", "fsck"]), "");
 }
 

@@ -21,7 +21,7 @@ fn dependent(host: &Host, name: &str, relations: &str) {
 fn wait_native(host: &Host, name: &str, state: &str) {
     let script =
         "while [ \"$(systemctl show --property=ActiveState --value $0)\" != $1 ]; do sleep 0.05; done";
-    let done = host.run(&["timeout", "20", "sh", "-c", script, name, state]);
+    let done = host.run(&["timeout", "100", "sh", "-c", script, name, state]);
     assert!(done.status.success(), "{name} does not get {state}\n{}", host.recent());
 }
 
@@ -38,7 +38,7 @@ fn gated(host: &Host) {
 }
 
 fn open_gate(host: &Host) {
-    host.succeed(&["timeout", "20", "sh", "-c", "echo open >/run/gate"]);
+    host.succeed(&["timeout", "100", "sh", "-c", "echo open >/run/gate"]);
 }
 
 #[test]

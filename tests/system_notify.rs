@@ -37,16 +37,16 @@ fn one_that_no_longer_tells_that_it_lives_is_ended_and_one_that_does_is_not() {
     let host = Host::with_images(&["servers"]);
     let beats = r#"
 say("READY=1")
-for beat in range(12):
+for beat in range(8):
     say("WATCHDOG=1")
-    time.sleep(0.1)
-print("12 beats of", os.environ["WATCHDOG_USEC"], flush=True)
+    time.sleep(0.75)
+print("8 beats of", os.environ["WATCHDOG_USEC"], flush=True)
 "#;
-    let keys = "watchdog = \"600ms\"\nrestart = \"on-watchdog\"\nrestart_delay = \"1min\"\n";
+    let keys = "watchdog = \"3s\"\nrestart = \"on-watchdog\"\nrestart_delay = \"1min\"\n";
     host.unit("web.container", &speaker(beats, keys));
     host.succeed(&["sampanctl", "start", "web"]);
     let first = host.property("web", "MainPID");
-    host.wait_log("web", "12 beats of 600000");
+    host.wait_log("web", "8 beats of 3000000");
     assert_eq!(host.property("web", "MainPID"), first, "twice the time, and it lives");
     host.wait_property("web", "SubState", "auto-restart");
     assert_eq!(host.property("web", "Result"), "watchdog");

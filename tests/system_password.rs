@@ -99,11 +99,11 @@ fn a_question_of_a_caller_that_has_left_is_taken_back() {
     let caller = "echo $$$$ >/srv/pid; read go </srv/go; exec busctl call --allow-interactive-authorization=yes org.sampan1 \
                   /org/sampan1 org.sampan1.Manager StartUnit ss web.container replace";
     host.succeed(&["systemd-run", "--unit=caller", "--uid=nobody", "sh", "-c", caller]);
-    let pid = host.succeed(&["timeout", "30", "cat", "/srv/pid"]);
+    let pid = host.succeed(&["timeout", "100", "cat", "/srv/pid"]);
     let agent = format!("pkttyagent --process={}", pid.trim());
     let mut terminal = Terminal::of(&host, "nobody", &agent);
     host.journal(&["--unit=polkit"]).wait("Registered Authentication Agent");
-    host.succeed(&["timeout", "30", "sh", "-c", "echo go >/srv/go"]);
+    host.succeed(&["timeout", "100", "sh", "-c", "echo go >/srv/go"]);
     terminal.wait("Password:");
     let mut monitor = Command::new("busctl");
     monitor.arg(format!("--address=unix:path={}", host.path("/run/dbus/system_bus_socket").display()));

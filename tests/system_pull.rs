@@ -272,7 +272,7 @@ fn a_killed_manager_takes_its_pulls_along_and_its_successor_begins_anew() {
         let before = host.succeed(&["pgrep", "-x", "sampan-import"]);
         host.succeed(&["sh", "-c", end]);
         let script = "for pid; do while kill -0 $pid 2>/dev/null; do :; done; done";
-        let mut words = vec!["timeout", "30", "sh", "-c", script, "sh"];
+        let mut words = vec!["timeout", "100", "sh", "-c", script, "sh"];
         words.extend(before.lines());
         host.succeed(&words);
         harbour.wait_for_bytes("web");

@@ -20,7 +20,7 @@ fn kill_bus(host: &Host) {
 }
 
 fn open_gate(host: &Host) {
-    let script = "rm /run/systemd/system/dbus.service.d/gate.conf; systemctl daemon-reload; timeout 10 sh -c 'echo open >/run/gate'";
+    let script = "rm /run/systemd/system/dbus.service.d/gate.conf; systemctl daemon-reload; timeout 100 sh -c 'echo open >/run/gate'";
     host.succeed(&["sh", "-c", script]);
 }
 

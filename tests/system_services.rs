@@ -21,7 +21,7 @@ fn wait_state(host: &Host, service: &str, wanted: &str) {
     let script = format!(
         "while [ \"$(systemctl show --property=ActiveState --value '{service}')\" != {wanted} ]; do sleep 0.05; done"
     );
-    let done = host.run(&["timeout", "20", "sh", "-c", &script]);
+    let done = host.run(&["timeout", "100", "sh", "-c", &script]);
     assert!(done.status.success(), "{service} is {}, not {wanted}: {}", state(host, service), host.recent());
 }
 

@@ -128,13 +128,15 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether a limit has been written: without one these files say `max`. A file that is missing belongs to a
+/// Whether a limit has been written: without one these files say `max`, and that of the processors nothing. A file that is missing belongs to a
 /// controller that the host does not have, and systemd will not write it.
 fn is_limited(directory: impl AsFd, file: &str) -> bool {
     match openat(directory, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => {
             let mut text = String::new();
-            File::from(file).read_to_string(&mut text).is_ok() && !text.is_empty() && !text.starts_with("max")
+            File::from(file).read_to_string(&mut text).is_ok()
+                && !text.trim().is_empty()
+                && !text.starts_with("max")
         }
         Err(error) => error == Errno::NOENT,
     }

@@ -6,15 +6,15 @@ use super::failure::During;
 use super::filter;
 use super::inside::Trees;
 use super::protocol::{Report, StepError};
+use super::settings;
 use super::standard::{JOURNAL, STDOUT};
 use super::step::{Binds, Execute, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
 use crate::sys::{seccomp, session};
-use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio};
-use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
+use rustix::process::{Gid, Uid};
 use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
@@ -64,13 +64,12 @@ pub fn become_payload(
 /// The same where the container runs already.
 pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
     enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
-    let user = user::resolve(&plan.user)?;
+    let user = user::resolve(&plan.user, &plan.settings.supplementary_groups)?;
     let environment = environment(plan, &user);
     session::new_keyring().during("join keyring", "session")?;
     new_session().during("start session", "terminal")?;
     session::reset_signals();
-    limit_descriptors().during("set limits", "RLIMIT_NOFILE")?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    settings::apply(&plan.settings)?;
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
     drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
@@ -132,15 +131,6 @@ fn new_session() -> io::Result<()> {
         Ok(()) | Err(Errno::NOTTY | Errno::PERM | Errno::INVAL | Errno::IO) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// systemd's default, whatever the manager has for itself: above 1024 select(2) breaks.
-fn limit_descriptors() -> io::Result<()> {
-    const SOFT: u64 = 1024;
-    const HARD: u64 = 524_288;
-    let maximum = getrlimit(Resource::Nofile).maximum.map_or(HARD, |maximum| maximum.min(HARD));
-    let limit = Rlimit { current: Some(SOFT.min(maximum)), maximum: Some(maximum) };
-    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Moves sockets to 3 and up, and leaves nothing else open.

@@ -27,6 +27,16 @@ pub fn hint(error: &StepError) -> Option<&'static str> {
             "it is no program of this machine's architecture, and no script with \"#!\""
         }
         ("resolve user", Errno::SRCH) => "the image has no such user or group: set container.user",
+        ("resolve group", Errno::SRCH) => {
+            "the image has no such group: correct container.supplementary_groups"
+        }
+        ("set sysctl", Errno::NOENT) => "this kernel has no such setting: correct security.sysctl",
+        ("set sysctl", Errno::INVAL) => "the kernel takes no such value: correct security.sysctl",
+        ("set sysctl", Errno::ACCESS | Errno::PERM) => {
+            "this kernel lets the host alone set it: leave it out of security.sysctl"
+        }
+        ("set CPU affinity", Errno::INVAL) => "the host has none of these: correct resources.cpu_affinity",
+        ("set limits", Errno::PERM) => "the kernel allows no more: lower it in resources.limits",
         ("change directory", Errno::NOTDIR) => "set container.working_directory",
         (_, Errno::NOSPC) => "the file system is full",
         (_, Errno::DQUOT) => "the quota is used up",

@@ -77,6 +77,10 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
             Ok(())
         }
         Step::Write(file) => write(file).during_path("write", &file.path),
+        Step::Setting { path, value } => {
+            let file = Path::new("/proc/sys").join(path);
+            set(&file, value).during("set sysctl", format_args!("{} = {value}", path.display()))
+        }
         Step::Protect { path, links } => protect(path, *links).during_path("protect", path),
         Step::Mask { path, links } => mask(path, *links).during_path("mask", path),
     }
@@ -150,6 +154,12 @@ fn write(file: &TextFile) -> io::Result<()> {
         Err(Errno::EXIST | Errno::ROFS) => Ok(()),
         created => io::Write::write_all(&mut std::fs::File::from(created?), file.text.as_bytes()),
     }
+}
+
+/// Nothing of the image is on the way: this is the container's own `/proc`.
+fn set(file: &Path, value: &str) -> io::Result<()> {
+    let opened = openat(CWD, file, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    io::Write::write_all(&mut std::fs::File::from(opened), value.as_bytes())
 }
 
 /// Of what is the unit's, programs stay programs.

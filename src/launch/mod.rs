@@ -24,6 +24,7 @@ pub mod plan;
 pub mod protocol;
 mod root;
 pub mod run;
+mod settings;
 pub mod spawn;
 mod standard;
 pub mod step;

@@ -26,7 +26,7 @@ pub struct HostFacts {
     pub store: PathBuf,
     /// The trees of images that the unit mounts, by the targets.
     pub images: BTreeMap<PathBuf, HostTree>,
-    /// Lines of `environment_file`, in their order.
+    /// What of the manager's variables is passed, and lines of `environment_file`, in their order.
     pub environment: Vec<String>,
     /// Where the unified control group hierarchy is mounted.
     pub hierarchy: PathBuf,
@@ -128,7 +128,9 @@ pub fn plan(
     if container.root != RootMode::ReadOnly {
         inside.push(Step::Write(hosts(container)));
     }
-    inside.extend(standard::closed());
+    let settings = container.security.sysctl.iter();
+    inside.extend(settings.map(|(path, value)| Step::Setting { path: path.into(), value: value.clone() }));
+    inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
     let mut execute = execute(unit, container, image, facts)?;
     execute.output = facts.output;
@@ -230,7 +232,10 @@ fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> Sco
         ("pids.max", resources.tasks_max),
     ];
     let limited = limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit != u64::MAX));
-    let limits = limited.map(|(file, _)| file.to_owned()).collect();
+    let mut limits: Vec<String> = limited.map(|(file, _)| file.to_owned()).collect();
+    if !resources.allowed_cpus.is_empty() {
+        limits.push("cpuset.cpus".to_owned());
+    }
     ScopeGroup { hierarchy: hierarchy.to_owned(), directory: directory.to_owned(), limits }
 }
 
@@ -264,6 +269,7 @@ fn execute(
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
         working_directory: working_directory(unit, container, image)?,
+        settings: container.process.clone(),
         capabilities: capabilities(unit, &container.security)?,
         ambient: ambient(&container.security),
         new_privileges: match container.security.no_new_privileges {
@@ -322,7 +328,9 @@ fn ambient(security: &Security) -> Vec<String> {
 /// Later lines win: the image's, files, the unit's, ours.
 fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Vec<String> {
     let mut lines = Vec::new();
-    for line in image.environment.iter().filter(|line| !is_reserved(line)).chain(&facts.environment) {
+    let is_unset = |line: &String| container.unset_environment.iter().any(|name| name == name_of(line));
+    let of_image = image.environment.iter().filter(|line| !is_reserved(line) && !is_unset(line));
+    for line in of_image.chain(&facts.environment) {
         set(&mut lines, line);
     }
     for (name, value) in &container.environment {
@@ -342,14 +350,17 @@ fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) ->
 
 /// What a service believes of its manager must not come from an image.
 fn is_reserved(line: &str) -> bool {
-    let name = line.split('=').next().unwrap_or_default();
+    let name = name_of(line);
     name.starts_with("LISTEN_")
         || name.starts_with("WATCHDOG_")
         || matches!(name, "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "")
 }
 
 fn set(lines: &mut Vec<String>, line: &str) {
-    let name = line.split('=').next().unwrap_or_default();
-    lines.retain(|known| known.split('=').next() != Some(name));
+    lines.retain(|known| name_of(known) != name_of(line));
     lines.push(line.to_owned());
+}
+
+fn name_of(line: &str) -> &str {
+    line.split('=').next().unwrap_or_default()
 }

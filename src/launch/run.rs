@@ -8,6 +8,7 @@ use super::host::{self, Handover, Made};
 use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
 use super::protocol::{Order, Report, StepError, UNSTARTED};
+use super::settings;
 use super::step::{Join, Output, Plan, ScopeGroup, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
@@ -27,10 +28,14 @@ pub fn run() -> Result<(), StepError> {
     let (work, descriptors) = reported(&control, begin(&control).during("begin", "plan"))?;
     match work {
         Work::Start(plan) => {
+            reported(&control, settings::prepare(&plan.execute.settings))?;
             let (streams, sockets) = reported(&control, streams_first(&plan, descriptors))?;
             start(&plan, &control, streams, sockets)
         }
-        Work::Join(join) => reported(&control, join_container(&join, &control, descriptors)),
+        Work::Join(join) => {
+            reported(&control, settings::prepare(&join.execute.settings))?;
+            reported(&control, join_container(&join, &control, descriptors))
+        }
     }
 }
 
@@ -48,8 +53,6 @@ fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let _ = rustix::thread::set_name(c"sampan-launch");
-    // What the manager is worth to the kernel's OOM killer is not what its containers are.
-    std::fs::write("/proc/self/oom_score_adj", "0")?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)

@@ -1,8 +1,10 @@
 //! What every container finds: its `/proc`, `/sys` and `/dev`, and which parts of them are hidden.
 
 use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Output, Step};
+use crate::unit::kernel_files::{MASKED, PROTECTED};
 use crate::unit::model::IfMissing;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Device nodes of the host that anybody may use.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
@@ -10,24 +12,6 @@ const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 /// Links that programs expect in `/dev`.
 const LINKS: [(&str, &str); 3] =
     [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/ptmx", "pts/ptmx")];
-
-/// Parts that tell of the host, or steer it.
-const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// Parts that may be read.
-const PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Directories that mounts of every container stand on.
 pub const STANDS: [&str; 3] = ["/dev", "/proc", "/sys"];
@@ -138,7 +122,9 @@ pub fn placed(output: Output) -> Vec<Step> {
 }
 
 /// Hides and protects, once everything is in its place.
-pub fn closed() -> impl Iterator<Item = Step> {
-    let masked = MASKED.iter().map(|path| Step::Mask { path: path.into(), links: Links::Refuse });
-    masked.chain(PROTECTED.iter().map(|path| Step::Protect { path: path.into(), links: Links::Refuse }))
+pub fn closed(but: &BTreeSet<PathBuf>) -> impl Iterator<Item = Step> {
+    let of = move |paths: &'static [&str]| paths.iter().map(PathBuf::from).filter(|path| !but.contains(path));
+    let links = Links::Refuse;
+    let masked = of(&MASKED).map(move |path| Step::Mask { path, links });
+    masked.chain(of(&PROTECTED).map(move |path| Step::Protect { path, links }))
 }

@@ -3,7 +3,7 @@
 use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::IfMissing;
+use crate::unit::model::{IfMissing, ProcessSettings};
 use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -294,6 +294,13 @@ pub enum Step {
     },
     /// Write a file that the image lacks.
     Write(TextFile),
+    /// Set one of the kernel's settings for the container's namespaces.
+    Setting {
+        /// Below `/proc/sys`.
+        path: PathBuf,
+        /// What is written.
+        value: String,
+    },
     /// Make what is there read-only.
     Protect {
         /// Where; nothing there needs no protection.
@@ -331,6 +338,8 @@ pub struct Execute {
     pub user: String,
     /// Absolute.
     pub working_directory: PathBuf,
+    /// What its processes begin with.
+    pub settings: ProcessSettings,
     /// Names of capabilities.
     pub capabilities: Vec<String>,
     /// Those of them that a payload that is not root holds, by name.

@@ -23,11 +23,20 @@ pub struct User {
     pub home: String,
 }
 
-/// Resolves `name`, `uid`, `name:group` or `uid:gid` in the current root; empty is root.
-pub fn resolve(spec: &str) -> Result<User, StepError> {
+/// Resolves `name`, `uid`, `name:group` or `uid:gid` in the current root; empty is root. Further groups by name or
+/// number come on top.
+pub fn resolve(spec: &str, further: &[String]) -> Result<User, StepError> {
     let read =
         |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
-    lookup(spec, &read("/etc/passwd")?, &read("/etc/group")?).ok_or(Errno::SRCH).during(STEP, spec)
+    let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+    let mut user = lookup(spec, &passwd, &group).ok_or(Errno::SRCH).during(STEP, spec)?;
+    for name in further {
+        let id = lookup_group(name, &group).ok_or(Errno::SRCH).during("resolve group", name)?;
+        if !user.groups.contains(&id) {
+            user.groups.push(id);
+        }
+    }
+    Ok(user)
 }
 
 fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
@@ -40,10 +49,7 @@ fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
     let uid = row.as_ref().map_or_else(|| id(name), |row| id(row.get(2)?))?;
     let primary = row.as_ref().and_then(|row| id(row.get(3)?)).unwrap_or(0);
     let (gid, mut groups) = match group_name {
-        Some(group_name) => {
-            let row = records(group).find(|row| names(row, group_name, 2));
-            (row.map_or_else(|| id(group_name), |row| id(row.get(2)?))?, Vec::new())
-        }
+        Some(group_name) => (lookup_group(group_name, group)?, Vec::new()),
         None => (primary, memberships(row.as_ref().and_then(|row| row.first().copied()), group)),
     };
     // As initgroups(3): a program that gives up its group keeps what was denied to that group denied.
@@ -52,6 +58,11 @@ fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
     }
     let home = row.as_ref().and_then(|row| row.get(5)).filter(|home| home.starts_with('/'));
     Some(User { uid, gid, groups, home: home.copied().unwrap_or("/").to_owned() })
+}
+
+fn lookup_group(name: &str, group: &str) -> Option<u32> {
+    let row = records(group).find(|row| names(row, name, 2));
+    row.map_or_else(|| id(name), |row| id(row.get(2)?))
 }
 
 /// A number is always an id, also where somebody has it as a name.

@@ -6,6 +6,7 @@ pub mod child;
 pub mod clone;
 pub mod descriptor;
 pub mod execute;
+pub mod memory_merge;
 pub mod mount;
 pub mod namespace;
 pub mod network;

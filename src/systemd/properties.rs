@@ -116,6 +116,25 @@ pub(super) fn of_scope<'a>(
 
 /// The limits that a unit sets.
 pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
+    let mut properties = numbers(resources);
+    if !resources.allowed_cpus.is_empty() {
+        properties.push(("AllowedCPUs", bits(&resources.allowed_cpus).into()));
+    }
+    properties
+}
+
+/// A set of processors as org.freedesktop.systemd1(5) has it: bit N % 8 of byte N / 8.
+fn bits(processors: &[u32]) -> Vec<u8> {
+    let place = |number: u32| (usize::try_from(number / 8).unwrap_or(usize::MAX), 1_u8 << (number % 8));
+    let length = processors.iter().map(|number| place(*number).0 + 1).max().unwrap_or_default();
+    let mut bytes = vec![0; length];
+    for (byte, bit) in processors.iter().map(|number| place(*number)) {
+        bytes[byte] |= bit;
+    }
+    bytes
+}
+
+fn numbers(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
     [
         ("MemoryMin", resources.memory_min),
         ("MemoryLow", resources.memory_low),
@@ -162,6 +181,12 @@ mod tests {
         ] {
             assert_eq!(slice_group(slice), PathBuf::from(group), "{slice}");
         }
+    }
+
+    #[test]
+    fn processors_are_bits() {
+        assert_eq!(bits(&[0, 2, 9]), [0b101, 0b10]);
+        assert_eq!(bits(&[8]), [0, 1]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod drop_in;
 pub mod effect;
 pub mod enable;
 pub mod habit;
+pub mod kernel_files;
 pub mod links;
 pub mod load;
 pub mod lower;

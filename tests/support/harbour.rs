@@ -106,7 +106,7 @@ impl Harbour {
     pub fn assert_pulls_end(&self) {
         let script = "while pgrep -x sampan-import >/dev/null; do :; done
             systemctl list-units --no-legend 'sampan-pull-*.scope'";
-        assert_eq!(self.host.succeed(&["timeout", "30", "sh", "-c", script]), "");
+        assert_eq!(self.host.succeed(&["timeout", "100", "sh", "-c", script]), "");
     }
 
     /// Waits until bytes of a layer have come.

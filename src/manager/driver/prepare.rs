@@ -221,9 +221,10 @@ fn missing_mount(unit: &Unit, at: &Path, error: &StoreError) -> Failure {
     failure(format!("{}: mount {}: {error}{pull}", unit.name, at.display()), libc::ENOENT)
 }
 
-/// `NAME=value` lines of the unit's files; blank lines and comments are passed over, systemd.exec(5).
+/// What of this process's own variables is passed on, then `NAME=value` lines of the unit's files; blank lines and comments are passed over, systemd.exec(5).
 fn environment(container: &Container) -> Result<Vec<String>, Failure> {
-    let mut lines = Vec::new();
+    let passed = |name: &String| Some(format!("{name}={}", std::env::var(name).ok()?));
+    let mut lines: Vec<String> = container.pass_environment.iter().filter_map(passed).collect();
     for file in &container.environment_file {
         match std::fs::read_to_string(&file.path) {
             Ok(text) => lines.extend(text.lines().map(str::trim).filter(is_assignment).map(assignment)),

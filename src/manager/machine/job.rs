@@ -338,7 +338,8 @@ impl Machine {
 
     /// What is in conflict with a unit cannot come up where somebody decides that the unit stays up.
     fn waiting_on_stop_of(&self, stays: &UnitName) -> Vec<JobId> {
-        if !self.active_state(stays).is_up() {
+        let state = self.active_state(stays);
+        if state.is_down() || state == ActiveState::Deactivating {
             return Vec::new();
         }
         let waits = |job: &&Job| job.kind.goes_up() && job.phase == JobPhase::Waiting;

@@ -1,16 +1,16 @@
 //! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
 
-use super::{health, life};
+use super::{health, life, process};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, Security, Socket,
     StartOn,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
-use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable, SecurityTable};
+use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable};
 use crate::unit::suggest;
 use crate::unit::system_calls::SystemCallFilter;
-use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, Written};
+use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, VariableName, Written};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub fn lower(
     contradictions(file, report);
     useless_pull(table, report);
     let environment_file = environment_files(table, report);
-    let (resources, security) = (resources(&file.resources, report), security(&file.security, report));
+    let (resources, security) = (resources(&file.resources, report), security(file, report));
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -46,6 +46,9 @@ pub fn lower(
         pull: table.pull.unwrap_or_default(),
         environment: table.environment.clone(),
         environment_file,
+        pass_environment: variables(&table.pass_environment),
+        unset_environment: variables(&table.unset_environment),
+        process: process::settings(file),
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
         ready: life::ready(table),
@@ -198,11 +201,17 @@ fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
         io_weight: table.io_weight.clone().map(|Text(weight)| weight.0),
         ip_accounting: table.ip_accounting.unwrap_or_default(),
         tasks_max: table.tasks_max.clone().map(|Text(limit)| limit.0),
+        allowed_cpus: table.allowed_cpus.clone().map(|Text(cpus)| cpus.0).unwrap_or_default(),
         slice: table.slice.clone().map(|Text(slice)| slice.0),
     }
 }
 
-fn security(table: &SecurityTable, report: &mut Report<'_>) -> Security {
+fn variables(names: &[Text<VariableName>]) -> Vec<String> {
+    names.iter().map(|Text(name)| name.0.clone()).collect()
+}
+
+fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
+    let table = &file.security;
     let names = |names: &Vec<Text<CapabilityName>>| -> BTreeSet<String> {
         names.iter().map(|Text(name)| name.0.clone()).collect()
     };
@@ -221,6 +230,8 @@ fn security(table: &SecurityTable, report: &mut Report<'_>) -> Security {
         system_calls: system_calls(&table.system_call_filter, report),
         read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),
         mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
+        unmask_paths: process::unmask_paths(file, report),
+        sysctl: process::sysctl(file, report),
     }
 }
 

@@ -5,6 +5,7 @@ mod container;
 mod health;
 mod life;
 mod mount;
+mod process;
 mod socket;
 
 use super::address::{Dependency, InstallName, InstallTarget, is_native};
@@ -35,7 +36,8 @@ pub fn container(
 ) -> Option<Unit> {
     effect::report(report);
     let sockets = socket::lower(&file.socket, report);
-    let mounts = mount::lower(&file.mount, report);
+    let mut mounts = mount::lower(&file.mount, report);
+    process::timezone(&file, &mut mounts);
     let container = container::lower(name, &file, sockets, mounts, report);
     let unit = unit(name, files, file.unit, &file.install, report);
     Some(Unit { body: Body::Container(Box::new(container?)), ..unit })

@@ -5,6 +5,7 @@ mod condition;
 mod health;
 mod life;
 mod mount;
+mod process;
 mod relation;
 
 pub use condition::{
@@ -16,6 +17,7 @@ pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, Service
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
+pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
 
 use super::name::UnitName;
@@ -109,6 +111,15 @@ pub struct Container {
     pub environment: BTreeMap<String, String>,
     /// Files of `NAME=value` lines, read at each start, before `environment`.
     pub environment_file: Vec<EnvironmentFile>,
+    /// Names of the manager's variables that it gets, before `environment_file`.
+    #[serde(default)]
+    pub pass_environment: Vec<String>,
+    /// Names of the image's variables that it does not get.
+    #[serde(default)]
+    pub unset_environment: Vec<String>,
+    /// What its processes begin with.
+    #[serde(default)]
+    pub process: ProcessSettings,
     /// When the container counts as started.
     pub kind: ServiceType,
     /// What becomes of changes to the root file system.
@@ -312,6 +323,9 @@ pub struct Resources {
     pub ip_accounting: bool,
     /// Processes and threads, or `u64::MAX` for infinity.
     pub tasks_max: Option<u64>,
+    /// Numbers of the processors that it can use; none: all.
+    #[serde(default)]
+    pub allowed_cpus: Vec<u32>,
     /// The slice, or `sampan.slice`.
     pub slice: Option<String>,
 }
@@ -337,6 +351,12 @@ pub struct Security {
     pub read_only_paths: BTreeSet<PathBuf>,
     /// Absolute paths in the container that cannot be seen.
     pub mask_paths: BTreeSet<PathBuf>,
+    /// Absolute paths that are hidden or protected in every container, and not in this one.
+    #[serde(default)]
+    pub unmask_paths: BTreeSet<PathBuf>,
+    /// Files below `/proc/sys` and what is written there.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
 }
 
 /// `security.user_namespace`.

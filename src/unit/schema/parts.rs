@@ -4,8 +4,8 @@ use crate::unit::address::Dependency;
 use crate::unit::model::{NetworkMode, UserNamespace};
 use crate::unit::value::{
     AbsolutePath, Address, Bytes, Calendar, CapabilityName, ContainerPort, CpuSet, DeviceRule, HostName,
-    HostPort, InterfaceAddress, InterfaceName, OomScore, Percentage, ProcessLimit, ProfileName, SelinuxLabel,
-    SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
+    HostPort, InterfaceAddress, InterfaceName, KernelSetting, OomScore, Percentage, ProcessLimit,
+    ProfileName, SelinuxLabel, SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,7 +129,7 @@ pub struct SecurityTable {
     /// Paths that every container has hidden or cannot write, and this one can.
     pub unmask_paths: Vec<Text<AbsolutePath>>,
     /// Settings of the kernel in the container's namespaces, as in sysctl(8).
-    pub sysctl: BTreeMap<String, Text<Word>>,
+    pub sysctl: BTreeMap<String, Text<KernelSetting>>,
     /// The AppArmor profile of the payload.
     pub apparmor_profile: Option<Text<ProfileName>>,
     /// The SELinux label of the payload.

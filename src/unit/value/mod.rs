@@ -17,7 +17,8 @@ pub use condition::{
 };
 pub use network::{Address, ContainerPort, HostPort, InterfaceAddress, InterfaceName, Protocol};
 pub use process::{
-    CpuSet, DeviceRule, MachineId, OomScore, ProcessLimit, ProfileName, SelinuxLabel, TimeZone, VariableName,
+    CpuSet, DeviceRule, KernelSetting, MachineId, OomScore, ProcessLimit, ProfileName, SelinuxLabel,
+    TimeZone, VariableName,
 };
 pub use quantity::{Bytes, Percentage, TaskLimit, TimeSpan, Weight};
 pub use word::{AbsolutePath, Account, CapabilityName, HostName, Mode, SignalNumber, SliceName};

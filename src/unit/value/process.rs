@@ -165,6 +165,22 @@ impl Written for MachineId {
     }
 }
 
+/// What is written to a file below `/proc/sys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSetting(pub String);
+
+impl Written for KernelSetting {
+    const EXPECTED: &'static str = "a value such as 1 or \"1024 65535\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text.is_empty() || text.contains(|letter: char| letter.is_control() && letter != '\t') {
+            true => Err(ValueError::new(format!("\"{}\" is no value of a sysctl", text.escape_debug()))),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
 /// The label of a process for SELinux; empty for the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelinuxLabel(pub String);

@@ -138,9 +138,11 @@ impl Manager {
         let (specification, run) = (managed.unit()?, managed.run.as_ref()?);
         let join = prepare_join(specification, container, &self.paths, &self.store, &command, run);
         match join {
-            Ok(join) => {
-                Some(Probe::Command(Exec { join, launcher: self.launcher.clone(), container: pidfd }))
-            }
+            Ok(join) => Some(Probe::Command(Box::new(Exec {
+                join,
+                launcher: self.launcher.clone(),
+                container: pidfd,
+            }))),
             Err(failure) => {
                 tracing::error!(SAMPAN_UNIT = %unit, "{unit}: health: {}", failure.message);
                 None

@@ -25,7 +25,7 @@ const ANSWER_MAX: u64 = 512;
 
 /// What a check does.
 pub(super) enum Probe {
-    Command(Exec),
+    Command(Box<Exec>),
     Tcp(Target),
     Http(HttpCheck, Target),
 }

@@ -210,6 +210,23 @@ fn a_rival_whose_stop_another_job_replaces_in_time_stays_alone() {
 }
 
 #[test]
+fn a_rival_that_is_starting_and_whose_stop_another_job_replaces_stays_alone() {
+    let mut units = rivals().to_vec();
+    units.push(with(2, |dependencies| {
+        dependencies.after.insert(name(0));
+        dependencies.requisite.insert(name(0));
+    }));
+    let mut machine = machine(&units);
+    ask_with(&mut machine, Verb::Start, 2, JobMode::IgnoreDependencies);
+    ask(&mut machine, Verb::Start, 0).0.unwrap();
+    ask(&mut machine, Verb::Start, 1).0.unwrap();
+    let (answer, actions) = ask(&mut machine, Verb::Start, 2);
+    answer.unwrap();
+    assert!(results(&actions).contains(&(name(1), JobResult::Canceled)), "{actions:?}");
+    assert_eq!((phase(&machine, 0), phase(&machine, 1)), (Phase::Start, Phase::Dead));
+}
+
+#[test]
 fn a_watchdog_bites_at_the_moment_when_a_reload_times_out() {
     let own = |container: &mut Container| {
         container.watchdog = Some(Duration::from_secs(20));
