@@ -57,6 +57,54 @@ fn files(lab: &Lab) -> Vec<String> {
 }
 
 #[test]
+fn what_is_left_out_is_told_as_far_as_somebody_reads() {
+    let lab = Lab::new();
+    let key = format!("SCHILY.xattr.trusted.{}", "k".repeat(600 << 10));
+    let layer = |number: usize| {
+        let odd = |tar: Tar, entry: usize| {
+            let tar = if entry == 0 {
+                tar.pax(&[(&key, b"v")])
+            } else {
+                tar.pax(&[("SCHILY.xattr.trusted.k", b"v")])
+            };
+            tar.file(&format!("{number}/{entry}"), "")
+        };
+        gzip(&(0..100).fold(Tar::default(), odd).end())
+    };
+    let layers: Vec<Blob> = (0..4).map(layer).collect();
+    let report = try_import(&lab, &layers).unwrap();
+    let notices = report["images"][0]["notices"].as_array().unwrap();
+    let last = notices.last().unwrap().as_str().unwrap();
+    assert!(
+        notices[0].as_str().unwrap().contains("trusted.kkk") && last.contains("more, which are not listed")
+    );
+    assert!(report.to_string().len() < 16 << 10, "{}", report.to_string().len());
+    assert!(lab.succeeds(&["inspect", "evil"]).len() < 16 << 10);
+}
+
+/// Without device nodes, which a container gets in /dev only, and without the notes of AUFS.
+#[test]
+fn what_is_left_out_hides_what_was_there_and_is_linked_to() {
+    let lab = Lab::new();
+    let device = |tar: Tar, name: &str| tar.entry(&Entry { name, typeflag: b'3', ..Entry::default() });
+    let lower = Tar::default().file("x", "1").directory("d").file("d/f", "1").directory("dev").file("y", "1");
+    let upper = device(device(device(Tar::default(), "x"), "d"), "dev/null")
+        .hard_link("dev/zero", "dev/null")
+        .directory(".wh..wh.plnk")
+        .file(".wh..wh.plnk/81.2", "linked")
+        .file(".wh..wh.aufs", "")
+        .hard_link("one", ".wh..wh.plnk/81.2")
+        .hard_link("two", "/.wh..wh.plnk/81.2");
+    let report = try_import(&lab, &[plain(lower.end()), plain(upper.end())]).unwrap();
+    assert_eq!(files(&lab), ["/", "/dev", "/one", "/two", "/y"]);
+    let notices = report["images"][0]["notices"].to_string();
+    assert!(notices.contains("\\\"dev/null\\\" is a device node"), "{notices}");
+    let metadata = |name: &str| lab.rootfs("evil").join(name).metadata().unwrap();
+    assert_eq!((metadata("one").ino(), metadata("one").len()), (metadata("two").ino(), 6));
+    lab.assert_sound();
+}
+
+#[test]
 fn links_lead_nowhere_in_whatever_order_they_come() {
     let lab = Lab::new();
     let canary = Canary::new(&lab);

@@ -81,6 +81,37 @@ fn a_tree_of_packages_changed_by_a_layer() {
     assert_as_umoci(&[gzip(&base), plain(changes())]);
 }
 
+/// The mark of a whiteout makes its name longer than any that a file system keeps.
+#[test]
+fn whiteouts_of_long_names() {
+    let names: Vec<String> = [251, 252, 255].map(|length| format!("d/{}", "n".repeat(length))).into();
+    let lower = names.iter().fold(Tar::default().directory("d").file("d/kept", ""), |tar, name| {
+        tar.pax(&[("path", name.as_bytes())]).file("long", "x")
+    });
+    let upper = names.iter().fold(Tar::default(), |tar, name| {
+        tar.pax(&[("path", name.replace("d/", "d/.wh.").as_bytes())]).file("long", "")
+    });
+    assert_as_umoci(&[gzip(&lower.end()), plain(upper.end())]);
+}
+
+/// As ko, kaniko and the builders of Java images write their layers.
+#[test]
+fn names_from_the_root() {
+    let base = Tar::default().directory("usr").file("usr/lib", "l").file("usr/old", "o").directory("/d");
+    let upper = Tar::default()
+        .directory("/")
+        .directory("/ko-app")
+        .file("/ko-app/name", "n")
+        .file("//ko-app//other", "o")
+        .hard_link("ko-app/name-too", "/ko-app/name")
+        .hard_link("/usr/lib-too", "/usr/lib")
+        .file("/usr/.wh.old", "")
+        .file("/d/.wh..wh..opq", "")
+        .file("./d/new", "")
+        .symlink("/link", "/ko-app/name");
+    assert_as_umoci(&[gzip(&base.file("/d/old", "x").end()), plain(upper.end())]);
+}
+
 #[test]
 fn a_tree_whose_layers_hide_and_bring_back() {
     let base = packages(&["coreutils", "perl-base"]);

@@ -42,10 +42,12 @@ fn layers_that_leave_their_root() {
     for (layer, entry, reason) in [
         (tar().file("../x", "x"), "../x", "\"..\""),
         (tar().file("a/../../x", "x"), "a/../../x", "\"..\""),
-        (tar().file("/etc/passwd", "x"), "/etc/passwd", "absolute"),
+        (tar().file("/../etc/passwd", "x"), "/../etc/passwd", "\"..\""),
         (tar().symlink("s", "/etc").file("s/passwd", "x"), "s/passwd", "symbolic link"),
+        (tar().symlink("s", "/etc").file("/s/passwd", "x"), "s/passwd", "symbolic link"),
         (tar().symlink("s", "../..").directory("s/d"), "s/d", "symbolic link"),
-        (tar().hard_link("l", "/etc/shadow"), "l", "absolute"),
+        (tar().hard_link("l", "/etc/shadow"), "l", "not in the image"),
+        (tar().symlink("s", "/etc").hard_link("l", "/s/shadow"), "l", "not in the image"),
         (tar().hard_link("l", "../../etc/shadow"), "l", "\"..\""),
         (tar().hard_link("l", "etc/shadow"), "l", "not in the image"),
         (tar().symlink("s", "/etc").hard_link("l", "s/shadow"), "l", "not in the image"),
@@ -58,6 +60,29 @@ fn layers_that_leave_their_root() {
         assert!(error.contains(reason), "{error} is not about {reason}");
     }
     assert!(!Path::new("/etc/sampan-was-here").exists());
+}
+
+/// More than a pipe holds: who reports a name must not wait for a reader, nor a reader be flooded.
+#[test]
+fn names_as_long_as_their_authors_like() {
+    let long = format!("../{}", "x".repeat(70 << 10));
+    let shown = format!("{}…", &long[..256]);
+    let named = || Tar::default().pax(&[("path", long.as_bytes())]).file("a", "x");
+    let linked = || Tar::default().pax(&[("linkpath", long.as_bytes())]).hard_link("l", "x");
+    let missing = || Tar::default().pax(&[("linkpath", &long.as_bytes()[3..])]).hard_link("l", "x");
+    for (layer, entry) in [(named(), shown.as_str()), (linked(), "l"), (missing(), "l")] {
+        let error = refused_layer(layer, entry);
+        assert!(error.len() < 1024, "{} bytes", error.len());
+    }
+    let lab = Lab::new();
+    let evil = |it: &mut layout::Documents| it.manifest["layers"][0]["mediaType"] = json!(long);
+    let error = refused(&lab, &Layout::write_with(&lab.path("evil"), &[layer()], &mut { evil }).path);
+    assert!(error.contains(&shown) && error.len() < 1024, "{error}");
+    let layout = Layout::write(&lab.path("index"), &[layer()]);
+    let index = json!({ "schemaVersion": 2, "mediaType": long, "manifests": [] });
+    std::fs::write(layout.path.join("index.json"), index.to_string()).unwrap();
+    let error = refused(&lab, &layout.path);
+    assert!(error.contains("../xxx") && error.len() < 2048, "{error}");
 }
 
 #[test]

@@ -126,6 +126,49 @@ fn a_blob_that_changes_between_two_parts_begins_anew() {
     }
 }
 
+/// What came from the registry, as a server passes it on that does not know how long it is: in chunks (RFC 9112
+/// section 7.1), or up to the end of the connection.
+fn without_length(port: u16, request: &Request, after: usize) -> Reply {
+    let (head, body) = split(&ask(port, request));
+    let known = |line: &&str| line.to_ascii_lowercase().starts_with("content-length:");
+    let head: Vec<&str> = head.trim_end().split("\r\n").filter(|line| !known(line)).collect();
+    let (head, chunked) = (head.join("\r\n"), request.header("range").is_none());
+    let coding = if chunked { "\r\nTransfer-Encoding: chunked" } else { "" };
+    let head = format!("{head}{coding}\r\n\r\n");
+    Reply::Raw(Box::new(move |stream| {
+        stream.write_all(head.as_bytes()).unwrap();
+        for chunk in body[..after.min(body.len())].chunks(if chunked { 50_000 } else { usize::MAX }) {
+            let (before, behind) = match chunked {
+                true => (format!("{:x}\r\n", chunk.len()), "\r\n"),
+                false => (String::new(), ""),
+            };
+            let all = [before.as_bytes(), chunk, behind.as_bytes()].concat();
+            stream.write_all(&all).unwrap();
+        }
+        // The end of the connection is no end of chunks.
+        if chunked && after >= body.len() {
+            stream.write_all(b"0\r\n\r\n").unwrap();
+        }
+    }))
+}
+
+#[test]
+fn a_body_without_a_length_has_that_of_the_manifest() {
+    for after in [usize::MAX, 1_200_000] {
+        let lab = Lab::new();
+        let (registry, layer) = filled(&lab);
+        let port = registry.port;
+        let front = Front::start(port, move |request| match request.path.contains(&layer) {
+            true => without_length(port, request, after),
+            false => Reply::Forward,
+        });
+        pulls(&lab, &[&format!("{}/team/web:1", front.host())], &[]);
+        let parts = front.requests().iter().filter(|request| request.header("range").is_some()).count();
+        assert_eq!(parts, if after == usize::MAX { 0 } else { 2 });
+        lab.assert_sound();
+    }
+}
+
 #[test]
 fn lengths_that_lie_are_not_believed() {
     // Longer or shorter than the manifest promises, or longer than what follows.

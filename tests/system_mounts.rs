@@ -128,8 +128,8 @@ fn an_archive_cannot_leave_its_volume_nor_make_half_of_one() {
     let host = Host::with_images(&[]);
     host.succeed(&["sh", "-c", "mkdir /srv/canary; cd /srv; mkdir t; ln -s /srv/canary t/link; tar -cf a.tar -C t link; \
         rm t/link; mkdir t/link; echo x >t/link/x; tar -rf a.tar -C t link/x; head -c 3000 /dev/urandom >t/big; \
-        tar -cf b.tar -C t big; truncate -s 2000 b.tar; tar -cPf c.tar /srv/canary"]);
-    for (archive, reason) in [("a", "link/x"), ("b", "truncated"), ("c", "absolute")] {
+        tar -cf b.tar -C t big; truncate -s 2000 b.tar; tar -cPf c.tar /srv/t/../canary"]);
+    for (archive, reason) in [("a", "link/x"), ("b", "truncated"), ("c", "\"..\"")] {
         let error = host.fail(1, &["sampanctl", "volumes", "import", "evil", &format!("/srv/{archive}.tar")]);
         assert!(error.contains(reason), "{archive}: {error}");
     }

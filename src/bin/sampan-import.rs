@@ -12,13 +12,14 @@ use sampan::image::limits::Limits;
 use sampan::image::manifest::Platform;
 use sampan::image::origin::Policy;
 use sampan::image::reference::Reference;
+use sampan::image::text::shortened;
 use sampan::manager::images::{self, Question};
 use sampan::paths::Paths;
 use sampan::store::{Scrutiny, Store};
 use sampan::sys::errno::without_numbers;
 use sampan::transfer::order::{ImportOrder, Order, PullOrder};
 use sampan::transfer::registry::Signatures;
-use sampan::transfer::worker::Claims;
+use sampan::transfer::worker::{Claims, WORDS_MAX};
 use sampan::transfer::{Format, Naming, Selection, Step, Terms, Watch, confine, errand, import, registry};
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
@@ -184,7 +185,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", without_numbers(&error.to_string()));
+            let words = without_numbers(&error.to_string());
+            eprintln!("{}", shortened(words, WORDS_MAX - "…\n".len()));
             ExitCode::FAILURE
         }
     }

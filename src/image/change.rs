@@ -38,7 +38,7 @@ impl Change {
     /// When it is none, or of no use in an image.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let refuse = |reason: &str| {
-            let shown = super::text::printable(text.as_bytes());
+            let shown = super::text::shown(text.as_bytes());
             Err(ImageError::document(format!("change \"{shown}\""), reason))
         };
         let Some((instruction, rest)) = text.trim().split_once(char::is_whitespace) else {

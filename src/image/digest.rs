@@ -52,7 +52,7 @@ impl Digest {
     /// # Errors
     /// When the algorithm is unknown, or the digits are not exactly those of it.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
-        let invalid = || ImageError::Digest(super::text::printable(text.as_bytes()));
+        let invalid = || ImageError::Digest(super::text::shown(text.as_bytes()));
         let (name, hex) = text.split_once(':').ok_or_else(invalid)?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,

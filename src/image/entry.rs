@@ -34,33 +34,48 @@ impl PartialOrd for EntryPath {
 }
 
 impl EntryPath {
-    /// Reads a name as archives write them: `./` in front, doubled and closing slashes mean nothing.
+    /// Reads a name as archives write them: slashes and `./` in front, doubled and closing slashes mean
+    /// nothing. An absolute name is one from the image's root, as all readers of images have it.
     ///
     /// # Errors
-    /// When the name is absolute (other than the root's own `/`), leaves the root, holds a NUL, or exceeds a limit.
+    /// When the name leaves the root, holds a NUL, or exceeds a limit.
     pub fn parse(name: &[u8], limits: &Limits) -> Result<Self, &'static str> {
+        let path = Self::read(name)?;
+        path.check(limits)?;
+        Ok(path)
+    }
+
+    /// Reads a name of any length.
+    ///
+    /// # Errors
+    /// When the name leaves the root, or holds a NUL.
+    pub(super) fn read(name: &[u8]) -> Result<Self, &'static str> {
         if name.contains(&0) {
             return Err("the name holds a NUL byte");
         }
         let names: Vec<&[u8]> =
             name.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
-        if name.starts_with(b"/") && !names.is_empty() {
-            return Err("the name is absolute, it must be relative to the image's root");
-        }
         if names.contains(&b"..".as_slice()) {
             return Err("the name contains \"..\", it could leave the image's root");
         }
-        if names.iter().any(|name| name.len() > limits.name) {
+        Ok(Self(names.join(&b'/')))
+    }
+
+    /// Checks that the path is one that may be kept.
+    ///
+    /// # Errors
+    /// When it exceeds a limit.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), &'static str> {
+        if self.names().any(|name| name.len() > limits.name) {
             return Err("a name in the path is longer than the limit \"name\" of sampan.toml(5)");
         }
-        if names.len() > limits.depth {
+        if self.names().count() > limits.depth {
             return Err("the path is deeper than the limit \"depth\" of sampan.toml(5)");
         }
-        let path = names.join(&b'/');
-        if path.len() > limits.path {
+        if self.0.len() > limits.path {
             return Err("the path is longer than the limit \"path\" of sampan.toml(5)");
         }
-        Ok(Self(path))
+        Ok(())
     }
 
     /// The path's bytes, without a slash in front.
@@ -214,6 +229,8 @@ pub enum Change {
     Whiteout,
     /// Removes all that lower layers have in the directory.
     Opaque,
+    /// Puts there what no tree has, a device node: what lower layers have at the path is hidden.
+    Nothing,
 }
 
 /// One entry of a layer's index.
@@ -280,6 +297,7 @@ mod tests {
     #[test]
     fn names_are_read_as_archives_write_them() {
         assert_eq!(path(b"./usr//bin/./sh").unwrap().as_bytes(), b"usr/bin/sh");
+        assert_eq!(path(b"//usr/bin/sh").unwrap(), path(b"usr/bin/sh").unwrap());
         assert!(path(b"./").unwrap().is_root() && path(b"/").unwrap().is_root());
         let (parent, name) = path(b"a/b/c").unwrap().split().map(|(p, n)| (p, n.to_vec())).unwrap();
         assert_eq!((parent.as_bytes(), name.as_slice()), (b"a/b".as_slice(), b"c".as_slice()));
@@ -289,7 +307,7 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_root_are_refused() {
-        for name in [b"../x".as_slice(), b"a/../../x", b"..", b"/etc/passwd", b"a\0b"] {
+        for name in [b"../x".as_slice(), b"a/../../x", b"..", b"/../x", b"a\0b"] {
             assert!(path(name).is_err());
         }
         assert!(path(&[b'a'; 256]).is_err());

@@ -1,6 +1,6 @@
 //! What can be wrong with an image, with the entry or document that it is about.
 
-use super::text::printable;
+use super::text::{shortened, shown};
 
 /// Why a part of an image is refused.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +58,18 @@ pub enum ImageError {
     },
 }
 
+/// Longest reason. Those about documents quote them, and they are as long as their authors like.
+const REASON_MAX: usize = 1024;
+
 impl ImageError {
     /// An error about a named entry.
     pub fn entry(entry: &[u8], reason: impl Into<String>) -> Self {
-        Self::Entry { entry: printable(entry), reason: reason.into() }
+        Self::Entry { entry: shown(entry), reason: shortened(reason.into(), REASON_MAX) }
     }
 
     /// An error about a document.
     pub fn document(document: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Document { document: document.into(), reason: reason.into() }
+        let (document, reason) = (document.into(), reason.into());
+        Self::Document { document: shortened(document, REASON_MAX), reason: shortened(reason, REASON_MAX) }
     }
 }

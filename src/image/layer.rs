@@ -7,7 +7,9 @@ use super::body::{Body, Piece};
 use super::digest::{ContentHash, ContentHasher};
 use super::entry::{Bytes, Change, EntryPath, LayerEntry, Metadata, Node};
 use super::limits::Limits;
+use super::notices::Notices;
 use super::tar::{Header, Input, Reader, Type};
+use super::text::shown;
 use super::xattr;
 
 /// Why a sink does not take something.
@@ -35,12 +37,9 @@ pub struct Layer {
     pub entries: u64,
     /// Bytes of holes in its sparse files.
     pub holes: u64,
-    /// What was left out, one sentence each.
-    pub notices: Vec<String>,
+    /// What was left out.
+    pub notices: Notices,
 }
-
-/// Notices of one layer that are told one by one; nobody reads more.
-const NOTICES_MAX: usize = 100;
 
 /// What a layer's name asks for, by the OCI layer specification.
 enum Target {
@@ -54,6 +53,9 @@ enum Target {
 const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// The directory at the root in which AUFS keeps the inodes that have several names: the names of the tree are hard
+/// links to those, which are in no tree themselves.
+pub(super) const LINK_SOURCES: &[u8] = b".wh..wh.plnk";
 
 /// Reads a whole layer, and its stream to the end: digests cover what follows the archive, too.
 ///
@@ -89,33 +91,43 @@ pub fn read<R: Input>(input: R, limits: &Limits, sink: &mut dyn Sink) -> Result<
 
 impl Layer {
     fn notice(&mut self, entry: &[u8], what: &str) {
-        match self.notices.len() {
-            0..NOTICES_MAX => {
-                self.notices.push(format!("entry \"{}\" {what}", super::text::printable(entry)))
-            }
-            NOTICES_MAX => self.notices.push("and more of the same layer, which are not listed".to_owned()),
-            _ => {}
-        }
+        self.notices.push(format!("entry \"{}\" {what}", shown(entry)));
     }
 }
 
 fn target(header: &Header, limits: &Limits) -> Result<Target, ImageError> {
-    let refuse = |reason: &str| Err(ImageError::entry(&header.name, reason));
-    let path =
-        EntryPath::parse(&header.name, limits).map_err(|reason| ImageError::entry(&header.name, reason))?;
+    let refused = |reason| ImageError::entry(&header.name, reason);
+    let target = EntryPath::read(&header.name).and_then(|path| aim(path, header.kind)).map_err(refused)?;
+    // The limits are for what is in a tree: the name of a whiteout is longer by its mark.
+    match &target {
+        Target::Plain(path) | Target::Whiteout(path) | Target::Opaque(path) => {
+            path.check(limits).map_err(refused)?;
+        }
+        Target::Ignored => {}
+    }
+    Ok(target)
+}
+
+fn aim(path: EntryPath, kind: Type) -> Result<Target, &'static str> {
     let Some((parent, name)) = path.split() else { return Ok(Target::Plain(path)) };
+    if parent.as_bytes() == LINK_SOURCES
+        && matches!(kind, Type::File | Type::HardLink)
+        && !name.starts_with(WHITEOUT)
+    {
+        return Ok(Target::Plain(path));
+    }
     if name.starts_with(WHITEOUT_META) && name != OPAQUE
         || parent.names().any(|n| n.starts_with(WHITEOUT_META))
     {
         return Ok(Target::Ignored);
     }
     if parent.names().any(|name| name.starts_with(WHITEOUT)) {
-        return refuse("lies below a whiteout");
+        return Err("lies below a whiteout");
     }
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Target::Plain(path)),
         Some(_) if name == OPAQUE => Ok(Target::Opaque(parent)),
-        Some(b"" | b"." | b"..") => refuse("is a whiteout of no valid name"),
+        Some(b"" | b"." | b"..") => Err("is a whiteout of no valid name"),
         Some(name) => Ok(Target::Whiteout(parent.join(name))),
     }
 }
@@ -157,7 +169,7 @@ impl<R: Input> Reading<'_, R> {
             Type::Symlink => Node::Symlink { target: symlink_target(&name, link, self.limits)? },
             Type::Device => {
                 self.layer.notice(&name, "is a device node, ignoring");
-                return Ok(());
+                return self.push(&name, path, Change::Nothing);
             }
             Type::HardLink => {
                 let target = EntryPath::parse(&link, self.limits).map_err(|reason| {
@@ -181,7 +193,7 @@ impl<R: Input> Reading<'_, R> {
 }
 
 fn refused(name: &[u8], source: SinkError) -> ImageError {
-    ImageError::Sink { entry: super::text::printable(name), source }
+    ImageError::Sink { entry: shown(name), source }
 }
 
 fn symlink_target(name: &[u8], target: Vec<u8>, limits: &Limits) -> Result<Bytes, ImageError> {

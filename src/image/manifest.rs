@@ -73,7 +73,7 @@ impl Platform {
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(letter);
         if !is_word(os) || !is_word(architecture) || !variant.is_none_or(is_word) {
-            let platform = super::text::printable(text.as_bytes());
+            let platform = super::text::shown(text.as_bytes());
             return Err(ImageError::document(
                 format!("platform \"{platform}\""),
                 "write it as linux/amd64 or linux/arm/v7",
@@ -156,7 +156,7 @@ impl std::fmt::Display for Platform {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let words = [Some(self.os.as_str()), Some(&self.architecture), self.variant()];
         let words: Vec<&str> = words.into_iter().flatten().collect();
-        formatter.write_str(&super::text::printable(words.join("/").as_bytes()))
+        formatter.write_str(&super::text::shown(words.join("/").as_bytes()))
     }
 }
 
@@ -259,8 +259,17 @@ pub fn parse(bytes: &[u8], expected: &str, name: &str) -> Result<Document, Image
     Ok(document)
 }
 
-/// The descriptors of an index that lead to images for the platform `wanted`, or that name no platform, the best
-/// variant that the host has first.
+impl Descriptor {
+    /// Whether it leads to what goes along with images: a list of their parts, a proof of their making.
+    fn is_artifact(&self) -> bool {
+        const CONFIGS: [&str; 2] =
+            ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+        self.artifact_type.as_deref().is_some_and(|kind| !kind.is_empty() && !CONFIGS.contains(&kind))
+    }
+}
+
+/// The descriptors of an index that lead to images for the platform `wanted`, the best variant that the host has
+/// first, and after them those that name no platform.
 ///
 /// # Errors
 /// When none fits; the error names the platforms that there are.
@@ -269,9 +278,11 @@ pub fn choose<'a>(
     wanted: &Platform,
     name: &str,
 ) -> Result<Vec<&'a Descriptor>, ImageError> {
-    let documents = || descriptors.iter().filter(|descriptor| is_document(&descriptor.media_type));
-    let rank = |descriptor: &Descriptor| {
-        descriptor.platform.as_ref().map_or(Some(0), |platform| platform.rank(wanted))
+    let is_image = |it: &&Descriptor| is_document(&it.media_type) && !it.is_artifact();
+    let documents = || descriptors.iter().filter(is_image);
+    let rank = |descriptor: &Descriptor| match &descriptor.platform {
+        Some(platform) => platform.rank(wanted).map(u16::from),
+        None => Some(u16::MAX),
     };
     let mut chosen: Vec<_> = documents().filter(|descriptor| rank(descriptor).is_some()).collect();
     chosen.sort_by_key(|descriptor| rank(descriptor));
@@ -351,6 +362,18 @@ mod tests {
         assert_eq!(choose(&descriptors, &host, "index").unwrap()[0].digest, descriptors[best].digest);
         let wanted = Platform { variant: Some("v2".to_owned()), ..host.clone() };
         assert_eq!(choose(&descriptors, &wanted, "index").unwrap()[0].digest, descriptors[2].digest);
+        let anything = Descriptor { platform: None, ..index("anything") };
+        let artifact =
+            Descriptor { artifact_type: Some("application/x".to_owned()), ..index(&host.architecture) };
+        let descriptors = [anything, artifact, index(&host.architecture), variant("v2")];
+        let chosen = choose(&descriptors, &host, "index").unwrap();
+        let last = chosen.last().unwrap().digest.clone();
+        assert_eq!(
+            (chosen.len(), last),
+            (1 + best, descriptors[0].digest.clone()),
+            "the unnamed is the last"
+        );
+        assert!(choose(&descriptors[1..2], &host, "index").is_err());
         let descriptors = [index("unknown"), index(&host.architecture)];
         let other = Platform::parse("arm64").unwrap();
         let error = choose(&descriptors, &other, "index").unwrap_err().to_string();

@@ -16,6 +16,7 @@ pub mod json;
 pub mod layer;
 pub mod limits;
 pub mod manifest;
+pub mod notices;
 pub mod origin;
 pub mod reference;
 pub mod short_name;

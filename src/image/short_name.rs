@@ -61,7 +61,7 @@ impl ShortNames {
     /// When it is no name, or a short one that means nothing.
     pub fn meaning(&self, text: &str) -> Result<Meaning, ShortNameError> {
         if text.starts_with("localhost/") {
-            return Err(ShortNameError::ThisHost(super::text::printable(text.as_bytes())));
+            return Err(ShortNameError::ThisHost(super::text::shown(text.as_bytes())));
         }
         if let Ok(reference) = Reference::parse(text) {
             return Ok(Meaning::One(reference));

@@ -20,6 +20,29 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes of a name that a message shows. Longer ones are an attack or a mistake, and known by their beginning.
+const SHOWN_MAX: usize = 256;
+
+/// Bytes as a message shows them: printable, and of those that are long the beginning.
+pub fn shown(bytes: &[u8]) -> String {
+    // One more than may be shown, so that what is cut is seen to be.
+    shortened(printable(&bytes[..bytes.len().min(SHOWN_MAX + 1)]), SHOWN_MAX)
+}
+
+/// A text, or its beginning of `most` bytes and an ellipsis.
+pub fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let boundary = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(boundary.unwrap_or_default());
+        // Half an escape is none.
+        if let Some(escape) = text.rfind('\\').filter(|escape| text.len() - escape < "\\x00".len()) {
+            text.truncate(escape);
+        }
+        text.push('…');
+    }
+    text
+}
+
 /// Whether a character is not seen but turns a name around, so that it looks like another.
 fn is_order(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -59,6 +82,17 @@ mod tests {
     fn no_name_turns_the_line_around() {
         assert_eq!(printable("a\u{202e}gpj.exe".as_bytes()), "a\\xe2\\x80\\xaegpj.exe");
         assert_eq!(printable("é א".as_bytes()), "é א");
+    }
+
+    #[test]
+    fn messages_show_the_beginning_of_long_names() {
+        assert_eq!(shown(&[b'a'; 256]), "a".repeat(256));
+        assert_eq!(shown(&[b'a'; 257]), "a".repeat(256) + "…");
+        assert_eq!(
+            shown(&[b"a".as_slice(), &[7; 1 << 20]].concat()),
+            "a".to_owned() + &"\\x07".repeat(63) + "…"
+        );
+        assert_eq!(shown("ä".repeat(200).as_bytes()), "ä".repeat(128) + "…");
     }
 
     proptest! {

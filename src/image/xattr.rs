@@ -5,6 +5,7 @@
 
 use super::entry::{Attributes, Bytes, Metadata};
 use super::tar::Type;
+use super::text::shown;
 
 /// The attribute that holds file capabilities, capabilities(7).
 pub const CAPABILITY: &str = "security.capability";
@@ -29,7 +30,7 @@ pub fn keep_allowed(kind: Type, metadata: &mut Metadata) -> Vec<String> {
             Ok(Some(value)) => drop(kept.insert(name, Bytes(value))),
             Ok(None) => {}
             Err(reason) => {
-                notices.push(format!("extended attribute {}, which {reason}", name.escape_default()));
+                notices.push(format!("extended attribute {}, which {reason}", shown(name.as_bytes())));
             }
         }
     }

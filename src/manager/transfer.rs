@@ -34,6 +34,19 @@ struct Failures {
     at: Duration,
 }
 
+impl Failures {
+    /// When the pause after them is over.
+    fn over(&self) -> Duration {
+        let seconds = 1_u64.checked_shl(self.count.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.at.saturating_add(Duration::from_secs(seconds).min(PAUSE_MAX))
+    }
+
+    /// When they are no longer in a row with another one: units take their time between two attempts, too.
+    fn forgotten(&self) -> Duration {
+        self.over().saturating_add(PAUSE_MAX)
+    }
+}
+
 /// One pull.
 #[derive(Debug)]
 pub struct Transfer {
@@ -296,8 +309,9 @@ impl Transfers {
         self.running.remove(&id).map(|transfer| (transfer.order, transfer.waiting))
     }
 
-    /// Notes that no registry gave an image.
+    /// Notes that no registry gave an image to units.
     pub fn failed(&mut self, image: &Reference, reason: &str, now: Duration) {
+        self.failures.retain(|_, failures| now <= failures.forgotten());
         let count = self.failures.get(image).map_or(0, |failures| failures.count).saturating_add(1);
         self.failures.insert(image.clone(), Failures { count, reason: reason.to_owned(), at: now });
     }
@@ -310,10 +324,7 @@ impl Transfers {
     /// How long to leave registries alone, where nobody asked for the image: 1 second after the first failure,
     /// then twice as long each time.
     pub fn pause(&self, image: &Reference, now: Duration) -> Duration {
-        let Some(Failures { count, at, .. }) = self.failures.get(image) else { return Duration::ZERO };
-        let seconds = 1_u64.checked_shl(count.saturating_sub(1)).unwrap_or(u64::MAX);
-        let pause = Duration::from_secs(seconds).min(PAUSE_MAX);
-        at.saturating_add(pause).saturating_sub(now)
+        self.failures.get(image).map_or(Duration::ZERO, |failures| failures.over().saturating_sub(now))
     }
 }
 
@@ -409,6 +420,21 @@ mod tests {
         transfers.tell(id, Event::Progress { blob: blobs[1].clone(), done: 5 });
         transfers.tell(id, Event::Finished { blob: blobs[0].clone() });
         assert_eq!(transfers.get(id).unwrap().bytes(), Layer { done: 15, total: 30 });
+    }
+
+    #[test]
+    fn failures_are_forgotten_when_nobody_tries_again() {
+        let mut transfers = Transfers::default();
+        let at = Duration::from_secs;
+        for number in 0..100 {
+            transfers.failed(&image(&format!("web{number}")), "no", at(100 * number));
+        }
+        assert_eq!(transfers.failures.len(), 1);
+        let join = |transfers: &mut Transfers| match transfers.join(&order("web99"), Party::User(0)) {
+            Joined::New(id) => transfers.get(id).unwrap().trouble.clone(),
+            Joined::Shared(_) => panic!("it is the first"),
+        };
+        assert_eq!(join(&mut transfers), "no");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{ImageId, list};
 use crate::image::digest::Digest;
 use crate::image::document::ConfigDocument;
 use crate::image::entry::TreeEntry;
+use crate::image::notices::Notices;
 use crate::image::reference::Reference;
 
 /// An image to commit.
@@ -241,7 +242,7 @@ fn new_record(
     ImageRecord {
         digest: manifest.map(|(digest, _)| digest.clone()),
         layers: layers.iter().map(layer).collect(),
-        notices: layers.iter().flat_map(|layer| layer.notices.clone()).collect(),
+        notices: layers.iter().map(|layer| &layer.notices).collect::<Notices>().into_sentences(),
         ..ImageRecord::of(id, document, tree.entries, tree.size)
     }
 }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Context, StoreError};
 use super::staging::remove_tree;
+use crate::image::notices::Notices;
 
 const ENDING: &str = ".notices";
 
 /// Writes them beside an index in staging; most layers have none, and no file.
-pub(super) fn write(index: &Path, notices: &[String]) -> Result<(), StoreError> {
+pub(super) fn write(index: &Path, notices: &Notices) -> Result<(), StoreError> {
     let path = beside(index);
     match notices.is_empty() {
         true => Ok(()),
@@ -22,10 +23,10 @@ pub(super) fn write(index: &Path, notices: &[String]) -> Result<(), StoreError> 
 }
 
 /// Reads those beside an index.
-pub(super) fn read(index: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn read(index: &Path) -> Result<Notices, StoreError> {
     let path = beside(index);
     match fs::read(&path) {
-        Err(error) if error.kind() == NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == NotFound => Ok(Notices::default()),
         read => serde_json::from_slice(&read.context("read", &path)?)
             .map_err(|error| StoreError::Damaged { path, reason: error.to_string() }),
     }

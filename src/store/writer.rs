@@ -22,6 +22,7 @@ use crate::image::body::Body;
 use crate::image::digest::{ContentHash, Digest};
 use crate::image::entry::{LayerEntry, Metadata, Node, TreeEntry};
 use crate::image::layer::{Layer, Sink, SinkError};
+use crate::image::notices::Notices;
 
 /// Holds the store's lock and a staging directory until dropped. Layers may be read in several threads.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ pub struct UnpackedLayer {
     /// Bytes of holes that were hashed to read it.
     pub holes: u64,
     /// What was left out of it.
-    pub notices: Vec<String>,
+    pub notices: Notices,
     /// Who read it.
     pub origin: Origin,
 }

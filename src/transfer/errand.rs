@@ -29,9 +29,14 @@ use crate::sys::pidfd;
 
 /// How long a worker may take to clear up.
 const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-/// Notices of an image that are handed on, and images.
-const NOTICES_MAX: usize = 20;
+/// Images of a source, and notices of an image, that are handed on.
 const IMAGES_MAX: usize = 256;
+const NOTICES_MAX: usize = 20;
+/// Bytes of their names and notices together: the last word is a line that the manager keeps in memory.
+const TEXTS_MAX: usize = 64 << 10;
+
+/// Longest line that the process writes.
+pub const LINE_MAX: u64 = 256 << 10;
 
 /// What the process tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +148,7 @@ fn pull(order: PullOrder, paths: &Paths) -> Result<Report, (Fault, String)> {
         terms: terms(paths, order.scrutiny)?,
     };
     let pull = Pull::start(&order).map_err(here)?;
-    end_with_the_manager(Some(&pull.fetcher), &pull.worker).map_err(here)?;
+    end_with_the_manager(Some(&pull.fetcher), &pull.worker.process).map_err(here)?;
     let told = |event: &Event| match event {
         // Comes as the last word.
         Event::Failed { .. } => {}
@@ -165,8 +170,19 @@ fn import(order: &ImportOrder, source: Option<OwnedFd>, paths: &Paths) -> Result
 }
 
 fn shortened(mut report: Report) -> Report {
+    let mut room = TEXTS_MAX;
+    let mut fits = |text: &str| {
+        let left = room.checked_sub(text.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
     report.images.truncate(IMAGES_MAX);
-    report.images.iter_mut().for_each(|image| image.notices.truncate(NOTICES_MAX));
+    // Who can be named is of more use than what was left out.
+    report.images.iter_mut().for_each(|image| image.names.retain(|name| fits(&name.to_string())));
+    for image in &mut report.images {
+        image.notices.truncate(NOTICES_MAX);
+        image.notices.retain(|notice| fits(notice));
+    }
     report
 }
 
@@ -199,6 +215,9 @@ fn say(word: &Word) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::digest::Digest;
+    use crate::image::reference::Reference;
+    use crate::transfer::Imported;
 
     #[test]
     fn a_gate_opens_once_and_lets_a_source_through() {
@@ -214,5 +233,20 @@ mod tests {
         assert!(wait(theirs.as_fd()).unwrap().is_none());
         drop(ours);
         assert!(wait(theirs.as_fd()).is_none(), "nobody wants it");
+    }
+
+    #[test]
+    fn the_last_word_is_never_too_long_to_be_heard() {
+        let name = |number: usize| Reference::parse(&format!("a.example/{}/{number}", "n".repeat(200)));
+        let image = Imported {
+            id: Digest::of(b""),
+            names: (0..100).map(|number| name(number).unwrap()).collect(),
+            present: false,
+            notices: vec!["\\x01".repeat(150); 50],
+        };
+        let report = shortened(Report { images: vec![image; 1000], healed: 0 });
+        assert_eq!((report.images.len(), report.images[0].names.len()), (IMAGES_MAX, 100));
+        let line = serde_json::to_vec(&Word::Done { report }).unwrap();
+        assert!(line.len() as u64 <= LINE_MAX, "{}", line.len());
     }
 }

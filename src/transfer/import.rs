@@ -14,6 +14,7 @@ use crate::image::digest::Digest;
 use crate::image::document;
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
+use crate::image::notices::Notices;
 use crate::image::origin::Policy;
 use crate::image::reference::Reference;
 use crate::store::{
@@ -258,7 +259,8 @@ fn unpack(
 }
 
 fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {
-    let mut notices: Vec<String> = layers.iter().flat_map(|layer| layer.notices.clone()).collect();
+    let notices: Notices = layers.iter().map(|layer| &layer.notices).collect();
+    let mut notices = notices.into_sentences();
     let host = Platform::host();
     if !platform.fits(&host) {
         notices.push(format!("the image is for {platform}, this host is {host}"));

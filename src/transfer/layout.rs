@@ -32,7 +32,7 @@ pub(super) fn candidates(source: &Source, host: &Platform) -> Result<Vec<Candida
     };
     let mut candidates: Vec<Candidate> = Vec::new();
     let images: Vec<Descriptor> =
-        descriptors.into_iter().filter(|it| !signatures::is_signature(it) && !is_artifact(it)).collect();
+        descriptors.into_iter().filter(|it| !signatures::is_signature(it)).collect();
     let chosen = manifest::choose(&images, host, "index.json")?;
     for (position, descriptor) in chosen.iter().enumerate() {
         if chosen[..position].iter().any(|better| is_variant(descriptor, better)) {
@@ -63,13 +63,6 @@ fn is_variant(descriptor: &Descriptor, other: &Descriptor) -> bool {
     let name = |descriptor: &Descriptor, key: &str| descriptor.annotations.as_ref()?.get(key).cloned();
     let (Some(one), Some(two)) = (&descriptor.platform, &other.platform) else { return false };
     one.is_variant_of(two) && NAMES.iter().all(|key| name(descriptor, key) == name(other, key))
-}
-
-/// Whether a descriptor leads to what goes along with images: a list of their parts, a proof of their making.
-fn is_artifact(descriptor: &Descriptor) -> bool {
-    const CONFIGS: [&str; 2] =
-        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-    descriptor.artifact_type.as_deref().is_some_and(|kind| !kind.is_empty() && !CONFIGS.contains(&kind))
 }
 
 /// Reads a blob that is a document, and checks its promises before anything is made of it.
@@ -166,7 +159,7 @@ fn check_type(layer: &Descriptor) -> Result<(), ImageError> {
         | "application/vnd.docker.image.rootfs.diff.tar"
         | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Ok(()),
         _ => {
-            let shown = crate::image::text::printable(layer.media_type.as_bytes());
+            let shown = crate::image::text::shown(layer.media_type.as_bytes());
             let reason = format!("the media type \"{shown}\" is not that of a layer");
             Err(ImageError::document(format!("layer {}", layer.digest), reason))
         }
@@ -180,7 +173,7 @@ fn is_foreign(layer: &Descriptor) -> bool {
 
 fn foreign(layer: Descriptor) -> TransferError {
     let url = layer.urls.iter().flatten().next();
-    let place = url.map(|url| format!(" ({})", crate::image::text::printable(url.as_bytes())));
+    let place = url.map(|url| format!(" ({})", crate::image::text::shown(url.as_bytes())));
     TransferError::Foreign { layer: layer.digest, place: place.unwrap_or_default() }
 }
 

@@ -94,7 +94,7 @@ impl Source {
     fn file(&self, name: &str, what: &str) -> Result<Opened, TransferError> {
         self.find(name)?.ok_or_else(|| TransferError::Missing {
             what: what.to_owned(),
-            name: crate::image::text::printable(name.as_bytes()),
+            name: crate::image::text::shown(name.as_bytes()),
         })
     }
 

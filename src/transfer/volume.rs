@@ -14,8 +14,9 @@ use crate::image::ImageError;
 use crate::image::body::Body;
 use crate::image::entry::{EntryPath, Metadata};
 use crate::image::limits::Limits;
+use crate::image::notices::Notices;
 use crate::image::tar::{Header, Input, Reader, Type};
-use crate::image::text::printable;
+use crate::image::text::{printable, shown};
 use crate::image::xattr;
 use crate::store::StoreError;
 use crate::store::volumes::{Filler, metadata_of};
@@ -133,19 +134,19 @@ pub fn import(volume: &OwnedFd, input: impl Read, limits: &Limits) -> Result<Vec
     let failed = |source| TransferError::Read { what: "the archive".to_owned(), source };
     let plain = decoder(Box::new(input), limits.window).map_err(failed)?;
     let mut reader = Reader::new(Plain(BufReader::new(plain)), limits.clone());
-    let mut import = Import { filler: Filler::new(volume), limits, notices: Vec::new() };
+    let mut import = Import { filler: Filler::new(volume), limits, notices: Notices::default() };
     while let Some(header) = reader.next()? {
         import.entry(header, &mut reader)?;
     }
     let Import { filler, notices, .. } = import;
     filler.finish()?;
-    Ok(notices)
+    Ok(notices.into_sentences())
 }
 
 struct Import<'a> {
     filler: Filler<'a>,
     limits: &'a Limits,
-    notices: Vec<String>,
+    notices: Notices,
 }
 
 impl Import<'_> {
@@ -154,9 +155,10 @@ impl Import<'_> {
         let path = EntryPath::parse(&header.name, self.limits).map_err(refused)?;
         let Header { mode, uid, gid, mtime, ref xattrs, .. } = header;
         let mut metadata = Metadata { mode, uid, gid, mtime, xattrs: xattrs.clone() };
-        let shown = printable(&path.absolute());
-        let notices = xattr::keep_allowed(header.kind, &mut metadata);
-        self.notices.extend(notices.iter().map(|notice| format!("\"{shown}\" has the {notice}")));
+        let shown = shown(&path.absolute());
+        for notice in xattr::keep_allowed(header.kind, &mut metadata) {
+            self.notices.push(format!("\"{shown}\" has the {notice}"));
+        }
         let kept: Result<(), StoreError> = match header.kind {
             Type::Directory => self.filler.directory(&path, metadata),
             Type::File => {

@@ -3,7 +3,8 @@
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
 use super::import::{Naming, Report, Terms};
 use super::{Format, Step};
@@ -41,6 +42,9 @@ impl Claims {
         arguments
     }
 }
+
+/// Bytes of what a worker says in the end: names in it are cut, but it has been given to strangers' bytes.
+pub const WORDS_MAX: usize = 4096;
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
@@ -107,14 +111,13 @@ impl Worker {
     /// # Errors
     /// When it imported nothing.
     pub fn wait(mut self, tell: impl FnMut(&Step)) -> Result<Report, WorkerError> {
+        // Beside its output: it must never wait for us to read the other.
+        let words = hear(self.process.stderr.take());
         let report = self.listen(tell);
-        let mut reason = String::new();
-        if let Some(mut errors) = self.process.stderr.take() {
-            // Without it there is still the status.
-            let _ = errors.read_to_string(&mut reason);
-        }
         let status = self.process.wait().map_err(WorkerError::Unreadable)?;
-        match (status.success(), reason.trim_end()) {
+        // Without words there is still the status.
+        let words = words.join().unwrap_or_default();
+        match (status.success(), String::from_utf8_lossy(&words).trim_end()) {
             (true, _) => report?.ok_or(WorkerError::NoReport),
             (false, "") => Err(WorkerError::Silent(status)),
             (false, reason) => Err(WorkerError::Refused(reason.to_owned())),
@@ -133,5 +136,37 @@ impl Worker {
             }
         }
         Ok(report)
+    }
+}
+
+/// Reads to the end what a worker says, and keeps the beginning.
+fn hear(words: Option<ChildStderr>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut words) = words {
+            let _ = (&mut words).take(WORDS_MAX as u64).read_to_end(&mut kept);
+            let _ = io::copy(&mut words, &mut io::sink());
+        }
+        kept
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Result<Report, WorkerError> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Worker { process: command.spawn().unwrap() }.wait(|_| {})
+    }
+
+    #[test]
+    fn a_worker_that_says_much_is_heard_to_its_end() {
+        let error = run("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1").unwrap_err();
+        assert_eq!(error.to_string(), "x".repeat(WORDS_MAX));
+        assert!(matches!(run("exit 1"), Err(WorkerError::Silent(_))));
+        assert!(run("echo no report; head -c 1000000 /dev/zero").is_err());
+        assert!(matches!(run("true"), Err(WorkerError::NoReport)));
     }
 }

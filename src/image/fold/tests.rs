@@ -57,6 +57,27 @@ fn whiteouts_act_on_lower_layers_only() {
 }
 
 #[test]
+fn what_no_tree_has_hides_what_was_there() {
+    let lower = vec![file("x", "1"), file("d/f", "1")];
+    let upper = vec![change("x", Change::Nothing), change("d", Change::Nothing), link("l", "x")];
+    assert_eq!(names(&[lower.clone(), upper.clone()]), [""]);
+    assert_eq!(
+        names(&[lower, upper, vec![file("x", "2"), directory("l"), file("l/y", "2")]]),
+        ["", "l", "l/y", "x"]
+    );
+}
+
+#[test]
+fn link_sources_are_in_no_tree() {
+    let source = ".wh..wh.plnk/1.2";
+    let tree = folded(&[vec![file(source, "1"), link("a", source), link("b", source)]]).unwrap();
+    assert_eq!(tree.len(), 3);
+    assert!(tree[1..].iter().all(|it| it.names == 2 && it.entry.hard_link == Some(path("a"))));
+    let once = folded(&[vec![file(source, "1"), link("a", source)]]).unwrap();
+    assert_eq!((once[1].names, &once[1].entry.hard_link), (1, &None));
+}
+
+#[test]
 fn types_change_and_directories_merge() {
     let lower = vec![directory("d"), file("d/x", "1"), symlink("s", "d"), file("f", "1")];
     let upper = vec![directory("d"), directory("s"), file("s/y", "2"), directory("f")];

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::image::entry::{Change, EntryPath, LayerEntry, Node};
+use crate::image::layer::LINK_SOURCES;
 use crate::image::limits::Limits;
-use crate::image::text::printable;
+use crate::image::text::shown;
 
 /// What a name leads to: its kind, and where its entry stands in the list of which layer. Names of one inode are
 /// those of one place.
@@ -20,12 +21,14 @@ pub(super) enum Kind {
     Implied,
     Directory,
     Symlink,
-    /// All else.
+    /// A file or a pipe.
     Leaf,
+    /// What no tree has, and hides what was there.
+    Nothing,
 }
 
 impl Place {
-    const OFFSET_BITS: u32 = 48;
+    const OFFSET_BITS: u32 = 47;
     const LAYER_BITS: u32 = 14;
     /// Most layers of an image.
     pub(super) const LAYERS_MAX: usize = 1 << Self::LAYER_BITS;
@@ -45,7 +48,8 @@ impl Place {
             0 => Kind::Implied,
             1 => Kind::Directory,
             2 => Kind::Symlink,
-            _ => Kind::Leaf,
+            3 => Kind::Leaf,
+            _ => Kind::Nothing,
         }
     }
 
@@ -123,7 +127,7 @@ impl Tree {
                 }
                 Ok(())
             }
-            Change::Put { .. } | Change::HardLink { .. } => Ok(()),
+            Change::Put { .. } | Change::HardLink { .. } | Change::Nothing => Ok(()),
         }
     }
 
@@ -134,6 +138,7 @@ impl Tree {
             Change::Put { node: Node::Directory, .. } => Place::new(Kind::Directory, layer, offset),
             Change::Put { node: Node::Symlink { .. }, .. } => Place::new(Kind::Symlink, layer, offset),
             Change::Put { .. } => Place::new(Kind::Leaf, layer, offset),
+            Change::Nothing => Place::new(Kind::Nothing, layer, offset),
             Change::HardLink { target } if *target == entry.path => {
                 return Err("is a hard link to itself".to_owned());
             }
@@ -164,6 +169,12 @@ impl Tree {
         text(&self.texts, self.names[number as usize].text)
     }
 
+    /// Whether a name is in no finished tree.
+    pub(super) fn is_hidden(&self, number: u32) -> bool {
+        let name = self.names[number as usize];
+        name.place.kind() == Kind::Nothing || (name.parent == self.root && self.text(number) == LINK_SOURCES)
+    }
+
     /// The names that are in some directory, in order of their directories' numbers and then of their texts; what
     /// else finding them took is given back.
     pub(super) fn sorted(&mut self) -> Vec<u32> {
@@ -174,18 +185,16 @@ impl Tree {
     }
 
     fn link_target(&mut self, target: &EntryPath) -> Result<Place, String> {
-        let shown = || printable(target.as_bytes());
+        let name = || shown(target.as_bytes());
         match self.find(target.names()).map(|number| self.place(number)) {
             Some(place) if place.is_directory() => {
-                Err(format!("is a hard link to the directory \"{}\"", shown()))
+                Err(format!("is a hard link to the directory \"{}\"", name()))
             }
             Some(place) => {
                 self.linked.insert(place);
                 Ok(place)
             }
-            None => {
-                Err(format!("is a hard link to \"{}\", which is not in the image at this point", shown()))
-            }
+            None => Err(format!("is a hard link to \"{}\", which is not in the image at this point", name())),
         }
     }
 
@@ -202,9 +211,9 @@ impl Tree {
                             continue;
                         }
                         Kind::Symlink => "a symbolic link, which is never followed",
-                        Kind::Leaf => "not a directory",
+                        Kind::Leaf | Kind::Nothing => "not a directory",
                     };
-                    return Err(format!("lies below \"{}\", which is {what}", printable(name)));
+                    return Err(format!("lies below \"{}\", which is {what}", shown(name)));
                 }
             };
         }

@@ -110,6 +110,9 @@ impl Iterator for Walk<'_> {
                 continue;
             };
             let number = self.finished.sorted[next];
+            if self.finished.tree.is_hidden(number) {
+                continue;
+            }
             let path = path.join(self.finished.tree.text(number));
             return Some(self.meet(number, path));
         }

@@ -5,7 +5,7 @@ use super::boot::Network;
 use crate::paths::Paths;
 use crate::sys::pidfd;
 use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
-use crate::transfer::errand::{self, Fault, Word};
+use crate::transfer::errand::{self, Fault, LINE_MAX, Word};
 use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
 use crate::transfer::{Report, Step};
@@ -29,8 +29,6 @@ const PARALLEL: usize = 3;
 const TASKS_MAX: u64 = 256;
 /// What nobody needs any more is ended without a question.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest line that the process may write.
-const LINE_MAX: u64 = 256 << 10;
 
 /// One pull that is to be made.
 pub(super) struct Errand {

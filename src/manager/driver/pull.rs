@@ -314,7 +314,10 @@ impl Manager {
 
     fn refused(&mut self, id: u32, image: &Reference, waiting: Vec<Waiting>, refused: &Refused) {
         let reason = format!("{image}: {}", refused.reason);
-        self.pulls.transfers.failed(image, &reason, super::now().boottime);
+        // Users see at once that it failed, and nothing tries again for them.
+        if !waiting.is_empty() {
+            self.pulls.transfers.failed(image, &reason, super::now().boottime);
+        }
         self.tell(Notice::Transfer(id, TransferNotice::Failed(reason.clone())));
         for Waiting { unit, run } in waiting {
             let result = if refused.fault == Fault::Registry && self.goes_without(&unit) {

@@ -32,17 +32,26 @@ pub(super) enum Step<'a> {
 /// One blob on its way. The worker checks its digest; here it counts that all bytes come once and in order.
 pub(super) struct Delivery<'a, W, T> {
     blob: Digest,
+    /// Its size, as its manifest has it.
+    promised: Option<u64>,
     pipe: W,
     deadlines: &'a Deadlines,
     tell: T,
+    /// The same, as its first server has it.
     size: Option<u64>,
     sent: u64,
     etag: Option<String>,
 }
 
 impl<'a, W: Write, T: Fn(Step<'_>)> Delivery<'a, W, T> {
-    pub(super) fn new(blob: Digest, pipe: W, deadlines: &'a Deadlines, tell: T) -> Self {
-        Self { blob, pipe, deadlines, tell, size: None, sent: 0, etag: None }
+    pub(super) fn new(
+        blob: Digest,
+        promised: Option<u64>,
+        pipe: W,
+        deadlines: &'a Deadlines,
+        tell: T,
+    ) -> Self {
+        Self { blob, promised, pipe, deadlines, tell, size: None, sent: 0, etag: None }
     }
 
     /// Whether a part has been handed on already.
@@ -69,17 +78,19 @@ impl<'a, W: Write, T: Fn(Step<'_>)> Delivery<'a, W, T> {
     fn begin(&mut self, answer: &Response<Body>, session: &Session) -> Result<u64, Failure> {
         let headers = answer.headers();
         let length = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        let length =
-            length.ok_or_else(|| session.protocol(&format!("does not tell the size of {}", self.blob)))?;
         let (start, total) = match answer.status() {
             StatusCode::PARTIAL_CONTENT => text(headers, &header::CONTENT_RANGE)
                 .and_then(content_range)
                 .filter(|(range, total)| range.start == self.sent && range.end == *total)
-                .filter(|(range, _)| range.end - range.start == length)
+                .filter(|(range, _)| length.is_none_or(|length| range.end - range.start == length))
                 .map(|(range, total)| (range.start, total))
                 .ok_or_else(|| session.protocol("answers with another range than was asked for"))?,
             // A server that ignores ranges, or has another version of it: the worker's digest will tell.
-            _ => (0, length),
+            // One that packs or passes on as it reads does not know the length, RFC 9112 section 7.1.
+            _ => length
+                .or(self.promised)
+                .map(|total| (0, total))
+                .ok_or_else(|| session.protocol(&format!("does not tell the size of {}", self.blob)))?,
         };
         match self.size {
             Some(size) if size != total => {

@@ -106,7 +106,7 @@ impl Client {
 
     /// The error of a server that leads us astray.
     pub(super) fn led(&self, target: &str, reason: &str) -> Failure {
-        let target = crate::image::text::printable(target.as_bytes());
+        let target = crate::image::text::shown(target.as_bytes());
         RegistryError::Led { server: self.home.to_string(), target, reason: reason.to_owned() }.into()
     }
 
@@ -153,7 +153,11 @@ fn connection(origin: &Origin, error: ureq::Error) -> Failure {
     let passing =
         |reason: String| Failure::Passing(RegistryError::Connection { server: server.clone(), reason }, None);
     match error {
-        ureq::Error::Other(error) => lasting(error.to_string()),
+        ureq::Error::Other(error) => match error.downcast_ref() {
+            // Whether there is no such name or no resolver just now, getaddrinfo(3) does not always know.
+            Some(Forbidden::Unknown(_) | Forbidden::Slow) => passing(error.to_string()),
+            Some(Forbidden::Private(_)) | None => lasting(error.to_string()),
+        },
         ureq::Error::Rustls(error) => handshake(server, &error),
         // A handshake that fails comes as an error of input and output.
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -263,6 +267,21 @@ fn addresses(uri: &Uri, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::E
 mod tests {
     use super::*;
     use ureq::unversioned::transport::time;
+
+    #[test]
+    fn a_name_that_is_not_found_may_be_found_later() {
+        let origin = Origin::of(&"https://registry.invalid/".parse().unwrap()).unwrap();
+        let lookup = Lookup { stranger_to: None };
+        for seconds in [0, 10] {
+            let timeout = NextTimeout { after: time::Duration::from_secs(seconds), ..NextTimeout::default() };
+            let error =
+                lookup.resolve(&"https://registry.invalid/".parse().unwrap(), &Config::default(), timeout);
+            assert!(matches!(connection(&origin, error.unwrap_err()), Failure::Passing(_, None)));
+        }
+        let private = Forbidden::Private(IpAddr::from([127, 0, 0, 1]));
+        let failure = connection(&origin, ureq::Error::Other(Box::new(private)));
+        assert!(matches!(failure, Failure::Lasting(_)));
+    }
 
     #[test]
     fn a_registry_of_the_world_does_not_lead_behind_our_firewall() {

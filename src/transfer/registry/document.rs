@@ -7,7 +7,7 @@ use super::error::{Failure, RegistryError};
 use super::session::{Resource, Session, text};
 use crate::image::digest::Digest;
 use crate::image::json;
-use crate::image::manifest::{self, Document, is_document};
+use crate::image::manifest::{self, Descriptor, Document, is_document};
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Manifests of 2014, which name their layers without promising anything.
@@ -21,23 +21,36 @@ pub(super) struct Found {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What a document leads to, beside layers.
+/// What a document says of a blob that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promise {
+    pub(super) role: Role,
+    pub(super) size: u64,
+}
+
+/// What a document leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// A manifest or an index: registries keep those apart from blobs.
     Manifest,
     /// A configuration: a small blob, not worth a word.
     Config,
+    /// All else.
+    Layer,
 }
 
 impl Found {
-    /// The documents that it leads to.
-    pub(super) fn leads_to(&self) -> Vec<(Digest, Role)> {
+    /// What it leads to.
+    pub(super) fn leads_to(&self) -> Vec<(Digest, Promise)> {
+        let promise = |it: Descriptor, role: Role| (it.digest, Promise { role, size: it.size });
         match manifest::parse(&self.bytes, &self.media_type, "manifest") {
             Ok(Document::Index(descriptors)) => {
-                descriptors.into_iter().map(|descriptor| (descriptor.digest, Role::Manifest)).collect()
+                descriptors.into_iter().map(|it| promise(it, Role::Manifest)).collect()
             }
-            Ok(Document::Manifest(manifest)) => vec![(manifest.config.digest, Role::Config)],
+            Ok(Document::Manifest(manifest)) => {
+                let layers = manifest.layers.into_iter().map(|it| promise(it, Role::Layer));
+                layers.chain([promise(*manifest.config, Role::Config)]).collect()
+            }
             // Whatever is wrong with it, the worker says it.
             Err(_) => Vec::new(),
         }

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
+use super::error::RegistryError;
 use crate::image::digest::Digest;
+use crate::image::text::shortened;
+use crate::transfer::worker::WORDS_MAX;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+impl Event {
+    /// Of a failure after which there is another attempt.
+    pub(super) fn retrying(error: &RegistryError) -> Self {
+        Self::Retrying { reason: shortened(error.to_string(), WORDS_MAX) }
+    }
+
+    /// Of the last one.
+    pub(super) fn failed(error: &RegistryError) -> Self {
+        Self::Failed { reason: shortened(error.to_string(), WORDS_MAX) }
+    }
 }
 
 /// Where events go. A reader that went away is missed by nobody: what it started ends by itself.

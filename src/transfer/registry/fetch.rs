@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::blob::{Delivery, Step};
 use super::credentials::Keyring;
-use super::document::{Found, Role, document};
+use super::document::{Found, Promise, Role, document};
 use super::endpoint::endpoints;
 use super::error::RegistryError;
 use super::event::{Event, Events};
@@ -54,8 +54,8 @@ struct Fetcher<W> {
     wanted: Signatures,
     /// Of each manifest that was asked for, the manifest of its signatures, where there are any.
     signatures: Mutex<Vec<(Digest, Found)>>,
-    /// What is known of what is asked for: all else is layers.
-    roles: Mutex<HashMap<Digest, Role>>,
+    /// What is known of what is asked for: all else is layers, of documents that the store has.
+    promises: Mutex<HashMap<Digest, Promise>>,
     events: Arc<Events<W>>,
 }
 
@@ -75,7 +75,7 @@ pub fn fetch<W: Write + Send + 'static>(
     let result = resolve(name, signatures, paths, &events)
         .and_then(|fetcher| serve(&Arc::new(fetcher), channel).map_err(RegistryError::Worker));
     if let Err(error) = &result {
-        events.tell(&Event::Failed { reason: error.to_string() });
+        events.tell(&Event::failed(error));
     }
     result
 }
@@ -92,12 +92,12 @@ fn resolve<W: Write>(
     let endpoints =
         endpoints(&reference, &settings, &Keyring::from_environment(paths, settings.deadlines.helper))?;
     confine::confine_fetcher()?;
-    let tell = |error: &RegistryError| events.tell(&Event::Retrying { reason: error.to_string() });
+    let tell = |error: &RegistryError| events.tell(&Event::retrying(error));
     let (places, top) = Places::find(&reference, endpoints, settings.deadlines, tell)?;
     events.tell(&Event::Resolved { server: places.server(), digest: top.digest.clone() });
-    let roles = Mutex::new(top.leads_to().into_iter().collect());
+    let promises = Mutex::new(top.leads_to().into_iter().collect());
     let (digest, events) = (top.digest.clone(), Arc::clone(events));
-    let fetcher = Fetcher { places, top, wanted: signatures, signatures: Mutex::default(), roles, events };
+    let fetcher = Fetcher { places, top, wanted: signatures, signatures: Mutex::default(), promises, events };
     fetcher.find_signatures(&digest)?;
     Ok(fetcher)
 }
@@ -157,13 +157,15 @@ impl<W: Write> Fetcher<W> {
         if let Some(bytes) = self.document(&digest) {
             return hand_over(pipe, &bytes);
         }
-        let role = self.roles().get(&digest).copied();
-        if role == Some(Role::Manifest) {
-            return self.manifest(&digest, pipe);
-        }
-        let interest = if role.is_none() { Interest::People } else { Interest::Nobody };
+        let promise = self.promises().get(&digest).copied();
+        let interest = match promise.map(|promise| promise.role) {
+            Some(Role::Manifest) => return self.manifest(&digest, pipe),
+            Some(Role::Config) => Interest::Nobody,
+            Some(Role::Layer) | None => Interest::People,
+        };
         let tell = self.teller(&digest, interest);
-        let mut delivery = Delivery::new(digest.clone(), pipe, &self.places.deadlines, tell);
+        let promised = promise.map(|promise| promise.size);
+        let mut delivery = Delivery::new(digest.clone(), promised, pipe, &self.places.deadlines, tell);
         match self.places.anywhere(|session| delivery.fetch(session)) {
             Ok(()) => self.finished(&digest, interest),
             Err(error) => {
@@ -194,7 +196,7 @@ impl<W: Write> Fetcher<W> {
 
     fn manifest(&self, digest: &Digest, mut pipe: File) -> Result<(), RegistryError> {
         let resource = Resource::Manifest(digest.to_string());
-        let tell = |error: &RegistryError| self.events.tell(&Event::Retrying { reason: error.to_string() });
+        let tell = |error: &RegistryError| self.events.tell(&Event::retrying(error));
         let found = self.places.anywhere(|session| {
             Patience::new(self.places.deadlines.attempts)
                 .run(tell, || document(session, &resource, Some(digest)))
@@ -202,7 +204,7 @@ impl<W: Write> Fetcher<W> {
         // Its signatures come before it, so that the layout has them when the worker looks for them.
         match found.and_then(|found| self.find_signatures(digest).map(|()| found)) {
             Ok(found) => {
-                self.roles().extend(found.leads_to());
+                self.promises().extend(found.leads_to());
                 hand_over(pipe, &found.bytes)
             }
             Err(error) => {
@@ -219,7 +221,7 @@ impl<W: Write> Fetcher<W> {
             return Ok(());
         }
         if let Some(found) = signatures_of(digest, &self.places)? {
-            self.roles().extend(found.leads_to());
+            self.promises().extend(found.leads_to());
             self.signatures().push((digest.clone(), found));
         }
         Ok(())
@@ -236,13 +238,13 @@ impl<W: Write> Fetcher<W> {
         self.signatures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn roles(&self) -> MutexGuard<'_, HashMap<Digest, Role>> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn promises(&self) -> MutexGuard<'_, HashMap<Digest, Promise>> {
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_failure(&self, error: &RegistryError) {
         if !matches!(error, RegistryError::Worker(_)) {
-            self.events.tell(&Event::Failed { reason: error.to_string() });
+            self.events.tell(&Event::failed(error));
         }
     }
 
@@ -250,7 +252,7 @@ impl<W: Write> Fetcher<W> {
     fn teller(&self, blob: &Digest, interest: Interest) -> impl Fn(Step<'_>) {
         let shown = Mutex::new(Instant::now());
         move |step| match (interest, step) {
-            (_, Step::Retry(error)) => self.events.tell(&Event::Retrying { reason: error.to_string() }),
+            (_, Step::Retry(error)) => self.events.tell(&Event::retrying(error)),
             (Interest::Nobody, _) => {}
             (_, Step::Begin(size)) => self.events.tell(&Event::Started { blob: blob.clone(), size }),
             (_, Step::Done(done)) => {

@@ -1,17 +1,17 @@
 //! One pull: the fetcher and the import worker as processes, joined by a channel.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::process::{Child, Command};
 
 use super::event::Event;
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::transfer::contract;
-use crate::transfer::import::{Report, Terms};
+use crate::transfer::import::{Naming, Report, Terms};
+use crate::transfer::worker::{Claims, Worker, WorkerError};
 
 /// What to pull, and where to.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Pull {
     /// The fetcher.
     pub fetcher: Child,
     /// The worker.
-    pub worker: Child,
+    pub worker: Worker,
     /// Lines of [`Event`], until the fetcher ends.
     pub events: File,
 }
@@ -57,14 +57,8 @@ pub enum PullError {
     #[error("{0}")]
     Fetch(String),
     /// The image or the store was refused.
-    #[error("{0}")]
-    Import(String),
-    /// The worker said nothing.
-    #[error("the import worker ended without a word ({0})")]
-    Silent(ExitStatus),
-    /// What the worker said cannot be read.
-    #[error("cannot read the import worker's report: {0}")]
-    Report(#[source] io::Error),
+    #[error(transparent)]
+    Import(#[from] WorkerError),
 }
 
 impl Pull {
@@ -78,11 +72,17 @@ impl Pull {
         let (events, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| failed(error.into()))?;
         let fetcher = fetcher(order, theirs, report).spawn().map_err(failed)?;
-        match worker(order, ours).and_then(|mut worker| worker.spawn()) {
+        let claims = Claims {
+            naming: Naming::Name(order.reference.clone()),
+            format: None,
+            platform: order.platform.clone(),
+            changes: Vec::new(),
+        };
+        match Worker::start(&order.program, &order.store, &claims, &order.terms, ours) {
             Ok(worker) => Ok(Self { fetcher, worker, events: File::from(events) }),
             Err(error) => {
                 reap(fetcher);
-                Err(failed(error))
+                Err(error.into())
             }
         }
     }
@@ -92,10 +92,9 @@ impl Pull {
     /// # Errors
     /// When the image could not be pulled; the registry's reason goes before the worker's.
     pub fn wait(self, mut tell: impl FnMut(&Event)) -> Result<Report, PullError> {
-        let Self { fetcher, mut worker, events } = self;
-        // Read at once: neither process may wait for us to read the other.
-        let report = drain(worker.stdout.take());
-        let message = drain(worker.stderr.take());
+        let Self { fetcher, worker, events } = self;
+        // Heard at once: neither process may wait for us to hear the other.
+        let report = std::thread::spawn(move || worker.wait(|_| {}));
         let mut reason = None;
         for line in BufReader::new(events).lines() {
             let Ok(Ok(event)) = line.map(|line| serde_json::from_str::<Event>(&line)) else { continue };
@@ -105,30 +104,13 @@ impl Pull {
             tell(&event);
         }
         reap(fetcher);
-        let status = worker.wait().map_err(PullError::Report)?;
-        let report = collect(report).map_err(PullError::Report)?;
-        let message = collect(message).map_err(PullError::Report)?;
-        match (status.success(), reason, String::from_utf8_lossy(&message).trim_end()) {
-            (true, _, _) => serde_json::from_slice(&report).map_err(|error| PullError::Report(error.into())),
-            (false, Some(reason), _) => Err(PullError::Fetch(reason)),
-            (false, None, "") => Err(PullError::Silent(status)),
-            (false, None, message) => Err(PullError::Import(message.to_owned())),
+        let failed = |_| Err(WorkerError::Unreadable(io::Error::other("its reader failed")));
+        match (report.join().unwrap_or_else(failed), reason) {
+            (Ok(report), _) => Ok(report),
+            (Err(_), Some(reason)) => Err(PullError::Fetch(reason)),
+            (Err(error), None) => Err(error.into()),
         }
     }
-}
-
-fn drain(output: Option<impl Read + Send + 'static>) -> JoinHandle<io::Result<Vec<u8>>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        match output {
-            Some(mut output) => output.read_to_end(&mut bytes).map(|_| bytes),
-            None => Ok(bytes),
-        }
-    })
-}
-
-fn collect(reader: JoinHandle<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
-    reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader of its output failed")))
 }
 
 /// The fetcher keeps the environment and the directory: credentials, helpers and proxies are found by them.
@@ -140,17 +122,6 @@ fn fetcher(order: &Order, channel: OwnedFd, events: OwnedFd) -> Command {
     }
     command.stdin(channel).stdout(events);
     command
-}
-
-fn worker(order: &Order, channel: OwnedFd) -> io::Result<Command> {
-    let mut command = Command::new(&order.program);
-    command.args(order.terms.arguments()?);
-    command.arg("--store").arg(&order.store).arg("--name").arg(order.reference.to_string());
-    if let Some(platform) = &order.platform {
-        command.arg("--platform").arg(platform.to_string());
-    }
-    command.current_dir("/").env_clear().stdin(channel).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(command)
 }
 
 /// Ends a process that has nothing left to do.
