@@ -92,11 +92,13 @@ fn serve(port: u16) {
     if passed.is_empty() {
         let held = Held::open("http", &socket, &Paths::default()).unwrap();
         systemd.store(&name, held.as_fd()).unwrap();
-        // A process that is dead already: its pidfd is kept, for its exit status.
-        let mut child = Command::new("true").spawn().unwrap();
-        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
-        child.wait().unwrap();
-        systemd.store(&process, pidfd.as_fd()).unwrap();
+        // A process that is dead already: its pidfd is kept, for its exit status, until there is another of the name.
+        for _ in 0..2 {
+            let mut child = Command::new("true").spawn().unwrap();
+            let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+            child.wait().unwrap();
+            systemd.store(&process, pidfd.as_fd()).unwrap();
+        }
         systemd.ready().unwrap();
         loop {
             std::thread::park();

@@ -213,12 +213,60 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     }
 }
 
-/// The process of a run: by its pidfd, or by number and start time where the store has lost that.
+/// The process of a run: by number and start time while it is there, or by its pidfd, which tells how it ended. What
+/// the store has may be of a run before.
 fn process(run: &Run, start_time: u64, stored: Option<OwnedFd>) -> Option<OwnedFd> {
-    if stored.is_some() {
-        return stored;
-    }
-    let pidfd = pidfd::open(run.pid).ok()?;
+    let lives = pidfd::open(run.pid).ok();
     // Looked at after the pidfd is open, so that the number cannot change hands in between.
-    (pidfd::start_time(run.pid).ok() == Some(start_time)).then_some(pidfd)
+    let lives = lives.filter(|_| pidfd::start_time(run.pid).ok() == Some(start_time));
+    let is_other = |stored: &OwnedFd| pidfd::number(stored).is_ok_and(|number| number != run.pid);
+    lives.or_else(|| stored.filter(|stored| !is_other(stored)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manager::machine::Stamp;
+    use std::process::{Child, Command};
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("1000").spawn().unwrap()
+    }
+
+    fn run(pid: u32) -> Run {
+        Run {
+            number: 2,
+            pid,
+            invocation: String::new(),
+            began: Stamp::default(),
+            started: Stamp::default(),
+            ended: None,
+            exit: None,
+            main_pid: None,
+            watchdog: None,
+            terms: None,
+        }
+    }
+
+    #[test]
+    fn a_run_is_found_beside_the_descriptor_of_the_one_before() {
+        let (mut before, mut own) = (sleeper(), sleeper());
+        let start_time = pidfd::start_time(own.id()).unwrap();
+        let found = |stored| process(&run(own.id()), start_time, stored);
+        let number = |found: Option<OwnedFd>| pidfd::number(found.unwrap()).unwrap();
+        assert_eq!(number(found(pidfd::open(before.id()).ok())), own.id());
+        let ended = pidfd::open(before.id()).unwrap();
+        before.kill().unwrap();
+        before.wait().unwrap();
+        assert_eq!(number(found(Some(ended.try_clone().unwrap()))), own.id());
+        assert_eq!(number(found(None)), own.id());
+        let own_descriptor = pidfd::open(own.id()).unwrap();
+        own.kill().unwrap();
+        own.wait().unwrap();
+        assert!(process(&run(own.id()), start_time, None).is_none());
+        assert!(
+            process(&run(own.id()), start_time, Some(own_descriptor)).is_some(),
+            "its exit is still known"
+        );
+    }
 }

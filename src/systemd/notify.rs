@@ -137,7 +137,8 @@ impl ServiceManager {
         self.send(&format!("STATUS={}", text.replace('\n', " ")), None)
     }
 
-    /// Keeps a descriptor in systemd's store. The same open file under the same name is kept once.
+    /// Keeps a descriptor in systemd's store, in the place of one of the same name: a manager may have died before it
+    /// took that out, and systemd would keep both and hand over the older one last.
     ///
     /// # Errors
     /// When the name is too long or systemd cannot be told.
@@ -160,6 +161,7 @@ impl ServiceManager {
             OnHangUp::Keep => "\nFDPOLL=0",
             OnHangUp::Drop => "",
         };
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None)?;
         self.send(&format!("FDSTORE=1\nFDNAME={text}{poll}"), Some(fd))
     }
 
