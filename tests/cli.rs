@@ -89,13 +89,18 @@ fn without_a_manager_its_verbs_say_how_to_start_it() {
     }
 }
 
-#[test]
-fn with_another_root_nothing_is_said_or_done_of_what_runs_on_this_host() {
+/// A root with one unit, and a bus that tells who connects.
+fn silent_bus() -> (tempfile::TempDir, UnixListener) {
     let root = tempfile::tempdir().unwrap();
-    let socket = root.path().join("no-bus");
-    let bus = UnixListener::bind(&socket).unwrap();
+    let bus = UnixListener::bind(root.path().join("no-bus")).unwrap();
     bus.set_nonblocking(true).unwrap();
     unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    (root, bus)
+}
+
+#[test]
+fn with_another_root_nothing_is_said_or_done_of_what_runs_on_this_host() {
+    let (root, bus) = silent_bus();
     for arguments in [
         &["plan"][..],
         &["apply"],
@@ -134,11 +139,7 @@ fn with_another_root_nothing_is_said_or_done_of_what_runs_on_this_host() {
 
 #[test]
 fn verbs_over_files_never_open_the_bus() {
-    let root = tempfile::tempdir().unwrap();
-    let socket = root.path().join("no-bus");
-    let bus = UnixListener::bind(&socket).unwrap();
-    bus.set_nonblocking(true).unwrap();
-    unit(root.path(), "web.container.toml", "[container]\nimage = \"web\"\n");
+    let (root, bus) = silent_bus();
     for arguments in [
         &["--help"][..],
         &["list-unit-files"],

@@ -242,10 +242,12 @@ mod tests {
         assert_eq!(receive(&server), ("READY=1".to_owned(), 0));
         systemd.status("two\nlines").unwrap();
         assert_eq!(receive(&server).0, "STATUS=two lines");
+        let removed = ("FDSTOREREMOVE=1\nFDNAME=pidfd/web.container".to_owned(), 0);
         systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!(receive(&server), removed);
         assert_eq!(receive(&server), ("FDSTORE=1\nFDNAME=pidfd/web.container\nFDPOLL=0".to_owned(), 1));
         systemd.remove(&process).unwrap();
-        assert_eq!(receive(&server), ("FDSTOREREMOVE=1\nFDNAME=pidfd/web.container".to_owned(), 0));
+        assert_eq!(receive(&server), removed);
         let colon = StoredDescriptor::Listen { unit, socket: "a:b".to_owned() };
         assert!(systemd.store(&colon, server.as_fd()).is_err());
     }
