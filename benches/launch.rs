@@ -6,7 +6,7 @@
 mod rig;
 
 use rig::Rig;
-use sampan::launch::plan::ephemeral;
+use sampan::launch::plan::passing;
 use sampan::unit::model::{NetworkMode, RootMode, UserNamespace};
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ fn measure(name: &str, rig: &mut Rig, change: impl FnOnce(&mut Rig)) {
     let mut stages = [const { Vec::new() }; 2];
     for _ in 0..RUNS {
         // As the manager does once a container has ended.
-        drop(std::fs::remove_dir_all(ephemeral(&rig.facts.directory)));
+        drop(std::fs::remove_dir_all(passing(RootMode::Ephemeral, &rig.facts.directory)));
         let begin = Instant::now();
         let running = rig.start(&[]);
         for (stage, moment) in stages.iter_mut().zip([running.started, running.executed]) {

@@ -187,6 +187,17 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
+    /// os-release(5).
+    pub fn os_release(&self) -> PathBuf {
+        let [own, vendors] = ["etc/os-release", "usr/lib/os-release"].map(|path| self.root.join(path));
+        if own.exists() { own } else { vendors }
+    }
+
+    /// hosts(5).
+    pub fn hosts(&self) -> PathBuf {
+        self.root.join("etc/hosts")
+    }
+
     /// The id of this installation, machine-id(5).
     pub fn machine_id(&self) -> PathBuf {
         self.root.join("etc/machine-id")
@@ -217,6 +228,30 @@ impl Paths {
         self.root.join("etc/sampan/auth.json")
     }
 
+    /// Credentials of the host, the first directory wins, systemd.exec(5).
+    pub fn credential_stores(&self) -> Vec<PathBuf> {
+        self.joined(&["etc/credstore", "run/credstore", "usr/local/lib/credstore", "usr/lib/credstore"])
+    }
+
+    /// The same, of encrypted ones.
+    pub fn encrypted_credential_stores(&self) -> Vec<PathBuf> {
+        let encrypted = |mut directory: PathBuf| {
+            directory.set_extension("encrypted");
+            directory
+        };
+        self.credential_stores().into_iter().map(encrypted).collect()
+    }
+
+    /// A program for administrators, `/usr/sbin`.
+    pub fn administration_program(&self, name: &str) -> PathBuf {
+        self.root.join("usr/sbin").join(name)
+    }
+
+    /// What decrypts them, systemd-creds(1).
+    pub fn decrypt_program(&self) -> PathBuf {
+        self.root.join("usr/bin/systemd-creds")
+    }
+
     /// Users of the host, passwd(5).
     pub fn users(&self) -> PathBuf {
         self.root.join("etc/passwd")
@@ -230,6 +265,11 @@ impl Paths {
     /// How likely this process is killed for memory, proc(5).
     pub fn oom_score(&self) -> PathBuf {
         self.root.join("proc/self/oom_score_adj")
+    }
+
+    /// The root directory of a process, proc(5).
+    pub fn process_root(&self, pid: u32) -> PathBuf {
+        self.root.join(format!("proc/{pid}/root"))
     }
 
     /// Where the unified control group hierarchy is mounted.

@@ -287,7 +287,7 @@ fn notify_reaches_the_hosts_socket() {
     let mut rig = Rig::new();
     let path = rig.directory.path().join("notify");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    rig.facts.notify = Some(path);
+    rig.facts.identity.notify = Some(path);
     for root in [RootMode::Ephemeral, RootMode::ReadOnly] {
         rig.container.root = root;
         rig.script("echo $NOTIFY_SOCKET; ls -l /run/host | grep -c ^s");

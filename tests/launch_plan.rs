@@ -4,10 +4,11 @@
 #[path = "launch_rig/mod.rs"]
 mod rig;
 
-use rig::{RANGE, STORE, container, socket, unit};
+use rig::{RANGE, STORE, container, root_size, socket, unit};
 use sampan::image::config::ImageConfig;
+use sampan::launch::identity::Identity;
 use sampan::launch::plan::{Command, HostFacts, join, plan};
-use sampan::launch::step::{HostTree, Output};
+use sampan::launch::step::{CredentialStores, HostTree, Output};
 use sampan::unit::model::*;
 use std::collections::BTreeMap;
 
@@ -18,13 +19,23 @@ fn facts() -> HostFacts {
         directory: "/var/lib/sampan/containers/web".into(),
         store: "/var/lib/sampan".into(),
         images: BTreeMap::new(),
+        device_groups: std::collections::BTreeMap::new(),
+        profile: None,
+        kernel: sampan::launch::profile::Kernel(6, 1),
         environment: vec!["FROM=file".into()],
         hierarchy: "/sys/fs/cgroup".into(),
         group: Some("/sys/fs/cgroup/sampan.slice/sampan-web.scope".into()),
         invocation: "0123456789abcdef0123456789abcdef".into(),
-        notify: None,
+        identity: Identity {
+            machine_id: Some(uuid::uuid!("01234567-89ab-4def-8123-456789abcdef")),
+            os_release: "ID=debian\n".into(),
+            hosts: "127.0.0.1 localhost\n10.0.0.1 db\n".into(),
+            resolver: Some("/etc/resolv.conf".into()),
+            notify: None,
+        },
         journal: "/run/systemd/journal/stdout".into(),
-        resolver: Some("/etc/resolv.conf".into()),
+        credentials: CredentialStores::default(),
+        root_size: root_size(),
         output: Output::Journal,
     }
 }

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use support::host::Host;
-use support::image::{Layer, write_layout};
+use support::image::{Layer, header, write_layout};
 use support::units::shell;
 
 const SLEEP: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
@@ -38,7 +38,8 @@ fn volumes(host: &Host) -> Vec<String> {
 #[test]
 fn volumes_live_longer_than_containers_and_are_kept_from_whom_they_serve() {
     let host = host();
-    let named = mount("/data", "volume", "kept", "");
+    // A volume can be at two places; it is one user nevertheless.
+    let named = mount("/data", "volume", "kept", "") + &mount("/seen", "volume", "kept", "\"ro\"");
     host.unit("one.container", &format!("[container]\nimage = \"localhost/data\"\n{named}"));
     host.succeed(&["sampanctl", "start", "one"]);
     assert_eq!(volumes(&host), ["kept", "one.container@var-lib-own"]);
@@ -140,6 +141,31 @@ fn an_archive_cannot_leave_its_volume_nor_make_half_of_one() {
         0
     );
     assert_eq!(fs::read_dir(host.shared().join("canary")).unwrap().count(), 0);
+}
+
+#[test]
+fn devices_of_an_archive_are_left_out_under_all_their_names() {
+    let host = Host::with_images(&[]);
+    let mut archive = tar::Builder::new(fs::File::create(host.shared().join("d.tar")).unwrap());
+    archive.append_data(&mut header(tar::EntryType::Char, 0o666), "device", std::io::empty()).unwrap();
+    for (name, of) in [("more", "device"), ("again", "more")] {
+        archive.append_link(&mut header(tar::EntryType::Link, 0o666), name, of).unwrap();
+    }
+    let mut file = header(tar::EntryType::Regular, 0o644);
+    file.set_size(5);
+    archive.append_data(&mut file, "file", &b"text\n"[..]).unwrap();
+    archive.append_link(&mut header(tar::EntryType::Link, 0o644), "hard", "file").unwrap();
+    archive.finish().unwrap();
+    let imported = host.run(&["sampanctl", "volumes", "import", "plain", "/srv/d.tar"]);
+    let told = String::from_utf8_lossy(&imported.stderr).into_owned();
+    assert!(imported.status.success(), "{told}");
+    assert_eq!(
+        (told.matches("is a device").count(), told.matches("another name of a device").count()),
+        (1, 2),
+        "{told}"
+    );
+    let kept = host.succeed(&["sh", "-c", "cd /var/lib/sampan/volumes/plain && stat -c '%n %h' *"]);
+    assert_eq!(kept, "file 2\nhard 2\n");
 }
 
 #[test]

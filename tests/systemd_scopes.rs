@@ -5,7 +5,7 @@ mod support;
 use futures_util::StreamExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan::systemd::SystemdError;
-use sampan::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
+use sampan::systemd::manager::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, Systemd};
 use sampan::systemd::signals::{Events, SystemdEvent};
 use sampan::unit::model::Resources;
 use std::future::Future;
@@ -57,6 +57,7 @@ impl Drop for Payload {
 
 fn request(name: &str, payload: &Payload) -> ScopeRequest {
     ScopeRequest {
+        devices: Vec::new(),
         name: format!("sampan-{name}.scope"),
         description: format!("Test of {name}"),
         slice: DEFAULT_SLICE.to_owned(),
@@ -66,6 +67,7 @@ fn request(name: &str, payload: &Payload) -> ScopeRequest {
         resources: Resources { tasks_max: Some(77), ..Resources::default() },
         stop_timeout: Some(PATIENCE),
         stop_signal: 15,
+        host: HostState::Up,
         after: Vec::new(),
     }
 }

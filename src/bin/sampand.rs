@@ -1,6 +1,7 @@
 //! `sampand`, the manager: `sampand.service` starts it as root.
 
 use anyhow::Context;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sampan::bus::Bus;
 use sampan::launch::spawn::Launcher;
 use sampan::manager::driver::{Manager, Parts};
@@ -36,6 +37,8 @@ fn start() -> anyhow::Result<()> {
     let descriptors = fdstore::take()?;
     let service = ServiceManager::take_from_environment()?;
     start_logging();
+    // Secrets of units are in this memory: no core dump has them. What is executed from here is as it was.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // A client can make us read a message of many megabytes.
     sampan::sys::allocator::give_large_blocks_back().context("mallopt(3)")?;
     // Threads for what blocks do not wait for more of it: an idle daemon is one thread that sleeps.
@@ -75,7 +78,7 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
         paths,
         notices,
     };
-    let (mut manager, inbox, handle) = Manager::new(parts);
+    let (mut manager, inbox, handle) = Manager::new(parts)?;
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
     let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;

@@ -200,8 +200,8 @@ async fn change(
     Ok(call.with(move |manager| act(manager.paths(), &units)).await??)
 }
 
-/// Tells of what was done. Where links are beside systemd's own units systemd reads those again: whoever may call us need
-/// not be allowed to ask it.
+/// Tells of what was done. Where links are beside systemd's own units systemd reads those again: whoever may call us
+/// need not be allowed to ask it.
 async fn done(call: &Call, outcome: Outcome) -> Result<Changes, BusError> {
     publish::unit_files_changed(&call.shared).await;
     let rows = outcome.changes.iter().map(ChangeRow::from).collect();

@@ -5,7 +5,7 @@ use super::error::BusError;
 use super::jobs::allowed;
 use super::process::failed;
 use crate::unit::links::Lasting;
-use crate::unit::property::Assignment;
+use crate::unit::property::{Amount, Assignment};
 use zbus::{OwnedVariant, Variant};
 
 /// Sets properties of `[resources]`, as `systemctl set-property` does.
@@ -20,20 +20,27 @@ pub(super) async fn set(
     let (asked, written) = (unit.clone(), assignments.clone());
     let scope = call.with(move |manager| manager.set_properties(&asked, &written, lasting)).await?;
     let Some((systemd, limits)) = scope.map_err(BusError::Failed)? else { return Ok(()) };
-    systemd.set_limits(&unit.scope(), &limits).await.map_err(failed)
+    systemd.set_limits(&unit.scope(), &limits).await.map_err(failed)?;
+    call.with(move |manager| manager.limits_changed(&unit)).await
 }
 
 fn assignment(name: &str, value: &OwnedVariant) -> Result<Assignment, BusError> {
-    let number = match &**value {
-        Variant::U64(number) => *number,
-        other => {
-            return Err(BusError::InvalidArgs(format!(
-                "{name}: a number of type t is needed, not {}.",
-                other.value_signature()
-            )));
-        }
+    let wrong = || {
+        let signature = value.value_signature();
+        BusError::InvalidArgs(format!(
+            "{name}: a number of type t or a list of type a(st) is needed, not {signature}."
+        ))
     };
-    Assignment::new(name, number).ok_or_else(|| {
-        BusError::InvalidArgs(format!("Cannot set property {name}, or not to {number}: see org.sampan1(5)."))
+    let amount = match &**value {
+        Variant::U64(number) => Amount::Whole(*number),
+        Variant::Array(_) => {
+            let list = value.try_clone().ok().and_then(|value| Vec::<(String, u64)>::try_from(value).ok());
+            let numbers = list.ok_or_else(wrong)?.into_iter().map(|(path, number)| (path.into(), number));
+            Amount::OfDevices(numbers.collect())
+        }
+        _ => return Err(wrong()),
+    };
+    Assignment::new(name, amount).ok_or_else(|| {
+        BusError::InvalidArgs(format!("Cannot set property {name}, or not to this: see org.sampan1(5)."))
     })
 }

@@ -199,7 +199,8 @@ pub(super) fn variant(value: Value) -> Variant<'static> {
         Value::Signed(number) => number.into(),
         Value::Large(number) => number.into(),
         Value::Flag(flag) => flag.into(),
-        Value::Times(list) => list.into(),
+        Value::Numbers(list) => list.into(),
+        Value::Words(words) => words.into(),
         Value::Parts(list) => list.into(),
     }
 }

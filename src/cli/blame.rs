@@ -40,7 +40,7 @@ pub fn run(args: &BlameArgs) -> anyhow::Result<u8> {
 
 /// `None` for a unit that has not started, and for one that has nothing to do.
 fn start(unit: String, values: &Values) -> Option<Start> {
-    let Some(Value::Times(phases)) = values.get("StartPhases") else { return None };
+    let Some(Value::Numbers(phases)) = values.get("StartPhases") else { return None };
     let time = phases.iter().map(|(_, time)| time).sum();
     (!phases.is_empty()).then(|| Start { unit, time, phases: phases.clone() })
 }
@@ -71,7 +71,7 @@ mod tests {
     fn starts_tell_their_phases() {
         let start = |unit: &str, phases: &[(&str, u64)]| {
             let phases = phases.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect();
-            let values = Values::from([("StartPhases".to_owned(), Value::Times(phases))]);
+            let values = Values::from([("StartPhases".to_owned(), Value::Numbers(phases))]);
             super::start(unit.to_owned(), &values).unwrap()
         };
         let starts = [

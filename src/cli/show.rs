@@ -91,12 +91,24 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
         Value::Unsigned(microseconds) if name.ends_with("Timestamp") => time::timestamp(*microseconds, zone),
         Value::Unsigned(u64::MAX) if is_limit(name) => "infinity".to_owned(),
         Value::Unsigned(u64::MAX) => "[not set]".to_owned(),
+        Value::Unsigned(mode) if name == "UMask" => format!("{mode:04o}"),
         Value::Unsigned(microseconds @ 1..) if name.ends_with("USec") => time::span(*microseconds),
         Value::Unsigned(number) => number.to_string(),
         Value::Signed(number) => number.to_string(),
-        Value::Times(list) => {
+        Value::Numbers(list) if name.starts_with("IO") => {
+            let of = |(path, number): &(String, u64)| match *number {
+                u64::MAX => format!("{} infinity", escaped(path)),
+                number => format!("{} {number}", escaped(path)),
+            };
+            list.iter().map(of).collect::<Vec<_>>().join(" ")
+        }
+        Value::Numbers(list) => {
             let of = |(name, time): &(String, u64)| format!("{}={}", escaped(name), time::span(*time));
             list.iter().map(of).collect::<Vec<_>>().join(" ")
+        }
+        Value::Words(words) => {
+            let of = |(name, word): (&String, &String)| format!("{}={}", escaped(name), escaped(word));
+            words.iter().map(of).collect::<Vec<_>>().join(" ")
         }
         Value::Flag(true) => "yes".to_owned(),
         Value::Flag(false) => "no".to_owned(),
@@ -120,6 +132,7 @@ mod tests {
             ("ActiveEnterTimestamp".to_owned(), Value::Unsigned(1_795_237_685_000_000)),
             ("After".to_owned(), Value::List(vec!["db.container".to_owned(), "net.target".to_owned()])),
             ("Description".to_owned(), Value::Text("A\x1b[2Jweb".to_owned())),
+            ("Labels".to_owned(), Value::Words([("org.example.team".to_owned(), "sea\n".to_owned())].into())),
             ("LaunchError".to_owned(), Value::Text(String::new())),
             ("MainPID".to_owned(), Value::Unsigned(12)),
             ("MemoryCurrent".to_owned(), Value::Unsigned(u64::MAX)),
@@ -128,6 +141,7 @@ mod tests {
             ("RestartUSec".to_owned(), Value::Unsigned(100_000)),
             ("TimeoutStartUSec".to_owned(), Value::Unsigned(90_000_000)),
             ("TimeoutStopUSec".to_owned(), Value::Unsigned(u64::MAX)),
+            ("UMask".to_owned(), Value::Unsigned(0o27)),
             ("WatchdogUSec".to_owned(), Value::Unsigned(0)),
         ]);
         render(&selected(values, args.names()), &args, &TimeZone::UTC)
@@ -139,6 +153,7 @@ mod tests {
         ActiveEnterTimestamp=Sat 2026-11-21 05:08:05 UTC
         After=db.container net.target
         Description=A\x1b[2Jweb
+        Labels=org.example.team=sea\n
         MainPID=12
         MemoryCurrent=[not set]
         MemoryMax=infinity
@@ -146,6 +161,7 @@ mod tests {
         RestartUSec=100ms
         TimeoutStartUSec=1min 30s
         TimeoutStopUSec=infinity
+        UMask=0027
         WatchdogUSec=0
         ");
     }

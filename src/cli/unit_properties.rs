@@ -19,8 +19,10 @@ pub enum Value {
     Signed(i64),
     /// `b`.
     Flag(bool),
-    /// `a(st)`: names and microseconds.
-    Times(Vec<(String, u64)>),
+    /// `a(st)`: names and numbers.
+    Numbers(Vec<(String, u64)>),
+    /// `a{ss}`.
+    Words(BTreeMap<String, String>),
 }
 
 /// All properties by name.
@@ -35,6 +37,13 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
         Variant::I32(number) => Value::Signed(i64::from(*number)),
         Variant::I64(number) => Value::Signed(*number),
         Variant::Bool(flag) => Value::Flag(*flag),
+        Variant::Dict(words) => {
+            let word = |(name, value): (&Variant<'_>, &Variant<'_>)| match (name, value) {
+                (Variant::Str(name), Variant::Str(value)) => Some((name.to_string(), value.to_string())),
+                _ => None,
+            };
+            Value::Words(words.iter().filter_map(word).collect())
+        }
         Variant::Array(array) if array.element_signature().to_string() == "(st)" => {
             let time = |item: &Variant<'_>| match item {
                 Variant::Structure(pair) => match pair.fields() {
@@ -43,7 +52,7 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
                 },
                 _ => None,
             };
-            Value::Times(array.inner().iter().filter_map(time).collect())
+            Value::Numbers(array.inner().iter().filter_map(time).collect())
         }
         Variant::Array(array) => {
             let text = |item: &Variant<'_>| match item {
@@ -215,6 +224,8 @@ pub struct UnitProperties {
     pub freezer_state: String,
     pub oom_kills: u64,
     pub memory: Memory,
+    pub root_size: Option<u64>,
+    pub root_used: Option<u64>,
     pub tasks_current: Option<u64>,
     pub tasks_max: Option<u64>,
     pub cpu_usage_nsec: Option<u64>,
@@ -290,6 +301,8 @@ impl UnitProperties {
                 shared: read.finite("MemoryShared"),
                 kernel: read.finite("MemoryKernel"),
             },
+            root_size: read.finite("RootSize"),
+            root_used: read.finite("RootUsed"),
             tasks_current: read.finite("TasksCurrent"),
             tasks_max: read.finite("TasksMax"),
             cpu_usage_nsec: read.finite("CPUUsageNSec"),

@@ -26,8 +26,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ImageEr
     serde_json::from_slice(bytes).map_err(refuse)
 }
 
-/// Checks what `T` would not see, and keeps nothing of it. serde_json itself stops at a depth of 128.
-fn check(bytes: &[u8]) -> serde_json::Result<()> {
+/// Checks what a type would not see, and keeps nothing of it. serde_json itself stops at a depth of 128.
+///
+/// # Errors
+/// When the text is not strictly JSON.
+pub fn check(bytes: &[u8]) -> serde_json::Result<()> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     Strict(&Cell::new(VALUES_MAX)).deserialize(&mut json)?;
     json.end()

@@ -128,8 +128,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether a limit has been written: without one these files say `max`, and that of the processors nothing. A file that is missing belongs to a
-/// controller that the host does not have, and systemd will not write it.
+/// Whether a limit has been written: without one these files say `max`, and that of the processors nothing. A file
+/// that is missing belongs to a controller that the host does not have, and systemd will not write it.
 fn is_limited(directory: impl AsFd, file: &str) -> bool {
     match openat(directory, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => {
@@ -149,7 +149,7 @@ mod tests {
 
     fn group(directory: &Path) -> ScopeGroup {
         let limits = ["memory.max", "pids.max", "cpu.max"].map(str::to_owned).into();
-        ScopeGroup { hierarchy: directory.to_owned(), directory: directory.to_owned(), limits }
+        ScopeGroup { directory: directory.to_owned(), limits }
     }
 
     #[test]

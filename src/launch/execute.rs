@@ -4,11 +4,12 @@ use super::capability::{self, Holder};
 use super::channel;
 use super::failure::During;
 use super::filter;
+use super::init;
 use super::inside::Trees;
 use super::protocol::{Report, StepError};
 use super::settings;
 use super::standard::{JOURNAL, STDOUT};
-use super::step::{Binds, Execute, Links, NewPrivileges};
+use super::step::{Binds, Execute, First, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
@@ -58,7 +59,10 @@ pub fn become_payload(
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
     trees.clear();
-    join_payload(plan, passed)
+    match plan.first {
+        First::Payload => join_payload(plan, passed),
+        First::Init => init::begin(plan, passed),
+    }
 }
 
 /// The same where the container runs already.
@@ -114,7 +118,7 @@ fn environment(plan: &Execute, user: &User) -> Vec<String> {
     }
     if !plan.sockets.is_empty() {
         environment.push(format!("LISTEN_FDS={}", plan.sockets.len()));
-        environment.push("LISTEN_PID=1".to_owned());
+        environment.push(format!("LISTEN_PID={}", std::process::id()));
         environment.push(format!("LISTEN_FDNAMES={}", plan.sockets.join(":")));
     }
     environment
@@ -163,9 +167,11 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
         let listener = seccomp::install_with_listener(&filter::binds()).during("filter", "bind")?;
         channel::send(control, &Report::Notifier, &[listener.as_fd()]).during("filter", "bind")?;
     }
-    let program = filter::of(&plan.system_calls);
+    let filters = filter::all(&plan.system_calls);
+    let install =
+        || filters.iter().try_for_each(|program| seccomp::install(program)).during("filter", "system calls");
     if plan.new_privileges == NewPrivileges::Allowed {
-        seccomp::install(&program).during("filter", "system calls")?;
+        install()?;
     }
     capability::bound(keep).during("drop privileges", "bounding set")?;
     set_keep_capabilities(true).during("drop privileges", "capabilities")?;
@@ -178,7 +184,7 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
     capability::hold(keep, holder).during("drop privileges", "capabilities")?;
     if plan.new_privileges == NewPrivileges::Never {
         // Nothing but execve(2) follows: what the unit's own filter refuses is refused to the payload alone.
-        seccomp::install(&program).during("filter", "system calls")?;
+        install()?;
     }
     Ok(())
 }

@@ -5,10 +5,25 @@ use rustix::io::Errno;
 
 /// A hint, if there is a useful one.
 pub fn hint(error: &StepError) -> Option<&'static str> {
-    Some(match (error.step.as_str(), Errno::from_raw_os_error(error.errno)) {
+    let (step, errno) = (error.step.as_str(), Errno::from_raw_os_error(error.errno));
+    of_trees(step, errno).or_else(|| of_process(step, errno)).or_else(|| of_error(errno))
+}
+
+/// Of mounts, roots, volumes and credentials.
+fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
+    Some(match (step, errno) {
         ("open bind", Errno::NOENT) => "make it, or begin the mount's source with \"-\" to do without it",
+        ("open device", Errno::NOENT | Errno::NXIO) => {
+            "begin it with \"-\" in security.devices to do without it, or load its driver"
+        }
+        ("open device", Errno::NODEV) => "it is no device: correct security.devices",
         ("map ids of bind", Errno::INVAL | Errno::PERM) => {
             "its file system, or one mounted below it, cannot map ids: use the options \"noidmap\" or \"norbind\""
+        }
+        ("copy mount", Errno::NOENT) => "the host lacks it, and every container has it",
+        ("mount", Errno::INVAL) => "an option is not valid: an id of a tmpfs is one that the container has",
+        ("mount", Errno::NOSPC) => {
+            "the file system is full, or the host allows no more mounts: see fs.mount-max"
         }
         ("mount", Errno::NOTDIR) => "a directory cannot be mounted on a file, nor a file on a directory",
         ("mount", Errno::ISDIR) => "a file cannot be mounted on a directory",
@@ -17,10 +32,54 @@ pub fn hint(error: &StepError) -> Option<&'static str> {
             "the place to mount at is missing, and what is there cannot be written: make it in the image"
         }
         ("mount", Errno::XDEV) => "a link of the image leads to the kernel's files: mount at another path",
-        ("mount", Errno::LOOP) => "the image has a symbolic link where there must be none",
+        ("mount", Errno::LOOP) => "symbolic links of the image are where none may be, or lead in a circle",
+        ("mount root" | "discard changes", Errno::NOTDIR | Errno::PERM) => {
+            "something else than Sampan has made or locked it: move it away"
+        }
+        ("limit root", Errno::EXIST) => {
+            "the root has changes without a limit: leave container.root_size out, or move this directory away"
+        }
+        ("limit root", Errno::FBIG) => {
+            "it is larger already, and a limit can only grow: raise container.root_size"
+        }
+        ("limit root", Errno::NOENT | Errno::PERM | Errno::NXIO) => {
+            "a root with a size needs loop devices and e2fsprogs on the host: leave container.root_size out, or see to them"
+        }
+        ("limit root", Errno::IO) => "what this program says when it is run by hand tells why",
         ("mount root", Errno::NOENT) => "\"sampanctl fsck --repair\" restores what is missing in the store",
+        ("load credential", Errno::NOENT) => {
+            "make it, begin the path with \"-\" to do without it, or give a \"value\" in its stead"
+        }
+        ("load credential", Errno::FBIG) => "all credentials of a unit together have 1 MiB at most",
+        ("load credential", Errno::NOTSUP) => "it is neither a file, a directory nor a socket",
+        ("load credential", Errno::CONNREFUSED) => "nobody listens on this socket",
+        ("load credential", Errno::NODATA) => "no file of the unit says it any more",
+        ("load credential", Errno::INVAL) => "what is in a directory is named NAME_FILE, without \":\"",
+        ("find credential", Errno::NOENT) => {
+            "it was not passed to sampand.service, and is in no credential store: put it into /etc/credstore, or begin \
+             the name with \"-\" to do without it"
+        }
+        ("decrypt credential", Errno::BADMSG) => {
+            "it was encrypted for another name or another host, or has expired: \"systemd-creds decrypt --name=NAME \
+             FILE -\" says which"
+        }
+        ("decrypt credential", Errno::NOENT) => "this host has no systemd-creds: it comes with systemd 250",
+        ("give credentials to user", Errno::INVAL | Errno::OVERFLOW) => {
+            "security.user_namespace has no such id for container.user"
+        }
+        (step, Errno::NOTDIR) if step.starts_with("volume ") => "what is there is no volume: move it away",
+        _ => return None,
+    })
+}
+
+/// Of the payload and its surroundings.
+fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
+    Some(match (step, errno) {
         ("execute", Errno::NOENT) => {
             "the program, or the interpreter it names, is not in the image: set container.command or entrypoint"
+        }
+        ("execute", Errno::TOOBIG) => {
+            "arguments and variables together are too long, or one of them is: see execve(2)"
         }
         ("execute", Errno::ACCESS) => "the file may not be executed by the container's user",
         ("execute", Errno::NOEXEC) => {
@@ -36,10 +95,38 @@ pub fn hint(error: &StepError) -> Option<&'static str> {
             "this kernel lets the host alone set it: leave it out of security.sysctl"
         }
         ("set CPU affinity", Errno::INVAL) => "the host has none of these: correct resources.cpu_affinity",
+        ("set CPU scheduling", Errno::PERM) => {
+            "the kernel gives this control group no time for it: leave out resources.cpu_scheduling_policy"
+        }
         ("set limits", Errno::PERM) => "the kernel allows no more: lower it in resources.limits",
-        ("change directory", Errno::NOTDIR) => "set container.working_directory",
-        (_, Errno::NOSPC) => "the file system is full",
-        (_, Errno::DQUOT) => "the quota is used up",
+        ("change directory", Errno::ROFS) => {
+            "the image has no such directory, and its root cannot be written: set container.working_directory"
+        }
+        ("change directory", _) => "set container.working_directory",
+        ("change user", Errno::INVAL) => "security.user_namespace has no such id: set container.user",
+        ("resolve user", Errno::NOTSUP | Errno::FBIG) => "it is no plain file of at most 1 MiB",
+        ("join keyring", Errno::DQUOT) => {
+            "the user has as many keys as the host allows: raise kernel.keys.maxkeys and kernel.keys.maxbytes"
+        }
+        ("connect to journal", Errno::NOENT | Errno::CONNREFUSED) => {
+            "the journal is not running: \"systemctl start systemd-journald.socket\""
+        }
+        ("enter namespace", Errno::NOSPC | Errno::USERS) => {
+            "the host allows no more namespaces: see user.max_user_namespaces and its like in namespaces(7)"
+        }
+        ("enter namespace", Errno::AGAIN) => {
+            "there are as many processes as resources.tasks_max or the host allows"
+        }
+        _ => return None,
+    })
+}
+
+/// Of any other step.
+fn of_error(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::LOOP => "symbolic links on the way lead in a circle",
+        Errno::NOSPC => "the file system is full",
+        Errno::DQUOT => "the quota is used up",
         _ => return None,
     })
 }

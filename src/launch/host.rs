@@ -1,6 +1,8 @@
 //! The part of a launch that needs the host's privilege: each step makes one tree, whose descriptor the
 //! container's first process inherits.
 
+use super::credentials::{self, Beside, Patience, Reader};
+use super::device;
 use super::failure::During;
 use super::idmap::Maps;
 use super::journal;
@@ -33,13 +35,32 @@ pub enum Handover {
 /// Trees by the names that steps call them.
 pub type Made = BTreeMap<String, OwnedFd>;
 
+/// What steps need that a plan does not tell.
+pub struct Means<'a> {
+    /// Secrets of the unit.
+    pub beside: Beside,
+    /// For steps that wait for others.
+    pub patience: Patience<'a>,
+}
+
 /// Performs all steps.
-pub fn perform(steps: &[HostStep], maps: &mut Maps) -> Result<Made, StepError> {
+pub fn perform(steps: &[HostStep], means: &Means<'_>, maps: &mut Maps) -> Result<Made, StepError> {
     let mut made = Made::new();
     for step in steps {
-        perform_one(step, maps, &mut made)?;
+        perform_one(step, means, maps, &mut made)?;
     }
     Ok(made)
+}
+
+/// A view of a control group that the container has got.
+pub fn delegated_group(directory: &OwnedFd) -> Result<OwnedFd, StepError> {
+    let view = || {
+        let tree = clone_of(directory)?;
+        let set = mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
+        mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
+        io::Result::Ok(tree)
+    };
+    view().during("mount", "cgroup")
 }
 
 /// A view of the control group that a directory is. Mounting the hierarchy anew would show the same, but the
@@ -76,12 +97,23 @@ pub fn clone_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     open_tree(place, "", flags)
 }
 
-fn perform_one(step: &HostStep, maps: &mut Maps, made: &mut Made) -> Result<(), StepError> {
+fn perform_one(
+    step: &HostStep,
+    means: &Means<'_>,
+    maps: &mut Maps,
+    made: &mut Made,
+) -> Result<(), StepError> {
     let (tree, opened) = match step {
-        HostStep::Root { lower, changes } => ("root", root::mount(lower, changes, maps)?),
+        HostStep::Root { lower, changes, size } => {
+            ("root", root::mount(lower, changes, size.as_ref(), maps)?)
+        }
         HostStep::Clone { tree, source, attributes } => (tree.as_str(), clone(source, attributes, maps)?),
         HostStep::Bind(bind) => match named::bind(bind, maps)? {
             Some(opened) => (bind.tree.as_str(), opened),
+            None => return Ok(()),
+        },
+        HostStep::Device(device) => match device::node(device, maps)? {
+            Some(opened) => (device.tree.as_str(), opened),
             None => return Ok(()),
         },
         HostStep::Volume { tree, store, volume, seed, attributes } => {
@@ -97,6 +129,10 @@ fn perform_one(step: &HostStep, maps: &mut Maps, made: &mut Made) -> Result<(), 
         HostStep::Make { tree, filesystem } => {
             (tree.as_str(), make(filesystem).during("mount", &filesystem.name)?)
         }
+        HostStep::Credentials { unit, stores, credentials } => {
+            let reader = Reader { unit, stores, beside: &means.beside, patience: means.patience };
+            (credentials::TREE, credentials::mount(&reader, credentials, maps)?)
+        }
         HostStep::Journal { tree, socket, identifier, unit } => {
             let stream = journal::open(socket, identifier, unit);
             (tree.as_str(), stream.during("connect to journal", identifier)?)
@@ -109,16 +145,16 @@ fn perform_one(step: &HostStep, maps: &mut Maps, made: &mut Made) -> Result<(), 
 fn clone(source: &HostTree, attributes: &[Attribute], maps: &mut Maps) -> Result<OwnedFd, StepError> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, &source.path, flags).during_path("mount", &source.path)?;
-    let mode = fstat(&tree).during_path("mount", &source.path)?.st_mode;
+    let tree = open_tree(CWD, &source.path, flags).during_path("copy mount", &source.path)?;
+    let mode = fstat(&tree).during_path("copy mount", &source.path)?.st_mode;
     let idmap = match FileType::from_raw_mode(mode) {
         FileType::Directory | FileType::RegularFile => maps.namespace(source.id_base)?.map(AsFd::as_fd),
         // The bits of a device or socket say who may use it, and many file systems that hold such know no maps.
         _ => None,
     };
     let (propagation, depth) = (Propagation::Private, Depth::Recursive);
-    mount::change(&tree, &Change { set: bits(attributes), idmap, propagation, depth })
-        .during_path("mount", &source.path)?;
+    mount::change(&tree, &Change { set: bits(attributes), idmap, propagation, depth, ..Change::default() })
+        .during_path("copy mount", &source.path)?;
     Ok(tree)
 }
 

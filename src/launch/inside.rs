@@ -2,14 +2,19 @@
 //! a descriptor below the new root.
 
 use super::channel;
+use super::credentials;
 use super::failure::During;
 use super::host::{self, Handover, Made};
 use super::protocol::StepError;
-use super::step::{Filesystem, Links, Step, TextFile};
+use super::step::{Attribute, Filesystem, Links, Step, TextFile};
 use super::target;
+use super::user;
+use crate::sys::mount::{self, Change};
 use crate::sys::namespace::raise_loopback;
 use crate::unit::model::IfMissing;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
@@ -70,6 +75,12 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
         Step::Attach { tree, target, links, .. } => {
             attach(&trees.take(tree)?, target, *links).during_path("mount", target)
         }
+        Step::Credentials { target, user } => {
+            let tree = trees.take(credentials::TREE)?;
+            let user = user::resolve(user, &[])?;
+            credentials::give(&tree, &user).during("give credentials to user", user.uid)?;
+            attach(&tree, target, Links::Refuse).during_path("mount", target)
+        }
         Step::Link { path, to } => link(path, to).during_path("link", path),
         Step::Fifo { tree, path } => {
             let opened = fifo(path).during_path("make", path)?;
@@ -77,6 +88,14 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
             Ok(())
         }
         Step::Write(file) => write(file).during_path("write", &file.path),
+        Step::Provide { tree, file, attributes } => {
+            let provided = provide(file, attributes).during_path("write", &file.path)?;
+            trees.trees.insert(tree.clone(), provided);
+            Ok(())
+        }
+        Step::Cover { tree, target } => cover(&trees.take(tree)?, target).during_path("mount", target),
+        Step::Replace(file) => replace(file).during_path("write", &file.path),
+        Step::Seal(path) => seal(path).during_path("protect", path),
         Step::Setting { path, value } => {
             let file = Path::new("/proc/sys").join(path);
             set(&file, value).during("set sysctl", format_args!("{} = {value}", path.display()))
@@ -87,7 +106,9 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
 }
 
 fn make(tree: &str, filesystem: &Filesystem, trees: &mut Trees) -> Result<(), StepError> {
-    let made = host::make(filesystem).during("mount", &filesystem.name)?;
+    // A mount of the unit's is called by its place.
+    let subject = if tree.starts_with('/') { tree } else { &filesystem.name };
+    let made = host::make(filesystem).during("mount", subject)?;
     trees.trees.insert(tree.to_owned(), made);
     Ok(())
 }
@@ -144,16 +165,50 @@ fn fifo(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 fn write(file: &TextFile) -> io::Result<()> {
-    match target::find(&file.path, Links::Follow) {
-        Err(Errno::NOENT) => {}
-        result => return Ok(result.map(drop)?),
+    let created = target::create(&file.path, Links::Follow)?;
+    io::Write::write_all(&mut std::fs::File::from(created), file.text.as_bytes())
+}
+
+/// A mount of its own for a file that was just written.
+fn provide(file: &TextFile, attributes: &[Attribute]) -> io::Result<OwnedFd> {
+    write(file)?;
+    let tree = host::clone_of(target::find(&file.path, Links::Follow)?)?;
+    mount::change(&tree, &Change { set: host::bits(attributes), ..Change::default() })?;
+    Ok(tree)
+}
+
+fn cover(tree: &OwnedFd, target: &Path) -> io::Result<()> {
+    match place_for_file(target)? {
+        Some(place_of) => Ok(place(tree, &place_of)?),
+        None => Ok(()),
     }
-    match target::create(&file.path, Links::Follow) {
-        // A link that leads nowhere: the image wants to fill it by itself. Or the unit has mounted something there
-        // that cannot be written.
-        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
-        created => io::Write::write_all(&mut std::fs::File::from(created?), file.text.as_bytes()),
+}
+
+fn replace(file: &TextFile) -> io::Result<()> {
+    if place_for_file(&file.path)?.is_none() {
+        return Ok(());
     }
+    let parent = target::directory(file.path.parent().unwrap_or(Path::new("/")), Links::Follow)?;
+    unlinkat(parent, file.path.file_name().unwrap_or_default(), AtFlags::empty())?;
+    write(file)
+}
+
+/// What has a name where a file is to be; `None` where there can be none, or it would be one of the kernel's.
+fn place_for_file(target: &Path) -> io::Result<Option<OwnedFd>> {
+    let found = match target::name(target) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ROFS | Errno::ACCESS | Errno::PERM) => {
+            return Ok(None);
+        }
+        found => found?,
+    };
+    let is_directory = FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory;
+    Ok((!is_directory && target::refuse_kernels(&found).is_ok()).then_some(found))
+}
+
+/// What was bound elsewhere before stays as it was.
+fn seal(target: &Path) -> io::Result<()> {
+    let mount = target::find(target, Links::Follow)?;
+    mount::change(&mount, &Change { set: mount::READ_ONLY, ..Change::default() })
 }
 
 /// Nothing of the image is on the way: this is the container's own `/proc`.

@@ -12,6 +12,9 @@ const PRIORITY: u8 = 6;
 
 /// Opens a stream of lines of a unit. The journal believes the name of the unit only to root of the host, and needs
 /// it for lines of processes that have ended before it looks for their control group.
+///
+/// # Errors
+/// When there is no journal, or it does not take another stream.
 pub fn open(socket: &Path, identifier: &str, unit: &str) -> io::Result<OwnedFd> {
     let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     connect(&stream, &SocketAddrUnix::new(socket)?)?;

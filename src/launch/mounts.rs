@@ -1,25 +1,23 @@
-//! The part of a plan that is the unit's mounts, and what of the host comes into the container beside them.
+//! The part of a plan that is the unit's mounts.
 
 use super::plan::{HostFacts, PlanError};
-use super::standard::{self, attach};
+use super::standard;
 use super::step::{
-    Attribute, Filesystem, HostStep, HostTree, Links, Owners, Propagation, Seeding, Stand, Step, Tree,
+    Attribute, Delegation, DeviceNode, Filesystem, HostStep, Links, Owners, Propagation, Seeding, Stand,
+    StandKind, Step, Tree,
 };
+use super::system;
 use crate::image::config::ImageConfig;
 use crate::store::volumes::anonymous;
 use crate::sys::mount::Depth;
 use crate::unit::model::{
-    Bind, BindDepth, BindOwners, BindPropagation, Container, IfMissing, Mount, MountAccess, MountSource,
-    NetworkMode, Restriction, Seed, Tmpfs, Unit,
+    Bind, BindDepth, BindOwners, BindPropagation, Container, DeviceSource, IfMissing, Mount, MountAccess,
+    MountSource, NetworkMode, Restriction, Seed, Tmpfs, Unit,
 };
 use crate::unit::value::{AbsolutePath, Written as _};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// In the container, where sd_notify(3) finds its socket.
-pub const NOTIFY: &str = "/run/host/notify";
-const NOTIFY_DIRECTORY: &str = "/run/host";
-const RESOLVER: &str = "/etc/resolv.conf";
 /// Below these nothing of an image's can be mounted.
 const OURS: [&str; 4] = ["/proc", "/sys", "/dev", "/run/host"];
 
@@ -45,37 +43,48 @@ pub fn plan(
     container: &Container,
     image: &ImageConfig,
     facts: &HostFacts,
+    delegation: Delegation,
 ) -> Result<Mounts, PlanError> {
     let mut mounts = Mounts::default();
     mounts.sysfs(container.network);
+    for (number, (target, (path, missing))) in devices(container, facts).into_iter().enumerate() {
+        let (tree, own) =
+            (target.display().to_string(), facts.directory.join("devices").join(number.to_string()));
+        let device = DeviceNode { tree: tree.clone(), path: path.to_owned(), missing, own };
+        mounts.host.push(HostStep::Device(device));
+        let target = target.to_owned();
+        mounts.placed.push(Step::Attach { tree, target, links: Links::Refuse, missing });
+    }
     // Sorted by path: what is above comes first.
-    for (at, mount) in &wanted(unit, container, image)? {
+    let mut all = wanted(unit, container, image)?;
+    if delegation == Delegation::Subtree {
+        system::mount(&mut all);
+    }
+    for (at, mount) in &all {
         mounts.add(unit, at, mount, facts)?;
     }
-    // Ours come last, so that none of the unit's can hide them.
-    if let Some(path) = &facts.notify {
-        let tree = standard::memory("4096", "0755");
-        mounts.made.push(Step::Make { tree: "host".to_owned(), filesystem: tree });
-        mounts.placed.push(attach("host", NOTIFY_DIRECTORY));
-        mounts.stands.push(Stand::directory(NOTIFY_DIRECTORY));
-        let source = HostTree { path: path.clone(), id_base: 0 };
-        mounts.clone_of_host("notify", source, vec![], Path::new(NOTIFY), Links::Refuse);
-    }
-    let own_resolver = container.mounts.contains_key(Path::new(RESOLVER));
-    if let (NetworkMode::Host, Some(path), false) = (container.network, &facts.resolver, own_resolver) {
-        // Anybody may read it. Its ids stay as they are: not every file system of a host can map them.
-        let id_base =
-            super::plan::ids(container.security.user_namespace, facts.range).map_or(0, |range| range.base);
-        let source = HostTree { path: path.clone(), id_base };
-        mounts.clone_of_host(
-            "resolver",
-            source,
-            vec![Attribute::ReadOnly],
-            Path::new(RESOLVER),
-            Links::Follow,
-        );
-    }
     Ok(mounts)
+}
+
+/// Nodes of the host, where they are to be, and what happens when there is none.
+fn devices<'a>(container: &'a Container, facts: &'a HostFacts) -> BTreeMap<&'a Path, (&'a Path, IfMissing)> {
+    let mut devices = BTreeMap::new();
+    for device in &container.security.devices {
+        match &device.source {
+            DeviceSource::Node { path, target } => {
+                devices.insert(target.as_path(), (path.as_path(), device.missing));
+            }
+            // A device may be gone by the time it is opened.
+            DeviceSource::Group(name) => {
+                for node in facts.device_groups.get(name).into_iter().flatten() {
+                    if !standard::has_device(node) {
+                        devices.entry(node.as_path()).or_insert((node.as_path(), IfMissing::Ignore));
+                    }
+                }
+            }
+        }
+    }
+    devices
 }
 
 /// Those of the unit, and volumes where the image wants them and the unit does not say otherwise.
@@ -98,19 +107,6 @@ fn wanted(
 }
 
 impl Mounts {
-    fn clone_of_host(
-        &mut self,
-        tree: &str,
-        source: HostTree,
-        attributes: Vec<Attribute>,
-        at: &Path,
-        links: Links,
-    ) {
-        self.host.push(HostStep::Clone { tree: tree.to_owned(), source, attributes });
-        let missing = IfMissing::Fail;
-        self.placed.push(Step::Attach { tree: tree.to_owned(), target: at.to_owned(), links, missing });
-    }
-
     /// `/sys` of a network namespace can only be mounted by who owns that namespace.
     fn sysfs(&mut self, network: NetworkMode) {
         let (tree, filesystem) = ("sys".to_owned(), standard::sysfs());
@@ -127,7 +123,7 @@ impl Mounts {
         let mut missing = IfMissing::Fail;
         match &mount.source {
             MountSource::Bind(bind) => {
-                stand.like = Some(bind.path.clone());
+                stand.kind = StandKind::Like(bind.path.clone());
                 missing = bind.missing;
                 self.host.push(HostStep::Bind(self::bind(tree.clone(), bind, attributes)));
             }
@@ -190,6 +186,9 @@ fn memory(tmpfs: &Tmpfs, attributes: Vec<Attribute>) -> Filesystem {
         Some(size) => size.to_string(),
     };
     let mut filesystem = standard::memory(&size, &format!("{:04o}", tmpfs.mode));
+    if let Some(size) = tmpfs.size.filter(|size| *size != u64::MAX) {
+        filesystem.options.push(("nr_inodes".to_owned(), standard::files_for(size)));
+    }
     for (key, id) in [("uid", tmpfs.user), ("gid", tmpfs.group)] {
         if id != 0 {
             filesystem.options.push((key.to_owned(), id.to_string()));

@@ -35,10 +35,10 @@ pub fn bind(bind: &Tree, maps: &mut Maps) -> Result<Option<OwnedFd>, StepError> 
     };
     let idmap = idmap.map(AsFd::as_fd);
     let Tree { depth, propagation, .. } = *bind;
-    let restricted = Change { set: host::bits(&bind.attributes), idmap: None, propagation, depth };
+    let restricted = Change { set: host::bits(&bind.attributes), propagation, depth, ..Change::default() };
     mount::change(&tree, &restricted).during_path("restrict bind", &bind.path)?;
     if idmap.is_some() {
-        let mapped = Change { set: 0, idmap, propagation: Propagation::Keep, depth };
+        let mapped = Change { idmap, propagation: Propagation::Keep, depth, ..Change::default() };
         mount::change(&tree, &mapped).during_path("map ids of bind", &bind.path)?;
     }
     Ok(Some(tree))
@@ -75,7 +75,7 @@ pub fn volume_tree(
     let tree = host::clone_of(volume).during("mount volume", name)?;
     let idmap = maps.namespace(FOREIGN_BASE)?.map(AsFd::as_fd);
     let (propagation, depth) = (Propagation::Private, Depth::One);
-    let change = Change { set: host::bits(attributes), idmap, propagation, depth };
+    let change = Change { set: host::bits(attributes), idmap, propagation, depth, ..Change::default() };
     mount::change(&tree, &change).during("map ids of volume", name)?;
     Ok(tree)
 }

@@ -1,15 +1,21 @@
 //! From a unit, an image's configuration and facts of the host to a plan. Pure: reads no file and no clock.
 
 use super::capability;
-use super::mounts::{self, NOTIFY};
+use super::filter;
+use super::identity::{self, Identity, NOTIFY};
+use super::mounts;
+use super::profile::{Circumstances, Kernel, Profile, ProfileError};
 use super::standard;
 use super::step::{
-    Binds, Changes, Execute, HostStep, HostTree, IdRange, Join, Links, NewPrivileges, Output, Plan,
-    ScopeGroup, Stand, Step, TextFile,
+    Binds, Changes, CredentialStores, Delegation, Execute, First, HostStep, HostTree, IdRange, Join, Links,
+    NewPrivileges, Output, Pause, Plan, RootSize, ScopeGroup, Stand, Step, SystemCalls,
 };
+use super::system;
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::{Container, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace};
+use crate::unit::model::{
+    CREDENTIALS_DIRECTORY, Container, Init, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -35,12 +41,20 @@ pub struct HostFacts {
     pub group: Option<PathBuf>,
     /// `INVOCATION_ID`.
     pub invocation: String,
-    /// Where sd_notify(3) messages are received, for a unit that sends them.
-    pub notify: Option<PathBuf>,
+    /// The nodes of devices that the unit names by their drivers.
+    pub device_groups: BTreeMap<String, Vec<PathBuf>>,
+    /// What `security.seccomp_profile` names.
+    pub profile: Option<Profile>,
+    /// The version of the kernel.
+    pub kernel: Kernel,
     /// The journal's socket for streams.
     pub journal: PathBuf,
-    /// The host's resolv.conf(5), if it has one.
-    pub resolver: Option<PathBuf>,
+    /// What the container is told of itself and of the host.
+    pub identity: Identity,
+    /// Where the host has credentials.
+    pub credentials: CredentialStores,
+    /// Programs for a root that has a size, which is the unit's.
+    pub root_size: RootSize,
     /// Where the payload's output goes.
     pub output: Output,
 }
@@ -79,6 +93,19 @@ pub enum PlanError {
         /// As the image has it.
         path: String,
     },
+    /// The seccomp profile of the unit does not work.
+    #[error("{unit}: {error}")]
+    Profile {
+        /// The unit.
+        unit: String,
+        /// Why.
+        error: ProfileError,
+    },
+    /// It is larger than the kernel takes.
+    #[error(
+        "{0}: its seccomp profile makes more than the 4096 instructions that the kernel takes: shorten security.seccomp_profile"
+    )]
+    ProfileSize(String),
     /// An image to be mounted whose tree is not known.
     #[error("{unit}: the image for {} is not in the store", path.display())]
     Image {
@@ -88,8 +115,6 @@ pub enum PlanError {
         path: PathBuf,
     },
 }
-
-const HOSTS: &str = "/etc/hosts";
 
 /// Plans the start of a container. The sockets to pass are those of the unit with `pass = "fd"`, in the order
 /// of their names.
@@ -102,13 +127,30 @@ pub fn plan(
     image: &ImageConfig,
     facts: &HostFacts,
 ) -> Result<Plan, PlanError> {
-    let mounts = mounts::plan(unit, container, image, facts)?;
+    let mut execute = execute(unit, container, image, facts)?;
+    let is_booted = system::is_booted(container, &execute.command);
+    let delegation = if is_booted { Delegation::Subtree } else { Delegation::None };
+    let mounts = mounts::plan(unit, container, image, facts, delegation)?;
+    let ids = ids(container.security.user_namespace, facts.range);
+    let told = identity::plan(container, &facts.identity, ids.map_or(0, |range| range.base), delegation);
     // The root comes first: the container waits for it longest.
-    let root =
-        HostStep::Root { lower: facts.rootfs.clone(), changes: changes(container, facts, &mounts.stands) };
+    let stands = [mounts.stands, told.stands].concat();
+    let root = HostStep::Root {
+        lower: facts.rootfs.clone(),
+        changes: changes(container, facts, stands),
+        size: container.root_size.map(|bytes| RootSize { bytes, ..facts.root_size.clone() }),
+    };
     let mut host = vec![root];
     host.extend(standard::devices());
     host.extend(mounts.host);
+    host.extend(told.host);
+    if !container.credentials.is_empty() {
+        host.push(HostStep::Credentials {
+            unit: unit.name.to_string(),
+            stores: facts.credentials.clone(),
+            credentials: container.credentials.clone(),
+        });
+    }
     if facts.output == Output::Journal {
         host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
             tree: tree.to_owned(),
@@ -120,34 +162,44 @@ pub fn plan(
     let mut inside = vec![Step::Hostname(container.hostname.clone())];
     inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
     inside.extend(standard::made_first());
-    inside.extend(facts.group.is_none().then(standard::control_group));
+    let is_seen = facts.group.is_none() && delegation == Delegation::None;
+    inside.extend(is_seen.then(standard::control_group));
     inside.extend(mounts.made);
+    inside.extend(told.made);
     inside.push(Step::EnterRoot);
     inside.extend(standard::placed(facts.output));
     inside.extend(mounts.placed);
-    if container.root != RootMode::ReadOnly {
-        inside.push(Step::Write(hosts(container)));
+    inside.extend(told.placed);
+    if !container.credentials.is_empty() {
+        let user = execute.user.clone();
+        inside.push(Step::Credentials { target: CREDENTIALS_DIRECTORY.into(), user });
     }
+    inside.push(Step::Seal(identity::HOST.into()));
     let settings = container.security.sysctl.iter();
     inside.extend(settings.map(|(path, value)| Step::Setting { path: path.into(), value: value.clone() }));
     inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
-    let mut execute = execute(unit, container, image, facts)?;
     execute.output = facts.output;
+    if container.init == Init::Minimal {
+        execute.first = First::Init;
+    }
     Ok(Plan {
-        group: facts.group.as_ref().map(|directory| scope_group(&facts.hierarchy, directory, container)),
-        ids: ids(container.security.user_namespace, facts.range),
+        group: facts.group.as_ref().map(|directory| scope_group(directory, container)),
+        delegation,
+        hierarchy: facts.hierarchy.clone(),
+        ids,
         namespaces: namespaces(container.network),
         host,
         inside,
+        pause: if container.commands.hold_the_payload() { Pause::Prepared } else { Pause::None },
         execute,
     })
 }
 
-/// Where an ephemeral root keeps its changes. A start empties it; who removes it when the container has ended
-/// spares the next start the time.
-pub fn ephemeral(directory: &Path) -> PathBuf {
-    directory.join("ephemeral")
+/// What a root has on disk that is of no use once the container has ended: the changes of an ephemeral one, the stands
+/// of one that cannot be written. A start empties it; who removes it at the end spares the next start the time.
+pub fn passing(root: RootMode, directory: &Path) -> PathBuf {
+    directory.join(if root == RootMode::ReadOnly { "stand" } else { "ephemeral" })
 }
 
 /// What `exec` was asked to run in a container.
@@ -183,7 +235,8 @@ pub fn join(
     asked.sockets.clear();
     asked.user = command.user.clone().or(asked.user);
     asked.working_directory = command.working_directory.clone().or(asked.working_directory);
-    let mut execute = execute(unit, &asked, image, &HostFacts { notify: None, ..facts.clone() })?;
+    let identity = Identity { notify: None, ..facts.identity.clone() };
+    let mut execute = execute(unit, &asked, image, &HostFacts { identity, ..facts.clone() })?;
     execute.output = Output::Passed;
     for line in &command.environment {
         set(&mut execute.environment, line);
@@ -196,7 +249,7 @@ pub fn join(
     Ok(Join { group: facts.group.clone(), namespaces, execute })
 }
 
-pub(super) fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
+fn ids(namespace: UserNamespace, range: IdRange) -> Option<IdRange> {
     match namespace {
         UserNamespace::Auto => Some(range),
         UserNamespace::Range { base, length } => Some(IdRange { base, length }),
@@ -222,7 +275,7 @@ fn closed(security: &Security) -> impl Iterator<Item = Step> {
 }
 
 /// Limits that are `max` until they are set: systemd.resource-control(5) and the kernel's cgroup-v2.rst.
-fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> ScopeGroup {
+fn scope_group(directory: &Path, container: &Container) -> ScopeGroup {
     let resources = &container.resources;
     let limits = [
         ("cpu.max", resources.cpu_quota_per_sec_usec),
@@ -236,23 +289,16 @@ fn scope_group(hierarchy: &Path, directory: &Path, container: &Container) -> Sco
     if !resources.allowed_cpus.is_empty() {
         limits.push("cpuset.cpus".to_owned());
     }
-    ScopeGroup { hierarchy: hierarchy.to_owned(), directory: directory.to_owned(), limits }
+    ScopeGroup { directory: directory.to_owned(), limits }
 }
 
-fn hosts(container: &Container) -> TextFile {
-    let name = &container.hostname;
-    let text = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {name}\n");
-    TextFile { path: HOSTS.into(), text }
-}
-
-fn changes(container: &Container, facts: &HostFacts, stands: &[Stand]) -> Changes {
+fn changes(container: &Container, facts: &HostFacts, stands: Vec<Stand>) -> Changes {
     match container.root {
-        RootMode::Ephemeral => Changes::Discard(ephemeral(&facts.directory)),
+        RootMode::Ephemeral => Changes::Discard(passing(container.root, &facts.directory)),
         RootMode::Persistent => Changes::Keep(facts.directory.join("persistent")),
         RootMode::ReadOnly => Changes::Refuse {
-            directory: facts.directory.join("stand"),
-            stands: standard::STANDS.iter().map(Stand::directory).chain(stands.iter().cloned()).collect(),
-            files: vec![hosts(container)],
+            directory: passing(container.root, &facts.directory),
+            stands: standard::STANDS.iter().map(Stand::directory).chain(stands).collect(),
         },
     }
 }
@@ -264,23 +310,40 @@ fn execute(
     facts: &HostFacts,
 ) -> Result<Execute, PlanError> {
     let passed = |pass| container.sockets.iter().filter(move |(_, socket)| socket.pass == pass);
+    let capabilities = capabilities(unit, &container.security)?;
     Ok(Execute {
         command: command(unit, container, image)?,
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
+        first: First::Payload,
         working_directory: working_directory(unit, container, image)?,
         settings: container.process.clone(),
-        capabilities: capabilities(unit, &container.security)?,
+        system_calls: system_calls(unit, container, &capabilities, facts)?,
+        capabilities,
         ambient: ambient(&container.security),
         new_privileges: match container.security.no_new_privileges {
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
         },
-        system_calls: container.security.system_calls.clone(),
         output: Output::Passed,
         sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
         binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },
     })
+}
+
+fn system_calls(
+    unit: &Unit,
+    container: &Container,
+    capabilities: &[String],
+    facts: &HostFacts,
+) -> Result<SystemCalls, PlanError> {
+    let Some(profile) = &facts.profile else {
+        return Ok(SystemCalls::Filter(container.security.system_calls.clone()));
+    };
+    let rules = profile.resolve(Circumstances { capabilities, kernel: facts.kernel });
+    let rules = rules.map_err(|error| PlanError::Profile { unit: unit.name.to_string(), error })?;
+    let calls = SystemCalls::Profile(rules);
+    if filter::fits(&calls) { Ok(calls) } else { Err(PlanError::ProfileSize(unit.name.to_string())) }
 }
 
 /// As with other engines, a unit that has its own entrypoint does not get the image's command.
@@ -337,8 +400,14 @@ fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) ->
         set(&mut lines, &format!("{name}={value}"));
     }
     set(&mut lines, "container=sampan");
+    if let Some(id) = facts.identity.machine_id {
+        set(&mut lines, &format!("container_uuid={id}"));
+    }
     set(&mut lines, &format!("INVOCATION_ID={}", facts.invocation));
-    if facts.notify.is_some() {
+    if !container.credentials.is_empty() {
+        set(&mut lines, &format!("CREDENTIALS_DIRECTORY={CREDENTIALS_DIRECTORY}"));
+    }
+    if facts.identity.notify.is_some() {
         set(&mut lines, &format!("NOTIFY_SOCKET={NOTIFY}"));
         if let Some(time) = container.watchdog {
             // Without WATCHDOG_PID any process of the container may do it, sd_watchdog_enabled(3).
@@ -353,7 +422,7 @@ fn is_reserved(line: &str) -> bool {
     let name = name_of(line);
     name.starts_with("LISTEN_")
         || name.starts_with("WATCHDOG_")
-        || matches!(name, "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "")
+        || matches!(name, "NOTIFY_SOCKET" | "container_uuid" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "")
 }
 
 fn set(lines: &mut Vec<String>, line: &str) {

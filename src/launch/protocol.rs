@@ -9,6 +9,7 @@
 //!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
 //!    |<- Started{pid} + [pidfd] --------|                                 |
 //!    | writes the run down              | id maps ----------------------> | own namespaces and mounts
+//!    |<- Prepared ------------------------------------------------------- |   (only with a pause in the plan)
 //!    | Go ----------------------------->| waits for the limits of the group
 //!    |                                  | Go ---------------------------> | drops all
 //!    |<- Output + [FIFO, journal stream] -------------------------------- |
@@ -45,7 +46,7 @@ pub const UNSTARTED: i32 = 203;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Beside it: the sealed memfd of the plan, standard input, output and error where the plan wants them passed,
+    /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard input, output and error where the plan wants them passed,
     /// then the sockets with `pass = "fd"` in the order of the plan.
     /// To join: the container's pidfd, then standard input, output and error.
     Begin,
@@ -66,6 +67,8 @@ pub enum Report {
         /// Its number as the manager sees it.
         pid: u32,
     },
+    /// The container is whole and waits for [`Order::Go`]; only where the plan has a pause.
+    Prepared,
     /// Beside it: the FIFO `/dev/stdout`, open for both and nonblocking, so that it always has a reader and never
     /// an end; then a nonblocking stream to the journal for what is written to it.
     Output,

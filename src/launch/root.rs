@@ -4,7 +4,8 @@ use super::failure::During;
 use super::host;
 use super::idmap::Maps;
 use super::protocol::StepError;
-use super::step::{Attribute, Changes, HostTree, Stand, TextFile};
+use super::sized::{self, Lasting};
+use super::step::{Attribute, Changes, HostTree, RootSize, Stand, StandKind};
 use crate::sys::mount::{self, Change, Propagation};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use rustix::fs::{CWD, Mode, OFlags, chmod, chown, open, stat};
@@ -40,20 +41,33 @@ enum Durability {
 }
 
 /// Mounts the root file system of a container.
-pub fn mount(lower: &HostTree, changes: &Changes, maps: &mut Maps) -> Result<OwnedFd, StepError> {
+pub fn mount(
+    lower: &HostTree,
+    changes: &Changes,
+    size: Option<&RootSize>,
+    maps: &mut Maps,
+) -> Result<OwnedFd, StepError> {
     let image = clone_tree(&lower.path, lower.id_base, maps)?;
-    let rest = match changes {
+    let whole = |rest| overlay(&Layers { image, rest }).during_path(STEP, &lower.path);
+    match changes {
         Changes::Discard(directory) => {
             clear(directory).during_path("discard changes", directory)?;
-            upper(directory, lower, maps, Durability::Volatile)?
+            let on = || whole(upper(directory, lower, maps, Durability::Volatile)?);
+            if size.is_some() { sized::within(directory, size, Lasting::Run, on) } else { on() }
         }
-        Changes::Keep(directory) => upper(directory, lower, maps, Durability::Durable)?,
-        Changes::Refuse { directory, stands, files } => {
-            stand(directory, stands, files, maps.outside(0, 0)).during_path(STEP, directory)?;
-            Rest::Stand(directory.clone())
+        Changes::Keep(directory) => {
+            let on = || whole(upper(directory, lower, maps, Durability::Durable)?);
+            // What has once had a limit has its changes there.
+            match size.is_some() || sized::is_there(directory) {
+                true => sized::within(directory, size, Lasting::Runs, on),
+                false => on(),
+            }
         }
-    };
-    overlay(&Layers { image, rest }).during_path(STEP, &lower.path)
+        Changes::Refuse { directory, stands } => {
+            stand(directory, stands, maps.outside(0, 0)).during_path(STEP, directory)?;
+            whole(Rest::Stand(directory.clone()))
+        }
+    }
 }
 
 /// Mounts the tree of an image that is not the container's own, for nobody to write to.
@@ -110,23 +124,23 @@ fn directory_at(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Where the root cannot be written, mounts still need something to stand on.
-fn stand(directory: &Path, stands: &[Stand], files: &[TextFile], owner: u32) -> io::Result<()> {
+fn stand(directory: &Path, stands: &[Stand], owner: u32) -> io::Result<()> {
     let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
     clear(directory)?;
     std::fs::create_dir_all(directory)?;
-    for Stand { path, like } in stands {
+    for Stand { path, kind } in stands {
         let path = below(path);
-        if like.as_ref().is_some_and(|like| like.exists() && !like.is_dir()) {
+        let is_file = match kind {
+            StandKind::Directory => false,
+            StandKind::File => true,
+            StandKind::Like(like) => like.exists() && !like.is_dir(),
+        };
+        if is_file {
             std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
             std::fs::File::create(&path)?;
         } else {
             std::fs::create_dir_all(&path)?;
         }
-    }
-    for file in files {
-        let path = below(&file.path);
-        std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
-        std::fs::write(&path, &file.text)?;
     }
     own(directory, owner)
 }

@@ -2,16 +2,19 @@
 
 use super::birthplace::{self, Birthplace, Watch, Woken, next_order};
 use super::channel;
+use super::credentials::{self, Beside, Patience};
 use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
 use super::failure::During;
-use super::host::{self, Handover, Made};
+use super::host::{self, Handover, Made, Means};
 use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
 use super::protocol::{Order, Report, StepError, UNSTARTED};
 use super::settings;
-use super::step::{Join, Output, Plan, ScopeGroup, Work};
+use super::step::{Delegation, Join, Output, Pause, Plan, Work};
+use super::system;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
+use crate::sys::pidfd;
 use crate::sys::process::control_group;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
@@ -29,8 +32,10 @@ pub fn run() -> Result<(), StepError> {
     match work {
         Work::Start(plan) => {
             reported(&control, settings::prepare(&plan.execute.settings))?;
+            let (beside, descriptors) = reported(&control, secrets_first(&plan, descriptors))?;
             let (streams, sockets) = reported(&control, streams_first(&plan, descriptors))?;
-            start(&plan, &control, streams, sockets)
+            let means = Means { beside, patience: Patience(control.as_fd()) };
+            start(&plan, &control, means, streams, sockets)
         }
         Work::Join(join) => {
             reported(&control, settings::prepare(&join.execute.settings))?;
@@ -70,6 +75,15 @@ fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
     }
 }
 
+/// Where the plan has secrets, they come before all else.
+fn secrets_first(plan: &Plan, mut passed: Vec<OwnedFd>) -> Result<(Beside, Vec<OwnedFd>), StepError> {
+    if !credentials::are_beside(plan) || passed.is_empty() {
+        return Ok((Beside::new(), passed));
+    }
+    let secrets = credentials::receive(passed.remove(0)).during("begin", "credentials")?;
+    Ok((secrets, passed))
+}
+
 /// Where the plan says so, three descriptors for standard streams come before the sockets.
 fn streams_first(
     plan: &Plan,
@@ -86,6 +100,7 @@ fn streams_first(
 fn start(
     plan: &Plan,
     control: &OwnedFd,
+    means: Means<'_>,
     streams: Option<Streams>,
     sockets: Vec<OwnedFd>,
 ) -> Result<(), StepError> {
@@ -93,11 +108,13 @@ fn start(
     let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
     reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
     // While systemd makes the scope.
-    let mut made = reported(control, host::perform(&plan.host, &mut Maps::new(plan.ids)))?;
+    let mut made = reported(control, host::perform(&plan.host, &means, &mut Maps::new(plan.ids)))?;
+    // B is born without them.
+    drop(means);
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
     let birthplace = reported(control, birthplace)?;
-    if let Some(group) = &plan.group {
-        made.insert("cgroup".to_owned(), reported(control, view_of(group, &birthplace))?);
+    if let Some(view) = reported(control, view_of(plan, &birthplace))? {
+        made.insert("cgroup".to_owned(), view);
     }
     match reported(control, give_birth(plan, &birthplace))? {
         Cloned::Child => {
@@ -107,20 +124,34 @@ fn start(
         Cloned::Parent { pid, pidfd } => {
             drop((inside, made, streams, sockets));
             reported(control, outer_process(plan, pid, &pidfd, control, &outside))?;
-            reported(control, accompany(&birthplace, control, &outside).during("wait for scope", "manager"))
+            reported(
+                control,
+                accompany(plan, &birthplace, control, &outside).during("wait for scope", "manager"),
+            )
         }
     }
 }
 
-fn view_of(group: &ScopeGroup, birthplace: &Birthplace<'_>) -> Result<OwnedFd, StepError> {
-    match birthplace {
-        Birthplace::Ahead(directory, _) => host::control_group(directory),
+/// Of a container that has neither a group that was found nor one that is given to it, the view is made inside.
+fn view_of(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Option<OwnedFd>, StepError> {
+    let own;
+    let directory = match birthplace {
+        Birthplace::Ahead(directory, _) => directory,
+        Birthplace::Here if plan.group.is_none() && plan.delegation == Delegation::None => return Ok(None),
         // systemd may have made it elsewhere: the root that it sees need not be the one of the mount.
         Birthplace::Here => {
-            let own = control_group(std::process::id()).during("open", "control group")?;
-            host::control_group(&open_group(&group.hierarchy.join(own.trim_start_matches('/')))?)
+            let group = control_group(std::process::id()).during("open", "control group")?;
+            own = open_group(&plan.hierarchy.join(group.trim_start_matches('/')))?;
+            &own
         }
-    }
+    };
+    Ok(Some(match plan.delegation {
+        Delegation::None => host::control_group(directory)?,
+        Delegation::Subtree => {
+            system::delegate(directory, plan.ids.map_or(0, |ids| ids.base))?;
+            host::delegated_group(directory)?
+        }
+    }))
 }
 
 fn give_birth(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Cloned, StepError> {
@@ -149,7 +180,12 @@ fn outer_process(
 
 /// Passes the manager's consent on once the group has its limits, and stays until systemd has moved this process:
 /// a scope whose only process ends before would not come to be.
-fn accompany(birthplace: &Birthplace<'_>, control: &OwnedFd, inside: &OwnedFd) -> io::Result<()> {
+fn accompany(
+    plan: &Plan,
+    birthplace: &Birthplace<'_>,
+    control: &OwnedFd,
+    inside: &OwnedFd,
+) -> io::Result<()> {
     let Birthplace::Ahead(directory, watch) = birthplace else {
         if next_order(control)? != Order::Go {
             return Err(Errno::PROTO.into());
@@ -161,7 +197,9 @@ fn accompany(birthplace: &Birthplace<'_>, control: &OwnedFd, inside: &OwnedFd) -
     let (mut consented, mut attached, mut gone) = (false, false, false);
     while !(gone && attached) {
         // Limits that were not seen are as good as they will be, once systemd has done all.
-        if !gone && consented && (attached || watch.is_limited(directory)) {
+        // Into a group that its owner has begun to divide, systemd could not move this process any more.
+        let is_early = plan.delegation == Delegation::None && watch.is_limited(directory);
+        if !gone && consented && (attached || is_early) {
             go(inside);
             gone = true;
         } else if watch.or_order(control)? == Woken::Order {
@@ -207,6 +245,9 @@ fn prepare_and_execute(
     become_root().during("enter namespace", "user")?;
     unshare(&plan.namespaces).during("enter namespace", "unshare")?;
     inside::perform(&plan.inside, trees)?;
+    if plan.pause == Pause::Prepared {
+        channel::send(passed.control, &Report::Prepared, &[]).during("begin", "report")?;
+    }
     trees.wait_for(Handover::Go, "manager")?;
     execute::become_payload(&plan.execute, trees, streams, passed)
 }
@@ -228,12 +269,14 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
     // A process that is in another control group namespace cannot be born outside of it: that comes last.
     let (later, first): (Vec<_>, Vec<_>) =
         join.namespaces.iter().partition(|namespace| **namespace == Namespace::ControlGroup);
+    // From inside nobody may look into a first process that is our init, or still a launcher.
+    let group_namespace = group_namespace(&container).during("open", "control group namespace")?;
     enter(&container, &first).during("enter namespace", "setns")?;
     let cloned = clone_process(NewNamespaces::default(), Parent::CallersParent, group);
     match cloned.during("enter namespace", "clone")? {
         Cloned::Child => {
-            let entered = enter(&container, &later).during("enter namespace", "setns");
-            drop((container, birthplace));
+            let entered = enter(&group_namespace, &later).during("enter namespace", "setns");
+            drop((container, group_namespace, birthplace));
             if reported(control, entered).is_ok() {
                 drop(reported(control, joined_process(join, control, [input, output, error])));
             }
@@ -243,6 +286,13 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
             channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")
         }
     }
+}
+
+/// The process cannot be another one meanwhile: it still has its number when the namespace has been opened.
+fn group_namespace(process: &OwnedFd) -> io::Result<OwnedFd> {
+    let namespace = File::open(format!("/proc/{}/ns/cgroup", pidfd::number(process)?))?;
+    pidfd::number(process)?;
+    Ok(namespace.into())
 }
 
 fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {

@@ -1,6 +1,7 @@
 //! The manager's side of a launch: starting a launcher and speaking the protocol with it.
 
 use super::channel;
+use super::credentials;
 use super::protocol::{Order, Report};
 use super::step::{Join, Plan, Work};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -63,7 +64,13 @@ impl Launcher {
     /// # Errors
     /// When no process can be started. What fails later is reported over [`Launch`].
     pub fn spawn(&self, plan: &Plan, sockets: &[BorrowedFd<'_>]) -> Result<Launch, SpawnError> {
-        self.begin(&Work::Start(plan.clone()), sockets).map_err(SpawnError::Start)
+        let begin = || {
+            let secrets = credentials::beside(plan)?;
+            let descriptors: Vec<_> =
+                secrets.iter().map(AsFd::as_fd).chain(sockets.iter().copied()).collect();
+            self.begin(&Work::Start(plan.clone()), &descriptors)
+        };
+        begin().map_err(SpawnError::Start)
     }
 
     /// Executes a program in the container whose first process is `container`.

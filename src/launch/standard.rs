@@ -21,6 +21,13 @@ pub const STDOUT: &str = "stdout";
 /// The tree for what is written to `/dev/stdout` by name.
 pub const JOURNAL: &str = "journal";
 
+const PAGE: u64 = 4096;
+const FILES_MIN: u64 = 16;
+/// More than any host has memory for: 0 would be no limit.
+const FILES_MAX: u64 = 1 << 40;
+/// `/dev` and `/dev/shm`, bytes.
+const SIZE: u64 = 64 << 20;
+
 const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
 
 fn filesystem(name: &str, options: &[(&str, &str)], attributes: &[Attribute]) -> Filesystem {
@@ -52,6 +59,12 @@ pub fn memory(size: &str, mode: &str) -> Filesystem {
     filesystem("tmpfs", &[("mode", mode), ("size", size)], &CLOSED)
 }
 
+/// How many files a tmpfs(5) of so many bytes holds: one for each page, as the kernel has it for half of the memory.
+/// Where only the bytes are limited, empty files take the kernel's memory without end.
+pub fn files_for(size: u64) -> String {
+    (size / PAGE).clamp(FILES_MIN, FILES_MAX).to_string()
+}
+
 /// No place of a container allows devices but those of ours: a node that root makes there cannot be opened.
 ///
 /// File systems to be made before anything of the image is looked at, and while the host's are still in sight:
@@ -63,7 +76,7 @@ pub fn made_first() -> Vec<Step> {
             "dev",
             filesystem(
                 "tmpfs",
-                &[("mode", "0755"), ("size", "65536k")],
+                &[("mode", "0755"), ("size", &SIZE.to_string()), ("nr_inodes", &files_for(SIZE))],
                 &[Attribute::NoSetuid, Attribute::NoDevices],
             ),
         ),
@@ -76,7 +89,14 @@ pub fn made_first() -> Vec<Step> {
             ),
         ),
         make("mqueue", filesystem("mqueue", &[], &CLOSED)),
-        make("shm", memory("67108864", "1777")),
+        make(
+            "shm",
+            filesystem(
+                "tmpfs",
+                &[("mode", "1777"), ("size", &SIZE.to_string()), ("nr_inodes", &files_for(SIZE))],
+                &CLOSED,
+            ),
+        ),
     ]
 }
 
@@ -88,6 +108,11 @@ pub fn control_group() -> Step {
 /// `/sys`: of the own network namespace from inside, of the host's from outside.
 pub fn sysfs() -> Filesystem {
     filesystem("sysfs", &[], &[&CLOSED[..], &[Attribute::ReadOnly]].concat())
+}
+
+/// Whether every container has this device.
+pub fn has_device(node: &Path) -> bool {
+    DEVICES.iter().any(|name| node == Path::new("/dev").join(name)) || node == Path::new("/dev/ptmx")
 }
 
 /// Copies of the host's device nodes.

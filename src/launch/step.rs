@@ -1,11 +1,13 @@
 //! The words of a plan. A plan prints, is a snapshot in tests, and is all that a launcher is told.
 
+use super::profile::CallRules;
 use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::{IfMissing, ProcessSettings};
+use crate::unit::model::{Credential, IfMissing, ProcessSettings};
 use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What a launcher is asked to do.
@@ -23,6 +25,10 @@ pub enum Work {
 pub struct Plan {
     /// The control group of the scope, for a container that can be born in it.
     pub group: Option<ScopeGroup>,
+    /// Whether the container gets its control group, or only sees it.
+    pub delegation: Delegation,
+    /// Where the unified control group hierarchy is mounted.
+    pub hierarchy: PathBuf,
     /// Ids of the user namespace; `None`: the host's.
     pub ids: Option<IdRange>,
     /// Further namespaces; those of processes and mounts are always new.
@@ -31,8 +37,38 @@ pub struct Plan {
     pub host: Vec<HostStep>,
     /// Done inside.
     pub inside: Vec<Step>,
+    /// What comes between.
+    #[serde(default, skip_serializing_if = "Pause::is_none")]
+    pub pause: Pause,
     /// The end.
     pub execute: Execute,
+}
+
+/// What a container may do with its control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delegation {
+    /// Look at it.
+    None,
+    /// Make others below it, and move its processes among them. Limits of its own stay the host's.
+    Subtree,
+}
+
+/// Whether a container that is whole waits before it becomes its payload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pause {
+    /// It does not.
+    #[default]
+    None,
+    /// It says that it is there and waits for the order, so that others can join it.
+    Prepared,
+}
+
+impl Pause {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How a program joins a running container.
@@ -49,8 +85,6 @@ pub struct Join {
 /// The control group of a scope that systemd is about to make; gives the tree `cgroup`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeGroup {
-    /// Where the unified hierarchy is mounted.
-    pub hierarchy: PathBuf,
     /// Where the group will appear.
     pub directory: PathBuf,
     /// Its files in which systemd then writes a limit, where the host has their controllers.
@@ -85,6 +119,8 @@ pub enum HostStep {
         lower: HostTree,
         /// Where changes go.
         changes: Changes,
+        /// How large they can be; `None`: as large as the disk is.
+        size: Option<RootSize>,
     },
     /// Copy a mount of the host.
     Clone {
@@ -97,6 +133,8 @@ pub enum HostStep {
     },
     /// Copy a mount of the host that the unit names.
     Bind(Tree),
+    /// Bring a device in.
+    Device(DeviceNode),
     /// Copy the mount of a volume of the store, which is made first where it is missing.
     Volume {
         /// What it is called in later steps.
@@ -128,6 +166,16 @@ pub enum HostStep {
         /// What to mount.
         filesystem: Filesystem,
     },
+    /// Read credentials into memory that is never swapped out; gives the tree `credentials`. Secrets that the unit
+    /// has in its file are not here: they come beside the plan.
+    Credentials {
+        /// The unit, which a socket that is asked for a credential is told.
+        unit: String,
+        /// Where the host has credentials.
+        stores: CredentialStores,
+        /// By name.
+        credentials: BTreeMap<String, Credential>,
+    },
     /// Open a stream of lines to the journal.
     Journal {
         /// What it is called in later steps.
@@ -139,6 +187,17 @@ pub enum HostStep {
         /// The scope.
         unit: String,
     },
+}
+
+/// Where a host has credentials, systemd.exec(5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialStores {
+    /// Directories of credentials as they are, the first wins: those that were passed to the manager, `/etc/credstore`.
+    pub plain: Vec<PathBuf>,
+    /// Directories of encrypted ones.
+    pub encrypted: Vec<PathBuf>,
+    /// systemd-creds(1).
+    pub decrypt: PathBuf,
 }
 
 /// A file or directory of the host that the unit names.
@@ -158,6 +217,19 @@ pub struct Tree {
     pub owners: Owners,
     /// Restrictions.
     pub attributes: Vec<Attribute>,
+}
+
+/// A device of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// What it is called in later steps.
+    pub tree: String,
+    /// Its node on the host; links are followed.
+    pub path: PathBuf,
+    /// What happens when it does not exist.
+    pub missing: IfMissing,
+    /// Where a container with ids of its own gets a node of its own.
+    pub own: PathBuf,
 }
 
 /// As whose a container sees the files of a host's tree.
@@ -186,15 +258,45 @@ pub struct Seeding {
 pub struct Stand {
     /// Where, in the container.
     pub path: PathBuf,
+    /// What is made there.
+    pub kind: StandKind,
+}
+
+/// What a mount stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandKind {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
     /// A file when this path of the host is one; a directory in all other cases.
-    pub like: Option<PathBuf>,
+    Like(PathBuf),
 }
 
 impl Stand {
     /// A directory.
     pub fn directory(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned(), like: None }
+        Self { path: path.as_ref().to_owned(), kind: StandKind::Directory }
     }
+
+    /// A file.
+    pub fn file(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), kind: StandKind::File }
+    }
+}
+
+/// How large changes can be, and the programs of e2fsprogs that see to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootSize {
+    /// With what the file system needs for itself.
+    pub bytes: u64,
+    /// mke2fs(8).
+    pub make: PathBuf,
+    /// e2fsck(8).
+    pub check: PathBuf,
+    /// resize2fs(8).
+    pub grow: PathBuf,
 }
 
 /// What becomes of changes to the root file system.
@@ -211,8 +313,6 @@ pub enum Changes {
         directory: PathBuf,
         /// What is made in it.
         stands: Vec<Stand>,
-        /// Files in it.
-        files: Vec<TextFile>,
     },
 }
 
@@ -278,6 +378,13 @@ pub enum Step {
         /// What happens when there is no such tree.
         missing: IfMissing,
     },
+    /// Put the tree `credentials` in its place, owned by the payload's user and read-only.
+    Credentials {
+        /// Where.
+        target: PathBuf,
+        /// As in [`Execute`].
+        user: String,
+    },
     /// Make a symbolic link.
     Link {
         /// Where.
@@ -292,8 +399,30 @@ pub enum Step {
         /// Where.
         path: PathBuf,
     },
-    /// Write a file that the image lacks.
+    /// Write a file that is not there yet.
     Write(TextFile),
+    /// Write a file that is not there yet, and give a mount of it.
+    Provide {
+        /// What it is called in later steps.
+        tree: String,
+        /// The file.
+        file: TextFile,
+        /// Restrictions.
+        attributes: Vec<Attribute>,
+    },
+    /// Put the mount of a file in the place of whatever has this name, a symbolic link, too, making it if it is
+    /// missing. A directory stays as it is, and so does what cannot be made: no program reads that as the file.
+    Cover {
+        /// The name of a tree made before.
+        tree: String,
+        /// Where.
+        target: PathBuf,
+    },
+    /// Write a file in the place of whatever has this name. A directory stays as it is, and so does what cannot be
+    /// made.
+    Replace(TextFile),
+    /// Make a mount of ours read-only.
+    Seal(PathBuf),
     /// Set one of the kernel's settings for the container's namespaces.
     Setting {
         /// Below `/proc/sys`.
@@ -336,6 +465,8 @@ pub struct Execute {
     pub environment: Vec<String>,
     /// `name`, `uid`, `name:group` or `uid:gid`, of the image.
     pub user: String,
+    /// What the container's first process is.
+    pub first: First,
     /// Absolute.
     pub working_directory: PathBuf,
     /// What its processes begin with.
@@ -346,14 +477,24 @@ pub struct Execute {
     pub ambient: Vec<String>,
     /// What setuid programs may do.
     pub new_privileges: NewPrivileges,
-    /// What differs from the default filter of system calls.
-    pub system_calls: SystemCallFilter,
+    /// Which system calls may be made.
+    pub system_calls: SystemCalls,
     /// Where output goes.
     pub output: Output,
     /// Names of sockets to pass by `LISTEN_FDS`, in the order in which they come.
     pub sockets: Vec<String>,
     /// Whether bind(2) is answered by the manager.
     pub binds: Binds,
+}
+
+/// What the first process of a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum First {
+    /// The payload.
+    Payload,
+    /// One that hands signals on to it and reaps.
+    Init,
 }
 
 /// Whether execve(2) may add privileges.
@@ -364,6 +505,16 @@ pub enum NewPrivileges {
     Never,
     /// As set-user-ID bits and file capabilities say, within the bounding set.
     Allowed,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemCalls {
+    /// Those of the default filter, but for this.
+    Filter(SystemCallFilter),
+    /// Those of a profile.
+    Profile(CallRules),
 }
 
 /// Who answers bind(2).

@@ -66,6 +66,19 @@ pub fn file(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
     find(path, links)
 }
 
+/// Opens what has a name, a symbolic link itself, making an empty file and the directories above as needed.
+pub fn name(path: &Path) -> Result<OwnedFd, Errno> {
+    let parent = directory(path.parent().unwrap_or(Path::new("/")), Links::Follow)?;
+    let name = path.file_name().unwrap_or_default();
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&parent, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    create_in(&parent, name)?;
+    openat(&parent, name, flags, Mode::empty())
+}
+
 /// Refuses what a link of the image has led to the kernel's own files: a mount there would hide from programs what
 /// they ask the kernel for or tell it.
 pub fn refuse_kernels(found: impl AsFd) -> Result<(), Errno> {
@@ -79,8 +92,12 @@ pub fn refuse_kernels(found: impl AsFd) -> Result<(), Errno> {
 /// Creates a file that does not exist, open for writing.
 pub fn create(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
     let parent = directory(path.parent().unwrap_or(Path::new("/")), links)?;
+    create_in(parent, path.file_name().unwrap_or_default())
+}
+
+fn create_in(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, path.file_name().unwrap_or_default(), flags, Mode::from_raw_mode(0o644))
+    openat(parent, name, flags, Mode::from_raw_mode(0o644))
 }
 
 /// Reads a regular file of the image; `None` when it does not exist. A FIFO or device would never end, so the

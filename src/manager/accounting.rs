@@ -2,6 +2,7 @@
 
 use crate::paths::Paths;
 use crate::sys::process;
+use crate::unit::name::UnitName;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +16,12 @@ pub struct Usage {
     pub memory: Memory,
     /// Processes and threads.
     pub tasks: Option<u64>,
+    /// The most of them: `pids.max`.
+    pub tasks_max: Option<u64>,
     /// Time on processors.
     pub cpu_nanoseconds: Option<u64>,
     /// Block devices.
     pub io: Io,
-    /// How often the kernel killed in it for want of memory.
-    pub oom_kills: u32,
     /// `running`, `frozen`, or empty where there is no control group.
     pub freezer: &'static str,
 }
@@ -71,17 +72,37 @@ impl Usage {
         Self {
             memory: Memory::of(directory, &table("memory.stat")),
             tasks: number(&directory.join("pids.current")),
+            tasks_max: number(&directory.join("pids.max")),
             cpu_nanoseconds: table("cpu.stat").value("usage_usec").map(|usec| usec.saturating_mul(1000)),
             io: Io::of(&table("io.stat"), directory),
-            oom_kills: table("memory.events")
-                .value("oom_kill")
-                .map_or(0, |kills| u32::try_from(kills).unwrap_or(u32::MAX)),
             freezer: if is_frozen(directory) { "frozen" } else { "running" },
         }
     }
 }
 
 impl Memory {
+    /// The memory of the control group in this directory.
+    pub fn of_group(directory: &Path) -> Self {
+        let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+        Self::of(directory, &Table(stat))
+    }
+
+    /// Contents of files on disks: the page cache without shared memory, which the kernel counts among it.
+    pub fn files(&self) -> Option<u64> {
+        self.page_cache.map(|cache| cache.saturating_sub(self.shared.unwrap_or_default()))
+    }
+
+    /// The part of the files that processes have mapped. Mapped shared memory is counted as mapped, too, so that this is
+    /// at most all files.
+    pub fn in_use(&self) -> Option<u64> {
+        self.mapped.zip(self.files()).map(|(mapped, files)| mapped.min(files))
+    }
+
+    /// The rest of the files.
+    pub fn idle_cache(&self) -> Option<u64> {
+        self.files().zip(self.in_use()).map(|(files, mapped)| files - mapped)
+    }
+
     fn of(directory: &Path, stat: &Table) -> Self {
         Self {
             total: number(&directory.join("memory.current")),
@@ -125,10 +146,41 @@ impl Table {
     }
 }
 
-/// The directory of the control group of a process.
+/// The directory of the control group of the container that a process is in: of its scope, though the container may
+/// have divided that.
 pub fn directory(paths: &Paths, pid: u32) -> Option<PathBuf> {
+    Some(mount(paths).join(scope_of(&process::control_group(pid).ok()?)))
+}
+
+/// The directory of the control group that a process is in itself. In one above it that the container has divided,
+/// no other process can be.
+pub fn group_of(paths: &Paths, pid: u32) -> Option<PathBuf> {
     let group = process::control_group(pid).ok()?;
     Some(mount(paths).join(group.trim_start_matches('/')))
+}
+
+/// A control group down to the first scope of a container: what is below is that container's. A group that is in none
+/// is told whole.
+pub fn scope_of(group: &str) -> &str {
+    let group = group.trim_start_matches('/');
+    let ends = group.match_indices('/').map(|(place, _)| place).chain([group.len()]);
+    let mut above = ends.map(|end| &group[..end]);
+    let is_scope =
+        |path: &&str| path.rsplit('/').next().is_some_and(|name| UnitName::of_scope(name).is_some());
+    above.find(is_scope).unwrap_or(group)
+}
+
+/// The directory of the control group of a scope, which a process is in or below.
+pub fn scope(paths: &Paths, pid: u32, scope: &str) -> Option<PathBuf> {
+    let group = group_of(paths, pid)?;
+    let above = group.ancestors().find(|group| group.file_name().is_some_and(|name| name == scope));
+    above.map(Path::to_owned)
+}
+
+/// How often the kernel has killed in a control group, or below it, for want of memory; `None` where it does not
+/// count that.
+pub fn oom_kills(directory: &Path) -> Option<u64> {
+    Table(fs::read_to_string(directory.join("memory.events")).ok()?).value("oom_kill")
 }
 
 /// The control group of a process, and those below it.
@@ -170,6 +222,15 @@ fn number(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scope_ends_where_its_container_begins() {
+        let scope = "sampan.slice/sampan-web.scope";
+        for below in ["", "/init.scope", "/system.slice/sampan-db.scope"] {
+            assert_eq!(scope_of(&format!("/{scope}{below}")), scope);
+        }
+        assert_eq!(scope_of("/user.slice/session-1.scope"), "user.slice/session-1.scope");
+    }
 
     #[test]
     fn files_of_control_groups_are_read() {

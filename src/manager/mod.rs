@@ -2,9 +2,10 @@
 //!
 //! * [`machine`] decides: states of units, jobs, transactions, restarts. No clock, no I/O, no bus.
 //! * [`driver`] acts: it carries the core's actions out and turns what happens into events.
-//! * [`record`] is what a successor of this process needs, [`shelf`] keeps it, [`reconcile`] brings it back, [`orphan`] finds what
-//!   has no record.
-//! * [`transfer`] knows the pulls that run, and who waits for them; [`images`] is what is done with those that are there.
+//! * [`record`] is what a successor of this process needs, [`shelf`] keeps it, [`reconcile`] brings it back,
+//!   [`orphan`] finds what has no record.
+//! * [`transfer`] knows the pulls that run, and who waits for them; [`images`] is what is done with those that are
+//!   there.
 //! * [`view`] is what the bus shows of a unit.
 #![forbid(unsafe_code)]
 

@@ -48,6 +48,11 @@ impl Orphan {
     /// Puts this container in the place of the one that a record tells of: an old record stays where there is no
     /// space for a new one.
     pub fn correct(&self, record: &mut Record, now: Stamp) {
+        let ended = record.run.as_ref().is_some_and(|run| run.ended.is_some());
+        if record.phase.is_final() || ended && record.phase == Phase::Stop {
+            // Its commands had a container of their own, which ends with the manager that made it.
+            return;
+        }
         let run = record.run.as_ref();
         // That the process is in the scope says as much as when it began.
         if run.is_none_or(|run| run.pid != 0) {

@@ -3,7 +3,7 @@
 
 use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
-use crate::unit::model::Unit;
+use crate::unit::model::{Stage, Unit};
 use crate::unit::name::UnitName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,14 +21,18 @@ pub struct RunFacts {
     pub image_id: String,
     /// Its flat tree.
     pub rootfs: String,
+    /// Those of the image, with the unit's.
+    pub labels: BTreeMap<String, String>,
     /// The command line.
     pub command: Vec<String>,
     /// `FIRST:LENGTH` of the ids, empty for the host's.
     pub user_namespace: String,
     /// Start of the first process, /proc/PID/stat field 22: tells a process from a later one of that number.
     pub start_time: u64,
-    /// Directory of the changes to the root, removed when the run has ended.
+    /// What the root has on disk for this run alone, removed when it has ended.
     pub ephemeral: Option<PathBuf>,
+    /// The slice of its scope; empty in records of versions that had one for all.
+    pub slice: String,
     /// The stop signal.
     pub stop_signal: i32,
     /// Names of the volumes that it has mounted.
@@ -37,6 +41,8 @@ pub struct RunFacts {
     pub images: Vec<String>,
     /// Whether the payload has been executed.
     pub executed: bool,
+    /// How far the commands of a stage are.
+    pub commands: Option<Progress>,
     /// When the launch got where.
     pub moments: Moments,
     /// Ports that the image exposes: `80/tcp`.
@@ -45,6 +51,24 @@ pub struct RunFacts {
     pub health_check: Option<HealthCheck>,
     /// What followed from the checks so far.
     pub health: HealthState,
+    /// How often the kernel has killed in it for want of memory.
+    pub oom_kills: u64,
+    /// The most memory that it had, where it has ended.
+    pub memory_peak: Option<u64>,
+}
+
+/// How far the commands of a stage are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The run that they belong to.
+    pub run: u64,
+    /// The stage.
+    pub stage: Stage,
+    /// How many of them are over.
+    pub done: usize,
+    /// The one that runs in the container: its process, and when that began, /proc/PID/stat field 22.
+    #[serde(default)]
+    pub process: Option<(u32, u64)>,
 }
 
 /// Moments of a launch, on CLOCK_BOOTTIME; zero: it has not got there.
@@ -53,10 +77,16 @@ pub struct RunFacts {
 pub struct Moments {
     /// Image and sockets are there.
     pub begun: Duration,
+    /// Commands on the host that come first are over.
+    pub commanded: Duration,
     /// The plan is made, and the launcher runs.
     pub spawned: Duration,
     /// systemd has made the scope.
     pub attached: Duration,
+    /// The container is whole, and commands join it.
+    pub held: Duration,
+    /// They are over.
+    pub released: Duration,
     /// The payload has been executed.
     pub executed: Duration,
 }

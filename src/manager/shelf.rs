@@ -94,8 +94,6 @@ impl Shelf {
         }
         let mut memory = File::from(memfd_create("record", MemfdFlags::CLOEXEC)?);
         memory.write_all(bytes)?;
-        // The store would keep both.
-        self.unstore(unit);
         let name = StoredDescriptor::Record { unit: unit.clone() };
         self.service.store(&name, memory.as_fd()).map_err(io::Error::other)?;
         self.stored.insert(unit.clone());

@@ -13,14 +13,17 @@ use crate::image::limits::Limits;
 use crate::paths::Paths;
 use crate::unit::decode;
 use crate::unit::diagnostic::{Diagnostic, Style};
+use crate::unit::model::Resources;
 use crate::unit::report::Report;
 use crate::unit::source::Source;
 use crate::unit::tree::Node;
-use crate::unit::value::{Bytes, Text};
+use crate::unit::value::{Bytes, Percentage, TaskLimit, Text, Weight};
 
 /// What the administrator has set, and defaults for the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// What a container has whose unit does not say otherwise.
+    pub resources: Resources,
     /// What an image may cost.
     pub import: Limits,
 }
@@ -38,7 +41,22 @@ fn shown(faults: &[Diagnostic]) -> String {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    resources: DefaultsTable,
     import: ImportTable,
+}
+
+/// Those of `[resources]` of a container that are good for any.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DefaultsTable {
+    memory_max: Option<Text<Bytes>>,
+    memory_high: Option<Text<Bytes>>,
+    memory_swap_max: Option<Text<Bytes>>,
+    page_cache_high: Option<Text<Bytes>>,
+    tasks_max: Option<Text<TaskLimit>>,
+    cpu_quota: Option<Text<Percentage>>,
+    cpu_weight: Option<Text<Weight>>,
+    io_weight: Option<Text<Weight>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,7 +87,8 @@ impl Settings {
         let (mut faults, mut readable) = (Vec::new(), tree.clone());
         let file: File = decode::read(&mut readable, &mut faults);
         let mut reader = Reader(Report::new(&tree, &readable));
-        let settings = Self { import: reader.limits(file.import) };
+        let settings =
+            Self { resources: reader.resources(file.resources), import: reader.limits(file.import) };
         faults.extend(reader.0.finish());
         if faults.is_empty() { Ok(settings) } else { Err(SettingsError(faults)) }
     }
@@ -88,6 +107,31 @@ fn read(path: &Path) -> Result<Option<Node>, SettingsError> {
 struct Reader<'t>(Report<'t>);
 
 impl Reader<'_> {
+    fn resources(&mut self, table: DefaultsTable) -> Resources {
+        let memory = |written: Option<Text<Bytes>>| written.map(|Text(Bytes(bytes))| bytes);
+        let weight = |written: Option<Text<Weight>>| written.map(|Text(Weight(weight))| weight);
+        let resources = Resources {
+            memory_max: memory(table.memory_max),
+            memory_high: memory(table.memory_high),
+            memory_swap_max: memory(table.memory_swap_max),
+            page_cache_high: memory(table.page_cache_high),
+            tasks_max: table.tasks_max.map(|Text(TaskLimit(tasks))| tasks),
+            cpu_quota_per_sec_usec: table.cpu_quota.map(|Text(Percentage(time))| time),
+            cpu_weight: weight(table.cpu_weight),
+            io_weight: weight(table.io_weight),
+            ..Resources::default()
+        };
+        let least = [
+            ("memory_max", resources.memory_max),
+            ("memory_high", resources.memory_high),
+            ("page_cache_high", resources.page_cache_high),
+        ];
+        for (key, _) in least.into_iter().filter(|(_, bytes)| *bytes == Some(0)) {
+            self.0.error(&["resources", key], format!("\"{key}\" cannot be 0"), "nothing could run");
+        }
+        resources
+    }
+
     fn limits(&mut self, table: ImportTable) -> Limits {
         let defaults = Limits::default();
         let size = |size: Option<Text<Bytes>>| size.map(|Text(Bytes(bytes))| bytes);
@@ -147,6 +191,24 @@ mod tests {
             load("[import]\nentries = 5\nratio_free = \"1M\"\nlayer_size = \"infinity\"\n").unwrap();
         let import = Limits { entries: 5, ratio_free: 1 << 20, layer_bytes: u64::MAX, ..Limits::default() };
         assert_eq!(settings.import, import);
+    }
+
+    #[test]
+    fn limits_of_all_containers_are_read_as_those_of_one() {
+        let text = "[resources]\nmemory_max = \"2G\"\ntasks_max = 512\ncpu_quota = \"50%\"\n";
+        let expected = Resources {
+            memory_max: Some(2 << 30),
+            tasks_max: Some(512),
+            cpu_quota_per_sec_usec: Some(500_000),
+            ..Resources::default()
+        };
+        assert_eq!(load(text).unwrap().resources, expected);
+        let error =
+            load("[resources]\nmemory_max = 0\ntasks_max = \"many\"\nslice = \"a.slice\"\n").unwrap_err();
+        for part in ["sampan.toml:2:14", "\"memory_max\" cannot be 0", "sampan.toml:3:13", "sampan.toml:4:1"]
+        {
+            assert!(error.contains(part), "{error}\ndoes not say {part}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::names::file_name;
 use super::notices::{self, index_name};
 use super::objects::{self, Key, State};
 use super::record::{ImageRecord, size_of};
-use super::{DIRECTORIES, ImageId, Index, Store, list, tree};
+use super::{DIRECTORIES, ImageId, Index, OF_NEW_DISK, Store, list, tree};
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
 use crate::image::entry::{LayerEntry, TreeEntry};
@@ -51,7 +51,9 @@ impl Store {
 
     /// Whether the store has all of its directories, without which nothing else can be said.
     fn check_root(&self, findings: &mut Vec<Finding>) -> Result<bool, StoreError> {
-        for name in list(&self.root)?.iter().filter(|name| !is_of(name, &[&DIRECTORIES, &FILES])) {
+        for name in
+            list(&self.root)?.iter().filter(|name| !is_of(name, &[&DIRECTORIES, &FILES, &[OF_NEW_DISK]]))
+        {
             findings.push(finding(&self.path(name), FOREIGN));
         }
         let missing = self.missing_directories();

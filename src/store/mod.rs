@@ -364,11 +364,15 @@ fn sharing(format: &str) -> Option<Sharing> {
     }
 }
 
+/// What mke2fs(8) makes in a new file system: a disk of its own is a good place for a store.
+const OF_NEW_DISK: &str = "lost+found";
+
 /// Whether a directory holds nothing but what the making of a store begins with.
 fn is_unmade(root: &Path) -> Result<bool, StoreError> {
     for entry in fs::read_dir(root).context("read", root)? {
         let name = entry.context("read", root)?.file_name();
-        if name != "format.new" && !DIRECTORIES.iter().any(|directory| name == *directory) {
+        let is_begun = name == "format.new" || DIRECTORIES.iter().any(|directory| name == *directory);
+        if !is_begun && name != OF_NEW_DISK {
             return Ok(false);
         }
     }

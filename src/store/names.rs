@@ -178,13 +178,17 @@ impl Store {
     /// policy.
     fn named(&self, reference: &Reference) -> Result<Option<ImageId>, StoreError> {
         let Some(digest) = reference.digest() else { return self.read_name(reference) };
-        let names = self.names()?;
         for id in self.images()? {
             let Ok(record) = self.record(&id) else { continue };
+            if record.digest.as_ref() != Some(digest) {
+                continue;
+            }
+            let names = self.names()?;
             let own = names.iter().filter(|(_, of)| *of == id).map(|(name, _)| name);
-            let mut own = own.chain(&record.imported_as).map(Reference::name);
-            let came = record.came_as.iter().any(|name| name == reference.name());
-            if record.digest.as_ref() == Some(digest) && (came || own.any(|name| name == reference.name())) {
+            let mut known = own.chain(&record.imported_as).map(Reference::name);
+            if record.came_as.iter().any(|name| name == reference.name())
+                || known.any(|name| name == reference.name())
+            {
                 return Ok(Some(id));
             }
         }

@@ -34,8 +34,8 @@ pub struct ImageRecord {
     /// Names that it has, by which one that is damaged or lost finds back (see `names`).
     #[serde(default)]
     pub imported_as: Vec<Reference>,
-    /// What it has been called, without tags and digests, names that it has lost among them: under these a pinned digest
-    /// finds it.
+    /// What it has been called, without tags and digests, names that it has lost among them: under these a pinned
+    /// digest finds it.
     #[serde(default)]
     pub came_as: Vec<String>,
     /// What a launch uses.

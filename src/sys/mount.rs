@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 pub struct Change<'fd> {
     /// `MOUNT_ATTR_*` to set.
     pub set: u64,
+    /// `MOUNT_ATTR_*` to clear.
+    pub clear: u64,
     /// A user namespace whose mapping the mount gets.
     pub idmap: Option<BorrowedFd<'fd>>,
     /// Whether events stop to propagate from and to its peers.
@@ -57,6 +59,7 @@ pub fn change<Fd: AsFd>(mount: Fd, change: &Change<'_>) -> io::Result<()> {
     // SAFETY: all of mount_attr are integers, for which zero is a valid value.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
     attributes.attr_set = change.set;
+    attributes.attr_clr = change.clear;
     attributes.propagation = match change.propagation {
         Propagation::Keep => 0,
         Propagation::Private => libc::MS_PRIVATE,

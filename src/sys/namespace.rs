@@ -52,7 +52,7 @@ pub fn unshare(namespaces: &[Namespace]) -> io::Result<()> {
     check(unsafe { libc::unshare(flags(namespaces)) })
 }
 
-/// Moves the calling process into namespaces of the process of a pidfd (Linux 5.8).
+/// Moves the calling process into namespaces of the process of a pidfd (Linux 5.8), or into the one of a descriptor.
 ///
 /// # Errors
 /// As setns(2).

@@ -4,7 +4,8 @@
 use libc::*;
 
 pub use libc::{
-    AF_ALG, AF_VSOCK, ENOSYS, EPERM, SYS_bind, SYS_clone, SYS_clone3, SYS_ioctl, SYS_personality, SYS_socket,
+    AF_ALG, AF_VSOCK, ENOSYS, EPERM, SYS_bind, SYS_clone, SYS_clone3, SYS_io_uring_enter,
+    SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_personality, SYS_setns, SYS_socket,
     SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
 

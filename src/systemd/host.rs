@@ -10,7 +10,10 @@ impl Systemd {
     /// When systemd refuses, or at the deadline.
     pub async fn reload(&self) -> Result<(), SystemdError> {
         self.within("systemd", "Reload", async |session| {
-            session.manager.reload().await.map_err(|error| refused("Reload", "systemd", &error))
+            session
+                .ask(async |manager| manager.reload().await)
+                .await
+                .map_err(|error| refused("Reload", "systemd", &error))
         })
         .await
     }
@@ -21,7 +24,10 @@ impl Systemd {
     /// When systemd cannot be asked, or at the deadline.
     pub async fn virtualization(&self) -> Result<String, SystemdError> {
         self.within("systemd", "Get", async |session| {
-            session.manager.virtualization().await.map_err(|error| refused("Get", "Virtualization", &error))
+            session
+                .ask(async |manager| manager.virtualization().await)
+                .await
+                .map_err(|error| refused("Get", "Virtualization", &error))
         })
         .await
     }
@@ -32,7 +38,10 @@ impl Systemd {
     /// As [`Systemd::virtualization`].
     pub async fn environment(&self) -> Result<Vec<String>, SystemdError> {
         self.within("systemd", "Get", async |session| {
-            session.manager.environment().await.map_err(|error| refused("Get", "Environment", &error))
+            session
+                .ask(async |manager| manager.environment().await)
+                .await
+                .map_err(|error| refused("Get", "Environment", &error))
         })
         .await
     }
@@ -44,7 +53,7 @@ impl Systemd {
     pub async fn descriptor_store_limit(&self) -> Result<usize, SystemdError> {
         let (call, unit) = ("GetUnitByPID", "sampand");
         self.within(unit, call, async |session| {
-            let path = session.manager.get_unit_by_pid(std::process::id()).await;
+            let path = session.ask(async |manager| manager.get_unit_by_pid(std::process::id()).await).await;
             let path = path.map_err(|error| refused(call, unit, &error))?;
             let interface = "org.freedesktop.systemd1.Service";
             let limit: Option<u32> =

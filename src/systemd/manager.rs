@@ -11,9 +11,9 @@ use crate::unit::model::Resources;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::{OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
-pub use super::properties::{DEFAULT_SLICE, Keeper, ScopeRequest, slice_group};
+pub use super::properties::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, slice_group};
 
 const SCOPE_INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
@@ -88,7 +88,7 @@ impl Systemd {
     pub async fn stop_scope(&self, scope: &str) -> Result<(), SystemdError> {
         let mut signals = self.link.hub.watch(scope);
         self.within(scope, "StopUnit", async |session| {
-            match session.manager.stop_unit(scope, "replace").await {
+            match session.ask(async |manager| manager.stop_unit(scope, "replace").await).await {
                 Ok(job) => finish(&mut signals, &job, scope, "stop").await,
                 Err(error) => done_or_gone("StopUnit", scope, Err(error)),
             }
@@ -116,9 +116,11 @@ impl Systemd {
     /// When systemd cannot be asked, or at the deadline.
     pub async fn wait_removed(&self, scope: &str) -> Result<(), SystemdError> {
         let mut signals = self.link.hub.watch(scope);
-        self.within(scope, "GetUnit", async |session| match session.manager.get_unit(scope).await {
-            Ok(_) => removal(&mut signals, scope).await,
-            Err(error) => done_or_gone("GetUnit", scope, Err(error)),
+        self.within(scope, "GetUnit", async |session| {
+            match session.ask(async |manager| manager.get_unit(scope).await).await {
+                Ok(_) => removal(&mut signals, scope).await,
+                Err(error) => done_or_gone("GetUnit", scope, Err(error)),
+            }
         })
         .await
     }
@@ -129,7 +131,10 @@ impl Systemd {
     /// When systemd refuses, or at the deadline.
     pub async fn freeze_scope(&self, scope: &str) -> Result<(), SystemdError> {
         self.within(scope, "FreezeUnit", async |session| {
-            session.manager.freeze_unit(scope).await.map_err(|error| refused("FreezeUnit", scope, &error))
+            session
+                .ask(async |manager| manager.freeze_unit(scope).await)
+                .await
+                .map_err(|error| refused("FreezeUnit", scope, &error))
         })
         .await
     }
@@ -140,7 +145,10 @@ impl Systemd {
     /// When systemd refuses, or at the deadline.
     pub async fn thaw_scope(&self, scope: &str) -> Result<(), SystemdError> {
         self.within(scope, "ThawUnit", async |session| {
-            session.manager.thaw_unit(scope).await.map_err(|error| refused("ThawUnit", scope, &error))
+            session
+                .ask(async |manager| manager.thaw_unit(scope).await)
+                .await
+                .map_err(|error| refused("ThawUnit", scope, &error))
         })
         .await
     }
@@ -152,7 +160,9 @@ impl Systemd {
     pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
         let properties = properties::of_resources(limits);
         self.within(scope, "SetUnitProperties", async |session| {
-            let set = session.manager.set_unit_properties(scope, true, &properties).await;
+            let set = session
+                .ask(async |manager| manager.set_unit_properties(scope, true, &properties).await)
+                .await;
             set.map_err(|error| refused("SetUnitProperties", scope, &error))
         })
         .await
@@ -161,7 +171,10 @@ impl Systemd {
     /// Whether the host is being shut down. A systemd that does not answer is not.
     pub async fn is_stopping(&self) -> bool {
         let state = self.within("shutdown.target", "Get", async |session| {
-            session.manager.system_state().await.map_err(|error| refused("Get", "shutdown.target", &error))
+            session
+                .ask(async |manager| manager.system_state().await)
+                .await
+                .map_err(|error| refused("Get", "shutdown.target", &error))
         });
         state.await.is_ok_and(|state| state == "stopping")
     }
@@ -172,9 +185,11 @@ impl Systemd {
     /// When systemd cannot be asked, or at the deadline.
     pub async fn processes(&self, scope: &str) -> Result<Vec<u32>, SystemdError> {
         let call = "GetUnitProcesses";
-        self.within(scope, call, async |session| match session.manager.get_unit_processes(scope).await {
-            Ok(processes) => Ok(processes.into_iter().map(|(_, pid, _)| pid).collect()),
-            Err(error) => done_or_gone(call, scope, Err(error)).map(|()| Vec::new()),
+        self.within(scope, call, async |session| {
+            match session.ask(async |manager| manager.get_unit_processes(scope).await).await {
+                Ok(processes) => Ok(processes.into_iter().map(|(_, pid, _)| pid).collect()),
+                Err(error) => done_or_gone(call, scope, Err(error)).map(|()| Vec::new()),
+            }
         })
         .await
     }
@@ -221,11 +236,8 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn traffic(&self, scope: &str) -> Result<Traffic, SystemdError> {
-        let [ingress, egress] = [
-            self.scope_property(scope, "IPIngressBytes").await?,
-            self.scope_property(scope, "IPEgressBytes").await?,
-        ]
-        .map(|value: Option<u64>| value.unwrap_or(u64::MAX));
+        let bytes = self.scope_properties(scope, ["IPIngressBytes", "IPEgressBytes"]).await?;
+        let [ingress, egress] = bytes.map(|value| value.unwrap_or(u64::MAX));
         Ok(Traffic { ingress, egress })
     }
 
@@ -234,12 +246,25 @@ impl Systemd {
         scope: &str,
         name: &str,
     ) -> Result<Option<T>, SystemdError> {
+        Ok(self.scope_properties(scope, [name]).await?.into_iter().next().flatten())
+    }
+
+    /// Each `None` where systemd does not know the scope.
+    async fn scope_properties<T: TryFrom<OwnedVariant, Error = zbus::Error>, const N: usize>(
+        &self,
+        scope: &str,
+        names: [&str; N],
+    ) -> Result<[Option<T>; N], SystemdError> {
         self.within(scope, "GetUnit", async |session| {
-            let path = match session.manager.get_unit(scope).await {
+            let mut values = names.map(|_| None);
+            let path = match session.ask(async |manager| manager.get_unit(scope).await).await {
                 Ok(path) => path,
-                Err(error) => return done_or_gone("GetUnit", scope, Err(error)).map(|()| None),
+                Err(error) => return done_or_gone("GetUnit", scope, Err(error)).map(|()| values),
             };
-            property(&session, scope, path, SCOPE_INTERFACE, name).await
+            for (value, name) in values.iter_mut().zip(names) {
+                *value = property(&session, scope, path.clone(), SCOPE_INTERFACE, name).await?;
+            }
+            Ok(values)
         })
         .await
     }
@@ -277,10 +302,12 @@ async fn start(
     signals: &mut UnboundedReceiver<Signal>,
 ) -> Result<(), SystemdError> {
     let scope = request.name.as_str();
-    let controller = session.connection.unique_name().map(|name| name.as_str()).unwrap_or_default();
-    let properties = properties::of_scope(request, session.process, controller);
+    let properties = properties::of_scope(request, session.process, session.name());
     loop {
-        match session.manager.start_transient_unit(scope, "fail", &properties, &[]).await {
+        match session
+            .ask(async |manager| manager.start_transient_unit(scope, "fail", &properties, &[]).await)
+            .await
+        {
             Ok(job) => return finish(signals, &job, scope, "start").await,
             Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => {
                 match occupant(session, scope, request.pid).await? {
@@ -305,7 +332,7 @@ enum Occupant {
 }
 
 async fn occupant(session: &Session, scope: &str, pid: u32) -> Result<Occupant, SystemdError> {
-    match session.manager.get_unit_processes(scope).await {
+    match session.ask(async |manager| manager.get_unit_processes(scope).await).await {
         Ok(processes) if processes.iter().any(|(_, process, _)| *process == pid) => Ok(Occupant::Ours),
         Ok(processes) if !processes.is_empty() => Ok(Occupant::Other),
         Ok(_) => Ok(Occupant::Nobody),
@@ -323,9 +350,9 @@ async fn clear(
 ) -> Result<(), SystemdError> {
     let ended = async {
         // A failed scope goes at once when reset.
-        session.manager.reset_failed_unit(scope).await?;
+        session.ask(async |manager| manager.reset_failed_unit(scope).await).await?;
         abandon(session, scope).await?;
-        session.manager.stop_unit(scope, "replace").await
+        session.ask(async |manager| manager.stop_unit(scope, "replace").await).await
     };
     match ended.await {
         Ok(_) => removal(signals, scope).await,
@@ -334,7 +361,7 @@ async fn clear(
 }
 
 async fn abandon(session: &Session, scope: &str) -> zbus::Result<()> {
-    match session.manager.abandon_scope(scope).await {
+    match session.ask(async |manager| manager.abandon_scope(scope).await).await {
         // It is being stopped already.
         Err(error) if is(&error, "org.freedesktop.systemd1.ScopeNotRunning") => Ok(()),
         result => result,
@@ -381,11 +408,11 @@ pub(super) async fn property<T: TryFrom<OwnedVariant, Error = zbus::Error>>(
     interface: &str,
     property: &str,
 ) -> Result<Option<T>, SystemdError> {
-    let read = async {
-        let proxy = UnitPropertiesProxy::builder(&session.connection).path(path).build().await?;
+    let read = async |connection: &Connection| {
+        let proxy = UnitPropertiesProxy::builder(connection).path(path).build().await?;
         T::try_from(proxy.get(interface, property).await?)
     };
-    match read.await {
+    match session.ask_over(read).await {
         Ok(value) => Ok(Some(value)),
         Err(error) => done_or_gone("Get", unit, Err(error)).map(|()| None),
     }

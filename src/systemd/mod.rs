@@ -11,6 +11,7 @@ pub mod notify;
 pub mod notify_server;
 mod properties;
 mod proxy;
+pub mod service;
 mod session;
 pub mod signals;
 

@@ -2,11 +2,11 @@
 
 use super::SystemdError;
 use super::manager::{Systemd, finish, is, property, refused};
-use super::proxy::UnitRow;
+use super::proxy::{ManagerProxy, UnitRow};
 use super::signals::{QueuedJob, Signal, SystemdEvent};
 use std::collections::HashMap;
 use zbus::fdo::DBusProxy;
-use zbus::{OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
 const JOB_INTERFACE: &str = "org.freedesktop.systemd1.Job";
 
@@ -152,11 +152,11 @@ impl Systemd {
     /// When systemd refuses, or at the deadline.
     pub async fn watch_unit(&self, unit: &str) -> Result<NativeUnit, SystemdError> {
         self.within(unit, "AddMatch", async |session| {
-            let watched = async {
-                let bus = DBusProxy::new(&session.connection).await?;
+            let watch = async |connection: &Connection| {
+                let bus = DBusProxy::new(connection).await?;
                 self.link.hub.watch_native(unit, &bus).await
             };
-            watched.await.map_err(|error| refused("AddMatch", unit, &error))
+            session.ask_over(watch).await.map_err(|error| refused("AddMatch", unit, &error))
         })
         .await?;
         self.read_unit(unit).await
@@ -168,11 +168,11 @@ impl Systemd {
     /// When the bus refuses, or at the deadline.
     pub async fn leave_unit(&self, unit: &str) -> Result<(), SystemdError> {
         self.within(unit, "RemoveMatch", async |session| {
-            let left = async {
-                let bus = DBusProxy::new(&session.connection).await?;
+            let leave = async |connection: &Connection| {
+                let bus = DBusProxy::new(connection).await?;
                 self.link.hub.leave_native(unit, &bus).await
             };
-            left.await.map_err(|error| refused("RemoveMatch", unit, &error))
+            session.ask_over(leave).await.map_err(|error| refused("RemoveMatch", unit, &error))
         })
         .await
     }
@@ -184,7 +184,7 @@ impl Systemd {
     pub async fn read_unit(&self, unit: &str) -> Result<NativeUnit, SystemdError> {
         let call = "ListUnitsByNames";
         self.within(unit, call, async |session| {
-            let rows = session.manager.list_units_by_names(&[unit]).await;
+            let rows = session.ask(async |manager| manager.list_units_by_names(&[unit]).await).await;
             let row = rows.map_err(|error| refused(call, unit, &error))?.into_iter().next();
             let none =
                 || SystemdError::Refused { call, unit: unit.to_owned(), reason: "no answer".to_owned() };
@@ -221,33 +221,27 @@ impl Systemd {
         loop {
             let mut signals = self.link.hub.watch(unit);
             let job = self.within(unit, verb.call(), async |session| {
-                let manager = &session.manager;
-                let job = match verb {
+                let queue = async |manager: &ManagerProxy<'static>| match verb {
                     NativeVerb::Start => manager.start_unit(unit, "replace").await,
                     NativeVerb::Stop => manager.stop_unit(unit, "replace").await,
                     NativeVerb::Restart => manager.restart_unit(unit, "replace").await,
                     NativeVerb::Reload => manager.reload_unit(unit, "replace").await,
                 };
-                job.map_err(|error| refused(verb.call(), unit, &error))
+                session.ask(queue).await.map_err(|error| refused(verb.call(), unit, &error))
             });
             let ended = match job.await {
-                Ok(job) => finish(&mut signals, &job, unit, verb.word()).await,
-                Err(refused) => return self.unless_stopping(verb, refused).await,
+                // It is asked for again where systemd is lost: what is up or down already is done at once.
+                Ok(job) => match finish(&mut signals, &job, unit, verb.word()).await {
+                    Err(SystemdError::Lost { .. }) => continue,
+                    ended => ended,
+                },
+                Err(refused) => Err(refused),
             };
-            match ended {
-                // It is asked for again: what is up or down already is done at once.
-                Err(SystemdError::Lost { .. }) => {}
-                Err(failed) => return self.unless_stopping(verb, failed).await,
-                Ok(()) => return Ok(()),
+            if ended.is_err() && verb != NativeVerb::Stop && self.is_stopping().await {
+                std::future::pending::<()>().await;
             }
+            return ended;
         }
-    }
-
-    async fn unless_stopping(&self, verb: NativeVerb, error: SystemdError) -> Result<(), SystemdError> {
-        if verb != NativeVerb::Stop && self.is_stopping().await {
-            std::future::pending::<()>().await;
-        }
-        Err(error)
     }
 
     /// What a job does, in systemd's word; `None` where it is over.
@@ -270,11 +264,13 @@ impl Systemd {
             StopMode::WithDependents => "replace",
             StopMode::Alone => "ignore-requirements",
         };
-        self.within(unit, "StopUnit", async |session| match session.manager.stop_unit(unit, mode).await {
-            Err(error) if !is(&error, "org.freedesktop.systemd1.NoSuchUnit") => {
-                Err(refused("StopUnit", unit, &error))
+        self.within(unit, "StopUnit", async |session| {
+            match session.ask(async |manager| manager.stop_unit(unit, mode).await).await {
+                Err(error) if !is(&error, "org.freedesktop.systemd1.NoSuchUnit") => {
+                    Err(refused("StopUnit", unit, &error))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
         })
         .await
     }
@@ -286,7 +282,8 @@ impl Systemd {
     pub async fn units_up(&self, pattern: &str) -> Result<Vec<(String, UnitState)>, SystemdError> {
         let states = ["active", "reloading", "activating", "deactivating"];
         self.within(pattern, "ListUnitsByPatterns", async |session| {
-            let rows = session.manager.list_units_by_patterns(&states, &[pattern]).await;
+            let rows =
+                session.ask(async |manager| manager.list_units_by_patterns(&states, &[pattern]).await).await;
             let rows = rows.map_err(|error| refused("ListUnitsByPatterns", pattern, &error))?;
             Ok(rows.into_iter().map(|row| (row.0.clone(), NativeUnit::of(row).state)).collect())
         })

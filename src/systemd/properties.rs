@@ -1,7 +1,7 @@
 //! What a scope is asked to be, and how that is said to systemd: systemd.scope(5), systemd.kill(5),
 //! systemd.resource-control(5).
 
-use crate::unit::model::Resources;
+use crate::unit::model::{OfDevices, Resources};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,12 +38,16 @@ pub struct ScopeRequest {
     pub pidfd: OwnedFd,
     /// Limits.
     pub resources: Resources,
+    /// Devices beside the standard ones that it may use, and how; none: nobody is asked, since it has no others.
+    pub devices: Vec<(String, String)>,
     /// Who ends it.
     pub keeper: Keeper,
     /// Between systemd's stop request and its SIGKILL; `None`: infinity.
     pub stop_timeout: Option<Duration>,
     /// Units of systemd's that at shutdown stop after it.
     pub after: Vec<String>,
+    /// Whether it comes when all others go.
+    pub host: HostState,
     /// What systemd sends in place of the stop request when the manager is away.
     pub stop_signal: i32,
 }
@@ -51,11 +55,23 @@ pub struct ScopeRequest {
 /// Who ends a scope that is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeper {
-    /// This program, which systemd asks to, and which governs the control groups below it.
+    /// This program, which systemd asks to.
     Manager,
     /// systemd, by signals to all processes.
     Systemd,
 }
+
+/// What becomes of the host while a unit starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostState {
+    /// Nothing.
+    Up,
+    /// It goes down: what starts now must not be among what the shutdown stops.
+    GoingDown,
+}
+
+/// A slice that is there for as long as the host is up.
+pub(super) const LASTING_SLICE: &str = "system.slice";
 
 /// How systemd is told about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,13 +105,19 @@ pub(super) fn of_scope<'a>(
         ProcessProperty::Number => ("PIDs", Variant::from(vec![request.pid])),
         ProcessProperty::Descriptor => ("PIDFDs", Variant::from(vec![Fd::from(&request.pidfd)])),
     };
+    let (slice, dependencies, before) = match request.host {
+        HostState::Up => (request.slice.as_str(), true, vec![CONTROLLER_SERVICE]),
+        // Whatever stops goes first, so that a start before the controller's stop would wait for it.
+        HostState::GoingDown => (LASTING_SLICE, false, Vec::new()),
+    };
     let mut properties = vec![
         process,
         ("Description", request.description.as_str().into()),
-        ("Slice", request.slice.as_str().into()),
+        ("DefaultDependencies", dependencies.into()),
+        ("Slice", slice.into()),
         // At shutdown systemd stops the controller first, which then stops all containers in their order; what it
         // leaves, systemd stops itself. Before what it uses goes away: that is stopped after it.
-        ("Before", vec![CONTROLLER_SERVICE].into()),
+        ("Before", before.into()),
         ("After", request.after.clone().into()),
         ("CollectMode", "inactive-or-failed".into()),
         ("TimeoutStopUSec", stop_timeout.into()),
@@ -106,9 +128,15 @@ pub(super) fn of_scope<'a>(
         ("IOAccounting", true.into()),
         ("TasksAccounting", true.into()),
         ("IPAccounting", request.resources.ip_accounting.into()),
+        // Groups below it are not systemd's.
+        ("Delegate", true.into()),
     ];
     if request.keeper == Keeper::Manager {
-        properties.extend([("Controller", controller.into()), ("Delegate", true.into())]);
+        properties.push(("Controller", controller.into()));
+    }
+    if !request.devices.is_empty() {
+        properties.push(("DevicePolicy", "closed".into()));
+        properties.push(("DeviceAllow", request.devices.clone().into()));
     }
     properties.extend(of_resources(&request.resources));
     properties
@@ -117,10 +145,29 @@ pub(super) fn of_scope<'a>(
 /// The limits that a unit sets.
 pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
     let mut properties = numbers(resources);
+    properties.extend(of_devices(resources));
     if !resources.allowed_cpus.is_empty() {
         properties.push(("AllowedCPUs", bits(&resources.allowed_cpus).into()));
     }
     properties
+}
+
+/// Limits of single devices, which systemd finds by paths of files on them.
+fn of_devices(resources: &Resources) -> impl Iterator<Item = (&'static str, Variant<'static>)> {
+    let tables = [
+        ("IODeviceWeight", &resources.io_device_weight),
+        ("IOReadBandwidthMax", &resources.io_read_bandwidth_max),
+        ("IOWriteBandwidthMax", &resources.io_write_bandwidth_max),
+        ("IOReadIOPSMax", &resources.io_read_iops_max),
+        ("IOWriteIOPSMax", &resources.io_write_iops_max),
+    ];
+    let rows = |table: &OfDevices| -> Vec<(String, u64)> {
+        table.iter().map(|(path, number)| (path.to_string_lossy().into_owned(), *number)).collect()
+    };
+    tables
+        .into_iter()
+        .filter(|(_, table)| !table.is_empty())
+        .map(move |(name, table)| (name, rows(table).into()))
 }
 
 /// A set of processors as org.freedesktop.systemd1(5) has it: bit N % 8 of byte N / 8.

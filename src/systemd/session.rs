@@ -7,7 +7,7 @@ use super::proxy::{ManagerProxy, SERVICE};
 use super::signals::{End, Hub, Loss, Signals, SystemdEvent};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::proxy::CacheProperties;
@@ -18,14 +18,38 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// Between attempts to reach the bus again: the first pause and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// How many calls wait for their answers at a time: dbus-daemon(1) allows 128 by itself
+/// (`max_replies_per_connection`), and fails those that are more.
+const CALLS_MAX: usize = 100;
+
 /// systemd on one connection, from its coming to its leaving.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
-    pub(super) connection: Connection,
-    pub(super) manager: ManagerProxy<'static>,
+    connection: Connection,
+    manager: ManagerProxy<'static>,
+    turns: Arc<Semaphore>,
     pub(super) process: ProcessProperty,
     /// Tells it from those before and after.
     number: u64,
+}
+
+impl Session {
+    /// One call to systemd, as soon as not too many others wait for their answers.
+    pub(super) async fn ask<T>(&self, call: impl AsyncFnOnce(&ManagerProxy<'static>) -> T) -> T {
+        let _turn = self.turns.acquire().await;
+        call(&self.manager).await
+    }
+
+    /// One call to the bus itself or to another object of systemd's, as [`Self::ask`].
+    pub(super) async fn ask_over<T>(&self, call: impl AsyncFnOnce(&Connection) -> T) -> T {
+        let _turn = self.turns.acquire().await;
+        call(&self.connection).await
+    }
+
+    /// The name of this end of the connection.
+    pub(super) fn name(&self) -> &str {
+        self.connection.unique_name().map(|name| name.as_str()).unwrap_or_default()
+    }
 }
 
 /// The session of now, and who listens. `None` while there is none.
@@ -80,7 +104,8 @@ impl Link {
             ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
         subscribe(&manager).await?;
         let process = ProcessProperty::of_version(&manager.version().await?);
-        Ok((Session { connection, manager, process, number }, owner))
+        let turns = Arc::new(Semaphore::new(CALLS_MAX));
+        Ok((Session { connection, manager, turns, process, number }, owner))
     }
 
     /// Begins a session, on a connection that is there or on a new one.

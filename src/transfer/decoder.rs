@@ -98,8 +98,11 @@ impl<R: BufRead> Zstd<R> {
         if self.turn.is_none() && window_of(&self.head).is_some_and(|window| window > SMALL_WINDOW) {
             self.turn = Some(LARGE_WINDOW.lock().unwrap_or_else(PoisonError::into_inner));
         }
+        if self.head.is_empty() {
+            return Ok(false);
+        }
         self.position = Position::InFrame;
-        Ok(!self.head.is_empty())
+        Ok(true)
     }
 
     /// Decodes some of a frame.
@@ -131,7 +134,6 @@ impl<R: BufRead> Read for Zstd<R> {
         }
         loop {
             if self.position == Position::BetweenFrames && !self.begin()? {
-                self.position = Position::BetweenFrames;
                 return Ok(0);
             }
             match self.step(buffer)? {

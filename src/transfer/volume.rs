@@ -2,7 +2,7 @@
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -134,7 +134,12 @@ pub fn import(volume: &OwnedFd, input: impl Read, limits: &Limits) -> Result<Vec
     let failed = |source| TransferError::Read { what: "the archive".to_owned(), source };
     let plain = decoder(Box::new(input), limits.window).map_err(failed)?;
     let mut reader = Reader::new(Plain(BufReader::new(plain)), limits.clone());
-    let mut import = Import { filler: Filler::new(volume), limits, notices: Notices::default() };
+    let mut import = Import {
+        filler: Filler::new(volume),
+        limits,
+        left_out: BTreeSet::new(),
+        notices: Notices::default(),
+    };
     while let Some(header) = reader.next()? {
         import.entry(header, &mut reader)?;
     }
@@ -146,6 +151,8 @@ pub fn import(volume: &OwnedFd, input: impl Read, limits: &Limits) -> Result<Vec
 struct Import<'a> {
     filler: Filler<'a>,
     limits: &'a Limits,
+    /// Devices, and other names of them.
+    left_out: BTreeSet<EntryPath>,
     notices: Notices,
 }
 
@@ -168,11 +175,17 @@ impl Import<'_> {
             Type::Symlink => self.filler.symlink(&path, &metadata, &header.link),
             Type::HardLink => {
                 let target = EntryPath::parse(&header.link, self.limits).map_err(refused)?;
+                if self.left_out.contains(&target) {
+                    self.notices.push(format!("\"{shown}\" is another name of a device, ignoring"));
+                    self.left_out.insert(path);
+                    return Ok(());
+                }
                 self.filler.hard_link(&path, &target)
             }
             Type::Fifo => self.filler.fifo(&path, &metadata),
             Type::Device => {
                 self.notices.push(format!("\"{shown}\" is a device, ignoring"));
+                self.left_out.insert(path);
                 Ok(())
             }
         };

@@ -1,7 +1,8 @@
 //! Mistakes that no file shows by itself: units that are named and do not exist, orders that run in a circle,
-//! addresses that two units want. All of them are warnings: each unit can be loaded.
+//! addresses that two units want, credentials that are not there. All of them are warnings: each unit can be loaded.
 
 use super::diagnostic::Diagnostic;
+use super::exposed;
 use super::links::is_of_systemd;
 use super::load::{Catalog, Loaded};
 use super::model::{Dependencies, Listen, Unit};
@@ -22,6 +23,9 @@ pub fn check(catalog: &Catalog, paths: &Paths) -> Vec<Diagnostic> {
         unknown_units(unit, &known, &mut found);
         unknown_targets(unit, &known, &mut found);
         unordered(unit, catalog, &mut found);
+        if let Some(container) = unit.body.container() {
+            found.extend(exposed::check(unit, container, paths));
+        }
     }
     found.extend(order::cycles(&good(catalog).map(Arc::as_ref).collect::<Vec<_>>()));
     same_addresses(catalog, &mut found);

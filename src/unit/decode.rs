@@ -34,8 +34,8 @@ pub fn read_as_meant<T: DeserializeOwned + Default>(
             Ok(value) => return value,
             Err(fault) => fault.placed(&tree.mark),
         };
-        faults.extend(fault.diagnostic.map(|diagnostic| *diagnostic));
         let way: Vec<Step> = fault.way.into_iter().rev().collect();
+        faults.extend(fault.diagnostic.map(|diagnostic| discreet(*diagnostic, &way)));
         if let Some(meant) = fault.meant.filter(|meant| tree.rename(&way, meant)) {
             renamed.push((way, meant));
         } else if !tree.remove(&way) {
@@ -43,6 +43,19 @@ pub fn read_as_meant<T: DeserializeOwned + Default>(
         }
     }
     T::default()
+}
+
+/// What is found where a secret belongs is not repeated.
+fn discreet(mut diagnostic: Diagnostic, way: &[Step]) -> Diagnostic {
+    let is_of_credentials = matches!(way.first(), Some(Step::Key(table)) if table == "credentials");
+    if is_of_credentials && let Some(at) = diagnostic.message.find(", found ") {
+        diagnostic.message.truncate(at);
+        diagnostic.help = Some(match way.len() {
+            3 => "write it as a string, in quotes".to_owned(),
+            _ => "write { path = \"/PATH\" } or { value = \"SECRET\" }".to_owned(),
+        });
+    }
+    diagnostic
 }
 
 /// Why a value cannot be read, and the way to it, last step first.

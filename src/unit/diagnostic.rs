@@ -1,5 +1,6 @@
 //! What is wrong with a unit, where, and what was probably meant; printed as a compiler prints it.
 
+use super::redact;
 use super::source::{Source, Unreadable};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::fmt;
@@ -52,7 +53,7 @@ struct Note {
     place: Option<(PathBuf, Place)>,
 }
 
-/// A place in a text, with the line that it is in.
+/// A place in a text, with the line that it is in but for secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     line: usize,
@@ -186,7 +187,8 @@ impl Place {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-        let source_line = text[line_start..line_end].trim_end_matches('\r').to_owned();
+        let line = text[line_start..line_end].trim_end_matches('\r');
+        let source_line = redact::shown(text, line_start, line).into_owned();
         let in_line = |offset: usize| floor(&source_line, offset.saturating_sub(line_start));
         Self {
             line: text[..line_start].matches('\n').count() + 1,

@@ -39,16 +39,10 @@ const fn refuse(
 /// All of them.
 pub const LATER: &[Later] = &[
     refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
-    warn(&["container", "init"], &["false"]),
     warn(&["unit", "requires_mounts_for"], &["[]"]),
     warn(&["unit", "wants_mounts_for"], &["[]"]),
-    warn(&["container", "machine_id"], &[]),
-    warn(&["container", "labels"], &["{}"]),
     warn(&["activation", "idle_timeout"], &["infinity"]),
     warn(&["activation", "idle_action"], &["stop"]),
-    warn(&["resources", "oom_policy"], &["stop"]),
-    warn(&["resources", "page_cache_high"], &["infinity"]),
-    warn(&["security", "devices"], &["[]"]),
     refuse(&["security", "apparmor_profile"], &[""], "the payload would run unconfined: leave the key out"),
     refuse(&["security", "selinux_label"], &[""], "the payload would run unconfined: leave the key out"),
     warn(&["network", "publish"], &["{}"]),
@@ -61,7 +55,6 @@ pub const LATER: &[Later] = &[
     warn(&["network", "interfaces"], &["[]"]),
     warn(&["network", "macvlan"], &["[]"]),
     warn(&["network", "ipvlan"], &["[]"]),
-    warn(&["credentials"], &["{}"]),
     warn(&["timer"], &["{}"]),
     warn(&["update"], &["{policy=none}", "{}"]),
 ];

@@ -19,11 +19,6 @@ const KEYS: &[(&str, Here)] = &[
     ("execstart", Words("what runs is \"image\" with \"entrypoint\" and \"command\"")),
     ("cmd", Key("container.command")),
     ("test", Key("health.command")),
-    ("execstartpre", Words(BEFORE)),
-    ("execstartpost", Words(BEFORE)),
-    ("execcondition", Words("what must hold is written in [unit.condition]")),
-    ("execstop", Words("a container is stopped by its \"stop_signal\"")),
-    ("execstoppost", Words("name a unit that cleans up in \"on_success\" and \"on_failure\"")),
     ("execreload", Key("container.reload_command")),
     ("reloadsignal", Key("container.reload_signal")),
     ("restartsec", Key("container.restart_delay")),
@@ -131,7 +126,7 @@ const KEYS: &[(&str, Here)] = &[
     ("annotation", Key("container.labels")),
     ("mask", Key("security.mask_paths")),
     ("unmask", Key("security.unmask_paths")),
-    ("seccompprofile", Key("security.system_call_filter")),
+    ("seccompprofile", Key("security.seccomp_profile")),
     ("apparmor", Key("security.apparmor_profile")),
     ("securitylabeltype", Key("security.selinux_label")),
     ("securitylabellevel", Key("security.selinux_label")),
@@ -260,8 +255,7 @@ const TABLES: &[(&str, &str)] = &[
     ("assert", "assertions are written in [unit.assert]"),
 ];
 
-const BEFORE: &str = "what runs on the host is a unit of systemd's: name it in \"requires\" and \"after\"";
-const SECRET: &str = "secrets are tables of their own: [credentials.NAME] with \"path\"";
+const SECRET: &str = "secrets are tables of their own: [credentials.NAME] with \"path\" or \"encrypted\"";
 const JOURNAL: &str = "what a container prints goes to the journal: leave it out";
 const LIMITS: &str = "limits of processes are written in [resources.limits]: nofile = 1024";
 const MOUNT: &str = "each mount is a table of its own: [mount.\"/PATH\"] with \"type\" and \"source\"";

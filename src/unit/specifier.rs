@@ -1,8 +1,9 @@
 //! `%i` and the like in strings, as in systemd.unit(5) "Specifiers".
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::model::CREDENTIALS_DIRECTORY;
 use super::name::UnitName;
-use super::tree::{FAULTS_MAX, Mark, Node, Value};
+use super::tree::{Entry, FAULTS_MAX, Mark, Node, Table, Value};
 use crate::paths::Paths;
 
 /// What specifiers say about the host; read once for all units.
@@ -33,11 +34,12 @@ impl Host {
 }
 
 /// Which specifiers there are, for messages and the manual.
-pub const ALL: &str = "%n %N %p %i %I %H %m %b %v %t %S %C %h %u %U %%";
+pub const ALL: &str = "%n %N %p %i %I %H %m %b %v %t %S %C %d %h %u %U %%";
 
 /// Expands every string of a tree in place, and every key: those of some tables are the user's own words.
 pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut Vec<Diagnostic>) {
     expand_keys(tree, &|text| expand(text, name, host), faults);
+    let secrets = take_secrets(tree);
     tree.for_each_string(&mut |text, mark| {
         if faults.len() >= FAULTS_MAX {
             return;
@@ -50,6 +52,25 @@ pub fn expand_tree(tree: &mut Node, name: &UnitName, host: &Host, faults: &mut V
             Err(letter) => faults.push(unknown(letter, mark)),
         }
     });
+    for (name, secret) in secrets {
+        if let Some(credential) = credentials(tree).and_then(|table| table.get_mut(&name)) {
+            credential.node.table_mut().map(|table| table.insert(SECRET.to_owned(), secret));
+        }
+    }
+}
+
+const SECRET: &str = "value";
+
+/// Secrets are what they are, as with SetCredential=: a percent sign in one stands for itself.
+fn take_secrets(tree: &mut Node) -> Vec<(String, Entry)> {
+    let entries = credentials(tree).into_iter().flatten();
+    entries
+        .filter_map(|(name, entry)| Some((name.clone(), entry.node.table_mut()?.remove(SECRET)?)))
+        .collect()
+}
+
+fn credentials(tree: &mut Node) -> Option<&mut Table> {
+    tree.table_mut()?.get_mut("credentials")?.node.table_mut()
 }
 
 fn unknown(letter: char, mark: &Mark) -> Diagnostic {
@@ -126,6 +147,7 @@ fn value(letter: char, name: &UnitName, host: &Host) -> Option<String> {
         't' => "/run",
         'S' => "/var/lib",
         'C' => "/var/cache",
+        'd' => CREDENTIALS_DIRECTORY,
         'h' => "/root",
         'u' => "root",
         'U' => "0",

@@ -1,6 +1,7 @@
 //! Errors of TOML's syntax, with what was probably meant.
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::redact;
 use super::source::Source;
 use super::tree::FAULTS_MAX;
 use std::ops::Range;
@@ -35,7 +36,9 @@ fn diagnostic(source: &Arc<Source>, error: &Error) -> Diagnostic {
         return duplicate(source, span);
     }
     let fault = Diagnostic::at(Severity::Error, source, span, error.message());
-    fault.with_help(line.help(error.message()))
+    // Help repeats what was written.
+    let can_be_told = redact::is_shown(&source.text, line.start, line.text);
+    fault.with_help(can_be_told.then(|| line.help(error.message())).flatten())
 }
 
 /// Both places are told.

@@ -118,6 +118,14 @@ impl Node {
         }
     }
 
+    /// The same, to be changed.
+    pub fn table_mut(&mut self) -> Option<&mut Table> {
+        match &mut self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The entry at a way of keys such as `["container", "image"]`.
     pub fn find(&self, keys: &[&str]) -> Option<&Entry> {
         let (first, rest) = keys.split_first()?;

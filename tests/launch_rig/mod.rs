@@ -3,10 +3,11 @@
 
 use rustix::event::{PollFd, PollFlags, poll};
 use sampan::image::config::ImageConfig;
+use sampan::launch::identity::Identity;
 use sampan::launch::plan::{Command, HostFacts, join, plan};
 use sampan::launch::protocol::{Order, Report, StepError};
 use sampan::launch::spawn::{Launch, Launcher};
-use sampan::launch::step::{HostTree, IdRange, Output, Plan};
+use sampan::launch::step::{CredentialStores, HostTree, IdRange, Output, Plan, RootSize};
 use sampan::sys::pidfd::{self, Exit};
 use sampan::unit::assemble::assemble_with;
 use sampan::unit::lower::Files;
@@ -24,6 +25,12 @@ use std::time::{Duration, Instant};
 
 pub const STORE: u32 = 2_147_352_576;
 pub const RANGE: IdRange = IdRange { base: 1_000_013_824, length: 65_536 };
+
+/// Debian's e2fsprogs.
+pub fn root_size() -> RootSize {
+    let program = |name: &str| Path::new("/usr/sbin").join(name);
+    RootSize { bytes: 0, make: program("mkfs.ext4"), check: program("e2fsck"), grow: program("resize2fs") }
+}
 
 pub struct Rig {
     pub directory: tempfile::TempDir,
@@ -73,13 +80,17 @@ impl Rig {
             directory: directory.path().join("container"),
             store: directory.path().join("store"),
             images: BTreeMap::new(),
+            device_groups: BTreeMap::new(),
+            profile: None,
+            kernel: sampan::launch::profile::Kernel(6, 1),
             environment: Vec::new(),
             hierarchy: "/sys/fs/cgroup".into(),
             group: None,
             invocation: "0123456789abcdef0123456789abcdef".into(),
-            notify: None,
+            identity: Identity::default(),
             journal: journal.clone(),
-            resolver: None,
+            credentials: CredentialStores::default(),
+            root_size: root_size(),
             output: Output::Journal,
         };
         let listener = UnixListener::bind(&journal).unwrap();
@@ -217,7 +228,7 @@ fn converse(mut launch: Launch) -> Running {
     let _ = launch.send(&Order::Attached);
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
-            Report::Ready => {}
+            Report::Ready | Report::Prepared => {}
             Report::Started { pid } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();

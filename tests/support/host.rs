@@ -1,4 +1,4 @@
-//! One private systemd host (`tests/host`), for as long as its value lives.
+//! One private systemd host (`tests/host`, `tests/uml`), for as long as its value lives.
 
 use super::events::Events;
 use super::subscription::Subscription;
@@ -10,31 +10,62 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// The script that boots hosts.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host");
+/// Whose kernel a host has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    /// This machine's.
+    Shared,
+    /// One of its own. Nothing of the host is seen from outside, but its directory.
+    Own,
+}
+
+impl Kernel {
+    /// The script that boots such hosts.
+    fn script(self) -> &'static str {
+        match self {
+            Self::Shared => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host"),
+            Self::Own => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/uml"),
+        }
+    }
+}
 
 /// A running host. It ends with this value, and with the test process if that is killed.
 pub struct Host {
     runner: Child,
     directory: PathBuf,
+    kernel: Kernel,
 }
 
 impl Host {
     /// Boots a host with Sampan installed and no daemon running.
     pub fn boot() -> Self {
-        let mut runner = Command::new(SCRIPT)
+        Self::boot_on(Kernel::Shared)
+    }
+
+    /// Boots a host with a kernel of its own, which is the oldest that Sampan runs on and has the controllers of
+    /// control groups (cpu io memory pids), starts `sampand` on it and imports images. That takes as long as ten other
+    /// hosts do: one host is for many checks, see [`check_all`].
+    pub fn with_controllers(images: &[&str]) -> Self {
+        let host = Self::boot_on(Kernel::Own);
+        host.succeed(&["systemctl", "start", "sampand"]);
+        host.add_images(images);
+        host
+    }
+
+    fn boot_on(kernel: Kernel) -> Self {
+        let mut runner = Command::new(kernel.script())
             .arg("run")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Whoever ends the test by its process group must not end the cleaning up.
             .process_group(0)
             .spawn()
-            .expect("tests/host runs");
+            .expect("the script runs");
         let mut directory = String::new();
         let output = runner.stdout.take().expect("its output is a pipe");
-        BufReader::new(output).read_line(&mut directory).expect("tests/host prints a directory");
+        BufReader::new(output).read_line(&mut directory).expect("the script prints a directory");
         assert!(!directory.is_empty(), "the private host did not boot: it needs root, cgroup v2 and systemd");
-        Self { runner, directory: PathBuf::from(directory.trim_end()) }
+        Self { runner, directory: PathBuf::from(directory.trim_end()), kernel }
     }
 
     /// Boots a host and starts `sampand` on it.
@@ -66,14 +97,18 @@ impl Host {
 
     /// A command, to be run inside.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(SCRIPT);
-        command.arg("exec").arg(&self.directory).args(words).stdin(Stdio::null());
+        self.script("exec", words)
+    }
+
+    fn script(&self, verb: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(self.kernel.script());
+        command.arg(verb).arg(&self.directory).args(words).stdin(Stdio::null());
         command
     }
 
     /// Runs a command inside to its end.
     pub fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().expect("tests/host runs")
+        self.command(words).output().expect("the script runs")
     }
 
     /// Runs a command that must succeed; its standard output.
@@ -105,11 +140,17 @@ impl Host {
 
     /// Where this machine sees a file of the host.
     pub fn path(&self, inside: &str) -> PathBuf {
+        assert!(self.kernel == Kernel::Shared, "{inside}: files of another kernel are not seen from outside");
         PathBuf::from(format!("/proc/{}/root{inside}", self.init()))
     }
 
     /// Writes a file of the host, with the directories above it.
     pub fn write(&self, inside: &str, text: &str) {
+        if self.kernel == Kernel::Own {
+            let script = "mkdir --parents \"${0%/*}\" && printf %s \"$1\" >\"$0\"";
+            self.succeed(&["sh", "-c", script, inside, text]);
+            return;
+        }
         let path = self.path(inside);
         fs::create_dir_all(path.parent().expect("an absolute path")).expect("directories are made");
         fs::write(&path, text).unwrap_or_else(|error| panic!("{inside}: {error}"));
@@ -166,9 +207,12 @@ impl Host {
 
     /// Journal lines that `journalctl` picks by these arguments, from the first on.
     pub fn journal(&self, arguments: &[&str]) -> Events {
-        let mut command = Command::new("journalctl");
-        command.arg("--root").arg(self.path("/"));
-        command.args(["--follow", "--no-tail", "--quiet", "--output=cat"]).args(arguments);
+        const FOLLOW: [&str; 5] = ["journalctl", "--follow", "--no-tail", "--quiet", "--output=cat"];
+        if self.kernel == Kernel::Own {
+            return Events::of(self.script("follow", &[&FOLLOW, arguments].concat()));
+        }
+        let mut command = Command::new(FOLLOW[0]);
+        command.arg("--root").arg(self.path("/")).args(&FOLLOW[1..]).args(arguments);
         Events::of(command)
     }
 
@@ -191,9 +235,15 @@ impl Host {
         self.journal(&[&format!("--unit=sampan-{unit}.scope")]).wait(text)
     }
 
-    /// Waits until `ready` holds, and asks again at each signal of the daemon.
-    pub fn wait_until(&self, what: &str, mut ready: impl FnMut(&Self) -> bool) {
-        let mut signals = self.signals();
+    /// Waits until `ready` holds, and asks again whenever the daemon tells something.
+    pub fn wait_until(&self, what: &str, ready: impl FnMut(&Self) -> bool) {
+        match self.kernel {
+            Kernel::Shared => self.wait_told(&mut self.signals(), what, ready),
+            Kernel::Own => self.wait_told(&mut self.journal(&["--unit=sampand"]), what, ready),
+        }
+    }
+
+    fn wait_told(&self, signals: &mut Events, what: &str, mut ready: impl FnMut(&Self) -> bool) {
         while !ready(self) {
             assert!(signals.next().is_some() || ready(self), "no sign of this: {what}\n{}", self.recent());
         }
@@ -214,8 +264,8 @@ impl Host {
 
     /// Shuts down and boots again.
     pub fn reboot(&self) {
-        let status = Command::new(SCRIPT).arg("reboot").arg(&self.directory).status();
-        assert!(status.expect("tests/host runs").success(), "the host did not come up again");
+        let status = self.script("reboot", &[]).status();
+        assert!(status.expect("the script runs").success(), "the host did not come up again");
     }
 
     /// The host's first process, as this machine numbers it.
@@ -258,6 +308,18 @@ impl Drop for Host {
         drop(self.runner.stdin.take());
         let _ = self.runner.wait();
     }
+}
+
+/// What is to be seen of a host, in words, and who looks.
+pub type Check = (&'static str, fn(&Host));
+
+/// Makes every check on one host, and fails with all that failed.
+pub fn check_all(host: &Host, checks: &[Check]) {
+    let holds =
+        |check: fn(&Host)| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(host))).is_ok();
+    let failed: Vec<&str> =
+        checks.iter().filter(|(_, check)| !holds(*check)).map(|(name, _)| *name).collect();
+    assert!(failed.is_empty(), "{} of {} checks failed: {}", failed.len(), checks.len(), failed.join(", "));
 }
 
 /// What comes back, to its end, for a request.

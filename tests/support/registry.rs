@@ -2,7 +2,7 @@
 //! and may answer in its place, as a hostile registry would.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use crate::layout::Lab;
+use crate::layout::{Entry, Lab, Layout, Tar, digest, gzip};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -333,4 +333,50 @@ pub fn ask(port: u16, request: &Request) -> Vec<u8> {
 pub fn split(answer: &[u8]) -> (String, Vec<u8>) {
     let end = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
     (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end..].to_vec())
+}
+
+/// Bytes that do not pack: the layer stays as large as it is.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// A registry with the image `team/web:1` of one layer of 3 MB, and the layer's digest.
+pub fn filled(lab: &Lab) -> (Registry, String) {
+    let registry = Registry::plain(lab);
+    let body = noise(3_000_000);
+    let tar = Tar::default().entry(&Entry { name: "noise", body: &body, ..Default::default() }).end();
+    let layer = gzip(&tar);
+    let digest = digest(&layer.bytes);
+    registry.push(&Layout::write(&lab.path("web"), &[layer]).path, "team/web:1", &[]);
+    (registry, digest)
+}
+
+/// Deadlines that fit a test.
+pub fn hasty(lab: &Lab) {
+    settings(lab, "registries.d/hasty.toml", "[transfer]\nstall_timeout = \"2s\"\nattempts = 3\n");
+}
+
+/// Sends what the registry says, and breaks off after this many bytes of the body.
+pub fn broken_off(port: u16, request: &Request, after: usize) -> Reply {
+    let (head, body) = split(&ask(port, request));
+    Reply::Raw(Box::new(move |stream| {
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body[..after.min(body.len())]).unwrap();
+    }))
+}
+
+/// A file of credentials for a registry: "me" and "secret".
+pub fn credentials(lab: &Lab, host: &str) {
+    settings(
+        lab,
+        "auth.json",
+        &serde_json::json!({ "auths": { host: { "auth": "bWU6c2VjcmV0" } } }).to_string(),
+    );
 }

@@ -277,9 +277,9 @@ fn a_bad_file_stops_no_other() {
 
 #[test]
 fn a_warning_does_not_keep_a_unit_from_being_loaded() {
-    let host =
-        Host::new().write("etc/sampan/units/a.container.toml", "[container]\nimage = \"a\"\ninit = true\n");
+    let unit = "[container]\nimage = \"a\"\n[network]\naliases = [\"b\"]\n";
+    let host = Host::new().write("etc/sampan/units/a.container.toml", unit);
     let catalog = load_all(&host.paths());
     good(&catalog, "a.container");
-    assert_eq!(catalog.diagnostics[0].message, "\"init\" is not in effect yet");
+    assert_eq!(catalog.diagnostics[0].message, "\"aliases\" is not in effect yet");
 }

@@ -74,6 +74,12 @@ pub struct ProcessArgs {
     /// A file of environment
     #[arg(long = "env-file", value_name = "FILE")]
     pub environment_files: Vec<PathBuf>,
+    /// A minimal init as its first process
+    #[arg(long)]
+    pub init: bool,
+    /// A word about it for programs that look at it
+    #[arg(long = "label", value_name = "NAME[=VALUE]")]
+    pub labels: Vec<String>,
     /// The program, instead of the image's entrypoint
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,

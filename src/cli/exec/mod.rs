@@ -185,8 +185,8 @@ impl Request<'_> {
     }
 }
 
-/// A pair of sockets whose bytes are signals for the command, and whose end is the command's. The manager's only byte says
-/// that the command is allowed.
+/// A pair of sockets whose bytes are signals for the command, and whose end is the command's. The manager's only byte
+/// says that the command is allowed.
 #[derive(Debug)]
 pub struct Leash {
     ours: OwnedFd,

@@ -1,5 +1,5 @@
-//! `sampanctl pull`: a fetcher talks to the registry, a confined worker writes the store, and here it is shown; both are
-//! started here, or by the manager.
+//! `sampanctl pull`: a fetcher talks to the registry, a confined worker writes the store, and here it is shown; both
+//! are started here, or by the manager.
 
 use std::io::{IsTerminal as _, Write as _};
 

@@ -48,6 +48,8 @@ impl Subject {
             vec!["_UID=0".to_owned(), format!("OBJECT_SYSTEMD_UNIT={scope}")],
             vec!["_UID=0".to_owned(), COREDUMP.to_owned(), format!("COREDUMP_UNIT={scope}")],
             vec![manager, format!("SAMPAN_UNIT={unit}")],
+            // Commands on the host: of lines of a stream the journal itself writes all fields.
+            vec!["_TRANSPORT=stdout".to_owned(), format!("SAMPAN_UNIT={unit}")],
         ]
     }
 }
@@ -148,7 +150,8 @@ mod tests {
             words(&[Subject::of(&web)], Speakers::All).join(" "),
             "_SYSTEMD_UNIT=sampan-web:a.scope + _PID=1 UNIT=sampan-web:a.scope + _UID=0 \
              OBJECT_SYSTEMD_UNIT=sampan-web:a.scope + _UID=0 MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1 \
-             COREDUMP_UNIT=sampan-web:a.scope + _SYSTEMD_UNIT=sampand.service SAMPAN_UNIT=web@a.container"
+             COREDUMP_UNIT=sampan-web:a.scope + _SYSTEMD_UNIT=sampand.service SAMPAN_UNIT=web@a.container + \
+             _TRANSPORT=stdout SAMPAN_UNIT=web@a.container"
         );
         assert_eq!(
             words(&[Subject::of(&web)], Speakers::Container).join(" "),

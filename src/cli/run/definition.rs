@@ -64,6 +64,13 @@ impl File<'_> {
                 self.set(&["container", "environment", &escaped(name)], literal(value));
             }
         }
+        if args.init {
+            self.set(&["container", "init"], Value::Boolean(true));
+        }
+        for label in &args.labels {
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            self.set(&["container", "labels", &escaped(name)], literal(value));
+        }
         if !args.environment_files.is_empty() {
             let files: Vec<String> = args
                 .environment_files
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn options_become_a_unit_file() {
-        let line = "--rm -it --pull=never -u 33:33 -w /www -e A=50% -v data:/data -v ./src:/src:ro -p 8080:80 \
+        let line = "--rm -it --pull=never -u 33:33 -w /www -e A=50% --label team=sea --label alone -v data:/data -v ./src:/src:ro -p 8080:80 \
                     -p 127.0.0.1:81:81 -m 256m --cpus 0.5 --network host --property container.stop_timeout=5s \
                     --property resources.tasks_max=9 hello sh -c exit";
         insta::assert_snapshot!(of(line).unwrap(), @r#"
@@ -293,6 +300,10 @@ mod tests {
         [container.environment]
         A = "50%%"
         TERM = "xterm"
+
+        [container.labels]
+        alone = ""
+        team = "sea"
 
         [mount."/data"]
         source = "data"

@@ -16,8 +16,7 @@ const ABSENT: &[(&[&str], &str)] = &[
     (&["--userns"], "use --property security.user_namespace=host"),
     (&["--device", "--gpus"], "devices of the host cannot be passed yet"),
     (&["--mount"], "use --volume, --tmpfs, or --property for [mount] of sampan.unit(5)"),
-    (&["--init"], "none is needed: signals end the first process as they would outside of a container"),
-    (&["--label", "-l", "--annotation"], "units have no labels"),
+    (&["--annotation"], "use --label"),
     (
         &["--link", "--network-alias", "--ip", "--dns", "--add-host"],
         "there are no networks of containers yet",

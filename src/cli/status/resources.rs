@@ -9,6 +9,7 @@ pub fn lines(unit: &UnitProperties) -> Vec<(&'static str, String)> {
     let usage = [
         ("IP", traffic(unit.ip_ingress_bytes, unit.ip_egress_bytes, ["in", "out"])),
         ("IO", traffic(unit.io_read_bytes, unit.io_write_bytes, ["read", "written"])),
+        ("Root", root(unit)),
         ("Tasks", if up { tasks(unit) } else { String::new() }),
         ("Memory", memory(&unit.memory, up)),
         ("CPU", unit.cpu_usage_nsec.map(|time| time::span(time / 1000)).unwrap_or_default()),
@@ -21,6 +22,13 @@ fn traffic(first: Option<u64>, second: Option<u64>, words: [&str; 2]) -> String 
         (Some(first), Some(second)) if first + second > 0 => {
             format!("{} {}, {} {}", bytes(first), words[0], bytes(second), words[1])
         }
+        _ => String::new(),
+    }
+}
+
+fn root(unit: &UnitProperties) -> String {
+    match (unit.root_used, unit.root_size) {
+        (Some(used), Some(size)) => format!("{} (limit: {})", bytes(used), bytes(size)),
         _ => String::new(),
     }
 }

@@ -113,7 +113,7 @@ fn sort(rows: &mut [Row], order: Order) {
 }
 
 fn render(rows: &[Row], view: &View, style: Style) -> String {
-    let headings = ["UNIT", "TASKS", "%CPU", "MEMORY", "PRIVATE", "SHARED", "INPUT/s", "OUTPUT/s"];
+    let headings = ["UNIT", "TASKS", "%CPU", "MEMORY", "PRIVATE", "SHARED", "CACHE", "INPUT/s", "OUTPUT/s"];
     let mut table = Table::new(&headings.map(Column::new));
     let bytes = |value: Option<u64>| match value {
         None => "-".to_owned(),
@@ -128,6 +128,7 @@ fn render(rows: &[Row], view: &View, style: Style) -> String {
             bytes(row.memory),
             bytes(row.memory_private),
             bytes(row.memory_shared),
+            bytes(row.memory_page_cache),
             bytes(row.io_read_per_second),
             bytes(row.io_write_per_second),
         ];
@@ -169,8 +170,8 @@ mod tests {
     fn what_is_not_known_is_a_dash() {
         let view = View { order: Order::Cpu, raw: false, width: None };
         insta::assert_snapshot!(render(&[row("web.container", 3, 12.34, 3 << 20)], &view, Style::PLAIN), @r"
-        UNIT          TASKS %CPU MEMORY PRIVATE SHARED INPUT/s OUTPUT/s
-        web.container 3     12.3 3.0M   1.5M    -      -       -
+        UNIT          TASKS %CPU MEMORY PRIVATE SHARED CACHE INPUT/s OUTPUT/s
+        web.container 3     12.3 3.0M   1.5M    -      -     -       -
         ");
     }
 }

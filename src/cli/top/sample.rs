@@ -25,8 +25,10 @@ pub struct Row {
     pub memory: Option<u64>,
     /// Bytes of heaps and stacks.
     pub memory_private: Option<u64>,
-    /// Bytes of files, which other containers may use, too, and of shared memory.
+    /// Bytes of files that are mapped into its processes, which other containers may use, too, and of shared memory.
     pub memory_shared: Option<u64>,
+    /// Bytes of the other contents of files, which the kernel keeps as long as nobody needs the memory.
+    pub memory_page_cache: Option<u64>,
     /// Bytes read in a second.
     pub io_read_per_second: Option<u64>,
     /// Bytes written in a second.
@@ -65,7 +67,11 @@ impl Sample {
                 cpu_percent: grown(|usage| usage.cpu_nanoseconds).unwrap_or_default() / 10_000_000.0,
                 memory: usage.memory.total,
                 memory_private: usage.memory.anonymous,
-                memory_shared: usage.memory.page_cache,
+                memory_shared: usage
+                    .memory
+                    .in_use()
+                    .map(|used| used.saturating_add(usage.memory.shared.unwrap_or(0))),
+                memory_page_cache: usage.memory.idle_cache(),
                 io_read_per_second: per_second(|usage| usage.io.read_bytes),
                 io_write_per_second: per_second(|usage| usage.io.write_bytes),
             }
@@ -100,7 +106,7 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(scope.join(name), text).unwrap();
         write("cpu.stat", "usage_usec 1000000\n");
         write("memory.current", "4096\n");
-        write("memory.stat", "anon 1024\nfile 2048\n");
+        write("memory.stat", "anon 1024\nfile 2048\nfile_mapped 512\nshmem 256\n");
         let paths = Paths::new(root.path());
         let mut before = Sample::take(&paths);
         write("cpu.stat", "usage_usec 1500000\n");
@@ -110,8 +116,8 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].unit.as_str(), rows[0].cpu_percent.round()), ("web@a.container", 50.0));
         assert_eq!(
-            (rows[0].memory, rows[0].memory_private, rows[0].memory_shared),
-            (Some(4096), Some(1024), Some(2048))
+            [rows[0].memory, rows[0].memory_private, rows[0].memory_shared, rows[0].memory_page_cache],
+            [4096, 1024, 768, 1280].map(Some)
         );
     }
 }

@@ -161,7 +161,8 @@ pub fn reload_if_running(paths: &Paths) -> anyhow::Result<()> {
     }
 }
 
-/// systemd reads links beside its own units again, where there are new ones and it runs. The manager sees to that itself.
+/// systemd reads links beside its own units again, where there are new ones and it runs. The manager sees to that
+/// itself.
 fn reload_systemd(done: &Done, by: By, paths: &Paths) -> anyhow::Result<()> {
     match by == By::Us && done.outcome.concerns_systemd(paths) && paths.are_of_this_host() {
         true => talk(async |client| Ok(client.reload_systemd().await?)),

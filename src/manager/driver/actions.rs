@@ -19,6 +19,8 @@ impl Manager {
                 Action::SeekImage { unit, run } => self.seek_image(&unit, run),
                 Action::LeaveImage { unit, run } => self.leave_image(&unit, run),
                 Action::Launch { unit, run } => self.launch(&unit, run),
+                Action::RunCommands { unit, run, stage } => self.run_commands(&unit, run, stage),
+                Action::EndCommands { unit, run } => self.end_commands(&unit, run),
                 Action::Terminate { unit, run } => self.terminate(&unit, run),
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Abort { unit, run } => self.abort(&unit, run),

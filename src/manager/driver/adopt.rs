@@ -3,12 +3,15 @@
 use super::Manager;
 use super::launch::bind_notify;
 use super::live::{LiveRun, Parent, Process};
+use super::memory::OomKills;
 use super::output::Outlet;
 use super::stop::discard_rest;
+use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
 use crate::socket::listen::Held;
 use crate::systemd::fdstore::StoredDescriptor;
+use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::Container;
 use crate::unit::name::UnitName;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -40,6 +43,9 @@ impl Manager {
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
         self.sockets.count_on(unit, &record.activations);
+        if let (true, Some(run)) = (record.phase.is_starting(), &record.run) {
+            self.stages.abandoned.insert(unit.clone(), run.number);
+        }
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
             Adoption::Run { pidfd, notifier, outlet } => {
@@ -54,6 +60,7 @@ impl Manager {
                 if record.facts.executed {
                     self.look_for_listeners(unit);
                     self.begin_checks(unit);
+                    self.watch_memory(unit);
                 }
             }
             Adoption::Lost { outlet } => {
@@ -102,8 +109,13 @@ impl Manager {
             (0, Some(container)) => live.stop_signal.set(container.stop_signal.unwrap_or(libc::SIGTERM)),
             (signal, _) => live.stop_signal.set(signal),
         }
-        live.controlled.set(false);
-        // The run is new to this process, so the cell is empty.
+        live.oom_kills.set(OomKills { count: record.facts.oom_kills, ..OomKills::default() });
+        let slice = &record.facts.slice;
+        // The run is new to this process, so the cells are empty.
+        if let Some(group) = accounting::scope(&self.paths, run.pid, &unit.scope()) {
+            let _ = live.group.set(group);
+        }
+        let _ = live.slice.set(if slice.is_empty() { DEFAULT_SLICE.to_owned() } else { slice.clone() });
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);

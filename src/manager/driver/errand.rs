@@ -4,7 +4,7 @@ use super::Note;
 use super::boot::Network;
 use crate::paths::Paths;
 use crate::sys::pidfd;
-use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
+use crate::systemd::manager::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, Systemd};
 use crate::transfer::errand::{self, Fault, LINE_MAX, Word};
 use crate::transfer::order::Order;
 use crate::transfer::registry::Event;
@@ -146,7 +146,8 @@ impl Errand {
         let _turn = self.slots.turn(self.queue, &self.signals.needed).await;
         let program = self.paths.helper("sampan-import");
         let failed = |error: io::Error| Refused::here(format!("{}: {error}", program.display()));
-        // The end of this gate is the end of the transfer: it is closed where this task is dropped, or the manager ends.
+        // The end of this gate is the end of the transfer: it is closed where this task is dropped, or the manager
+        // ends.
         let (gate, theirs) = errand::gate().map_err(failed)?;
         let mut process = self.spawn(&program, theirs).map_err(failed)?;
         let pid = process.id();
@@ -178,6 +179,7 @@ impl Errand {
 
     fn scope(&self, pid: u32, pidfd: OwnedFd) -> ScopeRequest {
         ScopeRequest {
+            devices: Vec::new(),
             name: format!("sampan-pull-{pid}.scope"),
             description: self.order.to_string(),
             slice: DEFAULT_SLICE.to_owned(),
@@ -191,6 +193,7 @@ impl Errand {
             keeper: Keeper::Systemd,
             stop_timeout: Some(STOP_TIMEOUT),
             stop_signal: libc::SIGTERM,
+            host: HostState::Up,
             after: Vec::new(),
         }
     }

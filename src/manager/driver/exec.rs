@@ -75,6 +75,10 @@ pub(super) struct Started {
 }
 
 impl Started {
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.live.process.get().map(|process| process.pid)
+    }
+
     pub(super) async fn wait(&self) -> Exit {
         let exit = match &self.leash {
             Some(leash) => tokio::select! {
@@ -132,7 +136,8 @@ impl Manager {
             working_directory: request.directory.map(Into::into),
             environment: request.environment,
         };
-        let join = prepare_join(unit, container, &self.paths, &self.store, &command, run);
+        let join =
+            prepare_join(unit, container, &self.paths, &self.store, &command, (run.pid, &run.invocation));
         Ok(ExecTask {
             join: join.map_err(|failure| ExecError::Failed(failure.message))?,
             launcher: self.launcher.clone(),

@@ -42,7 +42,8 @@ pub struct ExecRequest {
     pub directory: Option<String>,
     /// Standard input, output and error.
     pub stdio: [OwnedFd; 3],
-    /// The leash, a stream socket: each byte that comes is the number of a signal for the command, and its end is the command's.
+    /// The leash, a stream socket: each byte that comes is the number of a signal for the command, and its end is the
+    /// command's.
     pub leash: Option<OwnedFd>,
 }
 

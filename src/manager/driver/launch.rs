@@ -1,26 +1,28 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
+use super::before::BeforePayload;
+use super::commands::{Commands, Inhabited};
 use super::control::{Control, errno, failure, io_failure, only, step_failure};
+use super::helper::leave_scope;
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report, UNSTARTED};
-use crate::launch::spawn::{Launcher, is_launcher};
-use crate::launch::step::Output;
+use crate::launch::spawn::is_launcher;
+use crate::launch::step::{Output, Pause};
 use crate::manager::accounting;
-use crate::manager::machine::{Event, Exit, Failure, Launched, Phase};
+use crate::manager::machine::{Event, Exit, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
-use crate::store::Store;
 use crate::sys::{pidfd, process, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::systemd::manager::{DEFAULT_SLICE, Keeper, ScopeRequest, Systemd};
+use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::address::is_native;
-use crate::unit::model::{Body, Container, Pass, Unit};
+use crate::unit::model::{Body, Container, Init, Pass, Stage, Unit};
 use crate::unit::name::UnitName;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
@@ -32,10 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, oneshot};
-
-/// How long systemd may take to notice that a scope is empty, before it is asked to stop it.
-const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Between looks at a process that is about to execute its payload.
 const EXECUTION_INTERVAL: Duration = Duration::from_millis(5);
@@ -50,10 +49,28 @@ pub(super) struct RunTask {
     pub(super) notes: UnboundedSender<Note>,
 }
 
+/// Why a launch has ended before its payload.
+pub(super) enum Broken {
+    /// A step of its own failed.
+    Launch(Failure),
+    /// A command of this stage did.
+    Command(Stage, Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Launch(failure)
+    }
+}
+
 /// What a launch needs beside it.
 struct Means {
-    store: Rc<Store>,
-    launcher: Rc<Launcher>,
+    /// What is run before the payload.
+    before: BeforePayload,
+    /// How many launches may be under way.
+    turns: Rc<Semaphore>,
+    /// The slice of the scope.
+    slice: String,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
     sockets: Vec<OwnedFd>,
     /// Standard streams of somebody who waits for the container's end.
@@ -77,6 +94,11 @@ impl Manager {
             return;
         };
         let live = Rc::new(LiveRun::new(run));
+        let named = specification.body.container().and_then(|container| container.resources.slice.as_deref());
+        let slice = self.choose_slice(named);
+        // The run is new, so the cell is empty.
+        let _ = live.slice.set(slice.clone());
+        live.controlled.set(self.choose_keeper() == Keeper::Manager);
         self.runs.insert(unit.clone(), live.clone());
         self.expect_binds(unit);
         let task = self.run_task(specification, live);
@@ -90,7 +112,10 @@ impl Manager {
         let sockets =
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let stdio = self.transients.take_stdio(unit);
-        let means = Means { store: self.store.clone(), launcher: self.launcher.clone(), sockets, stdio };
+        let abandoned = self.stages.abandoned.remove(unit);
+        let before = Commands::new(task.unit.clone(), run, self.hands(slice.clone()), self.notes.clone());
+        let before = BeforePayload::new(before, abandoned);
+        let means = Means { before, turns: self.launches.clone(), slice, sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
 
@@ -100,7 +125,7 @@ impl Manager {
             return;
         }
         self.forget_run(unit, run);
-        if self.machine.unit(unit).is_some_and(|managed| managed.phase == Phase::Start) {
+        if self.machine.unit(unit).is_some_and(|managed| managed.phase.is_starting()) {
             tracing::info!(SAMPAN_UNIT = %unit, "{unit}: its launch ended with the manager before, launching it anew.");
             self.launch(unit, run);
         } else {
@@ -121,7 +146,9 @@ impl Manager {
 
     pub(super) fn forget_run(&mut self, unit: &UnitName, run: u64) {
         if self.is_current(unit, run) {
-            self.runs.remove(unit);
+            if let Some(live) = self.runs.remove(unit) {
+                self.keep_last_usage(unit, &live);
+            }
             self.checks.end(unit);
             self.sockets.drop_notifier(unit);
             self.end_output(unit);
@@ -152,40 +179,54 @@ impl RunTask {
     }
 
     async fn perform(self, means: Means) {
-        let Body::Container(container) = &self.unit.body else { return };
-        let begun = now().boottime;
-        let notify_server = match self.notify_server(container) {
-            Ok(server) => server,
-            Err(failure) => return self.failed(failure, None).await,
-        };
-        let notify = notify_server.as_ref().map(|server| server.listener.path());
-        let ends = Ends { notify, output: means.output() };
-        let prepared = prepare(&self.unit, container, &self.paths, &means.store, ends);
-        let prepared = prepared.and_then(|prepared| {
-            listening::check(container, &prepared.facts)?;
-            health::check(container, &prepared.facts)?;
-            Ok(prepared)
-        });
-        let mut prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(failure) => return self.failed(failure, None).await,
-        };
-        prepared.facts.moments.begun = begun;
-        let ephemeral = prepared.facts.ephemeral.clone();
+        let mut ephemeral = None;
         let launched = tokio::select! {
-            result = self.launch(container, prepared, &means) => result,
-            () = self.live.cancel.notified() => Err(Failure {
+            result = self.launch(&means, &mut ephemeral) => result,
+            () = self.live.cancel.notified() => Err(Broken::Launch(Failure {
                 message: "launch: canceled by a stop".into(),
                 errno: libc::ECANCELED,
                 exit: None,
-            }),
+            })),
         };
+        means.before.end().await;
         // The container has its own copies; ours would keep a closed socket alive.
         drop(means);
         match launched {
-            Err(failure) => self.failed(failure, ephemeral).await,
-            Ok(()) => self.follow(notify_server, ephemeral).await,
+            Err(broken) => self.failed(broken, ephemeral).await,
+            Ok(notify_server) => self.follow(notify_server, ephemeral).await,
         }
+    }
+
+    /// From the first command to the payload.
+    async fn launch(
+        &self,
+        means: &Means,
+        ephemeral: &mut Option<PathBuf>,
+    ) -> Result<Option<NotifyServer>, Broken> {
+        let Body::Container(container) = &self.unit.body else { return Ok(None) };
+        let begun = now().boottime;
+        means.before.on_host(|| self.start_pre_begun()).await?;
+        let commanded = if means.before.has_begun() { now().boottime } else { Duration::ZERO };
+        let notify_server = self.notify_server(container)?;
+        let notify = notify_server.as_ref().map(|server| server.listener.path());
+        let ends = Ends { notify, output: means.output() };
+        let mut prepared =
+            prepare(&self.unit, container, &self.paths, &means.before.hands().store, &means.slice, ends)?;
+        listening::check(container, &prepared.facts)?;
+        health::check(container, &prepared.facts)?;
+        prepared.facts.moments = Moments { begun, commanded, ..Moments::default() };
+        ephemeral.clone_from(&prepared.facts.ephemeral);
+        // One that waits for commands must not have others wait for it. Nobody closes it.
+        let _turn = match prepared.plan.pause {
+            Pause::None => Some(means.turns.acquire().await),
+            Pause::Prepared => None,
+        };
+        self.launch_prepared(container, prepared, means).await?;
+        Ok(notify_server)
+    }
+
+    fn start_pre_begun(&self) {
+        self.tell(Event::StartPreBegun { unit: self.unit(), run: self.live.number() });
     }
 
     fn notify_server(&self, container: &Container) -> Result<Option<NotifyServer>, Failure> {
@@ -195,14 +236,14 @@ impl RunTask {
         bind_notify(&self.paths, &self.unit.name).map(Some)
     }
 
-    async fn launch(
+    async fn launch_prepared(
         &self,
         container: &Container,
         mut prepared: Prepared,
         means: &Means,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Broken> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
-        let launch = means.launcher.spawn(&prepared.plan, &means.descriptors());
+        let launch = means.before.hands().launcher.spawn(&prepared.plan, &means.descriptors());
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
         prepared.facts.moments.spawned = now().boottime;
         // The scope begins with the launcher's outer process.
@@ -210,16 +251,18 @@ impl RunTask {
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
         let control = Control::new(launch)?;
-        let ready = Notify::new();
+        let turns = Turns::default();
         let scope = async {
-            ready.notified().await;
+            turns.ready.notified().await;
             self.start_scope(&request).await?;
+            self.attached(container, pid);
             control.order(&Order::Attached);
+            turns.attached.notify_one();
             Ok(now().boottime)
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
         let ((), attached) =
-            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &ready), scope)?;
+            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &turns, means), scope)?;
         self.live.executed.set(true);
         prepared.facts.moments = Moments { attached, executed: now().boottime, ..prepared.facts.moments };
         prepared.facts.executed = true;
@@ -250,10 +293,16 @@ impl RunTask {
         let _ = written.await;
     }
 
-    /// Units of systemd's that stop after this one when the host goes down.
-    fn native_order(&self) -> Vec<String> {
-        let after = self.unit.dependencies.after.iter();
-        after.filter(|unit| is_native(unit)).map(ToString::to_string).collect()
+    /// The scope is there, and a process in it.
+    fn attached(&self, container: &Container, pid: u32) {
+        if let Some(group) = accounting::scope(&self.paths, pid, &self.unit.name.scope()) {
+            super::memory::set_group_kill(&group, &container.resources);
+            // The run is new, so the cell is empty.
+            let _ = self.live.group.set(group);
+            self.live.memory_max.set(container.resources.memory_max.filter(|limit| *limit != u64::MAX));
+            // What there is before the first kill.
+            self.live.look_at_memory();
+        }
     }
 
     fn scope_request(
@@ -263,18 +312,10 @@ impl RunTask {
         pid: u32,
         pidfd: OwnedFd,
     ) -> ScopeRequest {
-        ScopeRequest {
-            name: self.unit.name.scope(),
-            description: self.unit.description.clone(),
-            slice: container.resources.slice.clone().unwrap_or_else(|| DEFAULT_SLICE.to_owned()),
-            pid,
-            pidfd,
-            resources: container.resources.clone(),
-            keeper: Keeper::Manager,
-            stop_timeout: container.stop_timeout,
-            stop_signal: facts.stop_signal,
-            after: self.native_order(),
-        }
+        let keeper = if self.live.is_controlled() { Keeper::Manager } else { Keeper::Systemd };
+        let slice = self.live.slice.get().cloned().unwrap_or_default();
+        let first = (pid, pidfd);
+        ScopeRequest { keeper, ..scope_request(&self.unit, container, facts, slice, first) }
     }
 
     /// Hears the launcher out.
@@ -282,13 +323,21 @@ impl RunTask {
         &self,
         control: &Control,
         prepared: &mut Prepared,
-        ready: &Notify,
-    ) -> Result<(), Failure> {
+        turns: &Turns,
+        means: &Means,
+    ) -> Result<(), Broken> {
         while let Some((report, descriptors)) = control.receive().await? {
             match report {
-                Report::Ready => ready.notify_one(),
+                Report::Ready => turns.ready.notify_one(),
                 Report::Started { pid } => {
                     self.began(pid, only(descriptors)?, prepared).await;
+                    if prepared.plan.pause == Pause::None {
+                        control.order(&Order::Go);
+                    }
+                }
+                Report::Prepared => {
+                    turns.attached.notified().await;
+                    self.run_inside(prepared, means).await?;
                     control.order(&Order::Go);
                 }
                 Report::Notifier => {
@@ -299,13 +348,24 @@ impl RunTask {
                         Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
                     self.note(Note::Output(self.unit(), self.live.number(), outlet));
                 }
-                Report::Failed(error) => return Err(step_failure(&error)),
+                Report::Failed(error) => return Err(step_failure(&error).into()),
             }
         }
         match self.live.process.get() {
             Some(_) => Ok(()),
-            None => Err(failure("sampan-launch: ended without a word".into(), 0)),
+            None => Err(failure("sampan-launch: ended without a word".into(), 0).into()),
         }
+    }
+
+    /// The container is whole and waits: the commands that come before its payload join it.
+    async fn run_inside(&self, prepared: &mut Prepared, means: &Means) -> Result<(), Broken> {
+        let Some(process) = self.live.process.get() else { return Ok(()) };
+        let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
+        prepared.facts.moments.held = now().boottime;
+        let inhabited = Inhabited { pid: process.pid, pidfd, invocation: prepared.invocation.clone() };
+        means.before.inside(&inhabited, || self.start_pre_begun()).await?;
+        prepared.facts.moments.released = now().boottime;
+        Ok(())
     }
 
     /// Goes on with a run that an earlier manager began, and perhaps did not see through.
@@ -354,9 +414,7 @@ impl RunTask {
             return Ok(());
         }
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
-        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await?;
-        self.live.controlled.set(true);
-        Ok(())
+        self.start_scope(&self.scope_request(container, facts, process.pid, pidfd)).await
     }
 
     async fn start_scope(&self, request: &ScopeRequest) -> Result<(), Failure> {
@@ -376,7 +434,20 @@ impl RunTask {
         };
         self.clean_up(ephemeral).await;
         self.note(Note::RunOver(self.unit(), self.live.number()));
+        let exit = self.of_payload(exit);
         self.tell(Event::Ended { unit: self.unit(), run: self.live.number(), exit });
+    }
+
+    /// Our init cannot end by the signal that has ended the payload: the kernel keeps it from that.
+    fn of_payload(&self, exit: Exit) -> Exit {
+        const SIGNALLED: i32 = 128;
+        let has_init = self.unit.body.container().is_some_and(|container| container.init == Init::Minimal);
+        match exit {
+            Exit::Code(code) if has_init && (1..=libc::SIGRTMAX()).contains(&(code - SIGNALLED)) => {
+                Exit::Signal(code - SIGNALLED)
+            }
+            exit => exit,
+        }
     }
 
     async fn listen_to(&self, server: Option<&NotifyServer>) {
@@ -408,30 +479,63 @@ impl RunTask {
             .find(|pid| process::numbers(*pid).last() == Some(&inside))
     }
 
-    async fn failed(self, failure: Failure, ephemeral: Option<PathBuf>) {
+    async fn failed(self, broken: Broken, ephemeral: Option<PathBuf>) {
         if self.live.process.get().is_some() {
             self.live.kill();
             self.live.wait().await;
         }
         self.clean_up(ephemeral).await;
         self.note(Note::RunOver(self.unit(), self.live.number()));
-        self.tell(Event::LaunchFailed { unit: self.unit(), run: self.live.number(), failure });
+        let (unit, run) = (self.unit(), self.live.number());
+        self.tell(match broken {
+            Broken::Launch(failure) => Event::LaunchFailed { unit, run, failure },
+            Broken::Command(stage, failure) => Event::CommandsDone { unit, run, stage, result: Err(failure) },
+        });
     }
 
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
         self.live.over.set(true);
-        let scope = self.unit.name.scope();
-        let removed = tokio::time::timeout(REMOVAL_TIMEOUT, self.systemd.wait_removed(&scope)).await;
-        // A scope without a process that systemd has not noticed, or one that still has others.
-        if removed.is_err()
-            && let Err(error) = self.systemd.give_up_scope(&scope).await
-        {
-            tracing::warn!(SAMPAN_UNIT = %self.unit.name, "{error}, continuing");
-        }
+        leave_scope(&self.systemd, &self.unit.name.scope()).await;
         if let Some(directory) = ephemeral {
             super::stop::discard(&directory);
         }
+    }
+}
+
+/// When the parts of a launch wait for each other.
+#[derive(Default)]
+struct Turns {
+    /// The launcher waits for its scope.
+    ready: Notify,
+    /// The scope is there.
+    attached: Notify,
+}
+
+/// The scope of a container that begins with the launcher's process.
+pub(super) fn scope_request(
+    unit: &Unit,
+    container: &Container,
+    facts: &RunFacts,
+    slice: String,
+    (pid, pidfd): (u32, OwnedFd),
+) -> ScopeRequest {
+    // Units of systemd's that stop after this one when the host goes down.
+    let after = unit.dependencies.after.iter().filter(|unit| is_native(unit));
+    let devices = container.security.devices.iter();
+    ScopeRequest {
+        name: unit.name.scope(),
+        description: unit.description.clone(),
+        slice,
+        pid,
+        pidfd,
+        resources: container.resources.clone(),
+        devices: devices.map(|device| (device.specifier(), device.access.clone())).collect(),
+        keeper: Keeper::Manager,
+        stop_timeout: container.stop_timeout,
+        stop_signal: facts.stop_signal,
+        after: after.map(ToString::to_string).collect(),
+        host: HostState::Up,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A run as the driver knows it: its first process, and how that ended.
 
+use super::cache::{Ceiling, Keeping};
+use super::memory::OomKills;
 use super::output::Outlet;
 use crate::manager::machine::Exit;
 use crate::sys::{pidfd, readiness};
@@ -7,6 +9,7 @@ use rustix::process::Signal;
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -37,8 +40,20 @@ pub(super) struct LiveRun {
     pub(super) signalled: Cell<bool>,
     /// Whether systemd knows this connection as the controller of the scope.
     pub(super) controlled: Cell<bool>,
+    /// The slice of its scope, where it has one.
+    pub(super) slice: OnceCell<String>,
     /// Where its programs write by name, once it is known.
     pub(super) outlet: OnceCell<Rc<Outlet>>,
+    /// The directory of its scope's control group, once there is one.
+    pub(super) group: OnceCell<PathBuf>,
+    pub(super) oom_kills: Cell<OomKills>,
+    pub(super) memory_max: Cell<Option<u64>>,
+    /// The most memory that it had, as far as it was looked at.
+    pub(super) memory_peak: Cell<Option<u64>>,
+    /// Something has happened to its memory, or to the limits of it.
+    pub(super) pressure: Notify,
+    pub(super) ceiling: Cell<Ceiling>,
+    pub(super) keeping: Cell<Keeping>,
 }
 
 /// A process that cannot be confused with another.
@@ -71,8 +86,16 @@ impl LiveRun {
             over: Cell::new(false),
             stopping: Cell::new(false),
             signalled: Cell::new(false),
-            controlled: Cell::new(true),
+            controlled: Cell::new(false),
+            slice: OnceCell::new(),
             outlet: OnceCell::new(),
+            group: OnceCell::new(),
+            oom_kills: Cell::default(),
+            memory_max: Cell::new(None),
+            memory_peak: Cell::new(None),
+            pressure: Notify::new(),
+            ceiling: Cell::default(),
+            keeping: Cell::default(),
         }
     }
 
@@ -80,8 +103,8 @@ impl LiveRun {
         self.number
     }
 
-    /// Whether systemd asks us to stop it. It knows us by the connection over which the scope was started: not
-    /// by a predecessor's, nor by one that was lost.
+    /// Whether systemd asks us to stop it. It does so for some scopes only (see [`super::slice`]), and knows us by the
+    /// connection over which the scope was started: not by a predecessor's, nor by one that was lost.
     pub(super) fn is_controlled(&self) -> bool {
         self.controlled.get()
     }
@@ -104,6 +127,8 @@ impl LiveRun {
     pub(super) async fn wait(&self) -> Exit {
         let Some(process) = self.process.get() else { return Exit::Unknown };
         let ended = until_ended(process.pidfd.as_fd()).await;
+        // systemd is about to remove the group.
+        self.look_at_memory();
         // With it all others have ended; but once it is reaped, nothing can be sent in its name.
         if let Some(outlet) = self.outlet.get() {
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
@@ -114,6 +139,9 @@ impl LiveRun {
             (Err(_), _) => None,
         };
         match (status.map(exit), self.stood_for.get()) {
+            (Some(Exit::Signal(libc::SIGKILL)) | None, _) if self.oom_kills.get().are_fresh() => {
+                Exit::OomKill
+            }
             (Some(Exit::Signal(libc::SIGKILL)), Some(signal)) => Exit::Signal(signal),
             (Some(exit), _) => exit,
             (None, _) => Exit::Unknown,

@@ -3,19 +3,23 @@
 use super::{Manager, Notice};
 use crate::manager::machine::{Event, LoadState, Loaded};
 use crate::manager::record::Record;
+use crate::settings::Settings;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Loader, Reading};
+use crate::unit::model::{Body, Resources};
 use crate::unit::name::UnitName;
 use crate::unit::preset::Presets;
 use crate::unit::state;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Manager {
     /// Reads all unit files again.
     pub fn reload(&mut self) {
         self.tell(Notice::Reloading(true));
+        self.load_defaults();
         let catalog = load::load_all(&self.paths);
         for diagnostic in catalog.diagnostics.iter().chain(&across::check(&catalog, &self.paths)) {
             let text = diagnostic.render(Style::Plain);
@@ -26,13 +30,13 @@ impl Manager {
         }
         self.aliases = catalog.aliases;
         let mut units: BTreeMap<UnitName, Loaded> =
-            catalog.units.into_iter().map(|(name, read)| (name, loaded(Some(read)))).collect();
+            catalog.units.into_iter().map(|(name, read)| (name, self.loaded(Some(read)))).collect();
         // Instances have no file of their own: those in memory are read through their templates.
         let loader = OnceCell::new();
         let in_memory = self.machine.units().keys();
         for name in in_memory.filter(|name| !units.contains_key(*name)).collect::<Vec<_>>() {
             let loader = loader.get_or_init(|| Loader::new(&self.paths));
-            units.insert(name.clone(), loaded(loader.load(name).loaded));
+            units.insert(name.clone(), self.loaded(loader.load(name).loaded));
         }
         let new: Vec<UnitName> =
             units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
@@ -45,7 +49,7 @@ impl Manager {
 
     /// Reads one unit's files again.
     pub(super) fn reload_one(&mut self, unit: &UnitName) {
-        let read = loaded(load::load_one(&self.paths, unit).loaded);
+        let read = self.loaded(load::load_one(&self.paths, unit).loaded);
         self.event(Event::LoadedMore(BTreeMap::from([(unit.clone(), read)])));
     }
 
@@ -102,7 +106,7 @@ impl Manager {
             if name != real {
                 self.aliases.insert(name, real.clone());
             }
-            let loaded = loaded(read);
+            let loaded = self.loaded(read);
             open.extend(loaded.unit.iter().flat_map(|unit| unit.dependencies.named()).cloned());
             if self.machine.unit(&real).is_none() {
                 units.insert(real, loaded);
@@ -145,19 +149,35 @@ impl Manager {
     /// Whether the files of a unit have changed since they were read.
     pub fn needs_reload(&self, unit: &UnitName) -> bool {
         let Some(managed) = self.machine.unit(unit) else { return false };
-        let now = loaded(load::load_one(&self.paths, unit).loaded);
+        let now = self.loaded(load::load_one(&self.paths, unit).loaded);
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
     }
-}
 
-fn loaded(read: Option<load::Loaded>) -> Loaded {
-    match read {
-        Some(load::Loaded::Good(unit)) => Loaded::good(unit),
-        Some(load::Loaded::Bad(diagnostics)) => {
-            let text: Vec<String> = diagnostics.iter().map(|one| one.render(Style::Plain)).collect();
-            Loaded::unusable(LoadState::Bad(text.join("\n")))
+    /// What is read, with the host's limits where the unit names none.
+    fn loaded(&self, read: Option<load::Loaded>) -> Loaded {
+        match read {
+            Some(load::Loaded::Good(mut unit)) => {
+                if self.defaults != Resources::default()
+                    && let Body::Container(container) = &mut Arc::make_mut(&mut unit).body
+                {
+                    container.resources = std::mem::take(&mut container.resources).or(&self.defaults);
+                }
+                Loaded::good(unit)
+            }
+            Some(load::Loaded::Bad(diagnostics)) => {
+                let text: Vec<String> = diagnostics.iter().map(|one| one.render(Style::Plain)).collect();
+                Loaded::unusable(LoadState::Bad(text.join("\n")))
+            }
+            Some(load::Loaded::Masked) => Loaded::unusable(LoadState::Masked),
+            None => Loaded::unusable(LoadState::NotFound),
         }
-        Some(load::Loaded::Masked) => Loaded::unusable(LoadState::Masked),
-        None => Loaded::unusable(LoadState::NotFound),
+    }
+
+    /// Reads the host's limits of containers. Those that were stay where the settings are not valid.
+    fn load_defaults(&mut self) {
+        match Settings::load(&self.paths) {
+            Ok(settings) => self.defaults = settings.resources,
+            Err(error) => tracing::error!("{error}"),
+        }
     }
 }

@@ -3,19 +3,25 @@
 
 mod actions;
 mod adopt;
+mod before;
 mod boot;
+mod cache;
+mod commands;
 mod condition;
 mod control;
+mod devices;
 mod errand;
 mod exec;
 mod handle;
 mod health;
+mod helper;
 mod keeper;
 mod launch;
 mod limits;
 mod listening;
 mod live;
 mod loading;
+mod memory;
 mod native;
 mod native_job;
 mod output;
@@ -24,6 +30,7 @@ mod pull;
 mod reload;
 mod request;
 mod service;
+mod slice;
 mod sockets;
 mod stop;
 mod timer;
@@ -41,7 +48,7 @@ pub use stop::Whom;
 pub use transient::{TransientError, TransientRequest};
 
 use super::machine::{Event, JobId, Machine, Request, RequestError, Stamp};
-use super::record::RunFacts;
+use super::record::{Progress, RunFacts};
 use super::shelf::Shelf;
 use crate::launch::spawn::Launcher;
 use crate::paths::Paths;
@@ -50,13 +57,16 @@ use crate::sys::seccomp_notify::Received;
 use crate::systemd::manager::{Signaller, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
+use crate::unit::model::Resources;
 use crate::unit::name::UnitName;
+use commands::Stages;
 use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use health::Checks;
 use listening::Binds;
 use live::LiveRun;
+use memory::MemoryWatch;
 use native::Natives;
 use output::Outputs;
 use pull::Pulls;
@@ -69,9 +79,12 @@ use std::rc::Rc;
 use std::time::Duration;
 use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Interval;
 use transient::{Transients, Tug};
+
+/// How many launches are under way at a time. More would only wait for each other, and for systemd.
+const LAUNCHES_MAX: usize = 32;
 
 /// What a task of the driver reports.
 #[derive(Debug)]
@@ -84,6 +97,8 @@ enum Note {
     Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
+    /// A command of a stage is over.
+    Progress(UnitName, Progress),
     /// Where the programs of a container write by name.
     Output(UnitName, u64, Outlet),
     /// A pull, by its number, has something to tell.
@@ -109,17 +124,23 @@ pub struct Manager {
     systemd: Systemd,
     service: Rc<ServiceManager>,
     launcher: Rc<Launcher>,
+    /// Turns of launches.
+    launches: Rc<Semaphore>,
     sockets: Sockets,
     binds: Binds,
     checks: Checks,
     outputs: Outputs,
     pulls: Pulls,
     natives: Natives,
+    stages: Stages,
     services: Services,
     transients: Transients,
+    memory: Rc<MemoryWatch>,
     runs: BTreeMap<UnitName, Rc<LiveRun>>,
     facts: BTreeMap<UnitName, RunFacts>,
     shelf: Shelf,
+    /// Limits of containers whose unit names none.
+    defaults: Resources,
     /// Other names of units.
     aliases: BTreeMap<UnitName, UnitName>,
     /// Units whose record and listeners are to be told, once for each turn of the loop.
@@ -166,7 +187,7 @@ pub struct Parts {
 
 impl Manager {
     /// A manager without units, and the handle by which others reach it.
-    pub fn new(parts: Parts) -> (Self, Inbox, ManagerHandle) {
+    pub fn new(parts: Parts) -> std::io::Result<(Self, Inbox, ManagerHandle)> {
         let (notes, note_receiver) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let manager = Self {
@@ -174,19 +195,23 @@ impl Manager {
             shelf: Shelf::new(&parts.paths, parts.service.clone()),
             paths: parts.paths,
             store: Rc::new(parts.store),
+            services: Services::new(parts.systemd.clone()),
             systemd: parts.systemd,
             service: parts.service,
             launcher: Rc::new(parts.launcher),
+            launches: Rc::new(Semaphore::new(LAUNCHES_MAX)),
             sockets: Sockets::new(parts.received),
             binds: Binds::default(),
             checks: Checks::default(),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
             natives: Natives::default(),
-            services: Services::default(),
+            stages: Stages::default(),
             transients: Transients::default(),
+            memory: Rc::new(MemoryWatch::new()?),
             runs: BTreeMap::new(),
             facts: BTreeMap::new(),
+            defaults: Resources::default(),
             aliases: BTreeMap::new(),
             changed: BTreeSet::new(),
             notes,
@@ -194,7 +219,7 @@ impl Manager {
             leaving: Leaving::AtOnce,
         };
         let inbox = Inbox { notes: note_receiver, commands: command_receiver };
-        (manager, inbox, ManagerHandle::new(commands))
+        Ok((manager, inbox, ManagerHandle::new(commands)))
     }
 
     /// The core, to look at.
@@ -227,6 +252,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let timer = Timer::new()?;
+        let memory = self.memory.clone();
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         loop {
@@ -235,6 +261,7 @@ impl Manager {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
+                changed = memory.changed() => changed.into_iter().for_each(|run| self.memory_changed(run)),
                 _ = timer.due() => self.event(Event::TimersDue),
                 () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),
@@ -277,6 +304,7 @@ impl Manager {
                     self.changed.insert(unit);
                 }
             }
+            Note::Progress(unit, progress) => self.keep_progress(unit, progress),
             Note::Bound(unit, socket) => self.bound(&unit, &socket),
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
@@ -305,6 +333,7 @@ impl Manager {
                 self.sockets.executed(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
+                self.watch_memory(unit);
             }
             Event::Health { ref unit, run, ref health } => self.keep_health(unit, run, health),
             _ => {}

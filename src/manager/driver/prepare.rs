@@ -2,22 +2,32 @@
 
 use super::Manager;
 use super::control::failure;
+use super::devices;
 use super::pull::{missing, naming};
 use crate::image::config::ImageConfig;
+use crate::launch::identity::{self, Identity};
 use crate::launch::plan::{self, Command, HostFacts};
-use crate::launch::step::{HostStep, HostTree, IdRange, Join, Output, Plan};
+use crate::launch::profile::{self, Kernel, Profile};
+use crate::launch::step::{
+    CredentialStores, Delegation, HostStep, HostTree, IdRange, Join, Output, Plan, RootSize,
+};
+use crate::launch::system::STOP_SIGNAL;
 use crate::manager::accounting;
-use crate::manager::machine::{Failure, Run};
+use crate::manager::machine::Failure;
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::store::{FOREIGN_BASE, Store, StoreError};
-use crate::systemd::manager::{DEFAULT_SLICE, slice_group};
+use crate::sys::errno::words;
+use crate::systemd::manager::slice_group;
 use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, Unit};
 use crate::unit::name::UnitName;
 use crate::unit::signal;
-use std::collections::BTreeMap;
-use std::io;
+use rustix::fs::{Mode, OFlags, open};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// A launch that can begin.
 #[derive(Debug)]
@@ -49,26 +59,36 @@ pub(super) fn prepare(
     container: &Container,
     paths: &Paths,
     store: &Store,
+    slice: &str,
     ends: Ends<'_>,
 ) -> Result<Prepared, Failure> {
     let rootfs = rootfs(unit, container, paths, store)?;
-    let invocation = uuid::Uuid::new_v4().simple().to_string();
+    let invocation = Uuid::new_v4().simple().to_string();
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
     host.invocation.clone_from(&invocation);
-    host.notify = ends.notify.map(Path::to_owned);
+    host.identity.notify = ends.notify.map(Path::to_owned);
+    host.identity.os_release = small_text(&paths.os_release());
+    host.identity.hosts = small_text(&paths.hosts());
+    host.identity.resolver = Some(paths.resolver()).filter(|path| path.exists());
     host.output = ends.output;
     // What an earlier scope has left there is not to be taken for the new one.
-    host.group = Some(scope_group(unit, container, &host.hierarchy)).filter(|directory| !directory.exists());
+    host.group = Some(host.hierarchy.join(slice_group(slice)).join(unit.name.scope()))
+        .filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
     let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
     let image_signal = signal::number(&rootfs.config.stop_signal);
     let facts = RunFacts {
         image_id: rootfs.id,
         rootfs: rootfs.tree.path.display().to_string(),
+        labels: labels(&rootfs.config, container),
         command: plan.execute.command.clone(),
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
-        ephemeral: Some(host.directory.join("ephemeral")),
-        stop_signal: container.stop_signal.or(image_signal).unwrap_or(libc::SIGTERM),
+        ephemeral: Some(plan::passing(container.root, &host.directory)),
+        slice: slice.to_owned(),
+        stop_signal: container.stop_signal.or(image_signal).unwrap_or(match plan.delegation {
+            Delegation::None => libc::SIGTERM,
+            Delegation::Subtree => STOP_SIGNAL,
+        }),
         volumes: volumes(&plan),
         images: host.images.values().filter_map(image_of).collect(),
         ports: rootfs.config.exposed_ports,
@@ -78,13 +98,25 @@ pub(super) fn prepare(
     Ok(Prepared { plan, facts, invocation })
 }
 
-/// The volumes that a plan mounts.
+/// The unit's win. An image can have any number of them: what is kept for each run is bounded.
+fn labels(image: &ImageConfig, container: &Container) -> BTreeMap<String, String> {
+    const MOST: usize = 64 << 10;
+    let mut length = 0;
+    let of_image = image.labels.iter().take_while(|(name, value)| {
+        length += name.len() + value.len();
+        length <= MOST
+    });
+    let all = of_image.chain(&container.labels);
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The volumes that a plan mounts, each of them once.
 fn volumes(plan: &Plan) -> Vec<String> {
     let volume = |step: &HostStep| match step {
         HostStep::Volume { volume, .. } => Some(volume.clone()),
         _ => None,
     };
-    plan.host.iter().filter_map(volume).collect()
+    plan.host.iter().filter_map(volume).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The id of the image that a tree of the store is of.
@@ -94,19 +126,19 @@ fn image_of(tree: &HostTree) -> Option<String> {
     is_ours.then(|| format!("sha256:{name}"))
 }
 
-/// Plans a further program in a container that runs, beside its first process.
+/// Plans a further program in a container that runs, beside its first process, which comes with its invocation id.
 pub(super) fn prepare_join(
     unit: &Unit,
     container: &Container,
     paths: &Paths,
     store: &Store,
     command: &Command,
-    run: &Run,
+    (pid, invocation): (u32, &str),
 ) -> Result<Join, Failure> {
     let rootfs = rootfs(unit, container, paths, store)?;
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
-    host.group = accounting::directory(paths, run.pid);
-    host.invocation.clone_from(&run.invocation);
+    host.group = accounting::group_of(paths, pid);
+    invocation.clone_into(&mut host.invocation);
     let join = plan::join(unit, container, &rootfs.config, &host, command);
     join.map_err(|error| failure(error.to_string(), libc::EINVAL))
 }
@@ -126,20 +158,82 @@ fn host_facts(
         store: store.root().to_owned(),
         images: images(unit, container, paths, store)?,
         environment: environment(container)?,
+        device_groups: devices::groups(unit, container)?,
+        profile: container.security.seccomp_profile.as_deref().map(|path| profile(unit, path)).transpose()?,
+        kernel: kernel(),
         hierarchy: accounting::mount(paths),
         group: None,
         invocation: String::new(),
-        notify: None,
+        identity: Identity { machine_id: machine_id(unit, container, paths), ..Identity::default() },
         journal: paths.journal_stream(),
-        resolver: Some(paths.resolver()).filter(|path| path.exists()),
+        credentials: credential_stores(paths),
+        root_size: root_size(paths),
         output: Output::Journal,
     })
 }
 
-/// Where systemd makes the control group of a unit's scope.
-fn scope_group(unit: &Unit, container: &Container, hierarchy: &Path) -> PathBuf {
-    let slice = container.resources.slice.as_deref().unwrap_or(DEFAULT_SLICE);
-    hierarchy.join(slice_group(slice)).join(unit.name.scope())
+/// The unit's, or one that is derived from the host's.
+fn machine_id(unit: &Unit, container: &Container, paths: &Paths) -> Option<Uuid> {
+    match &container.machine_id {
+        Some(id) => Some(*id),
+        None => identity::machine_id(&small_text(&paths.machine_id()), &unit.name),
+    }
+}
+
+/// A file of the host that a container is told; nothing of one that is missing or none for that.
+fn small_text(path: &Path) -> String {
+    const MOST: u64 = 32 << 10;
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(MOST + 1).read_to_string(&mut text).map(|length| (length, text))
+    };
+    read().ok().filter(|(length, _)| *length as u64 <= MOST).map(|(_, text)| text).unwrap_or_default()
+}
+
+/// The seccomp profile that a unit names.
+fn profile(unit: &Unit, path: &Path) -> Result<Profile, Failure> {
+    let told = |reason: &dyn std::fmt::Display, errno| {
+        failure(format!("{}: {reason}: correct security.seccomp_profile", unit.name), errno)
+    };
+    let unread = |error: io::Error| {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        told(&format_args!("seccomp profile {}: {error}", path.display()), errno)
+    };
+    // A FIFO would never end.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty()).map_err(|error| unread(error.into()))?);
+    if !file.metadata().map_err(unread)?.is_file() {
+        return Err(told(&format_args!("seccomp profile {} is no file", path.display()), libc::EINVAL));
+    }
+    let mut text = Vec::new();
+    file.take(profile::SIZE_MAX + 1).read_to_end(&mut text).map_err(unread)?;
+    if text.len() as u64 > profile::SIZE_MAX {
+        return Err(told(
+            &format_args!("seccomp profile {} is larger than 1 MiB", path.display()),
+            libc::EFBIG,
+        ));
+    }
+    Profile::read(path, &text).map_err(|error| failure(format!("{}: {error}", unit.name), libc::EINVAL))
+}
+
+fn kernel() -> Kernel {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    Kernel::try_from(release).unwrap_or(Kernel(0, 0))
+}
+
+fn root_size(paths: &Paths) -> RootSize {
+    let program = |name| paths.administration_program(name);
+    RootSize { bytes: 0, make: program("mkfs.ext4"), check: program("e2fsck"), grow: program("resize2fs") }
+}
+
+/// What was passed to this process comes first.
+fn credential_stores(paths: &Paths) -> CredentialStores {
+    let passed = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    CredentialStores {
+        plain: passed.into_iter().chain(paths.credential_stores()).collect(),
+        encrypted: paths.encrypted_credential_stores(),
+        decrypt: paths.decrypt_program(),
+    }
 }
 
 fn store_failure(error: &StoreError) -> Failure {
@@ -150,8 +244,14 @@ fn store_failure(error: &StoreError) -> Failure {
     failure(format!("store: {error}"), errno.unwrap_or(libc::ENOENT))
 }
 
-fn io_failure(path: &Path, error: &io::Error) -> Failure {
-    failure(format!("{}: {error}", path.display()), error.raw_os_error().unwrap_or_default())
+fn unread(file: &Path, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "; make it, or begin it with \"-\" to do without it",
+        io::ErrorKind::InvalidData => "; it is to be UTF-8",
+        _ => "",
+    };
+    let message = format!("read environment file: {}: {}{hint}", file.display(), words(error));
+    failure(message, error.raw_os_error().unwrap_or_default())
 }
 
 fn rootfs(unit: &Unit, container: &Container, paths: &Paths, store: &Store) -> Result<Rootfs, Failure> {
@@ -221,7 +321,8 @@ fn missing_mount(unit: &Unit, at: &Path, error: &StoreError) -> Failure {
     failure(format!("{}: mount {}: {error}{pull}", unit.name, at.display()), libc::ENOENT)
 }
 
-/// What of this process's own variables is passed on, then `NAME=value` lines of the unit's files; blank lines and comments are passed over, systemd.exec(5).
+/// What of this process's own variables is passed on, then `NAME=value` lines of the unit's files; blank lines and
+/// comments are passed over, systemd.exec(5).
 fn environment(container: &Container) -> Result<Vec<String>, Failure> {
     let passed = |name: &String| Some(format!("{name}={}", std::env::var(name).ok()?));
     let mut lines: Vec<String> = container.pass_environment.iter().filter_map(passed).collect();
@@ -229,7 +330,7 @@ fn environment(container: &Container) -> Result<Vec<String>, Failure> {
         match std::fs::read_to_string(&file.path) {
             Ok(text) => lines.extend(text.lines().map(str::trim).filter(is_assignment).map(assignment)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && file.missing == IfMissing::Ignore => {}
-            Err(error) => return Err(io_failure(&file.path, &error)),
+            Err(error) => return Err(unread(&file.path, &error)),
         }
     }
     Ok(lines)
@@ -263,7 +364,8 @@ impl Manager {
             return Err(format!("Unit {name} is a target: only containers are launched."));
         };
         let ends = Ends { notify: None, output: Output::Journal };
-        let prepared = prepare(&unit, container, &self.paths, &self.store, ends);
+        let slice = self.choose_slice(container.resources.slice.as_deref());
+        let prepared = prepare(&unit, container, &self.paths, &self.store, &slice, ends);
         let prepared = prepared.map_err(|failure| failure.message)?;
         serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())
     }

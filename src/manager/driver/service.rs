@@ -3,26 +3,34 @@
 
 use super::Manager;
 use crate::manager::machine::{Exit, Managed};
-use crate::systemd::SystemdError;
 use crate::systemd::manager::Systemd;
 use crate::systemd::native::{NativeActive, StopMode};
 use crate::unit::model::ServiceType;
 use crate::unit::name::UnitName;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const PREFIX: &str = "sampan@";
 const SUFFIX: &str = ".service";
 
 /// What is known of units whose services may have to be stopped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Services {
     /// Units that are up, or have a job.
     up: BTreeSet<UnitName>,
     /// Units that a job brought down in this turn of the loop.
     stopped: BTreeSet<UnitName>,
+    /// Units that went down, to the task that stops their services.
+    down: UnboundedSender<(UnitName, StopMode)>,
 }
 
 impl Services {
+    pub(super) fn new(systemd: Systemd) -> Self {
+        let (down, units) = unbounded_channel();
+        tokio::task::spawn_local(stop_services(systemd, units));
+        Self { up: BTreeSet::new(), stopped: BTreeSet::new(), down }
+    }
+
     /// A job has brought the unit down.
     pub(super) fn stopped(&mut self, unit: &UnitName) {
         self.stopped.insert(unit.clone());
@@ -43,12 +51,8 @@ impl Manager {
         } else if self.services.up.remove(unit) && !is_finished(managed) {
             let stopped = self.services.stopped.contains(unit);
             let mode = if stopped { StopMode::WithDependents } else { StopMode::Alone };
-            let (systemd, unit) = (self.systemd.clone(), unit.clone());
-            tokio::task::spawn_local(async move {
-                if let Err(error) = stop_services(&systemd, &unit, mode).await {
-                    tracing::warn!(SAMPAN_UNIT = %unit, "{error}");
-                }
-            });
+            // The receiver lives as long as the manager.
+            let _ = self.services.down.send((unit.clone(), mode));
         }
     }
 
@@ -79,16 +83,32 @@ fn is_finished(managed: &Managed) -> bool {
     oneshot && managed.run.as_ref().and_then(|run| run.exit) == Some(Exit::Code(0))
 }
 
-async fn stop_services(systemd: &Systemd, unit: &UnitName, mode: StopMode) -> Result<(), SystemdError> {
-    for (service, _) in systemd.units_up(&format!("{PREFIX}*{SUFFIX}")).await? {
-        // One that is just starting waits for a start of the unit that is over, or comes after this.
-        if unit_of(&service).as_ref() == Some(unit)
-            && systemd.settled(&service).await?.active == NativeActive::Active
-        {
-            systemd.stop_unit(&service, mode).await?;
+/// Stops the services of units as they go down. systemd is asked once for all that went down meanwhile.
+async fn stop_services(systemd: Systemd, mut units: UnboundedReceiver<(UnitName, StopMode)>) {
+    let mut batch = Vec::new();
+    while units.recv_many(&mut batch, usize::MAX).await > 0 {
+        let down: BTreeMap<_, _> = batch.drain(..).collect();
+        let up = systemd.units_up(&format!("{PREFIX}*{SUFFIX}")).await;
+        let up = up.inspect_err(|error| tracing::warn!("{error}")).unwrap_or_default();
+        for (service, _) in up {
+            if let Some(mode) = unit_of(&service).and_then(|unit| down.get(&unit)).copied() {
+                drop(tokio::task::spawn_local(stop_service(systemd.clone(), service, mode)));
+            }
         }
     }
-    Ok(())
+}
+
+async fn stop_service(systemd: Systemd, service: String, mode: StopMode) {
+    let stopped = async {
+        // One that is just starting waits for a start of the unit that is over, or comes after this.
+        match systemd.settled(&service).await?.active {
+            NativeActive::Active => systemd.stop_unit(&service, mode).await,
+            _ => Ok(()),
+        }
+    };
+    if let Err(error) = stopped.await {
+        tracing::warn!("{error}");
+    }
 }
 
 /// The unit that a service stands for.

@@ -99,16 +99,20 @@ impl Manager {
         let live = self.runs.get(unit).and_then(|live| Some((live, live.process.get()?)));
         let (live, first) = live.ok_or_else(|| format!("Unit {unit} has no process: it is not running."))?;
         let failed = |error| format!("Cannot send signal {signal} to the main process of {unit}: {error}");
-        let named = self.named_main(unit, first).filter(|_| whom == Whom::Main);
-        match (named, whom) {
-            (Some(named), _) => return send(&named, signal).map_err(failed),
-            (None, Whom::All) if is_dropped(first.pid, signal) => self.stand_in(live, first.pid, signal),
-            (None, Whom::Main) if is_dropped(first.pid, signal) => live.kill_for(signal),
-            (None, Whom::All) => {
-                self.signal_others(first.pid, signal);
-                return send(&first.pidfd, signal).map_err(failed);
+        if whom == Whom::Main
+            && let Some(named) = self.named_main(unit, first)
+        {
+            return send(&named, signal).map_err(failed);
+        }
+        match (is_dropped(first.pid, signal), whom) {
+            (true, Whom::All) => self.stand_in(live, first.pid, signal),
+            (true, Whom::Main) => live.kill_for(signal),
+            (false, _) => {
+                if whom == Whom::All {
+                    self.signal_others(first.pid, signal);
+                }
+                send(&first.pidfd, signal).map_err(failed)?;
             }
-            (None, Whom::Main) => return send(&first.pidfd, signal).map_err(failed),
         }
         Ok(())
     }
@@ -177,16 +181,17 @@ fn is_dropped(first: u32, signal: i32) -> bool {
         && !handles(first, signal)
 }
 
-/// Whether a process catches or ignores a signal: bit N-1 of `SigCgt` and `SigIgn` in `/proc/PID/status`,
-/// proc_pid_status(5).
+/// Whether a process catches, ignores or blocks a signal, one that it takes by signalfd(2) or sigwaitinfo(2): bit N-1
+/// of `SigCgt`, `SigIgn` and `SigBlk` in `/proc/PID/status`, proc_pid_status(5).
 fn handles(pid: u32, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = |field: &str| {
         let digits = status.lines().find_map(|line| line.strip_prefix(field))?;
         u64::from_str_radix(digits.trim(), 16).ok()
     };
-    let (Some(caught), Some(ignored)) = (mask("SigCgt:"), mask("SigIgn:")) else { return true };
-    (1..=64).contains(&signal) && (caught | ignored) & (1 << (signal - 1)) != 0
+    let masks = ["SigCgt:", "SigIgn:", "SigBlk:"].map(mask);
+    let [Some(caught), Some(ignored), Some(blocked)] = masks else { return true };
+    (1..=64).contains(&signal) && (caught | ignored | blocked) & (1 << (signal - 1)) != 0
 }
 
 /// What the changes of a run are called once nobody needs them, before a name of their own.

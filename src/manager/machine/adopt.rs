@@ -7,6 +7,7 @@ use super::job::{JobKind, Order, Tenure};
 use super::restart::restart_delay;
 use super::state::{Phase, UnitResult};
 use super::unit::{Intent, LoadState, Managed, SocketState};
+use crate::unit::model::Stage;
 use crate::unit::name::UnitName;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ impl Machine {
         let Left { phase, run, stamps, result, failure, restarts, starts, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
-        // A run that had no process yet has nothing to be waited for.
-        managed.run = run.filter(|run| run.pid != 0);
+        // A run that had no process yet has nothing to be waited for, but commands may see it off.
+        managed.run = run.filter(|run| run.pid != 0 || phase.is_final());
         (managed.result, managed.failure) = (result, failure);
         (managed.restarts, managed.starts) = (restarts, starts);
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
@@ -35,8 +36,10 @@ impl Machine {
     }
 
     fn adopt_phase(&mut self, name: &UnitName, phase: Phase, since: Duration) {
-        let Some(managed) = self.units.get(name) else { return };
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let managed_result = managed.result;
         let container = managed.container();
+        let stop_timeout = container.and_then(|container| container.stop_timeout);
         let start_timeout = container.and_then(|container| container.start_timeout);
         let restart_delay = container.map(|container| restart_delay(container, managed.restarts));
         let lives = managed.run.is_some();
@@ -44,10 +47,29 @@ impl Machine {
             Phase::Listening if managed.has_sockets() => self.listen(name),
             // It has none any more.
             Phase::Listening => self.left.push((name.clone(), JobKind::Start)),
-            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill if lives => {
+            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill
+                if lives && !managed.has_ended() =>
+            {
+                managed.intent = Intent::Down;
                 self.set_phase(name, Phase::Running);
-                self.begin_stop(name, Intent::Down);
+                self.begin_terminate(name);
             }
+            // Commands that a manager before did not see the end of are run again.
+            Phase::Stop | Phase::StopSigkill if managed.run.is_some() => {
+                managed.intent = Intent::Down;
+                self.begin_stop_commands(name);
+            }
+            Phase::StopPost | Phase::FinalSigkill if managed.run.is_some() => {
+                self.set_phase(name, Phase::StopPost);
+                self.set_deadline(name, stop_timeout);
+                self.run_commands(name, Stage::StopPost);
+            }
+            Phase::StartPost if lives => {
+                self.set_phase(name, phase);
+                self.set_deadline(name, start_timeout);
+                self.run_commands(name, Stage::StartPost);
+            }
+            Phase::Stop | Phase::StopPost | Phase::FinalSigkill => self.end_whole(name, managed_result),
             Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => {
                 self.after_end(name, UnitResult::Success);
             }
@@ -56,10 +78,10 @@ impl Machine {
                 self.left.push((name.clone(), JobKind::Start));
             }
             // Nor is there one that anybody could find, whatever it has said of itself.
-            Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify if !lives => {
+            phase if phase.has_run() && !lives => {
                 self.left.push((name.clone(), JobKind::Start));
             }
-            Phase::Start => {
+            Phase::ExecCondition | Phase::ExecStartPre | Phase::Start => {
                 self.set_phase(name, phase);
                 self.set_deadline(name, start_timeout);
             }

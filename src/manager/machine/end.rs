@@ -6,7 +6,7 @@ use super::job::{JobKind, JobResult};
 use super::restart::{named, restart_delay, restarts_after};
 use super::state::{Exit, Failure, Phase, UnitResult};
 use super::unit::{ImageState, Intent, Managed, SocketState, Then};
-use crate::unit::model::ServiceType;
+use crate::unit::model::{OomPolicy, Stage};
 use crate::unit::name::UnitName;
 use std::time::Duration;
 
@@ -21,32 +21,42 @@ impl Machine {
         let exit = failure.exit;
         let result = if exit.is_some() { UnitResult::ExitCode } else { UnitResult::Resources };
         let Some(managed) = self.end_run(name, run, exit) else { return };
-        if managed.phase == Phase::Start {
-            managed.failure = Some(failure);
-            self.after_end(name, result);
-        } else {
-            self.stopped(name, Exit::Code(0));
+        match managed.phase {
+            phase if phase.is_starting() => {
+                managed.failure = Some(failure);
+                self.after_end(name, result);
+            }
+            // Its commands go on.
+            Phase::Stop => {}
+            _ => self.stopped(name, Exit::Code(0)),
         }
     }
 
     pub(super) fn ended(&mut self, name: &UnitName, run: u64, exit: Exit) {
         let Some(managed) = self.end_run(name, run, Some(exit)) else { return };
         let result = managed.verdict(exit);
-        let container = managed.container();
-        let oneshot = managed.terms().is_some_and(|terms| terms.kind == ServiceType::Oneshot);
-        let remains = container.is_some_and(|container| container.remain_after_exit);
+        let oneshot = managed.is_oneshot();
         match managed.phase {
+            // Its commands go on.
+            Phase::Stop => {}
             Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => self.stopped(name, exit),
-            Phase::Start if oneshot && result == UnitResult::Success && remains => {
-                self.set_phase(name, Phase::Exited);
-                self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+            Phase::Start if oneshot && result == UnitResult::Success => self.begin_start_post(name),
+            phase if phase.is_starting() && result == UnitResult::Success => {
+                self.after_end(name, UnitResult::Protocol);
             }
-            Phase::Start if oneshot && result == UnitResult::Success => {
-                self.finish_unit_job(name, JobKind::Start, JobResult::Done);
-                self.after_end(name, result);
-            }
-            Phase::Start if result == UnitResult::Success => self.after_end(name, UnitResult::Protocol),
             _ => self.after_end(name, result),
+        }
+    }
+
+    /// A oneshot has done its work.
+    pub(super) fn finish_oneshot(&mut self, name: &UnitName) {
+        let container = self.units.get(name).and_then(Managed::container);
+        if container.is_some_and(|container| container.remain_after_exit) {
+            self.set_phase(name, Phase::Exited);
+            self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+        } else {
+            self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+            self.after_end(name, UnitResult::Success);
         }
     }
 
@@ -60,25 +70,45 @@ impl Machine {
         managed.timers.watchdog = None;
         let phase = managed.phase;
         self.arm(name);
+        if phase == Phase::StartPost {
+            self.end_commands(name);
+        }
         phase.has_run().then(|| self.units.get_mut(name)).flatten()
     }
 
     /// A run that was asked to end has ended. A signal is what it was asked for, so it is a clean end.
-    fn stopped(&mut self, name: &UnitName, exit: Exit) {
+    pub(super) fn stopped(&mut self, name: &UnitName, exit: Exit) {
         let Some(managed) = self.units.get(name) else { return };
         let result = match (managed.intent, managed.phase, exit) {
             (Intent::Failed(result, _), _, _) => result,
             (_, Phase::StopSigkill, _) => UnitResult::Timeout,
-            (_, _, Exit::Signal(_) | Exit::Unknown) => UnitResult::Success,
+            (_, _, Exit::Signal(_) | Exit::OomKill | Exit::Unknown) => UnitResult::Success,
             (_, _, exit) => managed.verdict(exit),
         };
         self.after_end(name, result);
     }
 
-    /// Decides what follows an end.
+    /// Nothing of a run is left but the commands that see it off.
     pub(super) fn after_end(&mut self, name: &UnitName, result: UnitResult) {
+        let Some(managed) = self.units.get_mut(name) else { return };
+        let has_begun = managed.phase.has_run() || managed.phase == Phase::Exited;
+        if has_begun && managed.has_commands(Stage::StopPost) {
+            managed.result = result;
+            let timeout = managed.container().and_then(|container| container.stop_timeout);
+            self.set_phase(name, Phase::StopPost);
+            self.set_deadline(name, timeout);
+            self.run_commands(name, Stage::StopPost);
+        } else {
+            self.end_whole(name, result);
+        }
+    }
+
+    /// Decides what follows an end.
+    pub(super) fn end_whole(&mut self, name: &UnitName, result: UnitResult) {
         let job = self.job_of(name).map(|job| (job.id, job.kind));
         let Some(managed) = self.units.get_mut(name) else { return };
+        let farewell = std::mem::take(&mut managed.farewell);
+        let result = if result == UnitResult::Success { farewell } else { result };
         managed.result = result;
         let restarts = managed.restarts_by_itself(result) || managed.waits_for_space();
         match job {
@@ -103,7 +133,7 @@ impl Machine {
         let intent = self.units.get(name).map(|managed| managed.intent);
         let outcome = match result {
             UnitResult::Success if intent == Some(Intent::Down) => JobResult::Canceled,
-            UnitResult::Success => JobResult::Done,
+            UnitResult::Success | UnitResult::ExecCondition => JobResult::Done,
             UnitResult::Timeout => JobResult::Timeout,
             _ => JobResult::Failed,
         };
@@ -143,7 +173,8 @@ impl Machine {
 
     fn go_down(&mut self, name: &UnitName, result: UnitResult) {
         self.close_sockets(name);
-        let phase = if result == UnitResult::Success { Phase::Dead } else { Phase::Failed };
+        let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
+        let phase = if clean { Phase::Dead } else { Phase::Failed };
         if let Some(managed) = self.units.get_mut(name) {
             managed.intent = Intent::Policy;
         }
@@ -157,10 +188,23 @@ impl Machine {
             self.leave_image(name, intent);
             return;
         }
-        let Some(run) = managed.run.as_ref().map(|run| run.number) else { return };
         managed.intent = intent;
-        let container = managed.container();
-        let timeout = container.and_then(|container| container.stop_timeout);
+        let aborts = matches!(intent, Intent::Failed(UnitResult::Watchdog, _));
+        let is_up = managed.active_state().is_up();
+        if managed.phase == Phase::StartPost {
+            self.end_commands(name);
+        } else if is_up && !aborts && managed.has_commands(Stage::Stop) {
+            return self.begin_stop_commands(name);
+        }
+        self.begin_terminate(name);
+    }
+
+    /// Signals a run to end.
+    pub(super) fn begin_terminate(&mut self, name: &UnitName) {
+        let Some(managed) = self.units.get(name) else { return };
+        let Some(run) = managed.run.as_ref().map(|run| run.number) else { return };
+        let intent = managed.intent;
+        let timeout = managed.container().and_then(|container| container.stop_timeout);
         let unit = name.clone();
         let (phase, action) = match intent {
             Intent::Failed(UnitResult::Watchdog, _) => (Phase::StopWatchdog, Action::Abort { unit, run }),
@@ -185,9 +229,37 @@ impl Machine {
         let phase = self.units.get(name).map(|managed| managed.phase);
         if matches!(
             phase,
-            Some(Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify)
+            Some(
+                Phase::Pull
+                    | Phase::ExecCondition
+                    | Phase::ExecStartPre
+                    | Phase::Start
+                    | Phase::StartPost
+                    | Phase::Running
+                    | Phase::Reload
+                    | Phase::ReloadNotify
+            )
         ) {
             self.begin_stop(name, Intent::Down);
+        }
+    }
+
+    /// What becomes of a container of which a process was killed for want of memory, systemd.service(5)
+    /// `OOMPolicy=`. Where it was the first, its end tells so.
+    pub(super) fn oom_killed(&mut self, name: &UnitName, run: u64) {
+        let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) else { return };
+        self.actions.push(Action::Changed(name.clone()));
+        let is_ending = managed.phase.is_stopping_run() || managed.phase.is_final();
+        let policy = managed.container().map(|container| container.resources.oom_policy);
+        let intent = Intent::Failed(UnitResult::OomKill, Then::Policy);
+        match policy.filter(|_| !is_ending) {
+            None | Some(OomPolicy::Continue) => {}
+            Some(OomPolicy::Stop) => self.begin_stop(name, intent),
+            // The kernel kills the others, too; but it spares those that it must not kill.
+            Some(OomPolicy::Kill) => {
+                managed.intent = intent;
+                self.begin_kill(name);
+            }
         }
     }
 
@@ -206,7 +278,7 @@ impl Machine {
         if let Some(managed) = self.units.get_mut(name) {
             managed.failure = Some(Failure { message, errno: 0, exit: None });
         }
-        self.after_end(name, UnitResult::Timeout);
+        self.end_whole(name, UnitResult::Timeout);
     }
 
     pub(super) fn reset_failed(&mut self, only: Option<&UnitName>) {

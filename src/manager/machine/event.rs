@@ -5,7 +5,7 @@ use super::native::NativeState;
 use super::state::{Exit, Failure, Phase, Stamp, UnitResult};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
-use crate::unit::model::Otherwise;
+use crate::unit::model::{Otherwise, Stage};
 use crate::unit::name::UnitName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -91,6 +91,25 @@ pub enum Event {
         /// Its process.
         launched: Launched,
     },
+    /// The commands of `exec_condition` are over, and those of `exec_start_pre` come.
+    StartPreBegun {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// The commands of a stage are over: [`Action::RunCommands`] is done, or a launch has ended by them and nothing of
+    /// it is left.
+    CommandsDone {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// Which.
+        stage: Stage,
+        /// What failed, with its exit.
+        result: Result<(), Failure>,
+    },
     /// The payload has been executed.
     Executed {
         /// The unit.
@@ -131,6 +150,13 @@ pub enum Event {
         run: u64,
         /// Why.
         failure: Failure,
+    },
+    /// The kernel has killed a process of a run for want of memory.
+    OomKilled {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
     },
     /// The payload has ended and nothing of the run is left.
     Ended {
@@ -261,11 +287,28 @@ pub enum Action {
         /// The run.
         run: u64,
     },
-    /// Launch the container; answer with [`Event::Started`] and so on.
+    /// Launch the container, with the commands that come before its payload; answer with [`Event::Started`] and so
+    /// on.
     Launch {
         /// The unit.
         unit: UnitName,
         /// The run that the answers name.
+        run: u64,
+    },
+    /// Run the commands of a stage: answer with [`Event::CommandsDone`].
+    RunCommands {
+        /// The unit.
+        unit: UnitName,
+        /// The run that they belong to.
+        run: u64,
+        /// Which.
+        stage: Stage,
+    },
+    /// Kill the commands of a stage that are under way. The answer comes all the same.
+    EndCommands {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
         run: u64,
     },
     /// Send the stop signal.

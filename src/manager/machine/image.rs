@@ -37,7 +37,7 @@ impl Machine {
         if let Err(failure) = result {
             managed.failure = Some(failure);
             self.end_run(name, run, None);
-            self.after_end(name, UnitResult::Resources);
+            self.end_whole(name, UnitResult::Resources);
             return;
         }
         if managed.phase == Phase::Pull {
@@ -45,7 +45,8 @@ impl Machine {
             if let Some(run) = &mut managed.run {
                 run.started = now;
             }
-            self.set_phase(name, Phase::Start);
+            let phase = managed.first_phase();
+            self.set_phase(name, phase);
             self.set_deadline(name, timeout);
         }
         self.actions.push(Action::Launch { unit: name.clone(), run });
@@ -63,6 +64,6 @@ impl Machine {
             Intent::Failed(result, _) => result,
             _ => UnitResult::Success,
         };
-        self.after_end(name, result);
+        self.end_whole(name, result);
     }
 }

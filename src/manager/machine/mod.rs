@@ -7,6 +7,7 @@
 //! One function alone writes a unit's phase: `Machine::set_phase`.
 
 mod adopt;
+mod commands;
 mod cycle;
 mod end;
 mod event;
@@ -136,10 +137,15 @@ impl Machine {
             Event::Pulling { unit, run } => self.pulling(&unit, run),
             Event::ImageReady { unit, run, result } => self.image_ready(&unit, run, result),
             Event::Started { unit, run, launched } => self.started(&unit, run, launched),
-            Event::Executed { unit, run } => self.ready(&unit, run, ReadyOn::Exec),
+            Event::StartPreBegun { unit, run } => self.start_pre_begun(&unit, run),
+            Event::CommandsDone { unit, run, stage, result } => {
+                self.commands_done(&unit, run, stage, result);
+            }
+            Event::Executed { unit, run } => self.executed(&unit, run),
             Event::Notified { unit, run, what } => self.notified(&unit, run, what),
             Event::Listening { unit, run } => self.ready(&unit, run, ReadyOn::Listening),
             Event::Health { unit, run, health } => self.health_told(&unit, run, health),
+            Event::OomKilled { unit, run } => self.oom_killed(&unit, run),
             Event::LaunchFailed { unit, run, failure } => self.launch_failed(&unit, run, failure),
             Event::Ended { unit, run, exit } => self.ended(&unit, run, exit),
             Event::StopRequested { unit } => self.stop_requested(&unit),

@@ -15,7 +15,7 @@ pub(super) const AUTOMATIC_LIMIT: StartLimit = StartLimit { burst: 16, interval:
 /// Whether a unit starts again by itself after a result, and the exit that led to it.
 pub(super) fn restarts_after(container: &Container, result: UnitResult, exit: Option<Exit>) -> bool {
     let is_in = |statuses: &ExitStatuses| exit.is_some_and(|exit| named(statuses, exit));
-    if matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit)
+    if matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit | UnitResult::ExecCondition)
         || is_in(&container.restart_prevent_exit_status)
     {
         return false;
@@ -41,6 +41,7 @@ pub(super) fn named(statuses: &ExitStatuses, exit: Exit) -> bool {
     match exit {
         Exit::Code(code) => statuses.contains(&ExitStatus::Code(code)),
         Exit::Signal(signal) | Exit::Core(signal) => statuses.contains(&ExitStatus::Signal(signal)),
+        Exit::OomKill => statuses.contains(&ExitStatus::Signal(libc::SIGKILL)),
         Exit::Unknown => false,
     }
 }

@@ -142,8 +142,19 @@ impl Machine {
             | Phase::Listening
             | Phase::Reload
             | Phase::ReloadNotify => self.finish_job(job.id, JobResult::Done),
-            Phase::Condition | Phase::StartPre | Phase::Pull | Phase::Start => {}
-            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
+            Phase::Condition
+            | Phase::StartPre
+            | Phase::Pull
+            | Phase::ExecCondition
+            | Phase::ExecStartPre
+            | Phase::Start
+            | Phase::StartPost => {}
+            Phase::Stop
+            | Phase::StopWatchdog
+            | Phase::StopSigterm
+            | Phase::StopSigkill
+            | Phase::StopPost
+            | Phase::FinalSigkill => managed.intent = Intent::Again,
             Phase::AutoRestart if managed.intent == Intent::Again => self.begin_start(&job.unit),
             Phase::Dead | Phase::Failed | Phase::AutoRestart => {
                 managed.restarts = 0;
@@ -174,6 +185,7 @@ impl Machine {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
             Phase::Dead | Phase::Failed => self.finish_job(job.id, JobResult::Done),
+            Phase::Exited if managed.has_farewell() => self.begin_stop_exited(&job.unit, Intent::Down),
             Phase::Listening
             | Phase::Condition
             | Phase::StartPre
@@ -185,20 +197,41 @@ impl Machine {
                 self.set_phase(&job.unit, Phase::Dead);
                 self.finish_job(job.id, JobResult::Done);
             }
-            Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify => {
-                self.begin_stop(&job.unit, Intent::Down);
-            }
-            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Down,
+            Phase::Pull
+            | Phase::ExecCondition
+            | Phase::ExecStartPre
+            | Phase::Start
+            | Phase::StartPost
+            | Phase::Running
+            | Phase::Reload
+            | Phase::ReloadNotify => self.begin_stop(&job.unit, Intent::Down),
+            Phase::Stop
+            | Phase::StopWatchdog
+            | Phase::StopSigterm
+            | Phase::StopSigkill
+            | Phase::StopPost
+            | Phase::FinalSigkill => managed.intent = Intent::Down,
         }
     }
 
     fn run_restart(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase {
-            Phase::Pull | Phase::Start | Phase::Running | Phase::Reload | Phase::ReloadNotify => {
-                self.begin_stop(&job.unit, Intent::Again);
-            }
-            Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => managed.intent = Intent::Again,
+            Phase::Pull
+            | Phase::ExecCondition
+            | Phase::ExecStartPre
+            | Phase::Start
+            | Phase::StartPost
+            | Phase::Running
+            | Phase::Reload
+            | Phase::ReloadNotify => self.begin_stop(&job.unit, Intent::Again),
+            Phase::Stop
+            | Phase::StopWatchdog
+            | Phase::StopSigterm
+            | Phase::StopSigkill
+            | Phase::StopPost
+            | Phase::FinalSigkill => managed.intent = Intent::Again,
+            Phase::Exited if managed.has_farewell() => self.begin_stop_exited(&job.unit, Intent::Again),
             Phase::Dead | Phase::Failed => self.restart_becomes_start(job.id),
             Phase::Listening
             | Phase::Condition

@@ -76,7 +76,7 @@ impl Machine {
                 managed.failure = Some(failure);
                 managed.intent = Intent::Down;
                 self.close_sockets(name);
-                self.after_end(name, UnitResult::Resources);
+                self.end_whole(name, UnitResult::Resources);
             }
             Ok(()) if managed.starts_on_socket() && managed.intent != Intent::Again => {
                 self.listen(name);
@@ -105,7 +105,7 @@ impl Machine {
         let Some(managed) = listening else { return };
         let failed = managed.result != UnitResult::Success;
         if failed && exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
-            self.after_end(name, UnitResult::TriggerLimitHit);
+            self.end_whole(name, UnitResult::TriggerLimitHit);
         } else {
             self.begin_launch(name);
         }
@@ -121,21 +121,23 @@ impl Machine {
             let message = format!("launch: process {} of an earlier run has still not ended", hung.pid);
             managed.failure = Some(Failure { message, errno: 0, exit: None });
             managed.intent = Intent::Down;
-            self.after_end(name, UnitResult::Resources);
+            self.end_whole(name, UnitResult::Resources);
             return;
         }
         if exceeds_limit(&mut managed.starts, limit, now.boottime) {
-            self.after_end(name, UnitResult::StartLimitHit);
+            self.end_whole(name, UnitResult::StartLimitHit);
             return;
         }
         self.last_run += 1;
         let run = self.last_run;
         managed.run = Some(Run::new(run, now, terms));
+        managed.farewell = UnitResult::Success;
         managed.status_text.clear();
         managed.status_errno = 0;
         managed.health = HealthState::Unknown;
         let listened = managed.sockets == SocketState::Open;
-        self.set_phase(name, Phase::Start);
+        let phase = managed.first_phase();
+        self.set_phase(name, phase);
         self.set_deadline(name, timeout);
         if listened {
             self.actions.push(Action::UnwatchSockets(name.clone()));
@@ -161,14 +163,14 @@ impl Machine {
         let waits =
             managed.terms().is_some_and(|terms| terms.kind != ServiceType::Oneshot && terms.ready == on);
         if waits {
-            self.enter_running(name);
-            self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+            self.begin_start_post(name);
         }
     }
 
     /// The container is up, for the first time or again.
     pub(super) fn enter_running(&mut self, name: &UnitName) {
-        let first = self.units.get(name).is_some_and(|managed| managed.phase == Phase::Start);
+        let begins = |phase| matches!(phase, Phase::Start | Phase::StartPost);
+        let first = self.units.get(name).is_some_and(|managed| begins(managed.phase));
         self.set_phase(name, Phase::Running);
         if first {
             self.watch_run(name);

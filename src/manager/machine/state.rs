@@ -74,8 +74,14 @@ pub enum Phase {
     Listening,
     /// The image is being pulled.
     Pull,
+    /// `exec_condition` is run.
+    ExecCondition,
+    /// `exec_start_pre` is run.
+    ExecStartPre,
     /// The container is being launched, or has not yet said that it is ready.
     Start,
+    /// The container is ready, and `exec_start_post` is run.
+    StartPost,
     /// The container runs.
     Running,
     /// A oneshot has run, and counts as up.
@@ -86,12 +92,18 @@ pub enum Phase {
     ReloadNotify,
     /// A target is reached.
     Active,
+    /// `exec_stop` is run.
+    Stop,
     /// The watchdog's signal has been sent.
     StopWatchdog,
     /// The stop signal has been sent.
     StopSigterm,
     /// SIGKILL has been sent.
     StopSigkill,
+    /// Nothing of the container is left, and `exec_stop_post` is run.
+    StopPost,
+    /// Commands of a container that has ended are being killed.
+    FinalSigkill,
     /// Waiting for the pause before a restart to pass.
     AutoRestart,
 }
@@ -102,19 +114,23 @@ impl Phase {
         match self {
             Self::Dead => "dead",
             Self::Failed => "failed",
-            Self::Condition => "condition",
-            Self::StartPre => "start-pre",
+            Self::Condition | Self::ExecCondition => "condition",
+            Self::StartPre | Self::ExecStartPre => "start-pre",
             Self::Listening => "listening",
             Self::Pull => "pull",
             Self::Start => "start",
+            Self::StartPost => "start-post",
             Self::Running => "running",
             Self::Exited => "exited",
             Self::Reload => "reload",
             Self::ReloadNotify => "reload-notify",
             Self::Active => "active",
+            Self::Stop => "stop",
             Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
             Self::StopSigkill => "stop-sigkill",
+            Self::StopPost => "stop-post",
+            Self::FinalSigkill => "final-sigkill",
             Self::AutoRestart => "auto-restart",
         }
     }
@@ -126,25 +142,46 @@ impl Phase {
             Self::Failed => ActiveState::Failed,
             Self::Listening | Self::Running | Self::Exited | Self::Active => ActiveState::Active,
             Self::Reload | Self::ReloadNotify => ActiveState::Reloading,
-            Self::Condition | Self::StartPre | Self::Pull | Self::Start | Self::AutoRestart => {
-                ActiveState::Activating
-            }
-            Self::StopWatchdog | Self::StopSigterm | Self::StopSigkill => ActiveState::Deactivating,
+            Self::Condition
+            | Self::StartPre
+            | Self::Pull
+            | Self::ExecCondition
+            | Self::ExecStartPre
+            | Self::Start
+            | Self::StartPost
+            | Self::AutoRestart => ActiveState::Activating,
+            Self::Stop
+            | Self::StopWatchdog
+            | Self::StopSigterm
+            | Self::StopSigkill
+            | Self::StopPost
+            | Self::FinalSigkill => ActiveState::Deactivating,
         }
     }
 
     /// Whether a container of ours may be alive.
     pub fn has_run(self) -> bool {
-        matches!(
-            self,
-            Self::Start
-                | Self::Running
-                | Self::Reload
-                | Self::ReloadNotify
-                | Self::StopWatchdog
-                | Self::StopSigterm
-                | Self::StopSigkill
-        )
+        self.is_starting() || self.has_payload() || self.is_stopping_run()
+    }
+
+    /// Whether its container is being launched, or has not said that it is ready.
+    pub fn is_starting(self) -> bool {
+        matches!(self, Self::ExecCondition | Self::ExecStartPre | Self::Start)
+    }
+
+    /// Whether its payload runs, and nobody has asked it to end.
+    fn has_payload(self) -> bool {
+        matches!(self, Self::StartPost | Self::Running | Self::Reload | Self::ReloadNotify)
+    }
+
+    /// Whether its container has been asked to end.
+    pub(super) fn is_stopping_run(self) -> bool {
+        matches!(self, Self::Stop | Self::StopWatchdog | Self::StopSigterm | Self::StopSigkill)
+    }
+
+    /// Whether what is left is to see it off.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::StopPost | Self::FinalSigkill)
     }
 
     /// Whether nothing of the unit is there or under way.
@@ -172,10 +209,14 @@ pub enum UnitResult {
     Timeout,
     /// A type=notify payload ended before it was ready.
     Protocol,
+    /// The kernel killed a process of it for want of memory.
+    OomKill,
     /// It did not say in time that it is alive.
     Watchdog,
     /// Its health check failed too often in a row.
     Unhealthy,
+    /// A command of `exec_condition` did not let it start.
+    ExecCondition,
     /// Started too often.
     StartLimitHit,
     /// Connections asked for it too often.
@@ -193,8 +234,10 @@ impl UnitResult {
             Self::CoreDump => "core-dump",
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
+            Self::OomKill => "oom-kill",
             Self::Watchdog => "watchdog",
             Self::Unhealthy => "unhealthy",
+            Self::ExecCondition => "exec-condition",
             Self::StartLimitHit => "start-limit-hit",
             Self::TriggerLimitHit => "trigger-limit-hit",
         }
@@ -211,6 +254,8 @@ pub enum Exit {
     Signal(i32),
     /// By a signal that dumped core.
     Core(i32),
+    /// By the kernel's SIGKILL for want of memory.
+    OomKill,
     /// It ended while no manager watched, and the kernel keeps no status. Counts as a failure.
     Unknown,
 }
@@ -227,6 +272,7 @@ impl Exit {
             Self::Signal(signal) if CLEAN_SIGNALS.contains(&signal) => UnitResult::Success,
             Self::Signal(_) => UnitResult::Signal,
             Self::Core(_) => UnitResult::CoreDump,
+            Self::OomKill => UnitResult::OomKill,
         }
     }
 
@@ -236,6 +282,7 @@ impl Exit {
             Self::Code(status) => (1, status),
             Self::Signal(signal) => (2, signal),
             Self::Core(signal) => (3, signal),
+            Self::OomKill => (2, libc::SIGKILL),
             Self::Unknown => (0, 0),
         }
     }
@@ -247,6 +294,7 @@ impl fmt::Display for Exit {
             Self::Code(status) => write!(formatter, "code=exited, status={status}"),
             Self::Signal(signal) => write!(formatter, "code=killed, signal={signal}"),
             Self::Core(signal) => write!(formatter, "code=dumped, signal={signal}"),
+            Self::OomKill => write!(formatter, "code=killed, signal={}", libc::SIGKILL),
             Self::Unknown => write!(formatter, "ended while the manager was away"),
         }
     }

@@ -85,9 +85,13 @@ impl Machine {
         let Some(managed) = self.units.get(name) else { return };
         let (phase, stamps) = (managed.phase, managed.stamps);
         let (before, after) = match phase {
-            Phase::Start if managed.image == ImageState::Settled => (old.start_timeout, new.start_timeout),
-            Phase::Reload | Phase::ReloadNotify => (old.start_timeout, new.start_timeout),
-            Phase::StopWatchdog | Phase::StopSigterm => (old.stop_timeout, new.stop_timeout),
+            phase if phase.is_starting() && managed.image == ImageState::Settled => {
+                (old.start_timeout, new.start_timeout)
+            }
+            Phase::StartPost | Phase::Reload | Phase::ReloadNotify => (old.start_timeout, new.start_timeout),
+            Phase::Stop | Phase::StopWatchdog | Phase::StopSigterm | Phase::StopPost => {
+                (old.stop_timeout, new.stop_timeout)
+            }
             _ => (None, None),
         };
         if before != after {
@@ -143,7 +147,12 @@ impl Machine {
     fn phase_due(&mut self, name: &UnitName) {
         let Some(managed) = self.units.get_mut(name) else { return };
         match managed.phase {
-            Phase::Start => self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy)),
+            Phase::ExecCondition | Phase::ExecStartPre | Phase::Start | Phase::StartPost => {
+                self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy));
+            }
+            Phase::Stop | Phase::StopPost => self.commands_timed_out(name),
+            Phase::StopSigkill if managed.has_ended() => self.commands_given_up(name),
+            Phase::FinalSigkill => self.commands_given_up(name),
             Phase::Reload | Phase::ReloadNotify => self.reload_timed_out(name),
             Phase::StopWatchdog | Phase::StopSigterm => self.begin_kill(name),
             Phase::StopSigkill => self.give_up(name),

@@ -175,6 +175,8 @@ pub struct Managed {
     pub(super) triggers: VecDeque<Duration>,
     /// What follows when the run under way has ended.
     pub(super) intent: Intent,
+    /// What the commands of its end came to so far.
+    pub(super) farewell: UnitResult,
     /// Whether the sockets of the unit are held.
     pub(super) sockets: SocketState,
     /// Whether the run under way still waits for its image.
@@ -249,6 +251,7 @@ impl Managed {
             starts: VecDeque::new(),
             triggers: VecDeque::new(),
             intent: Intent::Policy,
+            farewell: UnitResult::Success,
             sockets: SocketState::Closed,
             image: ImageState::Settled,
         }

@@ -1,12 +1,15 @@
 //! What a container runs, from what image, and within which limits.
 
-use super::Read::{Large, List, Text, Unsigned};
+use super::Read::{Large, List, Numbers, Text, Unsigned, Words};
 use super::{Entry, Look, told, untold, words};
+use crate::manager::accounting::{UNKNOWN, scope_of};
 use crate::manager::record::RunFacts;
 use crate::manager::transfer::Transfer;
 use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
-use crate::unit::model::{Container, Resources};
+use crate::unit::model::{Container, Credential, OfDevices, Resources};
+use rustix::fs::statvfs;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
@@ -19,10 +22,18 @@ pub(super) const TABLE: &[Entry] = &[
     told("Scope", Text(|look| look.managed.main_pid().map(|_| look.name.scope()).unwrap_or_default())),
     untold("ControlGroup", Text(control_group)),
     untold("Slice", Text(slice)),
+    untold("LoadCredential", List(|look| credentials(look, words::loaded))),
+    untold("LoadCredentialEncrypted", List(|look| credentials(look, words::loaded_encrypted))),
+    untold("SetCredential", List(|look| credentials(look, words::given))),
+    untold("SetCredentialEncrypted", List(|look| credentials(look, words::given_encrypted))),
+    untold("ImportCredential", List(|look| credentials(look, words::imported))),
     untold("Image", Text(|look| look.container().map(|own| words::image(&own.image)).unwrap_or_default())),
     untold("Pull", Text(|look| word(look, |container| words::pull(container.pull)))),
     told("ImageID", Text(|look| fact(look, |facts| &facts.image_id))),
+    untold("Labels", Words(labels)),
     untold("RootFS", Text(|look| fact(look, |facts| &facts.rootfs))),
+    untold("RootSize", Large(|look| look.container().and_then(|own| own.root_size).unwrap_or(UNKNOWN))),
+    untold("RootUsed", Large(root_used)),
     untold("Command", List(|look| facts(look).map(|facts| facts.command.clone()).unwrap_or_default())),
     untold("UserNamespace", Text(|look| fact(look, |facts| &facts.user_namespace))),
     untold("Transfer", Unsigned(|look| transfer(look).map_or(0, |transfer| transfer.id))),
@@ -33,11 +44,26 @@ pub(super) const TABLE: &[Entry] = &[
     untold("MemoryMax", Large(|look| limit(look, |limits| limits.memory_max))),
     untold("MemoryHigh", Large(|look| limit(look, |limits| limits.memory_high))),
     untold("MemorySwapMax", Large(|look| limit(look, |limits| limits.memory_swap_max))),
-    untold("TasksMax", Large(|look| limit(look, |limits| limits.tasks_max))),
+    untold("PageCacheHigh", Large(|look| limit(look, |limits| limits.page_cache_high))),
+    untold(
+        "OOMPolicy",
+        Text(|look| word(look, |container| words::oom_policy(container.resources.oom_policy))),
+    ),
+    untold("TasksMax", Large(tasks_max)),
     untold("CPUQuotaPerSecUSec", Large(|look| limit(look, |limits| limits.cpu_quota_per_sec_usec))),
     untold("CPUWeight", Large(|look| limit(look, |limits| limits.cpu_weight))),
     untold("IOWeight", Large(|look| limit(look, |limits| limits.io_weight))),
+    untold("IODeviceWeight", Numbers(|look| of_devices(look, |limits| &limits.io_device_weight))),
+    untold("IOReadBandwidthMax", Numbers(|look| of_devices(look, |limits| &limits.io_read_bandwidth_max))),
+    untold("IOWriteBandwidthMax", Numbers(|look| of_devices(look, |limits| &limits.io_write_bandwidth_max))),
+    untold("IOReadIOPSMax", Numbers(|look| of_devices(look, |limits| &limits.io_read_iops_max))),
+    untold("IOWriteIOPSMax", Numbers(|look| of_devices(look, |limits| &limits.io_write_iops_max))),
 ];
+
+fn credentials(look: &Look<'_>, told: fn(&str, &Credential) -> Option<String>) -> Vec<String> {
+    let credentials = look.container().into_iter().flat_map(|container| &container.credentials);
+    credentials.filter_map(|(name, credential)| told(name, credential)).collect()
+}
 
 fn word(look: &Look<'_>, word: fn(&Container) -> &'static str) -> String {
     look.container().map_or("", word).to_owned()
@@ -54,11 +80,37 @@ fn limit(look: &Look<'_>, pick: fn(&Resources) -> Option<u64>) -> u64 {
     look.container().and_then(|container| pick(&container.resources)).unwrap_or(u64::MAX)
 }
 
+/// What is written to a root that has a size. The overlay answers for the file system that takes the changes.
+fn root_used(look: &Look<'_>) -> u64 {
+    let used = || {
+        look.container()?.root_size?;
+        let root = look.manager.paths().process_root(look.managed.main_pid()?);
+        let found = statvfs(&root).ok()?;
+        Some((found.f_blocks - found.f_bfree) * found.f_frsize)
+    };
+    used().unwrap_or(UNKNOWN)
+}
+
+fn of_devices(look: &Look<'_>, pick: fn(&Resources) -> &OfDevices) -> Vec<(String, u64)> {
+    let numbers = look.container().map(|container| pick(&container.resources)).into_iter().flatten();
+    numbers.map(|(path, number)| (path.display().to_string(), *number)).collect()
+}
+
+/// Where the unit says nothing systemd has a default, which only a container that runs shows.
+fn tasks_max(look: &Look<'_>) -> u64 {
+    let own = look.container().and_then(|container| container.resources.tasks_max);
+    own.or_else(|| look.usage().tasks_max).unwrap_or(u64::MAX)
+}
+
 fn control_group(look: &Look<'_>) -> String {
-    look.managed.main_pid().and_then(|pid| process::control_group(pid).ok()).unwrap_or_default()
+    let group = look.managed.main_pid().and_then(|pid| process::control_group(pid).ok());
+    group.map(|group| format!("/{}", scope_of(&group))).unwrap_or_default()
 }
 
 fn slice(look: &Look<'_>) -> String {
+    if let Some(run) = look.managed.main_pid().and(facts(look)).filter(|facts| !facts.slice.is_empty()) {
+        return run.slice.clone();
+    }
     let own = look.container().map(|container| container.resources.slice.as_deref().unwrap_or(DEFAULT_SLICE));
     own.unwrap_or_default().to_owned()
 }
@@ -69,6 +121,13 @@ fn facts<'a>(look: &Look<'a>) -> Option<&'a RunFacts> {
 
 fn fact(look: &Look<'_>, pick: fn(&RunFacts) -> &String) -> String {
     facts(look).map(|facts| pick(facts).clone()).unwrap_or_default()
+}
+
+/// Those of a run have the image's among them.
+fn labels(look: &Look<'_>) -> BTreeMap<String, String> {
+    let of_run = facts(look).map(|facts| facts.labels.clone()).unwrap_or_default();
+    let own = look.container().map(|container| container.labels.clone()).unwrap_or_default();
+    of_run.into_iter().chain(own).collect()
 }
 
 /// The pull that a unit waits for. Its own signals tell how it goes on, not those of the unit.

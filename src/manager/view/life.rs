@@ -1,9 +1,10 @@
 //! Where a unit is in its life, and how it got there.
 
-use super::Read::{Large, Signed, Text, Times, Unsigned};
+use super::Read::{Large, Numbers, Signed, Text, Unsigned};
 use super::{Entry, Look, told, untold};
 use crate::manager::machine::{Job, Run, Stamp};
 use crate::sys::process;
+use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     told("ActiveState", Text(|look| look.managed.active_state().as_str().to_owned())),
@@ -23,7 +24,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("ExecMainStatus", Signed(|look| exit(look).1)),
     told("ExecMainStartTimestamp", Large(|look| realtime(run(look).map(|run| run.started)))),
     told("ExecMainExitTimestamp", Large(|look| realtime(run(look).and_then(|run| run.ended)))),
-    untold("StartPhases", Times(start_phases)),
+    untold("StartPhases", Numbers(start_phases)),
     told("StateChangeTimestamp", Large(|look| realtime(Some(look.managed.stamps.changed)))),
     told("StateChangeTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.changed))),
     told("InactiveExitTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_exit)))),
@@ -50,9 +51,12 @@ fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
     let stamps = &look.managed.stamps;
     let ends = [
         ("image", moments.begun),
+        ("start-pre-host", moments.commanded),
         ("prepare", moments.spawned),
         ("scope", moments.attached),
-        ("container", moments.executed),
+        ("container", if moments.released.is_zero() { moments.executed } else { moments.held }),
+        ("start-pre", moments.released),
+        ("exec", if moments.released.is_zero() { Duration::ZERO } else { moments.executed }),
         ("ready", stamps.active_enter.boottime),
     ];
     let mut begin = run.began.boottime;

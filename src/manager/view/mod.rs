@@ -5,6 +5,7 @@ mod checks;
 mod container;
 mod identity;
 mod life;
+mod processes;
 mod relations;
 mod usage;
 mod words;
@@ -18,6 +19,7 @@ use crate::systemd::manager::Traffic;
 use crate::unit::model::{Container, Unit};
 use crate::unit::name::UnitName;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 /// The value of one property.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,9 @@ pub enum Value {
     /// `b`
     Flag(bool),
     /// `a(st)`
-    Times(Vec<(String, u64)>),
+    Numbers(Vec<(String, u64)>),
+    /// `a{ss}`
+    Words(BTreeMap<String, String>),
     /// `a(stt)`
     Parts(Vec<(String, u64, u64)>),
 }
@@ -116,7 +120,8 @@ enum Read {
     Signed(fn(&Look<'_>) -> i32),
     Large(fn(&Look<'_>) -> u64),
     Flag(fn(&Look<'_>) -> bool),
-    Times(fn(&Look<'_>) -> Vec<(String, u64)>),
+    Numbers(fn(&Look<'_>) -> Vec<(String, u64)>),
+    Words(fn(&Look<'_>) -> BTreeMap<String, String>),
 }
 
 impl Read {
@@ -128,7 +133,8 @@ impl Read {
             Self::Signed(read) => Value::Signed(read(look)),
             Self::Large(read) => Value::Large(read(look)),
             Self::Flag(read) => Value::Flag(read(look)),
-            Self::Times(read) => Value::Times(read(look)),
+            Self::Numbers(read) => Value::Numbers(read(look)),
+            Self::Words(read) => Value::Words(read(look)),
         }
     }
 
@@ -140,7 +146,8 @@ impl Read {
             Self::Signed(_) => "i",
             Self::Large(_) => "t",
             Self::Flag(_) => "b",
-            Self::Times(_) => "a(st)",
+            Self::Numbers(_) => "a(st)",
+            Self::Words(_) => "a{ss}",
         }
     }
 }
@@ -162,8 +169,15 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 6] =
-    [identity::TABLE, life::TABLE, checks::TABLE, relations::TABLE, container::TABLE, usage::TABLE];
+const TABLES: [&[Entry]; 7] = [
+    identity::TABLE,
+    life::TABLE,
+    checks::TABLE,
+    relations::TABLE,
+    container::TABLE,
+    processes::TABLE,
+    usage::TABLE,
+];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()

@@ -1,7 +1,8 @@
 //! Values of a unit file in the words of the unit file.
 
 use crate::unit::model::{
-    Container, ImageSource, Listen, Pass, PullPolicy, RestartPolicy, ServiceType, Socket,
+    Container, Credential, CredentialForm, CredentialPlace, GivenCredential, ImageSource, Listen, OomPolicy,
+    Pass, PullPolicy, RestartPolicy, ServiceType, Socket,
 };
 
 /// An address as units write it.
@@ -36,6 +37,14 @@ pub(super) fn image(source: &ImageSource) -> String {
     }
 }
 
+pub(super) fn oom_policy(policy: OomPolicy) -> &'static str {
+    match policy {
+        OomPolicy::Continue => "continue",
+        OomPolicy::Stop => "stop",
+        OomPolicy::Kill => "kill",
+    }
+}
+
 pub(super) fn kind(kind: ServiceType) -> &'static str {
     match kind {
         ServiceType::Exec => "exec",
@@ -62,5 +71,48 @@ pub(super) fn restart(policy: RestartPolicy) -> &'static str {
         RestartPolicy::OnAbnormal => "on-abnormal",
         RestartPolicy::OnAbort => "on-abort",
         RestartPolicy::OnWatchdog => "on-watchdog",
+    }
+}
+
+/// `NAME:PATH`, as LoadCredential= has it; never what a credential is.
+pub(super) fn loaded(name: &str, credential: &Credential) -> Option<String> {
+    loaded_as(CredentialForm::Plain, name, credential)
+}
+
+pub(super) fn loaded_encrypted(name: &str, credential: &Credential) -> Option<String> {
+    loaded_as(CredentialForm::Encrypted, name, credential)
+}
+
+fn loaded_as(form: CredentialForm, name: &str, credential: &Credential) -> Option<String> {
+    match credential {
+        Credential::Load(load) if load.form == form => Some(match &load.place {
+            CredentialPlace::Path(path) => format!("{name}:{}", path.display()),
+            CredentialPlace::Name(other) => format!("{name}:{other}"),
+        }),
+        _ => None,
+    }
+}
+
+/// The name alone.
+pub(super) fn given(name: &str, credential: &Credential) -> Option<String> {
+    matches!(given_by(credential)?, GivenCredential::Plain(_)).then(|| name.to_owned())
+}
+
+pub(super) fn given_encrypted(name: &str, credential: &Credential) -> Option<String> {
+    matches!(given_by(credential)?, GivenCredential::Encrypted(_)).then(|| name.to_owned())
+}
+
+fn given_by(credential: &Credential) -> Option<&GivenCredential> {
+    match credential {
+        Credential::Given(given) => Some(given),
+        Credential::Load(load) => load.default.as_ref(),
+        Credential::Import(_) => None,
+    }
+}
+
+pub(super) fn imported(_: &str, credential: &Credential) -> Option<String> {
+    match credential {
+        Credential::Import(pattern) => Some(pattern.clone()),
+        _ => None,
     }
 }

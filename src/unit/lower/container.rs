@@ -1,13 +1,13 @@
-//! `[container]`, `[resources]`, `[security]` and `[network]` as meant.
+//! `[container]`, `[security]` and `[network]` as meant.
 
-use super::{health, life, process};
+use super::{commands, credential, device, health, life, process, resources};
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Mount, PullPolicy, Resources, Security, Socket,
-    StartOn,
+    Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security, Socket,
+    StartOn, UserNamespace,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
-use crate::unit::schema::{ContainerFile, ContainerTable, ResourcesTable};
+use crate::unit::schema::{ContainerFile, ContainerTable};
 use crate::unit::suggest;
 use crate::unit::system_calls::SystemCallFilter;
 use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, VariableName, Written};
@@ -34,7 +34,8 @@ pub fn lower(
     contradictions(file, report);
     useless_pull(table, report);
     let environment_file = environment_files(table, report);
-    let (resources, security) = (resources(&file.resources, report), security(file, report));
+    let (resources, security) = (resources::resources(&file.resources, report), security(file, report));
+    let root_size = root_size(table, report);
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -48,9 +49,13 @@ pub fn lower(
         environment_file,
         pass_environment: variables(&table.pass_environment),
         unset_environment: variables(&table.unset_environment),
-        process: process::settings(file),
+        init: table.init.clone().map(|Text(init)| init).unwrap_or_default(),
+        labels: table.labels.clone(),
+        machine_id: table.machine_id.clone().map(|Text(id)| id.0),
+        process: process::settings(file, report),
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
+        root_size,
         ready: life::ready(table),
         restart: table.restart.unwrap_or_default(),
         restart_delay: span(&table.restart_delay, Some(RESTART_DELAY)).unwrap_or(Duration::MAX),
@@ -66,6 +71,7 @@ pub fn lower(
         runtime_randomized_extra: span(&table.runtime_randomized_extra, None).unwrap_or_default(),
         watchdog: life::watchdog(table),
         watchdog_signal: table.watchdog_signal.clone().map_or(WATCHDOG_SIGNAL, |Text(signal)| signal.0),
+        commands: commands::lower(table, report),
         reload: life::reload(table),
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
         health: health::lower(file, report),
@@ -79,6 +85,7 @@ pub fn lower(
             None => name.prefix().chars().take(HOSTNAME_MAX).collect(),
         },
         mounts,
+        credentials: credential::lower(file, report),
     })
 }
 
@@ -97,6 +104,24 @@ fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource>
     }
     report.missing(&["container"], "image", "write image = \"docker.io/library/NAME:TAG\"");
     table.image.clone().map(|Text(image)| image)
+}
+
+/// A file system is larger than the little that it needs for itself.
+const ROOT_SIZE_MIN: u64 = 16 << 20;
+
+fn root_size(table: &ContainerTable, report: &mut Report<'_>) -> Option<u64> {
+    let Text(size) = table.root_size.as_ref()?;
+    let way = ["container", "root_size"];
+    if table.root == Some(RootMode::ReadOnly) {
+        report.error(
+            &way,
+            "a root that cannot be written has no size",
+            "a tmpfs has one by its option \"size=\"",
+        );
+    } else if size.0 < ROOT_SIZE_MIN {
+        report.error(&way, "a root has 16M at least", "");
+    }
+    Some(size.0).filter(|size| *size != u64::MAX)
 }
 
 /// A pull of what no registry has.
@@ -132,6 +157,18 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     if file.activation.start == Some(StartOn::Socket) && !sockets {
         let message = "start = \"socket\" without a socket would never start the container";
         report.error(&["activation", "start"], message, "add a [socket.NAME] with \"listen\"");
+    }
+    let hosts_ids = matches!(file.security.user_namespace, Some(Text(UserNamespace::Host)));
+    if hosts_ids && matches!(table.init, Some(Text(Init::System))) {
+        let message = "a system with the host's ids could lift its own limits";
+        report.error(
+            &["container", "init"],
+            message,
+            "leave user_namespace out, which gives it ids of its own",
+        );
+    }
+    if table.labels.contains_key("") {
+        report.error(&["container", "labels", ""], "a label has no name", "leave it out");
     }
     for name in table.environment.keys() {
         environment_name(name, report);
@@ -184,28 +221,6 @@ pub fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Opti
     }
 }
 
-fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
-    for (key, value) in [("memory_max", &table.memory_max), ("memory_high", &table.memory_high)] {
-        if value.as_ref().is_some_and(|Text(bytes)| bytes.0 == 0) {
-            report.error(&["resources", key], format!("\"{key}\" cannot be 0"), "nothing could run");
-        }
-    }
-    Resources {
-        memory_max: table.memory_max.clone().map(|Text(bytes)| bytes.0),
-        memory_high: table.memory_high.clone().map(|Text(bytes)| bytes.0),
-        memory_low: table.memory_low.clone().map(|Text(bytes)| bytes.0),
-        memory_min: table.memory_min.clone().map(|Text(bytes)| bytes.0),
-        memory_swap_max: table.memory_swap_max.clone().map(|Text(bytes)| bytes.0),
-        cpu_quota_per_sec_usec: table.cpu_quota.clone().map(|Text(share)| share.0),
-        cpu_weight: table.cpu_weight.clone().map(|Text(weight)| weight.0),
-        io_weight: table.io_weight.clone().map(|Text(weight)| weight.0),
-        ip_accounting: table.ip_accounting.unwrap_or_default(),
-        tasks_max: table.tasks_max.clone().map(|Text(limit)| limit.0),
-        allowed_cpus: table.allowed_cpus.clone().map(|Text(cpus)| cpus.0).unwrap_or_default(),
-        slice: table.slice.clone().map(|Text(slice)| slice.0),
-    }
-}
-
 fn variables(names: &[Text<VariableName>]) -> Vec<String> {
     names.iter().map(|Text(name)| name.0.clone()).collect()
 }
@@ -221,6 +236,10 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
             report.item_error(&["security", "drop_capabilities"], index, message, "leave one out");
         }
     }
+    if table.seccomp_profile.is_some() && !table.system_call_filter.is_empty() {
+        let message = "\"seccomp_profile\" and \"system_call_filter\" both say which calls are made";
+        report.error(&["security", "seccomp_profile"], message, "leave one out");
+    }
     Security {
         user_namespace: table.user_namespace.clone().map(|Text(mode)| mode).unwrap_or_default(),
         capabilities: table.capabilities.as_ref().map(names),
@@ -228,6 +247,8 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
         drop_capabilities: names(&table.drop_capabilities),
         no_new_privileges: table.no_new_privileges.unwrap_or(true),
         system_calls: system_calls(&table.system_call_filter, report),
+        seccomp_profile: table.seccomp_profile.clone().map(|Text(path)| path.0),
+        devices: device::lower(&table.devices, report),
         read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),
         mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
         unmask_paths: process::unmask_paths(file, report),

@@ -1,11 +1,16 @@
 //! From a file as written to a unit as meant, with everything that contradicts itself reported.
 
+mod commands;
 mod condition;
 mod container;
+mod credential;
+mod device;
 mod health;
 mod life;
 mod mount;
 mod process;
+mod resources;
+mod scheduling;
 mod socket;
 
 use super::address::{Dependency, InstallName, InstallTarget, is_native};

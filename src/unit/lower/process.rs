@@ -1,5 +1,6 @@
 //! What the processes of a container begin with, and the kernel's settings for them, as meant.
 
+use super::scheduling;
 use crate::unit::kernel_files::{SettingOf, is_closed, setting_of, setting_path};
 use crate::unit::model::{
     Bind, BindDepth, BindOwners, Limit, LimitKind, Mount, MountSource, NetworkMode, ProcessSettings,
@@ -10,7 +11,7 @@ use crate::unit::value::{ProcessLimit, Text};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub fn settings(file: &ContainerFile) -> ProcessSettings {
+pub fn settings(file: &ContainerFile, report: &mut Report<'_>) -> ProcessSettings {
     let (container, resources) = (&file.container, &file.resources);
     ProcessSettings {
         supplementary_groups: container
@@ -22,6 +23,9 @@ pub fn settings(file: &ContainerFile) -> ProcessSettings {
         limits: limits(&resources.limits),
         cpu_affinity: resources.cpu_affinity.clone().map(|Text(cpus)| cpus.0).unwrap_or_default(),
         oom_score_adjust: resources.oom_score_adjust.clone().map(|Text(score)| score.0),
+        cpu_scheduling: scheduling::of_processors(resources, report),
+        io_scheduling: scheduling::of_disks(resources, report),
+        personality: container.personality.clone().map(|Text(personality)| personality),
         memory_merge: resources.memory_ksm.unwrap_or_default(),
     }
 }

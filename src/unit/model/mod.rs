@@ -1,17 +1,28 @@
 //! What a unit means, after its file has been read and checked. A value of these types is always valid.
 //! The enumerations that are plain words have the words of the unit file.
 
+mod commands;
 mod condition;
+mod credential;
+mod device;
 mod health;
 mod life;
 mod mount;
 mod process;
 mod relation;
+mod resources;
+mod scheduling;
 
+pub use commands::{Commands, ExecCommand, OnFailure, Place, Stage};
 pub use condition::{
     Comparison, Condition, Firmware, Otherwise, PathTest, Role, SecurityModule, Test, VersionTest,
     Virtualization,
 };
+pub use credential::{
+    CREDENTIALS_DIRECTORY, Credential, CredentialForm, CredentialPlace, GivenCredential, LoadedCredential,
+    Secret,
+};
+pub use device::{Device, DeviceSource};
 pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
 pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
@@ -19,6 +30,8 @@ pub use mount::{
 };
 pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
+pub use resources::{OfDevices, OomPolicy, Resources};
+pub use scheduling::{CpuPolicy, CpuScheduling, IoClass, IoScheduling, Personality};
 
 use super::name::UnitName;
 use super::system_calls::SystemCallFilter;
@@ -28,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// One loaded unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +131,15 @@ pub struct Container {
     /// Names of the image's variables that it does not get.
     #[serde(default)]
     pub unset_environment: Vec<String>,
+    /// What its first process is.
+    #[serde(default)]
+    pub init: Init,
+    /// Added to the image's, for who looks at the container.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Instead of one that is derived from the host's, machine-id(5).
+    #[serde(default)]
+    pub machine_id: Option<Uuid>,
     /// What its processes begin with.
     #[serde(default)]
     pub process: ProcessSettings,
@@ -124,6 +147,9 @@ pub struct Container {
     pub kind: ServiceType,
     /// What becomes of changes to the root file system.
     pub root: RootMode,
+    /// How large the changes to it can be; `None`: as large as the disk is.
+    #[serde(default)]
+    pub root_size: Option<u64>,
     /// What the units ordered after this one wait for.
     pub ready: ReadyOn,
     /// When the container is started again by itself.
@@ -154,6 +180,9 @@ pub struct Container {
     pub watchdog: Option<Duration>,
     /// The signal when it does not.
     pub watchdog_signal: i32,
+    /// Commands around its payload.
+    #[serde(default)]
+    pub commands: Commands,
     /// How it is asked to read its configuration again.
     pub reload: Option<Reload>,
     /// Whether a oneshot stays active after its success.
@@ -174,6 +203,9 @@ pub struct Container {
     pub hostname: String,
     /// Mounts by their absolute target in the container.
     pub mounts: BTreeMap<PathBuf, Mount>,
+    /// Credentials by name; an import has a name only to be overridden by.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, Credential>,
 }
 
 impl Container {
@@ -211,6 +243,20 @@ pub enum IfMissing {
     Fail,
     /// It is passed over.
     Ignore,
+}
+
+/// `container.init`: what the first process of a container is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Init {
+    /// The payload; one that boots a system is known by its command.
+    #[default]
+    Detected,
+    /// The payload, whatever it is.
+    Payload,
+    /// A minimal init, and the payload its child.
+    Minimal,
+    /// The payload, which boots a system.
+    System,
 }
 
 /// `container.pull`: what a start does about the image before it launches it.
@@ -297,39 +343,6 @@ pub enum Pass {
     Swap,
 }
 
-/// `[resources]`: properties of the scope, systemd.resource-control(5). `None`: systemd's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resources {
-    /// Bytes, or `u64::MAX` for infinity.
-    pub memory_max: Option<u64>,
-    /// Bytes, or `u64::MAX` for infinity.
-    pub memory_high: Option<u64>,
-    /// Bytes that are reclaimed last.
-    #[serde(default)]
-    pub memory_low: Option<u64>,
-    /// Bytes that are not reclaimed.
-    #[serde(default)]
-    pub memory_min: Option<u64>,
-    /// Bytes, or `u64::MAX` for infinity.
-    pub memory_swap_max: Option<u64>,
-    /// Microseconds of CPU time for each second: 50% is 500,000.
-    pub cpu_quota_per_sec_usec: Option<u64>,
-    /// 1 to 10,000.
-    pub cpu_weight: Option<u64>,
-    /// 1 to 10,000.
-    pub io_weight: Option<u64>,
-    /// Whether systemd counts what the sockets of its processes receive and send.
-    #[serde(default)]
-    pub ip_accounting: bool,
-    /// Processes and threads, or `u64::MAX` for infinity.
-    pub tasks_max: Option<u64>,
-    /// Numbers of the processors that it can use; none: all.
-    #[serde(default)]
-    pub allowed_cpus: Vec<u32>,
-    /// The slice, or `sampan.slice`.
-    pub slice: Option<String>,
-}
-
 /// `[security]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Security {
@@ -347,6 +360,12 @@ pub struct Security {
     pub no_new_privileges: bool,
     /// What differs from the default filter of system calls.
     pub system_calls: SystemCallFilter,
+    /// A file of the host that says instead which system calls can be made.
+    #[serde(default)]
+    pub seccomp_profile: Option<PathBuf>,
+    /// Devices of the host that the container can use.
+    #[serde(default)]
+    pub devices: Vec<Device>,
     /// Absolute paths in the container that cannot be written.
     pub read_only_paths: BTreeSet<PathBuf>,
     /// Absolute paths in the container that cannot be seen.

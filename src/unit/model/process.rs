@@ -1,5 +1,6 @@
 //! What the processes of a container begin with.
 
+use super::scheduling::{CpuScheduling, IoScheduling, Personality};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,8 +18,24 @@ pub struct ProcessSettings {
     pub cpu_affinity: Vec<u32>,
     /// How readily the kernel kills them for lack of memory, proc_pid_oom_score_adj(5).
     pub oom_score_adjust: Option<i32>,
+    /// How they are scheduled.
+    pub cpu_scheduling: CpuScheduling,
+    /// How their input and output is; `None`: as the nice value says.
+    pub io_scheduling: Option<IoScheduling>,
+    /// Which machine they take theirs for; `None`: as the manager.
+    pub personality: Option<Personality>,
     /// Whether equal pages of memory are merged, `PR_SET_MEMORY_MERGE` of prctl(2).
     pub memory_merge: bool,
+}
+
+impl ProcessSettings {
+    /// The mask where the unit does not say.
+    const UMASK: u32 = 0o022;
+
+    /// The mask that holds.
+    pub fn umask(&self) -> u32 {
+        self.umask.unwrap_or(Self::UMASK)
+    }
 }
 
 /// A limit of setrlimit(2); `u64::MAX` is infinity.

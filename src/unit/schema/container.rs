@@ -1,15 +1,17 @@
 //! What runs and how it is reached: `[container]`, `[socket.*]`, `[activation]` and `[mount.*]` as written.
 
 use crate::unit::model::{
-    ExitStatus, ImageSource, Listen, Pass, PullPolicy, ReadyOn, RestartPolicy, RootMode, ServiceType, StartOn,
+    ExitStatus, ImageSource, Init, Listen, Pass, Personality, PullPolicy, ReadyOn, RestartPolicy, RootMode,
+    ServiceType, StartOn,
 };
 use crate::unit::value::{
-    AbsolutePath, Account, MachineId, Mode, SignalNumber, Text, TimeSpan, TimeZone, VariableName,
+    AbsolutePath, Account, Bytes, MachineId, Mode, SignalNumber, Text, TimeSpan, TimeZone, VariableName,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use super::commands::CommandList;
 use super::parts::IdleAction;
 
 /// `[container]`.
@@ -42,6 +44,8 @@ pub struct ContainerTable {
     pub supplementary_groups: Vec<Text<Account>>,
     /// The access mode bits that new files do not have.
     pub umask: Option<Text<Mode>>,
+    /// The architecture that programs take the machine for, such as "x86".
+    pub personality: Option<Text<Personality>>,
     /// The time zone, such as "Europe/Berlin"; "local" is that of the host.
     pub timezone: Option<Text<TimeZone>>,
     /// The machine id that the container sees, machine-id(5).
@@ -55,6 +59,8 @@ pub struct ContainerTable {
     pub ready: Option<ReadyOn>,
     /// What becomes of changes to the root file system: "ephemeral", "persistent" or "read-only".
     pub root: Option<RootMode>,
+    /// How large the changes to the root file system can be.
+    pub root_size: Option<Text<Bytes>>,
     /// Whether the container shares the files of its image with others.
     pub share: Option<bool>,
     /// When the container is started again by itself, as in systemd.service(5).
@@ -83,6 +89,16 @@ pub struct ContainerTable {
     pub reload_signal: Option<Text<SignalNumber>>,
     /// The command, run in the container, that has it read its configuration again.
     pub reload_command: Option<Vec<String>>,
+    /// Commands that are run before all others: one that exits with a code from 1 to 254 skips the start.
+    pub exec_condition: CommandList,
+    /// Commands that are run before the payload, in its container or on the host.
+    pub exec_start_pre: CommandList,
+    /// Commands that are run once the container is ready.
+    pub exec_start_post: CommandList,
+    /// Commands that are run to stop the container; the stop signal follows.
+    pub exec_stop: CommandList,
+    /// Commands that are run when nothing of the container is left.
+    pub exec_stop_post: CommandList,
     /// Whether a unit of type "oneshot" counts as up after its success.
     pub remain_after_exit: Option<bool>,
     /// Exit codes and signals that count as success beside 0, SIGHUP, SIGINT, SIGPIPE and SIGTERM.
@@ -91,8 +107,8 @@ pub struct ContainerTable {
     pub restart_prevent_exit_status: Vec<Text<ExitStatus>>,
     /// Exit codes and signals after which there always is a restart.
     pub restart_force_exit_status: Vec<Text<ExitStatus>>,
-    /// Whether a minimal init runs as the container's first process.
-    pub init: Option<bool>,
+    /// Whether a minimal init runs as the container's first process; "system" for an image that boots one itself.
+    pub init: Option<Text<Init>>,
 }
 
 /// `container.start_limit`.

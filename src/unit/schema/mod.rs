@@ -3,16 +3,18 @@
 //! Every key may be missing, so that drop-ins can be merged and every fault be found; what must be there is
 //! checked by [`super::lower`].
 
+mod commands;
 mod condition;
 mod container;
 mod health;
 mod parts;
 
+pub use commands::{CommandEntry, CommandList};
 pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use health::HealthTable;
 pub use parts::{
-    Credential, IdleAction, LimitsTable, NetworkTable, OomPolicy, ResourcesTable, SecurityTable, TimerTable,
+    Credential, IdleAction, LimitsTable, NetworkTable, ResourcesTable, SecurityTable, TimerTable,
     UpdatePolicy, UpdateTable,
 };
 

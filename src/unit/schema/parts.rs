@@ -1,11 +1,12 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
 use crate::unit::address::Dependency;
-use crate::unit::model::{NetworkMode, UserNamespace};
+use crate::unit::model::{CpuPolicy, IoClass, NetworkMode, OomPolicy, UserNamespace};
 use crate::unit::value::{
-    AbsolutePath, Address, Bytes, Calendar, CapabilityName, ContainerPort, CpuSet, DeviceRule, HostName,
-    HostPort, InterfaceAddress, InterfaceName, KernelSetting, OomScore, Percentage, ProcessLimit,
-    ProfileName, SelinuxLabel, SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
+    AbsolutePath, Address, Bytes, Calendar, CapabilityName, ContainerPort, CpuSet, CredentialPattern,
+    CredentialSource, DeviceRule, EncryptedCredential, HostName, HostPort, InterfaceAddress, InterfaceName,
+    IoPriority, KernelSetting, Nice, OomScore, Percentage, ProcessLimit, ProfileName, Rate, RealtimePriority,
+    SelinuxLabel, SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -31,6 +32,18 @@ pub struct ResourcesTable {
     pub cpu_affinity: Option<Text<CpuSet>>,
     /// How readily the kernel kills its processes for lack of memory, -1000 to 1000.
     pub oom_score_adjust: Option<Text<OomScore>>,
+    /// The nice value of its processes, -20 to 19.
+    pub nice: Option<Text<Nice>>,
+    /// How its processes are scheduled: "other", "batch", "idle", "fifo" or "rr".
+    pub cpu_scheduling_policy: Option<CpuPolicy>,
+    /// The priority in real time, 1 to 99, with "fifo" and "rr".
+    pub cpu_scheduling_priority: Option<Text<RealtimePriority>>,
+    /// Whether what its processes start has the default policy.
+    pub cpu_scheduling_reset_on_fork: Option<bool>,
+    /// When its processes get to the disk: "none", "realtime", "best-effort" or "idle".
+    pub io_scheduling_class: Option<IoClass>,
+    /// The priority in that class, 0 to 7.
+    pub io_scheduling_priority: Option<Text<IoPriority>>,
     /// Limits of each process, as in setrlimit(2).
     pub limits: LimitsTable,
     /// The most CPU time, as a share of one CPU.
@@ -39,6 +52,16 @@ pub struct ResourcesTable {
     pub cpu_weight: Option<Text<Weight>>,
     /// The share of block input and output against others, 1 to 10000.
     pub io_weight: Option<Text<Weight>>,
+    /// Shares of single devices, by the path of a device or of anything on it, 1 to 10000.
+    pub io_device_weight: BTreeMap<Text<AbsolutePath>, Text<Weight>>,
+    /// The most bytes read in a second, by the path of a device or of anything on it.
+    pub io_read_bandwidth_max: BTreeMap<Text<AbsolutePath>, Text<Rate>>,
+    /// The most bytes written in a second, by the path of a device or of anything on it.
+    pub io_write_bandwidth_max: BTreeMap<Text<AbsolutePath>, Text<Rate>>,
+    /// The most reads in a second, by the path of a device or of anything on it.
+    pub io_read_iops_max: BTreeMap<Text<AbsolutePath>, Text<Rate>>,
+    /// The most writes in a second, by the path of a device or of anything on it.
+    pub io_write_iops_max: BTreeMap<Text<AbsolutePath>, Text<Rate>>,
     /// Whether the bytes that its sockets receive and send are counted.
     pub ip_accounting: Option<bool>,
     /// The most processes and threads.
@@ -92,18 +115,6 @@ pub struct LimitsTable {
     pub stack: Option<Text<ProcessLimit>>,
 }
 
-/// `resources.oom_policy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OomPolicy {
-    /// Nothing.
-    Continue,
-    /// A clean stop.
-    Stop,
-    /// Every process is killed.
-    Kill,
-}
-
 /// `[security]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -120,6 +131,8 @@ pub struct SecurityTable {
     pub no_new_privileges: Option<bool>,
     /// The system calls that the container may make.
     pub system_call_filter: Vec<String>,
+    /// A file of the host in the format of Docker that says instead which system calls the container may make.
+    pub seccomp_profile: Option<Text<AbsolutePath>>,
     /// Devices of the host that the container can use.
     pub devices: Vec<Text<DeviceRule>>,
     /// Paths in the container that cannot be written.
@@ -170,12 +183,16 @@ pub struct NetworkTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Credential {
-    /// A file of the host that holds the secret.
-    pub path: Option<Text<AbsolutePath>>,
-    /// The secret itself.
+    /// A file, a directory or a socket of the host that has the secret, or the name of a credential of the host.
+    pub path: Option<Text<CredentialSource>>,
+    /// The secret itself, or what it is when it is not found.
     pub value: Option<String>,
-    /// A file that systemd-creds(1) encrypted.
-    pub encrypted: Option<Text<AbsolutePath>>,
+    /// As path, for what systemd-creds(1) has encrypted.
+    pub encrypted: Option<Text<CredentialSource>>,
+    /// As value, for what systemd-creds(1) has encrypted.
+    pub encrypted_value: Option<Text<EncryptedCredential>>,
+    /// Takes all credentials of the host whose names match.
+    pub import: Option<Text<CredentialPattern>>,
 }
 
 /// `[timer]`.

@@ -108,7 +108,7 @@ fn check(name: &str) -> Result<(), ValueError> {
         return Err(error.with_help("what is refused fails with EPERM: leave out the error number"));
     }
     if name.starts_with('/') {
-        return Err(error.with_help("a profile in a file is not supported: name calls and groups"));
+        return Err(error.with_help("a profile in a file is seccomp_profile = \"/PATH\""));
     }
     let groups = GROUPS.iter().map(|(group, _)| *group).chain([SERVICE]);
     let calls = Sysno::iter().map(|call| call.name());

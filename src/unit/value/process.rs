@@ -2,7 +2,9 @@
 
 use super::word::AbsolutePath;
 use super::written::{Numbers, ValueError, Written};
+use crate::unit::model::Init;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// The name of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +79,34 @@ impl Written for CpuSet {
 /// A device of the host, its path in the container, and what may be done with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRule {
-    /// The path on the host.
-    pub source: PathBuf,
-    /// The path in the container.
-    pub target: PathBuf,
+    /// Which.
+    pub source: DeviceSource,
     /// `r`, `w` and `m`.
     pub access: String,
+    /// Whether the container starts without it, too.
+    pub may_be_missing: bool,
+}
+
+/// Which devices of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceSource {
+    /// The one of a node.
+    Node {
+        /// The path on the host.
+        path: PathBuf,
+        /// The path in the container.
+        target: PathBuf,
+    },
+    /// Those of a driver, as `DeviceAllow=` has them: `char-input`.
+    Group(String),
+}
+
+impl DeviceSource {
+    fn group(name: &str) -> Option<Self> {
+        let driver = name.strip_prefix("char-").or_else(|| name.strip_prefix("block-"))?;
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+        (!driver.is_empty() && driver.bytes().all(valid)).then(|| Self::Group(name.to_owned()))
+    }
 }
 
 impl Written for DeviceRule {
@@ -92,7 +116,11 @@ impl Written for DeviceRule {
         let wrong = |help: &str| {
             Err(ValueError::new(format!("\"{text}\" is not a device")).with_help(help.to_owned()))
         };
-        let parts: Vec<&str> = text.split(':').collect();
+        let (rest, may_be_missing) = match text.strip_prefix('-') {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        let parts: Vec<&str> = rest.split(':').collect();
         let (source, target, access) = match parts.as_slice() {
             [source] => (*source, *source, "rwm"),
             [source, target] if target.starts_with('/') => (*source, *target, "rwm"),
@@ -100,13 +128,17 @@ impl Written for DeviceRule {
             [source, target, access] => (*source, *target, *access),
             _ => return wrong("write \"/dev/HOST:/dev/CONTAINER:rwm\""),
         };
-        let (Ok(source), Ok(target)) = (AbsolutePath::read(source), AbsolutePath::read(target)) else {
+        let node = || {
+            let (path, target) = (AbsolutePath::read(source).ok()?.0, AbsolutePath::read(target).ok()?.0);
+            Some(DeviceSource::Node { path, target })
+        };
+        let Some(source) = DeviceSource::group(source).or_else(node) else {
             return wrong("write its path, such as \"/dev/fuse\"");
         };
         if access.is_empty() || !access.bytes().all(|byte| b"rwm".contains(&byte)) {
             return wrong("what may be done is \"r\", \"w\" and \"m\": \"/dev/fuse:rw\"");
         }
-        Ok(Self { source: source.0, target: target.0, access: access.to_owned() })
+        Ok(Self { source, access: access.to_owned(), may_be_missing })
     }
 }
 
@@ -149,19 +181,35 @@ impl Written for TimeZone {
 
 /// machine-id(5)
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineId(pub String);
+pub struct MachineId(pub Uuid);
 
 impl Written for MachineId {
     const EXPECTED: &'static str = "a machine id of 32 hexadecimal digits";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        let digits = text.replace('-', "").to_ascii_lowercase();
-        let valid = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match valid && digits.bytes().any(|byte| byte != b'0') {
-            true => Ok(Self(digits)),
-            false => Err(ValueError::new(format!("\"{text}\" is not a machine id"))
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        match Uuid::try_parse(text).ok().filter(|id| is_plain && !id.is_nil()) {
+            Some(id) => Ok(Self(id)),
+            None => Err(ValueError::new(format!("\"{text}\" is not a machine id"))
                 .with_help("\"systemd-id128 new\" makes one of 32 hexadecimal digits")),
         }
+    }
+}
+
+impl Written for Init {
+    const EXPECTED: &'static str = "true, false or \"system\"";
+    const NUMBERS: Numbers = Numbers::Boolean;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "system" => Ok(Self::System),
+            _ => Err(ValueError::new(format!("\"{text}\" is no kind of init"))
+                .with_help("write true for a minimal one, or \"system\" for an image that boots one")),
+        }
+    }
+
+    fn of_boolean(value: bool) -> Option<Self> {
+        Some(if value { Self::Minimal } else { Self::Payload })
     }
 }
 
@@ -231,7 +279,10 @@ mod tests {
         assert!(
             CpuSet::read("3-1").is_err() && CpuSet::read("").is_err() && CpuSet::read("0-99999").is_err()
         );
-        assert_eq!(DeviceRule::read("/dev/a:/dev/b:r").unwrap().target, PathBuf::from("/dev/b"));
+        let node = DeviceSource::Node { path: "/dev/a".into(), target: "/dev/b".into() };
+        assert_eq!(DeviceRule::read("/dev/a:/dev/b:r").unwrap().source, node);
+        let group = DeviceRule::read("-char-input:r").unwrap();
+        assert!(group.may_be_missing && group.source == DeviceSource::Group("char-input".to_owned()));
         assert!(DeviceRule::read("/dev/fuse:rwx").is_err() && DeviceRule::read("fuse").is_err());
         assert!(OomScore::read("-1001").is_err() && OomScore::read("-1000").is_ok());
         assert!(TimeZone::read("Europe/Berlin").is_ok() && TimeZone::read("../etc").is_err());

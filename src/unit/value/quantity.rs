@@ -159,6 +159,36 @@ impl Written for Percentage {
     }
 }
 
+/// How much in a second, of bytes or operations; `u64::MAX` is infinity. Powers of 1000, as of other measures of
+/// devices: systemd.resource-control(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl Written for Rate {
+    const EXPECTED: &'static str = "how much in a second, such as \"5M\"";
+    const NUMBERS: Numbers = Numbers::Taken;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        let unit = |suffix: &str| match suffix {
+            "" => Some(1),
+            "K" => Some(1_000),
+            "M" => Some(1_000_000),
+            "G" => Some(1_000_000_000),
+            "T" => Some(1_000_000_000_000),
+            _ => None,
+        };
+        let rate = match text.trim() {
+            "infinity" => Some(u64::MAX),
+            text => number(text).and_then(|(amount, suffix)| amount.times(unit(suffix)?)),
+        };
+        rate.filter(|rate| *rate > 0).map(Self).ok_or_else(|| {
+            ValueError::new(format!("\"{text}\" is no rate")).with_help(
+                "write a number for each second, or one with K, M, G or T (powers of 1000), or \"infinity\"",
+            )
+        })
+    }
+}
+
 /// A weight from 1 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weight(pub u64);
@@ -228,6 +258,16 @@ mod tests {
         }
         for text in ["", "256MB", "256m", "50%", "-1", "17E", "K"] {
             assert!(Bytes::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_powers_of_1000() {
+        for (text, rate) in [("5M", 5_000_000), ("1.5K", 1_500), ("100", 100), ("infinity", u64::MAX)] {
+            assert_eq!(Rate::read(text).unwrap().0, rate, "{text}");
+        }
+        for text in ["", "0", "5MB", "5m", "-1", "M"] {
+            assert!(Rate::read(text).is_err(), "{text}");
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Numbers {
     Taken,
     /// Any.
     Decimal,
+    /// It is a string or a boolean.
+    Boolean,
     /// It is a string.
     Refused,
 }
@@ -94,7 +96,7 @@ impl<T: Written> TextVisitor<T> {
     fn number<E: de::Error>(self, text: &str, found: de::Unexpected<'_>) -> Result<T, E> {
         match T::NUMBERS {
             Numbers::Taken | Numbers::Decimal => T::read(text).map_err(E::custom),
-            Numbers::Refused => Err(E::invalid_type(found, &self)),
+            Numbers::Refused | Numbers::Boolean => Err(E::invalid_type(found, &self)),
         }
     }
 }
@@ -144,6 +146,7 @@ impl<T: Written> JsonSchema for Text<T> {
         match T::NUMBERS {
             Numbers::Taken => json_schema!({ "type": ["string", "integer"], "title": T::EXPECTED }),
             Numbers::Decimal => json_schema!({ "type": ["string", "number"], "title": T::EXPECTED }),
+            Numbers::Boolean => json_schema!({ "type": ["string", "boolean"], "title": T::EXPECTED }),
             Numbers::Refused => json_schema!({ "type": "string", "title": T::EXPECTED }),
         }
     }

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-/// Writes a file in one step: whoever reads sees the old text or the new one. Mode and owner are those of `like`; without
-/// it, they are those of any new file.
+/// Writes a file in one step: whoever reads sees the old text or the new one. Mode and owner are those of `like`;
+/// without it, they are those of any new file.
 pub(super) fn save(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;

@@ -136,7 +136,14 @@ impl Manager {
             Command { words: command.clone(), user: None, working_directory: None, environment: Vec::new() };
         let managed = self.machine.unit(unit)?;
         let (specification, run) = (managed.unit()?, managed.run.as_ref()?);
-        let join = prepare_join(specification, container, &self.paths, &self.store, &command, run);
+        let join = prepare_join(
+            specification,
+            container,
+            &self.paths,
+            &self.store,
+            &command,
+            (run.pid, &run.invocation),
+        );
         match join {
             Ok(join) => Some(Probe::Command(Box::new(Exec {
                 join,

@@ -31,6 +31,7 @@ impl World {
         if !differs {
             return;
         }
+        self.unseen.clear();
         let running = self.machine.jobs().values().filter(|job| job.phase == JobPhase::Running);
         self.begun = running.map(|job| job.id).collect();
         // What was decided by the versions before is not decided again, as in systemd.
@@ -68,6 +69,8 @@ impl World {
         let old = std::mem::take(&mut self.machine);
         self.pending.clear();
         self.seeking.clear();
+        self.commands.clear();
+        self.unseen.clear();
         self.jobs.clear();
         self.watched.clear();
         self.adopts = true;

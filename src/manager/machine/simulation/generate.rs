@@ -2,8 +2,8 @@
 
 use super::fixture::{container, name, on_socket, unit};
 use crate::unit::model::{
-    Condition, Container, Dependencies, ExitStatus, Health, OnUnhealthy, Otherwise, PullPolicy, ReadyOn,
-    Reload, RestartPolicy, Role, ServiceType, Test, Unit,
+    Condition, Container, Dependencies, ExecCommand, ExitStatus, Health, OnFailure, OnUnhealthy, Otherwise,
+    Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, Test, Unit,
 };
 use crate::unit::name::UnitName;
 use std::sync::Arc;
@@ -91,6 +91,9 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
         Flavour::Crashes if dice.rarely(2) => launch(dice, &mut own),
         _ => {}
     }
+    if !matches!(flavour, Flavour::Relations | Flavour::Natives) && dice.rarely(2) {
+        commands(dice, &mut own);
+    }
     let mut unit = Arc::unwrap_or_clone(unit(name(index), own, dependencies));
     unit.handling.stop_when_unneeded = flavour == Flavour::Relations && dice.rarely(8);
     if flavour == Flavour::Launches && dice.rarely(4) {
@@ -115,6 +118,22 @@ fn launch(dice: &mut Dice<'_>, own: &mut Container) {
     }
     if dice.rarely(2) {
         *own = on_socket(own.clone());
+    }
+}
+
+/// Around the payload; where they run is nothing to the core.
+fn commands(dice: &mut Dice<'_>, own: &mut Container) {
+    let command = ExecCommand {
+        words: vec!["x".into()],
+        place: Place::Container,
+        user: None,
+        failure: OnFailure::Counts,
+    };
+    let all = &mut own.commands;
+    for list in
+        [&mut all.condition, &mut all.start_pre, &mut all.start_post, &mut all.stop, &mut all.stop_post]
+    {
+        list.extend(dice.rarely(2).then(|| command.clone()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::World;
-use crate::unit::model::{Dependencies, StartLimit};
+use crate::unit::model::{Dependencies, Stage, StartLimit};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -42,6 +42,7 @@ impl World {
             let rests = managed.job.is_none() && !self.alive.contains_key(name);
             assert!(!(gone && rests), "{name} is down, has no file, and is still in memory");
             assert_eq!(managed.unit(), self.units.get(name), "another version of {name} rules");
+            self.check_farewell(name, managed);
             if let Some(job) = managed.job {
                 assert_eq!(&self.machine.jobs()[&job].unit, name);
             }
@@ -54,6 +55,26 @@ impl World {
             let managed = self.machine.unit(name).unwrap();
             assert!(managed.phase.has_run(), "{name} is {:?} and run {run} lives", managed.phase);
         }
+    }
+
+    /// Commands run in their phase, and nothing that was launched is over without its last ones.
+    fn check_farewell(&self, name: &UnitName, managed: &Managed) {
+        if let Some((run, stage)) = self.commands.get(name) {
+            let phases: &[Phase] = match stage {
+                Stage::StartPost => &[Phase::StartPost],
+                Stage::Stop => &[Phase::Stop],
+                _ => &[Phase::StopPost],
+            };
+            assert!(phases.contains(&managed.phase), "{name} is {:?} beside {stage:?}", managed.phase);
+            assert_eq!(
+                managed.run.as_ref().map(|run| run.number),
+                Some(*run),
+                "{name}: {stage:?} of another run"
+            );
+        }
+        let over = managed.phase.is_down() || matches!(managed.phase, Phase::AutoRestart | Phase::Listening);
+        let seen = !managed.has_commands(Stage::StopPost) || !self.unseen.contains(name);
+        assert!(!over || seen || self.killed.contains(name), "{name} was not seen off");
     }
 
     /// What has no valid file any more, and runs, can still be stopped.
@@ -144,6 +165,7 @@ impl World {
         assert!(self.machine.jobs().is_empty(), "jobs are left: {:?}", self.machine.jobs());
         assert!(self.seeking.is_empty(), "images are sought for nobody: {:?}", self.seeking);
         assert!(self.alive.is_empty(), "containers are left: {:?}", self.alive);
+        assert!(self.commands.is_empty(), "commands are left: {:?}", self.commands);
         assert!(self.open.is_empty(), "sockets are left: {:?}", self.open);
         for (name, managed) in self.machine.units() {
             assert!(managed.phase.is_down(), "{name} is {:?}", managed.phase);
@@ -155,8 +177,9 @@ impl World {
 fn check_time_limit(name: &UnitName, managed: &Managed, jobs: &std::collections::BTreeMap<JobId, Job>) {
     let container = managed.container();
     let needed = match managed.phase {
-        Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => true,
-        Phase::Start => {
+        Phase::Stop | Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => true,
+        Phase::StopPost | Phase::FinalSigkill => true,
+        phase if phase.is_starting() || phase == Phase::StartPost => {
             let pulls = managed.image != super::super::unit::ImageState::Settled;
             !pulls && container.is_some_and(|container| container.start_timeout.is_some())
         }

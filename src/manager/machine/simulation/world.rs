@@ -5,7 +5,7 @@ use super::super::*;
 use super::fixture::name;
 use super::generate::{Flavour, Versions, natives};
 use crate::systemd::notify_server::Notification;
-use crate::unit::model::{Otherwise, Unit};
+use crate::unit::model::{Otherwise, Stage, Unit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,10 @@ pub struct World {
     /// Those of them that SIGKILL has been sent to, and that may hang in the kernel.
     pub killed: BTreeSet<UnitName>,
     pub open: BTreeSet<UnitName>,
+    /// Commands around payloads that are under way.
+    pub commands: BTreeMap<UnitName, (u64, Stage)>,
+    /// Units whose launch is still to be followed by their last commands.
+    pub unseen: BTreeSet<UnitName>,
     pub jobs: BTreeSet<JobId>,
     /// Launches of the last 10 seconds since the last reset.
     pub launches: BTreeMap<UnitName, Vec<Duration>>,
@@ -68,6 +72,8 @@ impl World {
             alive: BTreeMap::new(),
             killed: BTreeSet::new(),
             open: BTreeSet::new(),
+            commands: BTreeMap::new(),
+            unseen: BTreeSet::new(),
             jobs: BTreeSet::new(),
             launches: BTreeMap::new(),
             counted: BTreeMap::new(),
@@ -161,11 +167,25 @@ impl World {
     }
 
     pub fn handle(&mut self, event: Event, choice: u8) {
-        if let Event::Ended { unit, run, .. } | Event::LaunchFailed { unit, run, .. } = &event
+        let command = |stage: &Stage| matches!(stage, Stage::Condition | Stage::StartPre);
+        if let Event::CommandsDone { unit, run, stage, .. } = &event
+            && self.commands.get(unit) == Some(&(*run, *stage))
+        {
+            self.commands.remove(unit);
+        }
+        let ended = match &event {
+            Event::Ended { unit, run, .. } | Event::LaunchFailed { unit, run, .. } => Some((unit, run)),
+            Event::CommandsDone { unit, run, stage, .. } if command(stage) => Some((unit, run)),
+            _ => None,
+        };
+        if let Some((unit, run)) = ended
             && self.alive.get(unit) == Some(run)
         {
             self.alive.remove(unit);
-            self.killed.remove(unit);
+            if self.killed.remove(unit) && self.machine.unit(unit).is_none_or(|unit| !unit.phase.has_run()) {
+                // It was given up.
+                self.unseen.remove(unit);
+            }
         }
         if let Event::ImageReady { unit, run, .. } = &event
             && self.seeking.get(unit) == Some(run)
@@ -212,6 +232,8 @@ impl World {
                     assert_eq!(self.seeking.remove(&unit), Some(run), "{unit} left an image it did not seek");
                 }
                 Action::Launch { unit, run } => self.launch(unit, run, choice),
+                Action::RunCommands { unit, run, stage } => self.run_commands(unit, run, stage, choice),
+                Action::EndCommands { unit, run } => self.end_commands(unit, run),
                 Action::Terminate { unit, run } if choice.is_multiple_of(3) => {
                     self.pending.push_back(Event::Ended { unit, run, exit: Exit::Code(0) });
                 }
@@ -280,6 +302,17 @@ impl World {
     fn launch(&mut self, unit: UnitName, run: u64, choice: u8) {
         assert!(self.alive.insert(unit.clone(), run).is_none(), "{unit} was launched twice");
         self.note_launch(&unit, run);
+        self.unseen.insert(unit.clone());
+        let commands = &self.units[&unit].body.container().unwrap().commands;
+        let before = [Stage::Condition, Stage::StartPre].into_iter().find(|stage| commands.has(*stage));
+        if let Some(stage) = before {
+            if choice % 5 == 1 {
+                let result = Err(broken(i32::from(choice)));
+                self.pending.push_back(Event::CommandsDone { unit, run, stage, result });
+                return;
+            }
+            self.pending.push_back(Event::StartPreBegun { unit: unit.clone(), run });
+        }
         if choice % 5 == 1 {
             let failure = failure("no image");
             self.pending.push_back(Event::LaunchFailed { unit, run, failure });
@@ -294,6 +327,29 @@ impl World {
         }
         if choice % 5 >= 3 {
             self.pending.push_back(Event::Ended { unit, run, exit: Exit::Code(i32::from(choice % 2)) });
+        }
+    }
+
+    fn run_commands(&mut self, unit: UnitName, run: u64, stage: Stage, choice: u8) {
+        let known = self.commands.insert(unit.clone(), (run, stage));
+        assert!(known.is_none(), "{unit} runs commands twice at once: {known:?}");
+        if stage == Stage::StopPost {
+            assert!(!self.alive.contains_key(&unit), "{unit} is seen off while its container lives");
+            self.unseen.remove(&unit);
+        }
+        let result = match choice % 4 {
+            0 => return,
+            1 => Err(broken(i32::from(choice))),
+            _ => Ok(()),
+        };
+        self.pending.push_back(Event::CommandsDone { unit, run, stage, result });
+    }
+
+    fn end_commands(&mut self, unit: UnitName, run: u64) {
+        let underway = self.commands.get(&unit).copied().filter(|(own, _)| *own == run);
+        if let Some((run, stage)) = underway {
+            self.commands.remove(&unit);
+            self.pending.push_back(Event::CommandsDone { unit, run, stage, result: Err(failure("killed")) });
         }
     }
 
@@ -345,6 +401,10 @@ impl World {
 
 fn failure(message: &str) -> Failure {
     Failure { message: message.into(), errno: 0, exit: None }
+}
+
+fn broken(code: i32) -> Failure {
+    Failure { exit: Some(Exit::Code(code)), ..failure("no") }
 }
 
 /// Mostly as people do it.

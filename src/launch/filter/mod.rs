@@ -4,39 +4,25 @@
 //! known and dangerous ones `EPERM`. clone3(2) gets `ENOSYS` since its flags cannot be seen: C libraries
 //! then use clone(2), whose flags can.
 
+mod program;
+mod rules;
+
+use super::profile::Namespaces;
+use super::step::SystemCalls;
 use crate::sys::seccomp::Instruction;
 use crate::sys::syscalls::{
-    AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, ENOSYS, EPERM, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone,
-    SYS_clone3, SYS_ioctl, SYS_personality, SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
+    AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone, SYS_clone3,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_personality, SYS_setns,
+    SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
 use crate::unit::system_calls::{CallBase, SystemCallFilter};
+use program::{
+    ALLOW, ASK, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, REFUSE, UNKNOWN, argument, by_number, give,
+    load, number_of, only_native, unless_skip, when,
+};
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use syscalls::Sysno;
-
-/// `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const fn argument(index: u32) -> u32 {
-    16 + 8 * index
-}
-
-// linux/bpf_common.h and linux/seccomp.h
-const LOAD: u16 = 0x20;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
-const JUMP_ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;
-const ALLOW: u32 = 0x7fff_0000;
-const ERRNO: u32 = 0x0005_0000;
-const ASK: u32 = 0x7fc0_0000;
-const REFUSE: u32 = ERRNO | EPERM as u32;
-const UNKNOWN: u32 = ERRNO | ENOSYS as u32;
-
-#[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xc000_00b7;
 
 /// `CLONE_NEW*` in the flags of clone(2).
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
@@ -50,8 +36,48 @@ const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// Calls whose arguments decide.
 const LOOKED_INTO: [c_long; 4] = [SYS_clone, SYS_socket, SYS_ioctl, SYS_personality];
 
-/// The filter of a container.
-pub fn of(filter: &SystemCallFilter) -> Vec<Instruction> {
+/// Calls of x32 have this bit in their numbers, and the architecture of others.
+const X32: u32 = 0x4000_0000;
+/// The largest program that the kernel takes, `BPF_MAXINSNS`.
+const SIZE_MAX: usize = 4096;
+
+/// The filters of a container, to be installed in this order. The strictest verdict holds, whatever the order.
+pub fn all(calls: &SystemCalls) -> Vec<Vec<Instruction>> {
+    match calls {
+        SystemCalls::Filter(filter) => vec![of(filter)],
+        SystemCalls::Profile(rules) => vec![floor(rules.namespaces), rules::compile(rules)],
+    }
+}
+
+/// Whether the kernel takes them.
+pub fn fits(calls: &SystemCalls) -> bool {
+    all(calls).iter().all(|program| program.len() <= SIZE_MAX)
+}
+
+/// What no profile allows: calls of another architecture, input forged on a terminal, sockets that reach the page
+/// cache or the hypervisor, and io_uring, with which the filters see nothing of that; and new namespaces, where the
+/// container does not have `CAP_SYS_ADMIN`.
+fn floor(namespaces: Namespaces) -> Vec<Instruction> {
+    let mut program = only_native(UNKNOWN);
+    program.extend([unless_skip(JUMP_GREATER_OR_EQUAL, X32), give(UNKNOWN)]);
+    program.extend(when(SYS_socket, &refuse_values(argument(0), &FAMILIES)));
+    program.extend(when(SYS_ioctl, &refuse_values(argument(1), &REQUESTS)));
+    for call in [SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register] {
+        program.extend(when(call, &[give(REFUSE)]));
+    }
+    if namespaces == Namespaces::Refused {
+        program.extend(when(SYS_clone, &refuse_bits(argument(0), NEW_NAMESPACES)));
+        program.extend(when(SYS_clone3, &[give(UNKNOWN)]));
+        for call in [SYS_unshare, SYS_setns] {
+            program.extend(when(call, &[give(REFUSE)]));
+        }
+    }
+    program.push(give(ALLOW));
+    program
+}
+
+/// The filter of a unit that has no profile.
+fn of(filter: &SystemCallFilter) -> Vec<Instruction> {
     let verdicts = verdicts(filter);
     let allowed = |call| verdicts.get(&number_of(call)) == Some(&ALLOW);
     let mut program = only_native(UNKNOWN);
@@ -68,7 +94,7 @@ pub fn of(filter: &SystemCallFilter) -> Vec<Instruction> {
     if allowed(SYS_personality) && !filter.allowed.contains("personality") {
         program.extend(when(SYS_personality, &allow_values(argument(0), &PERSONALITIES)));
     }
-    program.extend(by_number(&verdicts));
+    program.extend(by_number(&verdicts, UNKNOWN));
     program
 }
 
@@ -111,36 +137,6 @@ pub fn binds() -> Vec<Instruction> {
     program
 }
 
-fn load(offset: u32) -> Instruction {
-    Instruction { code: LOAD, if_true: 0, if_false: 0, operand: offset }
-}
-
-fn give(verdict: u32) -> Instruction {
-    Instruction { code: RETURN, if_true: 0, if_false: 0, operand: verdict }
-}
-
-/// Skips the next instruction unless the accumulator meets the condition.
-fn unless_skip(code: u16, operand: u32) -> Instruction {
-    Instruction { code, if_true: 0, if_false: 1, operand }
-}
-
-fn number_of(call: c_long) -> u32 {
-    u32::try_from(call).unwrap_or(u32::MAX)
-}
-
-/// Leaves the number of the call in the accumulator.
-fn only_native(otherwise: u32) -> Vec<Instruction> {
-    let is_native = Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: NATIVE };
-    vec![load(ARCHITECTURE), is_native, give(otherwise), load(NUMBER)]
-}
-
-/// A block that decides one call for good; others skip it.
-fn when(call: c_long, block: &[Instruction]) -> Vec<Instruction> {
-    let skip = u8::try_from(block.len()).unwrap_or(u8::MAX);
-    let test = Instruction { code: JUMP_EQUAL, if_true: 0, if_false: skip, operand: number_of(call) };
-    [&[test], block].concat()
-}
-
 fn refuse_bits(offset: u32, bits: u32) -> Vec<Instruction> {
     vec![load(offset), unless_skip(JUMP_ANY_BIT, bits), give(REFUSE), give(ALLOW)]
 }
@@ -162,55 +158,13 @@ fn decide_values(offset: u32, values: &[u32], found: u32, otherwise: u32) -> Vec
     block
 }
 
-/// Numbers lie in long runs of one verdict: a run costs two instructions.
-fn by_number(verdicts: &BTreeMap<u32, u32>) -> Vec<Instruction> {
-    let last = verdicts.keys().next_back().copied().unwrap_or(0);
-    let verdict = |number| verdicts.get(&number).copied().unwrap_or(UNKNOWN);
-    let mut program = Vec::new();
-    for number in 1..=last + 1 {
-        if verdict(number) != verdict(number - 1) {
-            let beyond =
-                Instruction { code: JUMP_GREATER_OR_EQUAL, if_true: 1, if_false: 0, operand: number };
-            program.extend([beyond, give(verdict(number - 1))]);
-        }
-    }
-    program.push(give(UNKNOWN));
-    program
-}
-
 #[cfg(test)]
 mod tests {
+    use super::program::{NATIVE, run};
     use super::*;
 
-    /// Runs a program as the kernel does.
-    fn run(program: &[Instruction], architecture: u32, call: c_long, arguments: [u64; 2]) -> u32 {
-        let (mut accumulator, mut at) = (0, 0);
-        loop {
-            let one = program[at];
-            at += 1;
-            let test = match one.code {
-                RETURN => return one.operand,
-                LOAD => {
-                    accumulator = match one.operand {
-                        NUMBER => number_of(call),
-                        ARCHITECTURE => architecture,
-                        16 => arguments[0] as u32,
-                        24 => arguments[1] as u32,
-                        other => panic!("{other}"),
-                    };
-                    continue;
-                }
-                JUMP_EQUAL => accumulator == one.operand,
-                JUMP_GREATER_OR_EQUAL => accumulator >= one.operand,
-                JUMP_ANY_BIT => accumulator & one.operand != 0,
-                other => panic!("{other}"),
-            };
-            at += usize::from(if test { one.if_true } else { one.if_false });
-        }
-    }
-
     fn verdict(call: c_long, arguments: [u64; 2]) -> u32 {
-        run(&default(), NATIVE, call, arguments)
+        run(&default(), NATIVE, call, &arguments)
     }
 
     #[test]
@@ -232,7 +186,7 @@ mod tests {
             let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
             of(&SystemCallFilter::read(&items).unwrap())
         };
-        let verdict = |program: &[Instruction], call, first| run(program, NATIVE, call, [first, 0]);
+        let verdict = |program: &[Instruction], call, first| run(program, NATIVE, call, &[first, 0]);
         let narrow = filter(&["@basic-io", "@process"]);
         assert_eq!(verdict(&narrow, libc::SYS_read, 0), ALLOW);
         assert_eq!(verdict(&narrow, libc::SYS_execve, 0), ALLOW);
@@ -251,7 +205,7 @@ mod tests {
         let more = filter(&["@system-service", "@keyring"]);
         assert_eq!(verdict(&more, libc::SYS_keyctl, 0), ALLOW);
         assert_eq!(verdict(&more, libc::SYS_io_uring_setup, 0), REFUSE);
-        assert_eq!(run(&more, 0x4000_0003, 1, [0, 0]), UNKNOWN, "whatever the list, no other architecture");
+        assert_eq!(run(&more, 0x4000_0003, 1, &[0, 0]), UNKNOWN, "whatever the list, no other architecture");
         assert_eq!(verdict(&more, 0x4000_0000 | libc::SYS_read, 0), UNKNOWN);
         for program in [narrow, less, more, filter(&["~@privileged", "~@obsolete", "~@debug"])] {
             assert!(program.len() < 4096);
@@ -273,13 +227,34 @@ mod tests {
 
     #[test]
     fn other_architectures_are_unknown() {
-        assert_eq!(run(&default(), 0x4000_0003, 1, [0, 0]), UNKNOWN);
+        assert_eq!(run(&default(), 0x4000_0003, 1, &[0, 0]), UNKNOWN);
         assert_eq!(verdict(0x4000_0000 | libc::SYS_read, [0, 0]), UNKNOWN);
     }
 
     #[test]
     fn only_bind_is_asked_about() {
-        assert_eq!(run(&binds(), NATIVE, SYS_bind, [0, 0]), ASK);
-        assert_eq!(run(&binds(), NATIVE, libc::SYS_listen, [0, 0]), ALLOW);
+        assert_eq!(run(&binds(), NATIVE, SYS_bind, &[0, 0]), ASK);
+        assert_eq!(run(&binds(), NATIVE, libc::SYS_listen, &[0, 0]), ALLOW);
+    }
+
+    #[test]
+    fn no_profile_goes_below_the_floor() {
+        let own = floor(Namespaces::Refused);
+        for (call, first, verdict) in [
+            (SYS_socket, libc::AF_ALG as u64, REFUSE),
+            (SYS_socket, libc::AF_INET as u64, ALLOW),
+            (SYS_clone, libc::CLONE_NEWNET as u64, REFUSE),
+            (SYS_clone, libc::SIGCHLD as u64, ALLOW),
+            (SYS_clone3, 0, UNKNOWN),
+            (SYS_setns, 0, REFUSE),
+            (SYS_io_uring_setup, 0, REFUSE),
+            (libc::SYS_mount, 0, ALLOW),
+            (0x4000_0000 | libc::SYS_read, 0, UNKNOWN),
+        ] {
+            assert_eq!(run(&own, NATIVE, call, &[first]), verdict, "{call}");
+        }
+        assert_eq!(run(&own, NATIVE, SYS_ioctl, &[0, 1 << 40 | TIOCSTI]), REFUSE);
+        assert_eq!(run(&own, 0x4000_0003, 1, &[]), UNKNOWN);
+        assert_eq!(run(&floor(Namespaces::AsProfile), NATIVE, SYS_unshare, &[]), ALLOW);
     }
 }

@@ -1,0 +1,63 @@
+//! Commands before and after the payload, as meant.
+
+use crate::unit::model::{Commands, ExecCommand, OnFailure, Place, ServiceType, Stage};
+use crate::unit::report::Report;
+use crate::unit::schema::{CommandEntry, CommandList, ContainerTable};
+
+pub fn lower(table: &ContainerTable, report: &mut Report<'_>) -> Commands {
+    let mut read = |stage, written: &CommandList| list(stage, written, report);
+    let commands = Commands {
+        condition: read(Stage::Condition, &table.exec_condition),
+        start_pre: read(Stage::StartPre, &table.exec_start_pre),
+        start_post: read(Stage::StartPost, &table.exec_start_post),
+        stop: read(Stage::Stop, &table.exec_stop),
+        stop_post: read(Stage::StopPost, &table.exec_stop_post),
+    };
+    let inside = |command: &ExecCommand| command.place == Place::Container;
+    if table.kind == Some(ServiceType::Oneshot)
+        && let Some(index) = commands.start_post.iter().position(inside)
+    {
+        let message = "the container of a unit of type \"oneshot\" has ended when its start is done";
+        let help = "use \"exec_stop_post\", which runs in a container of its own, or host = true";
+        report.item_error(&["container", Stage::StartPost.key()], index, message, help);
+    }
+    commands
+}
+
+fn list(stage: Stage, written: &CommandList, report: &mut Report<'_>) -> Vec<ExecCommand> {
+    let mut commands = Vec::new();
+    for (index, entry) in written.0.iter().enumerate() {
+        match command(entry) {
+            Ok(command) => commands.push(command),
+            Err((message, help)) => {
+                report.item_error(&["container", stage.key()], index, message, help);
+            }
+        }
+    }
+    commands
+}
+
+fn command(entry: &CommandEntry) -> Result<ExecCommand, (String, &'static str)> {
+    let mut words = entry.command.clone();
+    let mut failure = OnFailure::Counts;
+    if let Some(first) = words.first_mut()
+        && let Some(program) = first.strip_prefix('-')
+    {
+        (*first, failure) = (program.to_owned(), OnFailure::Ignored);
+    }
+    let program = words.first().map(String::as_str).unwrap_or_default();
+    if program.is_empty() {
+        return Err(("there is no program to execute".to_owned(), ""));
+    }
+    if program.contains(char::is_whitespace) && words.len() == 1 {
+        let help =
+            "each word is a string of its own; for a line of the shell write [\"sh\", \"-c\", \"...\"]";
+        return Err((format!("\"{program}\" is not the name of a program"), help));
+    }
+    if entry.host && !program.starts_with('/') {
+        let message = format!("\"{program}\" runs on the host and is no absolute path");
+        return Err((message, "write the whole path, such as \"/usr/bin/mkdir\""));
+    }
+    let place = if entry.host { Place::Host } else { Place::Container };
+    Ok(ExecCommand { words, place, user: entry.user.clone(), failure })
+}

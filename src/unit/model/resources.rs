@@ -1,0 +1,95 @@
+//! How much of the host a container may use.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `[resources]`: mostly properties of the scope, systemd.resource-control(5). `None`: systemd's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_max: Option<u64>,
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_high: Option<u64>,
+    /// Bytes that are reclaimed last.
+    #[serde(default)]
+    pub memory_low: Option<u64>,
+    /// Bytes that are not reclaimed.
+    #[serde(default)]
+    pub memory_min: Option<u64>,
+    /// Bytes, or `u64::MAX` for infinity.
+    pub memory_swap_max: Option<u64>,
+    /// Bytes of page cache above which it is reclaimed; `u64::MAX`: as much as there is memory.
+    #[serde(default)]
+    pub page_cache_high: Option<u64>,
+    /// What follows when the kernel has killed for want of memory.
+    #[serde(default)]
+    pub oom_policy: OomPolicy,
+    /// Microseconds of CPU time for each second: 50% is 500,000.
+    pub cpu_quota_per_sec_usec: Option<u64>,
+    /// 1 to 10,000.
+    pub cpu_weight: Option<u64>,
+    /// 1 to 10,000.
+    pub io_weight: Option<u64>,
+    /// 1 to 10,000, of single devices.
+    #[serde(default)]
+    pub io_device_weight: OfDevices,
+    /// Bytes in a second, or `u64::MAX` for infinity.
+    #[serde(default)]
+    pub io_read_bandwidth_max: OfDevices,
+    /// Bytes in a second, or `u64::MAX` for infinity.
+    #[serde(default)]
+    pub io_write_bandwidth_max: OfDevices,
+    /// Reads in a second, or `u64::MAX` for infinity.
+    #[serde(default)]
+    pub io_read_iops_max: OfDevices,
+    /// Writes in a second, or `u64::MAX` for infinity.
+    #[serde(default)]
+    pub io_write_iops_max: OfDevices,
+    /// Whether systemd counts what the sockets of its processes receive and send.
+    #[serde(default)]
+    pub ip_accounting: bool,
+    /// Processes and threads, or `u64::MAX` for infinity.
+    pub tasks_max: Option<u64>,
+    /// Numbers of the processors that it can use; none: all.
+    #[serde(default)]
+    pub allowed_cpus: Vec<u32>,
+    /// The slice, or `sampan.slice`.
+    pub slice: Option<String>,
+}
+
+/// Numbers of single devices, by the path of the device or of anything that is on it.
+pub type OfDevices = BTreeMap<PathBuf, u64>;
+
+impl Resources {
+    /// These where they say something, and otherwise those of the host.
+    #[must_use]
+    pub fn or(self, host: &Self) -> Self {
+        Self {
+            memory_max: self.memory_max.or(host.memory_max),
+            memory_high: self.memory_high.or(host.memory_high),
+            memory_swap_max: self.memory_swap_max.or(host.memory_swap_max),
+            page_cache_high: self.page_cache_high.or(host.page_cache_high),
+            cpu_quota_per_sec_usec: self.cpu_quota_per_sec_usec.or(host.cpu_quota_per_sec_usec),
+            cpu_weight: self.cpu_weight.or(host.cpu_weight),
+            io_weight: self.io_weight.or(host.io_weight),
+            tasks_max: self.tasks_max.or(host.tasks_max),
+            ..self
+        }
+    }
+}
+
+/// `resources.oom_policy`: what becomes of a container when the kernel has killed one of its processes for want of
+/// memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OomPolicy {
+    /// Nothing, unless it was the first process.
+    Continue,
+    /// It is stopped.
+    #[default]
+    Stop,
+    /// The kernel kills all its processes with that one.
+    Kill,
+}

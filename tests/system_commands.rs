@@ -1,0 +1,244 @@
+//! Commands before and after a payload on a private host: where they run, what they see, what their failures come to,
+//! and that neither a stop nor the death of the manager loses one.
+
+mod support;
+
+use support::host::Host;
+use support::units::shell;
+
+/// A command of the container's shell.
+fn inside(script: &str) -> String {
+    format!("[\"sh\", \"-c\", '''{script}''']")
+}
+
+/// One of the host's.
+fn outside(script: &str) -> String {
+    format!("{{ command = [\"/bin/sh\", \"-c\", '''{script}'''], host = true }}")
+}
+
+fn list(key: &str, commands: &[String]) -> String {
+    format!("{key} = [{}]\n", commands.join(", "))
+}
+
+#[test]
+fn commands_run_around_a_payload_in_its_container_and_on_the_host() {
+    let host = Host::with_images(&["hello"]);
+    let text = shell("cat /made; exec sleep 1000")
+        + &list(
+            "exec_start_pre",
+            &[
+                outside("mkdir -p /srv/made; echo pre-host $(id -u) >> /srv/order; cat /proc/self/cgroup"),
+                inside("echo from pre > /made; echo pre-inside in $(hostname)"),
+                outside("echo second >> /srv/order"),
+                "[\"-false\"]".to_owned(),
+            ],
+        )
+        + &list(
+            "exec_start_post",
+            &[inside("echo post of $MAINPID sees $(cat /made)"), outside("echo post $MAINPID >> /srv/order")],
+        )
+        + &list(
+            "exec_stop",
+            &[inside("echo stopping $MAINPID; touch /stopped"), outside("echo stop >> /srv/order")],
+        )
+        + &list(
+            "exec_stop_post",
+            &[
+                inside("ls /made; echo late $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS"),
+                outside("echo late $SERVICE_RESULT >> /srv/order"),
+            ],
+        )
+        + "[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/made\"\n";
+    host.unit("web.container", &text);
+    host.succeed(&["sampanctl", "start", "web"]);
+    let main = host.property("web", "MainPID");
+    let blamed = host.succeed(&["sampanctl", "blame", "web"]);
+    assert!(
+        blamed.contains("start-pre-host ") && blamed.contains("start-pre ") && blamed.contains("exec "),
+        "{blamed}"
+    );
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert_eq!(host.property("web", "Result"), "success");
+    let order = host.succeed(&["cat", "/srv/order"]);
+    assert_eq!(order, format!("pre-host 0\nsecond\npost {main}\nstop\nlate success\n"));
+    let log = host.succeed(&["sampanctl", "logs", "--output=cat", "web"]);
+    for line in [
+        "sampan.slice/sampan-web-start-pre-",
+        "pre-inside in web",
+        "from pre",
+        "post of 1 sees from pre",
+        "stopping 1",
+        "late success killed TERM",
+        "/made: No such file or directory",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    let units = host.succeed(&["systemctl", "list-units", "--all", "--plain", "--no-legend", "sampan-*"]);
+    assert!(!units.contains("sampan-web-"), "{units}");
+}
+
+#[test]
+fn a_failure_is_told_with_its_command_and_its_code() {
+    let host = Host::with_images(&["hello"]);
+    let post = list("exec_stop_post", &[outside("echo $SERVICE_RESULT >> /srv/results")]);
+    for (key, commands, result, sentence) in [
+        (
+            "exec_start_pre",
+            inside("exit 7"),
+            "exit-code",
+            "exec_start_pre: sh: code=exited, status=7; \"sampanctl logs web\"",
+        ),
+        ("exec_start_pre", outside("exit 8"), "exit-code", "exec_start_pre: /bin/sh: code=exited, status=8"),
+        (
+            "exec_start_pre",
+            "[\"nope\"]".to_owned(),
+            "exit-code",
+            "exec_start_pre: execute: nope: No such file",
+        ),
+        ("exec_start_pre", inside("kill -KILL $$"), "signal", "exec_start_pre: sh: code=killed, signal=9"),
+        ("exec_start_post", inside("exit 9"), "exit-code", "exec_start_post: sh: code=exited, status=9"),
+        ("exec_condition", inside("exit 255"), "exit-code", "exec_condition: sh: code=exited, status=255"),
+    ] {
+        host.write("/srv/results", "");
+        host.unit("web.container", &(shell("exec sleep 1000") + &list(key, &[commands]) + &post));
+        host.succeed(&["sampanctl", "daemon-reload"]);
+        host.fail(1, &["sampanctl", "start", "web"]);
+        assert_eq!(host.property("web", "ActiveState"), "failed", "{key}");
+        assert_eq!(host.property("web", "Result"), result, "{sentence}");
+        let status = host.answer(3, &["sampanctl", "status", "web"]);
+        assert!(status.contains(sentence), "{sentence}: {status}");
+        assert_eq!(host.succeed(&["cat", "/srv/results"]), format!("{result}\n"), "{sentence}");
+        host.succeed(&["sampanctl", "reset-failed", "web"]);
+    }
+
+    host.unit("web.container", &(shell("exec sleep 1000") + &list("exec_condition", &[inside("exit 3")])));
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert_eq!(host.property("web", "ActiveState"), "inactive");
+    assert_eq!(host.property("web", "Result"), "exec-condition");
+    let status = host.answer(3, &["sampanctl", "status", "web"]);
+    assert!(status.contains("exec_condition: sh: code=exited, status=3"), "{status}");
+}
+
+#[test]
+fn time_limits_and_stops_end_commands() {
+    let host = Host::with_images(&["hello"]);
+    for command in [inside("exec sleep 4321"), outside("exec sleep 4321")] {
+        for (key, limit, result) in [
+            ("exec_start_pre", "start_timeout = \"1s\"\n", "timeout"),
+            ("exec_start_post", "start_timeout = \"1s\"\n", "timeout"),
+            ("exec_stop", "stop_timeout = \"1s\"\n", "timeout"),
+            ("exec_stop_post", "stop_timeout = \"1s\"\n", "timeout"),
+        ] {
+            let text = shell("trap 'exit 0' TERM; while :; do sleep 0.1; done")
+                + "start_limit = { burst = 0 }\n"
+                + limit
+                + &list(key, std::slice::from_ref(&command));
+            host.unit("web.container", &text);
+            host.succeed(&["sampanctl", "daemon-reload"]);
+            if key.starts_with("exec_start") {
+                host.fail(1, &["sampanctl", "start", "web"]);
+            } else {
+                host.succeed(&["sampanctl", "start", "web"]);
+                host.succeed(&["sampanctl", "stop", "web"]);
+            }
+            assert_eq!(host.property("web", "Result"), result, "{key} {command}");
+            assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success(), "{key} {command}");
+        }
+        let text = shell("exec sleep 1000") + &list("exec_start_pre", std::slice::from_ref(&command));
+        host.unit("web.container", &text);
+        host.succeed(&["sampanctl", "daemon-reload"]);
+        host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+        host.wait_property("web", "SubState", "start-pre");
+        host.succeed(&["sampanctl", "stop", "web"]);
+        assert_eq!(host.property("web", "SubState"), "dead");
+        assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success(), "{command}");
+    }
+}
+
+#[test]
+fn a_manager_that_dies_in_a_stage_leaves_it_to_its_successor() {
+    let host = Host::with_images(&["hello"]);
+    for (place, command) in [
+        ("inside", inside("until test -e /data/go; do sleep 0.1; done; echo done >> /data/log")),
+        ("outside", outside("until test -e /srv/data/go; do sleep 0.1; done; echo done >> /srv/data/log")),
+    ] {
+        for (key, state) in [
+            ("exec_condition", "condition"),
+            ("exec_start_pre", "start-pre"),
+            ("exec_start_post", "start-post"),
+            ("exec_stop", "stop"),
+            ("exec_stop_post", "stop-post"),
+        ] {
+            let what = format!("{key} {place}");
+            host.succeed(&["rm", "-rf", "/srv/data"]);
+            host.succeed(&["mkdir", "--mode=0777", "/srv/data"]);
+            let text = shell("exec sleep 1000")
+                + "start_limit = { burst = 0 }\n"
+                + &list(key, std::slice::from_ref(&command))
+                + "[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/data\"\n";
+            host.unit("web.container", &text);
+            host.succeed(&["sampanctl", "daemon-reload"]);
+            host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+            if key.starts_with("exec_stop") {
+                host.wait_property("web", "SubState", "running");
+                host.succeed(&["sampanctl", "stop", "--no-block", "web"]);
+            }
+            host.wait_property("web", "SubState", state);
+            host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+            host.succeed(&["systemctl", "start", "sampand"]);
+            host.wait_property("web", "SubState", state);
+            host.write("/srv/data/go", "");
+            let last = if key.starts_with("exec_stop") { "dead" } else { "running" };
+            host.wait_until(&what, |host| {
+                if key == "exec_condition" || host.property("web", "SubState") == last {
+                    return host.property("web", "SubState") == last;
+                }
+                false
+            });
+            assert_eq!(host.succeed(&["cat", "/srv/data/log"]), "done\n", "{what}");
+            host.succeed(&["sampanctl", "stop", "web"]);
+            assert_eq!(host.property("web", "Result"), "success", "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_oneshot_that_remains_is_undone_by_its_stop_commands() {
+    let host = Host::with_images(&["hello"]);
+    let text = shell("echo up > /state/it")
+        + "type = \"oneshot\"\nremain_after_exit = true\nroot = \"persistent\"\n"
+        + &list("exec_start_post", &[outside("echo post >> /srv/order")])
+        + &list("exec_stop", &[inside("cat /state/it; rm /state/it; echo undone")])
+        + "[mount.\"/state\"]\ntype = \"volume\"\nsource = \"state\"\n";
+    host.unit("net.container", &text);
+    host.succeed(&["sampanctl", "start", "net"]);
+    assert_eq!(host.property("net", "SubState"), "exited");
+    assert_eq!(host.succeed(&["cat", "/srv/order"]), "post\n");
+    host.succeed(&["sampanctl", "restart", "net"]);
+    host.succeed(&["sampanctl", "stop", "net"]);
+    assert_eq!(host.property("net", "ActiveState"), "inactive");
+    let log = host.succeed(&["sampanctl", "logs", "--output=cat", "net"]);
+    assert_eq!(log.matches("undone").count(), 2, "{log}");
+}
+
+#[test]
+fn a_host_that_goes_down_runs_the_last_commands() {
+    let host = Host::with_images(&["hello"]);
+    host.succeed(&["mkdir", "--mode=0777", "/srv/data"]);
+    let text = shell("exec sleep 1000")
+        + &list(
+            "exec_stop",
+            &[inside("echo stop inside >> /data/order"), outside("echo stop outside >> /srv/data/order")],
+        )
+        + &list(
+            "exec_stop_post",
+            &[inside("echo post inside >> /data/order"), outside("echo post outside >> /srv/data/order")],
+        )
+        + "[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/data\"\n";
+    host.unit("web.container", &text);
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.reboot();
+    let order = host.succeed(&["cat", "/srv/data/order"]);
+    assert_eq!(order, "stop inside\nstop outside\npost inside\npost outside\n");
+}

@@ -1,0 +1,369 @@
+//! Every step of a launch that can fail is made to fail on a private host: what `status` says of it, how the unit
+//! ends, and that nothing is left behind.
+
+mod support;
+
+use std::fs;
+use support::host::Host;
+use support::image::{Layer, write_layout};
+
+/// A launch that fails.
+struct Case {
+    /// What is done to the host first; and how it is undone.
+    host: [&'static str; 2],
+    /// What follows `image = …` in the file of the unit.
+    unit: &'static str,
+    /// What `status` says of it.
+    told: &'static str,
+}
+
+const fn case(unit: &'static str, told: &'static str) -> Case {
+    Case { host: ["", ""], unit, told }
+}
+
+const SLEEP: &str = "command = [\"/bin/sleep\", \"1000\"]\n";
+
+/// An image in which much is not as it should be.
+fn odd_image(host: &Host) {
+    let mut foreign = fs::read("/bin/busybox").expect("Debian's busybox-static is installed");
+    foreign.truncate(4096);
+    // e_machine, elf(5): EM_AARCH64, and on that EM_X86_64.
+    foreign[18] = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
+    let dynamic = fs::read("/bin/ls").expect("coreutils are installed");
+    let odd = Layer::new()
+        .file("bin/foreign", 0o755, &foreign)
+        .file("bin/dynamic", 0o755, &dynamic)
+        .file("bin/text", 0o755, b"echo text\n")
+        .file("bin/empty", 0o755, b"")
+        .file("bin/lost", 0o755, b"#!/usr/bin/python9\n")
+        .file("bin/plain", 0o644, b"#!/bin/sh\n")
+        .file("bin/closed", 0o700, b"#!/bin/sh\n")
+        .directory("data")
+        .file("file", 0o644, b"file\n")
+        .link("loop", "loop")
+        .link("dangling", "nowhere/else")
+        .link("to-proc", "proc/sys")
+        .file("etc/group", 0o644, b"root:x:0:\n");
+    write_layout(&host.shared().join("odd"), vec![Layer::busybox(), odd], &serde_json::json!({}));
+    host.import("odd", "localhost/odd");
+}
+
+/// Everything that a launch could leave.
+fn traces(host: &Host) -> String {
+    let script = "manager=$(systemctl show --property=MainPID --value sampand); \
+        echo mounts; grep -hv /dev/full /proc/1/mountinfo /proc/$manager/mountinfo; \
+        echo files; cd /; find /run/sampan /var/lib/sampan/containers /var/lib/sampan/volumes /var/lib/sampan/staging -not -path '*.gone-*' | sort; \
+        echo descriptors; systemctl show --property=NFileDescriptorStore sampand; \
+        echo processes; ps -o comm= --ppid $manager; pgrep -x sampan-launch; \
+        echo units; systemctl list-units --all --no-legend --plain 'sampan-*.scope'; systemctl list-jobs --no-legend; \
+        echo groups; ls /sys/fs/cgroup/sampan.slice; true";
+    host.succeed(&["sh", "-c", script])
+}
+
+/// How many descriptors the manager has.
+fn descriptors(host: &Host) -> usize {
+    let script = "ls /proc/$(systemctl show --property=MainPID --value sampand)/fd | wc -l";
+    host.succeed(&["sh", "-c", script]).trim().parse().expect("a number")
+}
+
+/// Boots a host and has a unit run on it once: then it has all that lasts.
+fn host() -> Host {
+    let host = Host::start();
+    odd_image(&host);
+    let unit = format!("[container]\nimage = \"localhost/odd\"\n{SLEEP}");
+    host.unit("web.container", &unit);
+    host.unit("keep.container", &unit);
+    host.succeed(&["sampanctl", "start", "web", "keep"]);
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host
+}
+
+/// The lines that only one of two texts has.
+fn difference(one: &str, other: &str) -> String {
+    let only = |text: &str, sign: char, other: &str| -> String {
+        let lines = text.lines().filter(|line| !other.lines().any(|found| found == *line));
+        lines.map(|line| format!("{sign}{line}\n")).collect()
+    };
+    only(one, '-', other) + &only(other, '+', one)
+}
+
+fn assert_each_fails(host: &Host, cases: &[Case]) {
+    let (before, descriptors) = (traces(host), descriptors(host));
+    let mut wrong = Vec::new();
+    for Case { host: [make, undo], unit, told } in cases {
+        host.succeed(&["sh", "-ec", make]);
+        host.unit("web.container", &format!("[container]\nimage = \"localhost/odd\"\n{unit}"));
+        let error = host.fail(1, &["sampanctl", "start", "web"]);
+        let found = host.property("web", "LaunchError");
+        let status = host.answer(3, &["sampanctl", "status", "--full", "web"]);
+        let result = host.property("web", "Result");
+        host.succeed(&["sh", "-ec", undo]);
+        host.succeed(&["sampanctl", "reset-failed", "web"]);
+        // systemd-execute's statuses are those of the payload that was not executed; all else are resources.
+        let expected = if told.starts_with("execute: ") { "exit-code" } else { "resources" };
+        if !found.starts_with(told)
+            || !status.contains(&found)
+            || !error.contains(&found)
+            || result != expected
+        {
+            wrong.push(format!(
+                "{unit}\n  expected: {told} ({expected})\n  found: {found} ({result})\n{status}"
+            ));
+        }
+        let after = traces(host);
+        if before != after {
+            wrong.push(format!("{unit} left something:\n{}", difference(&before, &after)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Some come and go with the bus.
+    let after = self::descriptors(host);
+    assert!(after < descriptors + cases.len() / 2, "{descriptors} and then {after} descriptors");
+    assert_eq!(host.property("keep", "ActiveState"), "active");
+}
+
+const PAYLOADS: &[Case] = &[
+    case(
+        "command = [\"/bin/no\"]\n",
+        "execute: /bin/no: No such file or directory; the program, or the interpreter it names, is not in the image: set container.command or entrypoint",
+    ),
+    case("command = [\"no\"]\n", "execute: no: No such file or directory; the program"),
+    case("command = [\"/file/sh\"]\n", "execute: /file/sh: "),
+    case(
+        "command = [\"/bin/lost\"]\n",
+        "execute: /bin/lost: No such file or directory; the program, or the interpreter it names",
+    ),
+    case(
+        "command = [\"/bin/dynamic\"]\n",
+        "execute: /bin/dynamic: No such file or directory; the program, or the interpreter it names",
+    ),
+    case(
+        "command = [\"/bin/foreign\"]\n",
+        "execute: /bin/foreign: Exec format error; it is no program of this machine's architecture",
+    ),
+    case(
+        "command = [\"/bin/text\"]\n",
+        "execute: /bin/text: Exec format error; it is no program of this machine's architecture, and no script with \"#!\"",
+    ),
+    case("command = [\"/bin/empty\"]\n", "execute: /bin/empty: Exec format error"),
+    case(
+        "command = [\"/bin/plain\"]\n",
+        "execute: /bin/plain: Permission denied; the file may not be executed by the container's user",
+    ),
+    case("command = [\"/data\"]\n", "execute: /data: Permission denied"),
+    case(
+        "user = \"33\"\ncommand = [\"/bin/closed\"]\n",
+        "execute: /bin/closed: Permission denied; the file may not be executed by the container's user",
+    ),
+    case(
+        "command = [\"/loop\"]\n",
+        "execute: /loop: Too many levels of symbolic links; symbolic links on the way lead in a circle",
+    ),
+    Case {
+        host: ["(printf LONG=; head -c 200000 /dev/zero | tr '\\0' x) >/etc/long.env", "rm /etc/long.env"],
+        unit: "command = [\"/bin/true\"]\nenvironment_file = [\"/etc/long.env\"]\n",
+        told: "execute: /bin/true: Argument list too long; arguments and variables together are too long",
+    },
+    case(
+        "command = [\"/tmp/x/busybox\"]\n[mount.\"/tmp/x\"]\ntype = \"bind\"\nsource = \"/usr/bin\"\noptions = [\"noidmap\", \"noexec\"]\n",
+        "execute: /tmp/x/busybox: Permission denied",
+    ),
+];
+
+#[test]
+fn a_payload_that_cannot_be_executed_is_told() {
+    assert_each_fails(&host(), PAYLOADS);
+}
+
+const USERS: &[Case] = &[
+    case(
+        "user = \"www\"\ncommand = [\"/bin/true\"]\n",
+        "resolve user: www: No such process; the image has no such user or group: set container.user",
+    ),
+    case(
+        "user = \"0:www\"\ncommand = [\"/bin/true\"]\n",
+        "resolve user: 0:www: No such process; the image has no such user or group",
+    ),
+    case(
+        "supplementary_groups = [\"www\"]\ncommand = [\"/bin/true\"]\n",
+        "resolve group: www: No such process; the image has no such group",
+    ),
+    case("user = \"70000\"\ncommand = [\"/bin/true\"]\n", "change user: 70000: Invalid argument; "),
+    case(
+        "user = \"www\"\ncommand = [\"/bin/true\"]\n[mount.\"/etc/passwd\"]\ntype = \"bind\"\nsource = \"/dev/full\"\n",
+        "resolve user: /etc/passwd: Operation not supported; ",
+    ),
+    case(
+        "working_directory = \"/file\"\ncommand = [\"/bin/true\"]\n",
+        "change directory: /file: Not a directory; set container.working_directory",
+    ),
+    case(
+        "working_directory = \"/file/below\"\ncommand = [\"/bin/true\"]\n",
+        "change directory: /file/below: Not a directory",
+    ),
+    case(
+        "working_directory = \"/loop\"\ncommand = [\"/bin/true\"]\n",
+        "change directory: /loop: Too many levels of symbolic links",
+    ),
+    case(
+        "working_directory = \"/no\"\nroot = \"read-only\"\ncommand = [\"/bin/true\"]\n",
+        "change directory: /no: Read-only file system; ",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[resources]\ncpu_affinity = \"4095\"\n",
+        "set CPU affinity: 4095: Invalid argument; the host has none of these",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[resources.limits]\nnofile = \"infinity\"\n",
+        "set limits: RLIMIT_NOFILE: Operation not permitted; the kernel allows no more: lower it in resources.limits",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security.sysctl]\n\"net.ipv4.no_such\" = \"1\"\n",
+        "set sysctl: net/ipv4/no_such = 1: No such file or directory; this kernel has no such setting",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security.sysctl]\n\"net.ipv4.ip_default_ttl\" = \"1000\"\n",
+        "set sysctl: net/ipv4/ip_default_ttl = 1000: Invalid argument; the kernel takes no such value",
+    ),
+    Case {
+        host: [
+            "systemd-run --quiet --unit=keys --property=Type=notify --property=NotifyAccess=all \
+             setpriv --reuid=1000000000 --clear-groups /usr/bin/python3 -c 'import ctypes, os, platform, time; \
+             add_key = 248 if platform.machine() == \"x86_64\" else 217; kernel = ctypes.CDLL(None); \
+             [kernel.syscall(add_key, b\"user\", str(n).encode(), b\"x\", 1, -2) for n in range(300)]; \
+             os.system(\"systemd-notify --ready\"); time.sleep(1000)'",
+            "systemctl stop keys",
+        ],
+        unit: "command = [\"/bin/true\"]\n[security]\nuser_namespace = \"1000000000:65536\"\n",
+        told: "join keyring: session: Disk quota exceeded; ",
+    },
+];
+
+#[test]
+fn what_a_payload_cannot_begin_with_is_told() {
+    assert_each_fails(&host(), USERS);
+}
+
+const MOUNTS: &[Case] = &[
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/srv/no\"\n",
+        "open bind: /srv/no: No such file or directory; make it, or begin the mount's source with \"-\" to do without it",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/etc/passwd/x\"\n",
+        "open bind: /etc/passwd/x: Not a directory",
+    ),
+    Case {
+        host: ["ln -sfn circle /srv/circle", "rm /srv/circle"],
+        unit: "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/srv/circle\"\n",
+        told: "open bind: /srv/circle: Too many levels of symbolic links; ",
+    },
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/sys/kernel\"\noptions = [\"norbind\"]\n",
+        "map ids of bind: /sys/kernel: Invalid argument; its file system, or one mounted below it, cannot map ids: use the options \"noidmap\" or \"norbind\"",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/file\"]\ntype = \"bind\"\nsource = \"/srv\"\n",
+        "mount: /file: Not a directory; a directory cannot be mounted on a file",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/etc/passwd\"\noptions = [\"noidmap\"]\n",
+        "mount: /data: Is a directory; a file cannot be mounted on a directory",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/file/below\"]\ntype = \"tmpfs\"\n",
+        "mount: /file/below: Not a directory",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/loop\"]\ntype = \"tmpfs\"\n",
+        "mount: /loop: Too many levels of symbolic links; ",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/dangling\"]\ntype = \"tmpfs\"\n",
+        "mount: /dangling: No such file or directory; a symbolic link of the image on the way leads nowhere",
+    ),
+    case("command = [\"/bin/true\"]\n[mount.\"/to-proc\"]\ntype = \"tmpfs\"\n", "mount: /to-proc: "),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/bound\"]\ntype = \"bind\"\nsource = \"/usr\"\noptions = [\"ro\", \"noidmap\"]\n[mount.\"/bound/new\"]\ntype = \"tmpfs\"\n",
+        "mount: /bound/new: Read-only file system; the place to mount at is missing",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"tmpfs\"\noptions = [\"uid=70000\"]\n",
+        "mount: /x: Invalid argument; an option is not valid: an id of a tmpfs",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"image\"\nsource = \"localhost/no\"\n",
+        "web.container: mount /x: ",
+    ),
+    Case {
+        host: ["touch /var/lib/sampan/volumes/odd", "rm /var/lib/sampan/volumes/odd"],
+        unit: "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"volume\"\nsource = \"odd\"\n",
+        told: "volume odd: ",
+    },
+    case(
+        "command = [\"/bin/true\"]\nenvironment_file = [\"/etc/no.env\"]\n",
+        "read environment file: /etc/no.env: No such file or directory; make it, or begin it with \"-\" to do without it",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security]\nread_only_paths = [\"/loop\"]\n",
+        "protect: /loop: Too many levels of symbolic links; ",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security]\nmask_paths = [\"/loop\"]\n",
+        "mask: /loop: Too many levels of symbolic links; ",
+    ),
+    case(
+        "command = [\"/bin/true\"]\ntimezone = \"Mars/Olympus\"\n",
+        "open bind: /usr/share/zoneinfo/Mars/Olympus: No such file or directory; ",
+    ),
+    Case {
+        host: ["mv /run/systemd/journal/stdout /run/away", "mv /run/away /run/systemd/journal/stdout"],
+        unit: "command = [\"/bin/true\"]\n",
+        told: "connect to journal: web: No such file or directory; ",
+    },
+    Case {
+        host: [
+            "umount -l /dev/full; mv /dev/full /dev/away",
+            "mv /dev/away /dev/full; mount --bind /dev/null /dev/full",
+        ],
+        unit: "command = [\"/bin/true\"]\n",
+        told: "copy mount: /dev/full: No such file or directory; the host lacks it",
+    },
+    Case {
+        host: [
+            "for image in /var/lib/sampan/images/*; do mv $image/rootfs $image/away; done",
+            "for image in /var/lib/sampan/images/*; do mv $image/away $image/rootfs; done",
+        ],
+        unit: "command = [\"/bin/true\"]\n",
+        told: "mount root: /var/lib/sampan/images/",
+    },
+    Case {
+        host: [
+            "for unit in /var/lib/sampan/containers/web*; do touch $unit/persistent; done",
+            "for unit in /var/lib/sampan/containers/web*; do rm $unit/persistent; done",
+        ],
+        unit: "root = \"persistent\"\ncommand = [\"/bin/true\"]\n",
+        told: "mount root: /var/lib/sampan/containers/",
+    },
+    Case {
+        host: [
+            "for unit in /var/lib/sampan/containers/web*; do chattr +i $unit; done",
+            "for unit in /var/lib/sampan/containers/web*; do chattr -i $unit; done",
+        ],
+        unit: "command = [\"/bin/true\"]\n",
+        told: "mount root: /var/lib/sampan/containers/",
+    },
+    Case {
+        host: [
+            "ln -s /dev/null /run/systemd/system/odd.slice; systemctl daemon-reload",
+            "rm /run/systemd/system/odd.slice; systemctl daemon-reload",
+        ],
+        unit: "command = [\"/bin/true\"]\n[resources]\nslice = \"odd.slice\"\n",
+        told: "sampan-web.scope: ",
+    },
+];
+
+#[test]
+fn a_mount_that_cannot_be_made_is_told() {
+    assert_each_fails(&host(), MOUNTS);
+}
