@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import socket
 import statistics
 import subprocess
@@ -57,14 +56,14 @@ def first_byte_latency(address, prepare, clean, pause):
     return (end - begin) / 1e6
 
 
-def crun_bundle(rootfs):
+def crun_bundle(name, rootfs, verb):
     """A bundle for crun with the payload and the FIFO."""
-    bundle = SRV / "bundle"
+    bundle = SRV / name
     bundle.mkdir()
     run("crun", "spec", cwd=bundle)
     spec = json.loads((bundle / "config.json").read_text())
     spec["root"] = {"path": rootfs, "readonly": True}
-    spec["process"]["args"] = ["/payload", "stamp"]
+    spec["process"]["args"] = ["/payload", verb]
     spec["process"]["terminal"] = False
     # Device rules are a BPF program, which a host in namespaces may not be allowed to load.
     del spec["linux"]["resources"]
@@ -73,17 +72,82 @@ def crun_bundle(rootfs):
     return str(bundle)
 
 
+def podman(*words):
+    """A command of Podman, whose storage is on the real disk.
+
+    Its containers have no control group: device rules are a BPF program, which a host in namespaces may not load.
+    """
+    return ["podman", "--root", "/srv/podman", "--runroot", "/run/podman-bench", *words]
+
+
+PODMAN_RUN = ["run", "--pull=never", "--network=none", "--cgroups=disabled", "--log-driver=journald"]
+
+
+def nothing():
+    """What a contender that cleans up by itself leaves to do."""
+
+
 def starters(rootfs):
     """Name, command and clean-up of each contender; ours first."""
     yield "sampanctl start", ["sampanctl", "start", "stamp"], lambda: run("sampanctl", "stop", "stamp")
     isolate = [f"--unshare-{name}" for name in NAMESPACES]
     bwrap = ["bwrap", *isolate, "--ro-bind", rootfs, "/", "--bind", "/srv/stamp", "/stamp"]
     bwrap += ["--proc", "/proc", "--dev", "/dev", "/payload", "stamp"]
-    yield "systemd-run --scope bwrap", ["systemd-run", "--quiet", "--scope", *bwrap], lambda: None
-    if shutil.which("crun"):
-        bundle = crun_bundle(rootfs)
-        crun = ["crun", "--systemd-cgroup", "run", "--bundle", bundle, "bench"]
-        yield "crun --systemd-cgroup run", crun, lambda: None
+    yield "bwrap", bwrap, nothing
+    yield "systemd-run --scope bwrap", ["systemd-run", "--quiet", "--scope", *bwrap], nothing
+    bundle = crun_bundle("stamper", rootfs, "stamp")
+    yield "crun run", ["crun", "run", "--bundle", bundle, "bench"], nothing
+    yield "crun --systemd-cgroup run", ["crun", "--systemd-cgroup", "run", "--bundle", bundle, "bench"], nothing
+    volume = "--volume=/srv/stamp:/stamp"
+    yield "podman run", podman(*PODMAN_RUN, "--rm", volume, "localhost/bench", "/payload", "stamp"), nothing
+
+
+def stop_latency(start, stop, pause):
+    """Milliseconds from the start of a command that stops to the end of it, and of what it stops."""
+    running = start()
+    time.sleep(pause)
+    begin = time.monotonic_ns()
+    run(*stop)
+    if running is not None:
+        running.wait()
+    return (time.monotonic_ns() - begin) / 1e6
+
+
+def started(*words):
+    """Runs a command that leaves what it has started running."""
+    run(*words)
+
+
+def until_it_runs(command, sign):
+    """Starts a command in the background and waits until a file is there."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not sign():
+        if process.poll() is not None:
+            sys.exit(f"{command} failed")
+        time.sleep(0.001)
+    return process
+
+
+def crun_runs():
+    """Whether crun's container executes the payload."""
+    state = subprocess.run(["crun", "state", "rest"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return state.returncode == 0 and json.loads(state.stdout)["status"] == "running"
+
+
+def stoppers(rootfs):
+    """Name, start and command to stop of each contender; ours first."""
+    yield "sampanctl stop", lambda: started("sampanctl", "start", "pause@0"), ["sampanctl", "stop", "pause@0"]
+    bundle = crun_bundle("pauser", rootfs, "pause")
+    crun = ["crun", "run", "--bundle", bundle, "rest"]
+    yield "crun kill TERM", lambda: until_it_runs(crun, crun_runs), ["crun", "kill", "rest", "TERM"]
+    detached = podman(*PODMAN_RUN, "--rm", "--detach", "--name=rest", "localhost/bench", "/payload", "pause")
+    yield "podman stop", lambda: started(*detached), podman("stop", "rest")
+    unit = "rest.service"
+    yield (
+        "systemctl stop",
+        lambda: started("systemd-run", "--quiet", "--service-type=exec", f"--unit={unit}", "/srv/payload", "pause"),
+        ["systemctl", "stop", unit],
+    )
 
 
 def activators():
@@ -139,7 +203,9 @@ def memory():
 
 
 def main():
+    run(*podman("import", "--quiet", "/srv/layer.tar", "localhost/bench"))
     compare("Start of a stopped unit to the payload's first instruction", starters("/srv/rootfs"), start_latency)
+    compare("Stop of a payload that obeys SIGTERM, whole command", stoppers("/srv/rootfs"), stop_latency)
     compare("connect() to the first byte of a stopped service", activators(), first_byte_latency)
     memory()
 

@@ -3,8 +3,11 @@
  *   payload stamp   writes the time of its first instruction to the FIFO /stamp/at, and ends
  *   payload serve   answers each connection on the passed socket with one byte
  *   payload pause   waits for its end
+ *
+ * It obeys SIGTERM at once: as the first process of its namespace it has to say so.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,10 +35,17 @@ static int serve(void)
     return 1;
 }
 
+static void end(int number)
+{
+    (void) number;
+    _exit(0);
+}
+
 int main(int count, char **words)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    signal(SIGTERM, end);
     const char *verb = count > 1 ? words[1] : "pause";
     if (strcmp(verb, "serve") == 0)
         return serve();

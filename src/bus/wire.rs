@@ -10,6 +10,8 @@ use zbus::{OwnedObjectPath, Type, Variant};
 pub const BUS_NAME: &str = "org.sampan1";
 /// The manager's object.
 pub const MANAGER_PATH: &str = "/org/sampan1";
+/// Its interface.
+pub const MANAGER_INTERFACE: &str = "org.sampan1.Manager";
 
 /// One row of `ListUnits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]

@@ -7,6 +7,7 @@ use super::error::{CliError, FAILURE};
 use super::freeze::Motion;
 use super::is_active::Question;
 use super::lifecycle::Operation;
+use super::of::alone;
 use super::output::complain;
 use super::plan::{self, Purpose};
 use super::suggestion;
@@ -18,27 +19,18 @@ use super::{
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Command, CommandFactory, FromArgMatches, Subcommand as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs `sampanctl` with the words of its command line, the first of which is its own name.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    let command = Cli::command();
     if let Some(status) = completions::answer(&words) {
         return ExitCode::from(status);
     }
-    let words = verb_first(&command, words);
-    let verb = words.iter().skip(1).find_map(|word| word.to_str().filter(|word| !word.starts_with('-')));
-    let runs = verb == Some("run");
-    let cli = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match cli {
+    let cli = match parsed(&words) {
         Ok(cli) => cli,
-        Err(error) if runs && let Some(told) = suggestion::of_option(&error) => {
-            complain(&told);
-            return ExitCode::from(FAILURE);
-        }
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &words),
     };
     let mut paths = Paths::new(&cli.root);
     client::choose(Choice {
@@ -58,6 +50,20 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// All verbs are declared only where the line may be wrong, or have its options before the verb.
+fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let first = words.get(1).and_then(|word| word.to_str()).filter(|word| Verb::has_subcommand(word));
+    if let Some(cli) = first.and_then(alone::<Cli>).and_then(|command| matched(command, words).ok()) {
+        return Ok(cli);
+    }
+    matched(Cli::command(), words)
+}
+
+fn matched(command: Command, words: &[OsString]) -> Result<Cli, clap::Error> {
+    let words = verb_first(&command, words.to_vec());
+    Cli::from_arg_matches(&command.try_get_matches_from(words)?)
+}
+
 /// An error with its causes, but none that it tells itself at its end.
 fn told(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
@@ -68,7 +74,15 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 /// Prints help, the version, or what is wrong with the command line; the latter is status 1, as systemctl's.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let words = verb_first(&Cli::command(), words.to_vec());
+    let verb = words.iter().skip(1).find_map(|word| word.to_str().filter(|word| !word.starts_with('-')));
+    if verb == Some("run")
+        && let Some(told) = suggestion::of_option(error)
+    {
+        complain(&told);
+        return ExitCode::from(FAILURE);
+    }
     if let Some(told) = suggestion::of_verb(error) {
         complain(&told);
         return ExitCode::from(FAILURE);
@@ -108,16 +122,16 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::ListJobs(args) => list_jobs::run(&args),
         Verb::Cancel(args) => list_jobs::cancel(&args),
         Verb::ListDependencies(args) => list_dependencies::run(&args, paths),
-        Verb::Enable(args) => unit_files::run(Change::Enable, &args, paths),
-        Verb::Disable(args) => unit_files::run(Change::Disable, &args, paths),
-        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args, paths),
-        Verb::Mask(args) => unit_files::run(Change::Mask, &args, paths),
-        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args, paths),
+        Verb::Enable(args) => unit_files::run(Change::Enable, &args.0, paths),
+        Verb::Disable(args) => unit_files::run(Change::Disable, &args.0, paths),
+        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args.0, paths),
+        Verb::Mask(args) => unit_files::run(Change::Mask, &args.0, paths),
+        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args.0, paths),
         Verb::Edit(args) => units::edit::run(&args, paths),
-        Verb::Link(args) => unit_files::run(Change::Link, &args, paths),
-        Verb::Preset(args) => unit_files::run(Change::Preset, &args, paths),
+        Verb::Link(args) => unit_files::run(Change::Link, &args.0, paths),
+        Verb::Preset(args) => unit_files::run(Change::Preset, &args.0, paths),
         Verb::PresetAll(args) => unit_files::preset_all(&args, paths),
-        Verb::Revert(args) => unit_files::run(Change::Revert, &args, paths),
+        Verb::Revert(args) => unit_files::run(Change::Revert, &args.0, paths),
         Verb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),
         Verb::AddRequires(args) => unit_files::add_dependency(LinkKind::Requires, &args, paths),
         Verb::GetDefault => unit_files::get_default(paths),
@@ -131,7 +145,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
         Verb::ResetFailed(args) => daemon::reset_failed(&args),
         Verb::Image(verb) => images::run(verb, paths),
-        Verb::Volumes(args) => volumes::run(args, paths),
+        Verb::Volumes(args) => volumes::run(args.0, paths),
         Verb::Verify(args) => units::verify::run(&args, paths),
         Verb::Schema(args) => units::schema::run(&args, paths),
         Verb::Logs(args) => logs::run(&args),

@@ -1,6 +1,6 @@
 //! Waiting for jobs, and saying why one failed in systemctl's words.
 
-use super::client::Client;
+use super::client::{Client, Heard, Listener};
 use super::error::CliError;
 use super::lifecycle::Operation;
 use super::output::complain;
@@ -8,17 +8,14 @@ use super::successor;
 use super::text::escaped;
 use super::transfers::Transfers;
 use super::unit_properties::UnitProperties;
-use crate::bus::proxy::{JobRemoved, JobRemovedStream};
-use futures_util::StreamExt;
+use crate::bus::proxy::JobRemoved;
 use std::collections::HashMap;
 use std::time::SystemTime;
 use zbus::OwnedObjectPath;
-use zbus::proxy::OwnerChangedStream;
 
 /// Listens for the ends of jobs. Made before the jobs are, so that no end is missed.
 pub struct JobWatch {
-    removed: JobRemovedStream,
-    owner: OwnerChangedStream<'static>,
+    listener: Listener,
     waiting: HashMap<OwnedObjectPath, String>,
     /// What is pulled meanwhile.
     transfers: Transfers,
@@ -29,6 +26,9 @@ pub struct JobWatch {
     /// A manager has left, and its jobs are its successor's.
     succeeded: bool,
 }
+
+/// What the manager tells of a job that is over.
+const REMOVED: &str = "interface='org.sampan1.Manager',member='JobRemoved'";
 
 /// A job that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,10 @@ impl JobWatch {
     /// # Errors
     /// When the manager cannot be reached.
     pub async fn new(client: &Client) -> Result<Self, CliError> {
-        let failed = |error| CliError::of_call("watch jobs", error);
-        let removed = async { client.manager.receive_job_removed().await.map_err(failed) };
-        let signals = async { tokio::try_join!(removed, client.owners(), client.subscribe()) };
-        let ((removed, owner, ()), transfers) = tokio::try_join!(signals, Transfers::new(client))?;
+        let listener = client.listen(&[REMOVED, Transfers::SIGNALS]).await?;
         Ok(Self {
-            removed,
-            owner,
-            transfers,
+            listener,
+            transfers: Transfers::new(),
             waiting: HashMap::new(),
             ended: HashMap::new(),
             begun: SystemTime::now(),
@@ -89,6 +85,9 @@ impl JobWatch {
     /// When the manager leaves the bus for good before they are over.
     pub async fn wait(mut self, client: &Client, operation: Operation) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
+        // A manager from before an upgrade knows of none.
+        let transfers = self.during(client.manager.list_transfers()).await;
+        self.transfers.add(transfers.unwrap_or_default());
         loop {
             if self.succeeded {
                 let units = std::mem::take(&mut self.waiting).into_values().collect();
@@ -112,23 +111,22 @@ impl JobWatch {
 
     /// Takes one signal in; `false` when the bus has gone.
     async fn next(&mut self) -> bool {
-        tokio::select! {
-            // First: jobs of a successor have the numbers that those of its predecessor had.
-            biased;
-            owner = self.owner.next() => {
-                self.succeeded |= !matches!(owner, Some(Some(_)));
-                owner.is_some()
-            }
-            signal = self.removed.next() => {
-                signal.iter().for_each(|signal| self.note(signal));
-                signal.is_some()
-            }
-            () = self.transfers.next() => true,
+        match self.listener.next().await {
+            Some(Heard::Left) => self.succeeded = true,
+            Some(Heard::Signal(signal)) => match JobRemoved::from_message(signal.clone()) {
+                Some(removed) => self.note(&removed),
+                None => self.transfers.show(&signal),
+            },
+            None => return false,
         }
+        true
     }
 
     fn note(&mut self, signal: &JobRemoved) {
-        if let Ok(job) = signal.args() {
+        // Jobs of a successor have the numbers that those of its predecessor had.
+        if let Ok(job) = signal.args()
+            && !self.succeeded
+        {
             self.ended.insert(job.job().clone(), job.result().clone());
         }
     }

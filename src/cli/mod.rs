@@ -27,6 +27,7 @@ mod list_jobs;
 mod list_sockets;
 mod list_units;
 mod logs;
+pub mod of;
 mod outcome;
 mod output;
 mod pager;

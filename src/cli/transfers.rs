@@ -1,22 +1,16 @@
 //! What is seen of the manager's pulls while a verb waits for its jobs: a bar for each on a terminal, lines elsewhere.
 
-use super::client::Client;
-use super::error::CliError;
 use super::text::{escaped, quantity};
-use crate::bus::wire::BUS_NAME;
-use futures_util::StreamExt;
+use crate::bus::wire::TransferRow;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use zbus::message::Type;
-use zbus::{MatchRule, Message, MessageStream};
+use zbus::Message;
 
-const INTERFACE: &str = "org.sampan1.Transfer";
 const BAR: &str = "{prefix} [{bar:30}] {binary_bytes:>10}/{binary_total_bytes:10} {msg}";
 
 /// Pulls that are shown.
 pub struct Transfers {
-    signals: MessageStream,
     shown: BTreeMap<String, Transfer>,
     display: Display,
 }
@@ -36,39 +30,27 @@ struct Transfer {
 }
 
 impl Transfers {
-    /// Listens from now on, and learns what runs already.
-    ///
-    /// # Errors
-    /// When the manager cannot be reached.
-    pub async fn new(client: &Client) -> Result<Self, CliError> {
-        let failed = |error| CliError::of_call("watch transfers", error);
-        let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).interface(INTERFACE);
-        let rule = rule.build().map_err(failed)?;
-        let signals = MessageStream::for_match_rule(rule, client.connection(), None).await.map_err(failed)?;
+    /// What is listened to for them.
+    pub const SIGNALS: &str = "interface='org.sampan1.Transfer'";
+
+    /// None is known yet.
+    pub fn new() -> Self {
         let display = match std::io::stderr().is_terminal() {
             true => Display::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             false => Display::Lines,
         };
-        let mut transfers = Self { signals, shown: BTreeMap::new(), display };
-        // A manager from before an upgrade knows of none.
-        for row in client.manager.list_transfers().await.unwrap_or_default() {
-            transfers.begin(row.path.as_str(), row.image);
-        }
-        Ok(transfers)
+        Self { shown: BTreeMap::new(), display }
     }
 
-    /// Shows what the next signal tells.
-    pub async fn next(&mut self) {
-        match self.signals.next().await {
-            Some(Ok(message)) => self.show(&message),
-            Some(Err(_)) => {}
-            // The end of the connection is told elsewhere.
-            None => std::future::pending().await,
+    /// Shows what runs already.
+    pub fn add(&mut self, running: Vec<TransferRow>) {
+        for row in running {
+            self.begin(row.path.as_str(), row.image);
         }
     }
 
-    /// A signal of another form than ours is of a newer manager.
-    fn show(&mut self, message: &Message) {
+    /// Shows what a signal tells. One of another form than ours is of a newer manager.
+    pub fn show(&mut self, message: &Message) {
         let (header, body) = (message.header(), message.body());
         let (Some(path), Some(member)) = (header.path(), header.member()) else { return };
         let (path, text) = (path.as_str(), || body.deserialize::<&str>().unwrap_or_default().to_owned());

@@ -53,7 +53,7 @@ impl Drop for Maps {
     /// A process takes a while to end, and nobody needs to wait for these before the container goes on.
     fn drop(&mut self) {
         for lender in &self.lenders {
-            // Should one linger nevertheless, it ends with this process.
+            // Should one linger nevertheless, it ends with this process. They are no children of the first process.
             let _ = pidfd::wait(lender);
         }
     }

@@ -3,8 +3,7 @@
 //!
 //! ```text
 //! manager                          launcher A (sampan-launch)          B: PID 1 of the container
-//!    | Begin + [plan memfd, sockets…] ->|
-//!    |<- Ready -------------------------| watches for the control group of the scope
+//!    | Begin + [plan memfd, sockets…] ->| watches for the control group of the scope
 //!    | asks systemd for a scope with A  | mounts that come from the host, journal
 //!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
 //!    |<- Started{pid} + [pidfd] --------|                                 |
@@ -46,8 +45,9 @@ pub const UNSTARTED: i32 = 203;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard input, output and error where the plan wants them passed,
-    /// then the sockets with `pass = "fd"` in the order of the plan.
+    /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard
+    /// input, output and error where the plan wants them passed, then the sockets with `pass = "fd"` in the order of
+    /// the plan.
     /// To join: the container's pidfd, then standard input, output and error.
     Begin,
     /// The manager has written down that the process exists: it may become the payload.
@@ -60,8 +60,6 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// The launcher waits for its scope.
-    Ready,
     /// The first process of the container exists; beside it: its pidfd.
     Started {
         /// Its number as the manager sees it.

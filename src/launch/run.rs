@@ -106,9 +106,9 @@ fn start(
 ) -> Result<(), StepError> {
     let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
     let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
-    reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
     // While systemd makes the scope.
-    let mut made = reported(control, host::perform(&plan.host, &means, &mut Maps::new(plan.ids)))?;
+    let mut maps = Maps::new(plan.ids);
+    let mut made = reported(control, host::perform(&plan.host, &means, &mut maps))?;
     // B is born without them.
     drop(means);
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
@@ -118,12 +118,13 @@ fn start(
     }
     match reported(control, give_birth(plan, &birthplace))? {
         Cloned::Child => {
-            drop((outside, birthplace));
+            drop((outside, birthplace, maps));
             first_process(plan, inside, made, streams, Passed { control, sockets })
         }
         Cloned::Parent { pid, pidfd } => {
             drop((inside, made, streams, sockets));
             reported(control, outer_process(plan, pid, &pidfd, control, &outside))?;
+            drop(maps);
             reported(
                 control,
                 accompany(plan, &birthplace, control, &outside).during("wait for scope", "manager"),

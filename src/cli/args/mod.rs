@@ -21,6 +21,7 @@ pub use look::{
 pub use run::{LimitArgs, ProcessArgs, Published, RunArgs, ViewArgs};
 
 use super::images::ImageVerb;
+use super::of::{NAME, Of};
 use super::units::cat::CatArgs;
 use super::units::enable::EnableArgs;
 use super::units::list_unit_files::ListUnitFilesArgs;
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 
 /// Control containers and their images.
 #[derive(Debug, Parser)]
-#[command(name = "sampanctl", version, max_term_width = 100, infer_subcommands = false)]
+#[command(name = NAME, version, max_term_width = 100, infer_subcommands = false)]
 #[command(after_help = "Without a verb, the loaded units are listed. \"web\" means \"web.container\".")]
 pub struct Cli {
     /// Work on the unit files and the store below another root directory
@@ -87,120 +88,120 @@ pub struct QuietArgs {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start units
-    Start(JobArgs),
+    Start(Of<JobArgs>),
     /// Stop units
-    Stop(JobArgs),
+    Stop(Of<JobArgs>),
     /// Let units read their configuration again
-    Reload(JobArgs),
+    Reload(Of<JobArgs>),
     /// Start or restart units
-    Restart(JobArgs),
+    Restart(Of<JobArgs>),
     /// Restart units that are active
     #[command(alias = "condrestart")]
-    TryRestart(JobArgs),
+    TryRestart(Of<JobArgs>),
     /// Reload units where they can be reloaded, else start or restart them
     #[command(alias = "force-reload")]
-    ReloadOrRestart(JobArgs),
+    ReloadOrRestart(Of<JobArgs>),
     /// Reload or restart units that are active
     #[command(alias = "reload-or-try-restart")]
-    TryReloadOrRestart(JobArgs),
+    TryReloadOrRestart(Of<JobArgs>),
     /// Start a unit and stop all others
-    Isolate(IsolateArgs),
+    Isolate(Of<IsolateArgs>),
     /// Send a signal to the processes of units
-    Kill(KillArgs),
+    Kill(Of<KillArgs>),
     /// Suspend the processes of units
-    Freeze(UnitsArgs),
+    Freeze(Of<UnitsArgs>),
     /// Let frozen units go on
-    Thaw(UnitsArgs),
+    Thaw(Of<UnitsArgs>),
     /// Change limits of a unit, also while it runs
-    SetProperty(SetPropertyArgs),
+    SetProperty(Of<SetPropertyArgs>),
     /// Show what units do, with the last lines of their logs
-    Status(StatusArgs),
+    Status(Of<StatusArgs>),
     /// Show properties of units or of the manager, or the plan of a launch
-    Show(ShowArgs),
+    Show(Of<ShowArgs>),
     /// Show the files of units
-    Cat(CatArgs),
+    Cat(Of<CatArgs>),
     /// List the units in memory
-    ListUnits(ListUnitsArgs),
+    ListUnits(Of<ListUnitsArgs>),
     /// List the unit files
-    ListUnitFiles(ListUnitFilesArgs),
+    ListUnitFiles(Of<ListUnitFilesArgs>),
     /// List sockets and the units behind them
-    ListSockets(ListArgs),
+    ListSockets(Of<ListArgs>),
     /// List jobs
-    ListJobs(ListJobsArgs),
+    ListJobs(Of<ListJobsArgs>),
     /// Take jobs back
-    Cancel(CancelArgs),
+    Cancel(Of<CancelArgs>),
     /// Show what units need, as a tree
-    ListDependencies(DependencyArgs),
+    ListDependencies(Of<DependencyArgs>),
     /// Start units at boot
-    Enable(EnableNowArgs),
+    Enable(Of<EnableNowArgs>),
     /// Do not start units at boot
-    Disable(DisableArgs),
+    Disable(Of<DisableArgs>),
     /// Disable units, then enable them
-    Reenable(EnableNowArgs),
+    Reenable(Of<EnableNowArgs>),
     /// Make it impossible to start units
-    Mask(EnableNowArgs),
+    Mask(Of<EnableNowArgs>),
     /// Undo mask
-    Unmask(LastingArgs),
+    Unmask(Of<LastingArgs>),
     /// Edit the files of units, and check them before they are saved
-    Edit(EditArgs),
+    Edit(Of<EditArgs>),
     /// Make files from elsewhere units
-    Link(ForceArgs),
+    Link(Of<ForceArgs>),
     /// Enable or disable units as preset files say
-    Preset(ForceArgs),
+    Preset(Of<ForceArgs>),
     /// Enable or disable all units as preset files say
-    PresetAll(PresetAllArgs),
+    PresetAll(Of<PresetAllArgs>),
     /// Take back what was laid over the files of packages
-    Revert(LinkArgs),
+    Revert(Of<LinkArgs>),
     /// Make a unit want others
-    AddWants(AddDependencyArgs),
+    AddWants(Of<AddDependencyArgs>),
     /// Make a unit require others
-    AddRequires(AddDependencyArgs),
+    AddRequires(Of<AddDependencyArgs>),
     /// Show what is started at boot
     GetDefault,
     /// Choose the target that is started at boot
-    SetDefault(DefaultTargetArgs),
+    SetDefault(Of<DefaultTargetArgs>),
     /// Check whether units are active
-    IsActive(TestArgs),
+    IsActive(Of<TestArgs>),
     /// Check whether units have failed
-    IsFailed(TestArgs),
+    IsFailed(Of<TestArgs>),
     /// Check whether units are enabled
-    IsEnabled(EnableArgs),
+    IsEnabled(Of<EnableArgs>),
     /// Check whether all is well
-    IsSystemRunning(SystemStateArgs),
+    IsSystemRunning(Of<SystemStateArgs>),
     /// Read all unit files again
-    DaemonReload(QuietArgs),
+    DaemonReload(Of<QuietArgs>),
     /// Show what reading all unit files again, and starting what is enabled, would do
-    Plan(PlanArgs),
+    Plan(Of<PlanArgs>),
     /// Read all unit files again, and start, stop and restart what has changed
-    Apply(PlanArgs),
+    Apply(Of<PlanArgs>),
     /// Forget that units failed, and their start limits
-    ResetFailed(ResetFailedArgs),
+    ResetFailed(Of<ResetFailedArgs>),
     /// Verbs over images
     #[command(flatten)]
     Image(ImageVerb),
     /// List volumes, or show, remove, export and import them
-    Volumes(VolumesArgs),
+    Volumes(Of<VolumesArgs>),
     /// Check unit files
-    Verify(VerifyArgs),
+    Verify(Of<VerifyArgs>),
     /// Print the JSON schema of unit files
-    Schema(SchemaArgs),
+    Schema(Of<SchemaArgs>),
     /// Show the logs of units
-    Logs(LogsArgs),
+    Logs(Of<LogsArgs>),
     /// Run a command in a container
-    Exec(ExecArgs),
+    Exec(Of<ExecArgs>),
     /// Open a shell in a container
-    Shell(ShellArgs),
+    Shell(Of<ShellArgs>),
     /// Run a container that no file describes
-    Run(RunArgs),
+    Run(Of<RunArgs>),
     /// Show what containers use, live
-    Top(TopArgs),
+    Top(Of<TopArgs>),
     /// List units by the time that their last start took
-    Blame(BlameArgs),
+    Blame(Of<BlameArgs>),
     /// Show the chain of units that made a start take its time
-    CriticalChain(ChainArgs),
+    CriticalChain(Of<ChainArgs>),
     /// Print the completions of a shell
     #[command(hide = true)]
-    Completions(CompletionsArgs),
+    Completions(Of<CompletionsArgs>),
 }
 
 /// `completions`.
@@ -226,7 +227,7 @@ mod tests {
         let words = ["sampanctl", "exec", "web", "-u", "root", "--", "ls", "-u", "--", "x"];
         let Verb::Exec(args) = Cli::parse_from(words).verb else { panic!("not exec") };
         assert_eq!(
-            (args.place.user.as_str(), args.command),
+            (args.place.user.as_str(), args.command.clone()),
             ("root", ["ls", "-u", "--", "x"].map(str::to_owned).to_vec())
         );
     }

@@ -1,12 +1,14 @@
 //! The connection to the manager, made only by verbs that need it.
 
 mod agent;
+mod listener;
 mod read;
 
 use super::error::CliError;
 use crate::bus::proxy::ManagerProxy;
 use crate::bus::wire::BUS_NAME;
 use agent::Agent;
+pub use listener::{Heard, Listener};
 pub use read::property_names;
 use serde::Serialize;
 use std::sync::OnceLock;

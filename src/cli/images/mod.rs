@@ -25,6 +25,7 @@ use clap::Subcommand;
 use std::path::{Path, PathBuf};
 
 use crate::cli::display::OutputFormat;
+use crate::cli::of::Of;
 use crate::image::short_name::ShortNames;
 use crate::paths::Paths;
 use crate::store::Store;
@@ -35,29 +36,29 @@ use crate::unit::diagnostic::Style;
 #[derive(Debug, Subcommand)]
 pub enum ImageVerb {
     /// Bring an image into the store, from an archive, an OCI layout or a directory tree
-    Import(import::Args),
+    Import(Of<import::Args>),
     /// Bring an image of a registry into the store
-    Pull(pull::Args),
+    Pull(Of<pull::Args>),
     /// List images
-    Images(list::Args),
+    Images(Of<list::Args>),
     /// Show what is known of an image
-    Inspect(inspect::Args),
+    Inspect(Of<inspect::Args>),
     /// List the files of an image, as a container sees them
-    Files(files::Args),
+    Files(Of<files::Args>),
     /// Show what differs between two images
-    Diff(diff::Args),
+    Diff(Of<diff::Args>),
     /// Give an image another name
-    Tag(tag::Args),
+    Tag(Of<tag::Args>),
     /// Write an image as a directory or an archive
-    Export(export::Args),
+    Export(Of<export::Args>),
     /// Remove a name, and with its last name the image
-    Remove(remove::Args),
+    Remove(Of<remove::Args>),
     /// Remove what nothing uses
-    Gc(gc::Args),
+    Gc(Of<gc::Args>),
     /// Check the whole store
-    Fsck(fsck::Args),
+    Fsck(Of<fsck::Args>),
     /// Make a store; the first import makes one, too
-    CreateStore(create_store::Args),
+    CreateStore(Of<create_store::Args>),
 }
 
 /// Options of all these verbs.
@@ -77,17 +78,17 @@ struct Common {
 /// When it cannot be performed.
 pub fn run(verb: ImageVerb, paths: &Paths) -> anyhow::Result<u8> {
     match verb {
-        ImageVerb::Import(args) => import::run(args, paths),
-        ImageVerb::Pull(args) => pull::run(args, paths),
-        ImageVerb::Images(args) => list::run(args, paths),
-        ImageVerb::Inspect(args) => inspect::run(args, paths),
-        ImageVerb::Files(args) => files::run(args, paths),
-        ImageVerb::Diff(args) => diff::run(args, paths),
-        ImageVerb::Tag(args) => tag::run(args, paths),
-        ImageVerb::Export(args) => export::run(args, paths),
-        ImageVerb::Remove(args) => remove::run(args, paths),
-        ImageVerb::Gc(args) => gc::run(args, paths),
-        ImageVerb::Fsck(args) => fsck::run(args, paths),
+        ImageVerb::Import(args) => import::run(args.0, paths),
+        ImageVerb::Pull(args) => pull::run(args.0, paths),
+        ImageVerb::Images(args) => list::run(args.0, paths),
+        ImageVerb::Inspect(args) => inspect::run(args.0, paths),
+        ImageVerb::Files(args) => files::run(args.0, paths),
+        ImageVerb::Diff(args) => diff::run(args.0, paths),
+        ImageVerb::Tag(args) => tag::run(args.0, paths),
+        ImageVerb::Export(args) => export::run(args.0, paths),
+        ImageVerb::Remove(args) => remove::run(args.0, paths),
+        ImageVerb::Gc(args) => gc::run(args.0, paths),
+        ImageVerb::Fsck(args) => fsck::run(args.0, paths),
         ImageVerb::CreateStore(args) => create_store::run(&args, paths),
     }
 }

@@ -16,7 +16,6 @@ use crate::unit::model::Stage;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// How long systemd may take to notice that a scope is empty, before it is asked to stop it.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -79,9 +78,7 @@ impl Helper {
 impl Held {
     /// Waits until it is whole, in its scope.
     async fn until_prepared(&self, request: ScopeRequest) -> Result<(u32, OwnedFd), Failure> {
-        let ready = Notify::new();
         let scope = async {
-            ready.notified().await;
             let started = match self.systemd.start_scope(&request).await {
                 Err(SystemdError::Refused { .. }) if self.systemd.is_stopping().await => {
                     let last = ScopeRequest { after: Vec::new(), host: HostState::GoingDown, ..request };
@@ -93,17 +90,16 @@ impl Held {
             self.control.order(&Order::Attached);
             Ok(())
         };
-        let ((), ()) = tokio::try_join!(biased; self.hear_out(&ready), scope)?;
+        let ((), ()) = tokio::try_join!(biased; self.hear_out(), scope)?;
         let process = self.live.process.get();
         let process = process.ok_or_else(|| failure("sampan-launch: ended without a word".into(), 0))?;
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
         Ok((process.pid, pidfd))
     }
 
-    async fn hear_out(&self, ready: &Notify) -> Result<(), Failure> {
+    async fn hear_out(&self) -> Result<(), Failure> {
         while let Some((report, descriptors)) = self.control.receive().await? {
             match report {
-                Report::Ready => ready.notify_one(),
                 Report::Started { pid } => {
                     let pidfd = only(descriptors)?;
                     // The cell is as new as the container.

@@ -251,20 +251,20 @@ impl RunTask {
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
         let control = Control::new(launch)?;
-        let turns = Turns::default();
+        let attached = Notify::new();
         let scope = async {
-            turns.ready.notified().await;
             self.start_scope(&request).await?;
             self.attached(container, pid);
             control.order(&Order::Attached);
-            turns.attached.notify_one();
+            attached.notify_one();
             Ok(now().boottime)
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        let ((), attached) =
-            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &turns, means), scope)?;
+        let ((), attached_at) =
+            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &attached, means), scope)?;
         self.live.executed.set(true);
-        prepared.facts.moments = Moments { attached, executed: now().boottime, ..prepared.facts.moments };
+        prepared.facts.moments =
+            Moments { attached: attached_at, executed: now().boottime, ..prepared.facts.moments };
         prepared.facts.executed = true;
         self.facts(prepared.facts);
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
@@ -323,12 +323,11 @@ impl RunTask {
         &self,
         control: &Control,
         prepared: &mut Prepared,
-        turns: &Turns,
+        attached: &Notify,
         means: &Means,
     ) -> Result<(), Broken> {
         while let Some((report, descriptors)) = control.receive().await? {
             match report {
-                Report::Ready => turns.ready.notify_one(),
                 Report::Started { pid } => {
                     self.began(pid, only(descriptors)?, prepared).await;
                     if prepared.plan.pause == Pause::None {
@@ -336,7 +335,7 @@ impl RunTask {
                     }
                 }
                 Report::Prepared => {
-                    turns.attached.notified().await;
+                    attached.notified().await;
                     self.run_inside(prepared, means).await?;
                     control.order(&Order::Go);
                 }
@@ -501,15 +500,6 @@ impl RunTask {
             super::stop::discard(&directory);
         }
     }
-}
-
-/// When the parts of a launch wait for each other.
-#[derive(Default)]
-struct Turns {
-    /// The launcher waits for its scope.
-    ready: Notify,
-    /// The scope is there.
-    attached: Notify,
 }
 
 /// The scope of a container that begins with the launcher's process.
