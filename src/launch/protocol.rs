@@ -46,8 +46,9 @@ pub const UNSTARTED: i32 = 203;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard input, output and error where the plan wants them passed,
-    /// then the sockets with `pass = "fd"` in the order of the plan.
+    /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard
+    /// input, output and error where the plan wants them passed, then the sockets with `pass = "fd"` in the order
+    /// of the plan.
     /// To join: the container's pidfd, then standard input, output and error.
     Begin,
     /// The manager has written down that the process exists: it may become the payload.
