@@ -350,7 +350,10 @@ fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Ve
     let image_words = if container.entrypoint.is_some() { &no_words } else { &image.command };
     let words = container.command.as_ref().unwrap_or(image_words);
     let command = [entrypoint.as_slice(), words.as_slice()].concat();
-    if command.is_empty() { Err(PlanError::NoCommand(unit.name.to_string())) } else { Ok(command) }
+    match command.first() {
+        Some(program) if !program.is_empty() => Ok(command),
+        _ => Err(PlanError::NoCommand(unit.name.to_string())),
+    }
 }
 
 fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
