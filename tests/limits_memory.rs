@@ -20,6 +20,7 @@ fn the_kernel_kills_and_the_policies_follow() {
             ("oom_policy = stop", a_killed_child_stops_the_container),
             ("oom_policy = kill", a_killed_child_takes_all_with_it),
             ("kills are counted by every manager", kills_are_counted_by_every_manager),
+            ("what has ended is watched no more", what_has_ended_is_watched_no_more),
         ],
     );
 }
@@ -119,4 +120,22 @@ fn kills_are_counted_by_every_manager(host: &Host) {
     host.wait_property("counted", "OOMKills", "3");
     assert_eq!(host.property("counted", "SubState"), "running");
     host.succeed(&["sampanctl", "stop", "counted"]);
+}
+
+/// The kernel would keep a file of each control group that ever was.
+fn what_has_ended_is_watched_no_more(host: &Host) {
+    let watches = || {
+        let manager = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
+        let count =
+            format!("cat /proc/{}/fdinfo/* 2>/dev/null | grep --count ^inotify; true", manager.trim());
+        host.succeed(&["sh", "-c", &count]).trim().parse::<usize>().expect("a number")
+    };
+    let before = watches();
+    host.unit("watched.container", &unit("exec sleep 1000", "", "stop"));
+    for _ in 0..3 {
+        host.succeed(&["sampanctl", "start", "watched"]);
+        assert_eq!(watches(), before + 1);
+        host.succeed(&["sampanctl", "stop", "watched"]);
+        assert_eq!(watches(), before);
+    }
 }

@@ -190,12 +190,7 @@ fn a_manager_that_dies_in_a_stage_leaves_it_to_its_successor() {
             host.wait_property("web", "SubState", state);
             host.write("/srv/data/go", "");
             let last = if key.starts_with("exec_stop") { "dead" } else { "running" };
-            host.wait_until(&what, |host| {
-                if key == "exec_condition" || host.property("web", "SubState") == last {
-                    return host.property("web", "SubState") == last;
-                }
-                false
-            });
+            host.wait_until(&what, |host| host.property("web", "SubState") == last);
             assert_eq!(host.succeed(&["cat", "/srv/data/log"]), "done\n", "{what}");
             host.succeed(&["sampanctl", "stop", "web"]);
             assert_eq!(host.property("web", "Result"), "success", "{what}");
@@ -241,4 +236,23 @@ fn a_host_that_goes_down_runs_the_last_commands() {
     host.reboot();
     let order = host.succeed(&["cat", "/srv/data/order"]);
     assert_eq!(order, "stop inside\nstop outside\npost inside\npost outside\n");
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_told_as_what_it_is() {
+    let host = Host::with_images(&["hello"]);
+    for (command, told) in [
+        (
+            "[\"nosuch\"]",
+            "exec_start_pre: execute: nosuch: No such file or directory; the program, or the interpreter it names, is not in the image: correct the command",
+        ),
+        (
+            "{ command = [\"true\"], user = \"nobodyhere\" }",
+            "exec_start_pre: resolve user: nobodyhere: No such process; the image has no such user or group: correct the command's user",
+        ),
+    ] {
+        host.unit("web.container", &(shell("exec sleep 1000") + &format!("exec_start_pre = [{command}]\n")));
+        host.fail(1, &["sampanctl", "start", "web"]);
+        assert_eq!(host.property("web", "LaunchError"), told);
+    }
 }

@@ -128,6 +128,10 @@ const PAYLOADS: &[Case] = &[
         "execute: /bin/no: No such file or directory; the program, or the interpreter it names, is not in the image: set container.command or entrypoint",
     ),
     case("command = [\"no\"]\n", "execute: no: No such file or directory; the program"),
+    case(
+        "command = [\"sleep 1000\"]\n",
+        "execute: sleep 1000: No such file or directory; each word is a string of its own: [\"sleep\", \"10\"]",
+    ),
     case("command = [\"/file/sh\"]\n", "execute: /file/sh: "),
     case(
         "command = [\"/bin/lost\"]\n",
@@ -246,6 +250,18 @@ fn what_a_payload_cannot_begin_with_is_told() {
 
 const MOUNTS: &[Case] = &[
     case(
+        "command = [\"/bin/true\"]\ntimezone = \"Mars/Olympus\"\n",
+        "open bind: /usr/share/zoneinfo/Mars/Olympus: No such file or directory; the host has no such time zone: correct container.timezone",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/file/x\"]\ntype = \"tmpfs\"\n",
+        "mount: /file/x: Not a directory; what is there, or above it, is a file",
+    ),
+    case(
+        "command = [\"\"]\n",
+        "web.container: neither the unit nor its image has a command; set container.command",
+    ),
+    case(
         "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/srv/no\"\n",
         "open bind: /srv/no: No such file or directory; make it, or begin the mount's source with \"-\" to do without it",
     ),
@@ -264,7 +280,7 @@ const MOUNTS: &[Case] = &[
     ),
     case(
         "command = [\"/bin/true\"]\n[mount.\"/file\"]\ntype = \"bind\"\nsource = \"/srv\"\n",
-        "mount: /file: Not a directory; a directory cannot be mounted on a file",
+        "mount: /file: Not a directory; what is there, or above it, is a file: a directory is mounted on a directory",
     ),
     case(
         "command = [\"/bin/true\"]\n[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/etc/passwd\"\noptions = [\"noidmap\"]\n",

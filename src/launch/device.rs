@@ -24,9 +24,8 @@ pub fn node(device: &DeviceNode, maps: &Maps) -> Result<Option<OwnedFd>, StepErr
     let subject = device.path.display();
     let found = match openat(CWD, &device.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) if device.missing == IfMissing::Ignore => return Ok(None),
-        result => result.during("open device", subject)?,
+        result => result.during("open device", &subject)?,
     };
-    let subject = device.path.display();
     let stat = fstat(&found).during("open device", &subject)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {

@@ -6,7 +6,40 @@ use rustix::io::Errno;
 /// A hint, if there is a useful one.
 pub fn hint(error: &StepError) -> Option<&'static str> {
     let (step, errno) = (error.step.as_str(), Errno::from_raw_os_error(error.errno));
-    of_trees(step, errno).or_else(|| of_process(step, errno)).or_else(|| of_error(errno))
+    let of_subject = of_subject(step, errno, &error.subject);
+    of_subject
+        .or_else(|| of_trees(step, errno))
+        .or_else(|| of_process(step, errno))
+        .or_else(|| of_error(errno))
+}
+
+/// The same for a command that joins a container: what it runs, and as whom, is not what the unit's payload is.
+pub fn hint_of_join(error: &StepError) -> Option<&'static str> {
+    match (error.step.as_str(), Errno::from_raw_os_error(error.errno)) {
+        ("execute", Errno::NOENT) => {
+            Some("the program, or the interpreter it names, is not in the image: correct the command")
+        }
+        ("resolve user", Errno::SRCH) => {
+            Some("the image has no such user or group: correct the command's user")
+        }
+        ("change user", Errno::INVAL) => {
+            Some("security.user_namespace has no such id: correct the command's user")
+        }
+        _ => hint(error),
+    }
+}
+
+/// Where what it was about tells more than the step.
+fn of_subject(step: &str, errno: Errno, subject: &str) -> Option<&'static str> {
+    Some(match (step, errno) {
+        ("open bind", Errno::NOENT) if subject.starts_with("/usr/share/zoneinfo/") => {
+            "the host has no such time zone: correct container.timezone, or install tzdata on the host"
+        }
+        ("execute", Errno::NOENT) if subject.contains(char::is_whitespace) => {
+            "each word is a string of its own: [\"sleep\", \"10\"], or for a line of the shell [\"sh\", \"-c\", \"...\"]"
+        }
+        _ => return None,
+    })
 }
 
 /// Of mounts, roots, volumes and credentials.
@@ -25,7 +58,9 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         ("mount", Errno::NOSPC) => {
             "the file system is full, or the host allows no more mounts: see fs.mount-max"
         }
-        ("mount", Errno::NOTDIR) => "a directory cannot be mounted on a file, nor a file on a directory",
+        ("mount", Errno::NOTDIR) => {
+            "what is there, or above it, is a file: a directory is mounted on a directory, a file on a file"
+        }
         ("mount", Errno::ISDIR) => "a file cannot be mounted on a directory",
         ("mount", Errno::NOENT) => "a symbolic link of the image on the way leads nowhere",
         ("mount", Errno::ROFS) => {
@@ -33,6 +68,9 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         }
         ("mount", Errno::XDEV) => "a link of the image leads to the kernel's files: mount at another path",
         ("mount", Errno::LOOP) => "symbolic links of the image are where none may be, or lead in a circle",
+        ("mount root", Errno::INVAL) => {
+            "its file system cannot map ids, or be below an overlay: put it on another, such as ext4 or xfs"
+        }
         ("mount root" | "discard changes", Errno::NOTDIR | Errno::PERM) => {
             "something else than Sampan has made or locked it: move it away"
         }
@@ -81,6 +119,10 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("execute", Errno::TOOBIG) => {
             "arguments and variables together are too long, or one of them is: see execve(2)"
         }
+        ("execute", Errno::PERM) => {
+            "its file has capabilities that the container lacks, see getcap(8), or security.system_call_filter refuses \
+             execve"
+        }
         ("execute", Errno::ACCESS) => "the file may not be executed by the container's user",
         ("execute", Errno::NOEXEC) => {
             "it is no program of this machine's architecture, and no script with \"#!\""
@@ -97,6 +139,9 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("set CPU affinity", Errno::INVAL) => "the host has none of these: correct resources.cpu_affinity",
         ("set CPU scheduling", Errno::PERM) => {
             "the kernel gives this control group no time for it: leave out resources.cpu_scheduling_policy"
+        }
+        ("set OOM score", Errno::ACCESS) => {
+            "the manager may not lower it, which needs CAP_SYS_RESOURCE: raise resources.oom_score_adjust"
         }
         ("set limits", Errno::PERM) => "the kernel allows no more: lower it in resources.limits",
         ("change directory", Errno::ROFS) => {

@@ -54,13 +54,7 @@ pub fn perform(steps: &[HostStep], means: &Means<'_>, maps: &mut Maps) -> Result
 
 /// A view of a control group that the container has got.
 pub fn delegated_group(directory: &OwnedFd) -> Result<OwnedFd, StepError> {
-    let view = || {
-        let tree = clone_of(directory)?;
-        let set = mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
-        mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
-        io::Result::Ok(tree)
-    };
-    view().during("mount", "cgroup")
+    copy(directory, mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE).during("mount", "cgroup")
 }
 
 /// A view of the control group that a directory is. Mounting the hierarchy anew would show the same, but the
@@ -71,8 +65,12 @@ pub fn control_group(directory: &OwnedFd) -> Result<OwnedFd, StepError> {
 
 /// A read-only copy of the mount at a place, of files that nobody executes.
 pub fn read_only(place: impl AsFd) -> io::Result<OwnedFd> {
+    copy(place, mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE)
+}
+
+/// A copy of the mount at a place, with these attributes.
+fn copy(place: impl AsFd, set: u64) -> io::Result<OwnedFd> {
     let tree = clone_of(place)?;
-    let set = mount::READ_ONLY | mount::NO_SETUID | mount::NO_DEVICES | mount::NO_EXECUTE;
     // One of the host may be shared.
     mount::change(&tree, &Change { set, propagation: Propagation::Private, ..Change::default() })?;
     Ok(tree)

@@ -62,7 +62,10 @@ pub struct Told {
 /// container has as 0.
 pub fn plan(container: &Container, identity: &Identity, id_base: u32, delegation: Delegation) -> Told {
     let mut told = Told::default();
-    told.made.push(Step::Make { tree: TREE.to_owned(), filesystem: standard::memory("65536", "0755") });
+    told.made.push(Step::Make {
+        tree: TREE.to_owned(),
+        filesystem: standard::memory("65536", "0755", &standard::CLOSED),
+    });
     told.attach(TREE, HOST);
     told.stands.push(Stand::directory(HOST));
     told.write("container-manager", MANAGER.to_owned());

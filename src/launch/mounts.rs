@@ -179,24 +179,21 @@ fn bind(tree: String, bind: &Bind, attributes: Vec<Attribute>) -> Tree {
 }
 
 fn memory(tmpfs: &Tmpfs, attributes: Vec<Attribute>) -> Filesystem {
-    let size = match tmpfs.size {
-        None => "50%".to_owned(),
+    // Nobody may bring privileges along in memory.
+    let mut attributes = [vec![Attribute::NoSetuid], attributes].concat();
+    attributes.dedup();
+    let mode = format!("{:04o}", tmpfs.mode);
+    let mut filesystem = match tmpfs.size {
+        None => standard::memory("50%", &mode, &attributes),
         // tmpfs(5): no limit.
-        Some(u64::MAX) => "0".to_owned(),
-        Some(size) => size.to_string(),
+        Some(u64::MAX) => standard::memory("0", &mode, &attributes),
+        Some(size) => standard::limited_memory(size, &mode, &attributes),
     };
-    let mut filesystem = standard::memory(&size, &format!("{:04o}", tmpfs.mode));
-    if let Some(size) = tmpfs.size.filter(|size| *size != u64::MAX) {
-        filesystem.options.push(("nr_inodes".to_owned(), standard::files_for(size)));
-    }
     for (key, id) in [("uid", tmpfs.user), ("gid", tmpfs.group)] {
         if id != 0 {
             filesystem.options.push((key.to_owned(), id.to_string()));
         }
     }
-    // Nobody may bring privileges along in memory.
-    filesystem.attributes = [vec![Attribute::NoSetuid], attributes].concat();
-    filesystem.attributes.dedup();
     filesystem
 }
 

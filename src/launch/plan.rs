@@ -144,13 +144,13 @@ pub fn plan(
     host.extend(standard::devices());
     host.extend(mounts.host);
     host.extend(told.host);
-    if !container.credentials.is_empty() {
-        host.push(HostStep::Credentials {
-            unit: unit.name.to_string(),
-            stores: facts.credentials.clone(),
-            credentials: container.credentials.clone(),
-        });
-    }
+    let credentials = (!container.credentials.is_empty()).then(|| {
+        let (unit, stores) = (unit.name.to_string(), facts.credentials.clone());
+        let read = HostStep::Credentials { unit, stores, credentials: container.credentials.clone() };
+        (read, Step::Credentials { target: CREDENTIALS_DIRECTORY.into(), user: execute.user.clone() })
+    });
+    let (read, given) = credentials.unzip();
+    host.extend(read);
     if facts.output == Output::Journal {
         host.extend([standard::STDOUT, standard::JOURNAL].map(|tree| HostStep::Journal {
             tree: tree.to_owned(),
@@ -170,10 +170,7 @@ pub fn plan(
     inside.extend(standard::placed(facts.output));
     inside.extend(mounts.placed);
     inside.extend(told.placed);
-    if !container.credentials.is_empty() {
-        let user = execute.user.clone();
-        inside.push(Step::Credentials { target: CREDENTIALS_DIRECTORY.into(), user });
-    }
+    inside.extend(given);
     inside.push(Step::Seal(identity::HOST.into()));
     let settings = container.security.sysctl.iter();
     inside.extend(settings.map(|(path, value)| Step::Setting { path: path.into(), value: value.clone() }));
@@ -353,7 +350,10 @@ fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Ve
     let image_words = if container.entrypoint.is_some() { &no_words } else { &image.command };
     let words = container.command.as_ref().unwrap_or(image_words);
     let command = [entrypoint.as_slice(), words.as_slice()].concat();
-    if command.is_empty() { Err(PlanError::NoCommand(unit.name.to_string())) } else { Ok(command) }
+    match command.first() {
+        Some(program) if !program.is_empty() => Ok(command),
+        _ => Err(PlanError::NoCommand(unit.name.to_string())),
+    }
 }
 
 fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {

@@ -33,7 +33,7 @@
 //! Instead of any message `Failed` may come; then the launcher exits. B is a child of the manager's own
 //! process (`CLONE_PARENT`), so that the manager learns its exit status with waitid(2).
 
-use super::hint::hint;
+use super::hint::{hint, hint_of_join};
 use crate::sys::errno;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -92,10 +92,21 @@ impl std::error::Error for StepError {}
 /// Step, subject and reason; and what to do, where that is known.
 impl fmt::Display for StepError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.with(hint(self)))
+    }
+}
+
+impl StepError {
+    /// The same of a command that joins a container.
+    pub fn of_join(&self) -> String {
+        self.with(hint_of_join(self))
+    }
+
+    fn with(&self, hint: Option<&str>) -> String {
         let Self { step, subject, errno } = self;
         let reason = errno::words(&std::io::Error::from_raw_os_error(*errno));
-        write!(formatter, "{step}: {subject}: {reason}")?;
-        hint(self).map_or(Ok(()), |hint| write!(formatter, "; {hint}"))
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{step}: {subject}: {reason}{hint}")
     }
 }
 

@@ -52,17 +52,13 @@ pub fn mount(
     match changes {
         Changes::Discard(directory) => {
             clear(directory).during_path("discard changes", directory)?;
-            let on = || whole(upper(directory, lower, maps, Durability::Volatile)?);
-            if size.is_some() { sized::within(directory, size, Lasting::Run, on) } else { on() }
+            sized::within(directory, size, Lasting::Run, || {
+                whole(upper(directory, lower, maps, Durability::Volatile)?)
+            })
         }
-        Changes::Keep(directory) => {
-            let on = || whole(upper(directory, lower, maps, Durability::Durable)?);
-            // What has once had a limit has its changes there.
-            match size.is_some() || sized::is_there(directory) {
-                true => sized::within(directory, size, Lasting::Runs, on),
-                false => on(),
-            }
-        }
+        Changes::Keep(directory) => sized::within(directory, size, Lasting::Runs, || {
+            whole(upper(directory, lower, maps, Durability::Durable)?)
+        }),
         Changes::Refuse { directory, stands } => {
             stand(directory, stands, maps.outside(0, 0)).during_path(STEP, directory)?;
             whole(Rest::Stand(directory.clone()))

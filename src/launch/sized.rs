@@ -15,7 +15,7 @@ use rustix::mount::{
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const STEP: &str = "limit root";
@@ -29,25 +29,18 @@ pub enum Lasting {
     Runs,
 }
 
-/// The file in a directory for changes that has them all.
-fn file_of(directory: &Path) -> PathBuf {
-    directory.join("disk")
-}
-
-/// Whether changes are in a file already.
-pub fn is_there(directory: &Path) -> bool {
-    file_of(directory).exists()
-}
-
-/// Has something done where a directory for changes has a size. It is mounted in a mount namespace that ends with this:
-/// what is made of it meanwhile goes on.
+/// Has something done where a directory for changes has its size, if it has one or once had: then its changes are
+/// there. It is mounted in a mount namespace that ends with this: what is made of it meanwhile goes on.
 pub fn within<T>(
     directory: &Path,
     size: Option<&RootSize>,
     lasting: Lasting,
     work: impl FnOnce() -> Result<T, StepError>,
 ) -> Result<T, StepError> {
-    let image = file_of(directory);
+    let image = directory.join("disk");
+    if size.is_none() && !image.exists() {
+        return work();
+    }
     prepare(directory, &image, size, lasting)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let own = open("/proc/self/ns/mnt", flags, Mode::empty()).during(STEP, "mount namespace")?;
@@ -95,17 +88,16 @@ fn make(image: &Path, size: &RootSize, lasting: Lasting) -> Result<(), StepError
 fn grow(image: &Path, size: &RootSize) -> Result<(), StepError> {
     // Its journal first: 1 says that something has been mended, e2fsck(8).
     run(&size.check, &["-f", "-p"], image, 1)?;
+    let set_length = |length| {
+        let set = File::options().write(true).open(image).and_then(|file| file.set_len(length));
+        set.during_path(STEP, image)
+    };
     let length = image.metadata().during_path(STEP, image)?.len();
-    let lengthened = File::options().write(true).open(image).and_then(|file| file.set_len(size.bytes));
-    lengthened.during_path(STEP, image)?;
+    set_length(size.bytes)?;
     let grown = run(&size.grow, &[], image, 0);
     if grown.is_err() {
         // The next start tries again.
-        File::options()
-            .write(true)
-            .open(image)
-            .and_then(|file| file.set_len(length))
-            .during_path(STEP, image)?;
+        set_length(length)?;
     }
     grown
 }
@@ -129,12 +121,7 @@ fn mount_over(directory: &Path, image: &Path) -> Result<(), StepError> {
     if u16::from_le_bytes(magic) != 0xef53 {
         return Err(Errno::MEDIUMTYPE).during_path(STEP, image);
     }
-    let device = loop_device::attach(&file);
-    let device = device.map_err(|(path, error)| (path.display().to_string(), error));
-    let device = match device {
-        Ok(device) => device,
-        Err((path, error)) => return Err(error).during(STEP, path),
-    };
+    let device = loop_device::attach(&file).or_else(|(path, error)| Err(error).during_path(STEP, &path))?;
     let mount = || -> io::Result<()> {
         let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", &device.path)?;

@@ -28,7 +28,8 @@ const FILES_MAX: u64 = 1 << 40;
 /// `/dev` and `/dev/shm`, bytes.
 const SIZE: u64 = 64 << 20;
 
-const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
+/// What file systems are that nobody is to run anything from.
+pub const CLOSED: [Attribute; 3] = [Attribute::NoSetuid, Attribute::NoDevices, Attribute::NoExecute];
 
 fn filesystem(name: &str, options: &[(&str, &str)], attributes: &[Attribute]) -> Filesystem {
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -54,15 +55,17 @@ pub fn nothing() -> Filesystem {
     )
 }
 
-/// A small file system in memory for descriptors of ours.
-pub fn memory(size: &str, mode: &str) -> Filesystem {
-    filesystem("tmpfs", &[("mode", mode), ("size", size)], &CLOSED)
+/// A file system in memory, of a size as tmpfs(5) has it.
+pub fn memory(size: &str, mode: &str, attributes: &[Attribute]) -> Filesystem {
+    filesystem("tmpfs", &[("mode", mode), ("size", size)], attributes)
 }
 
-/// How many files a tmpfs(5) of so many bytes holds: one for each page, as the kernel has it for half of the memory.
-/// Where only the bytes are limited, empty files take the kernel's memory without end.
-pub fn files_for(size: u64) -> String {
-    (size / PAGE).clamp(FILES_MIN, FILES_MAX).to_string()
+/// A file system in memory of so many bytes, and one file for each page, as the kernel has it for half of the memory,
+/// tmpfs(5): where only the bytes are limited, empty files take the kernel's memory without end.
+pub fn limited_memory(size: u64, mode: &str, attributes: &[Attribute]) -> Filesystem {
+    let files = (size / PAGE).clamp(FILES_MIN, FILES_MAX);
+    let options = [("mode", mode), ("size", &size.to_string()), ("nr_inodes", &files.to_string())];
+    filesystem("tmpfs", &options, attributes)
 }
 
 /// No place of a container allows devices but those of ours: a node that root makes there cannot be opened.
@@ -72,14 +75,7 @@ pub fn files_for(size: u64) -> String {
 pub fn made_first() -> Vec<Step> {
     vec![
         make("proc", filesystem("proc", &[], &CLOSED)),
-        make(
-            "dev",
-            filesystem(
-                "tmpfs",
-                &[("mode", "0755"), ("size", &SIZE.to_string()), ("nr_inodes", &files_for(SIZE))],
-                &[Attribute::NoSetuid, Attribute::NoDevices],
-            ),
-        ),
+        make("dev", limited_memory(SIZE, "0755", &[Attribute::NoSetuid, Attribute::NoDevices])),
         make(
             "pts",
             filesystem(
@@ -89,14 +85,7 @@ pub fn made_first() -> Vec<Step> {
             ),
         ),
         make("mqueue", filesystem("mqueue", &[], &CLOSED)),
-        make(
-            "shm",
-            filesystem(
-                "tmpfs",
-                &[("mode", "1777"), ("size", &SIZE.to_string()), ("nr_inodes", &files_for(SIZE))],
-                &CLOSED,
-            ),
-        ),
+        make("shm", limited_memory(SIZE, "1777", &CLOSED)),
     ]
 }
 

@@ -134,6 +134,9 @@ impl Written for NetworkMode {
     }
 }
 
+/// devpts(5) has the group `tty`.
+const IDS_MIN: u32 = 6;
+
 impl Written for UserNamespace {
     const EXPECTED: &'static str = "\"auto\", \"host\" or a range such as \"524288:65536\"";
 
@@ -150,9 +153,11 @@ impl Written for UserNamespace {
         match (base.parse::<u32>(), length.parse::<u32>()) {
             (Ok(0), _) => Err(ValueError::new("a range that begins at 0 would hold the host's root")
                 .with_help("write \"host\" if that is what you want")),
-            (Ok(base), Ok(length)) if length > 0 && base.checked_add(length).is_some() => {
-                Ok(Self::Range { base, length })
+            (Ok(_), Ok(length @ 0..IDS_MIN)) => {
+                Err(ValueError::new(format!("a container cannot do with {length} ids"))
+                    .with_help("its terminals belong to the group 5: write 65536, or 6 at least"))
             }
+            (Ok(base), Ok(length)) if base.checked_add(length).is_some() => Ok(Self::Range { base, length }),
             _ => Err(ValueError::new(format!("\"{text}\" is not a range of ids"))
                 .with_help("write the first id and how many, such as \"524288:65536\"")),
         }

@@ -172,6 +172,7 @@ fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
         (text, de::Unexpected::Unsigned(number)) if text.starts_with("a share of one CPU") => {
             format!("\nwrite \"{number}%\"")
         }
+        ("an array", de::Unexpected::Map) => "\nput it in brackets: [{ ... }]".to_owned(),
         ("a table", de::Unexpected::Seq) => "\nwrite { NAME = \"VALUE\" }".to_owned(),
         _ => String::new(),
     }

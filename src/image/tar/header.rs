@@ -45,6 +45,11 @@ impl Block {
         self.0[156]
     }
 
+    /// Whether its flag is that of regular files.
+    pub(super) fn is_of_file(&self) -> bool {
+        matches!(self.typeflag(), b'0' | 0)
+    }
+
     /// The body's size as the block has it; a PAX record may say otherwise.
     pub(super) fn size(&self) -> Result<u64, &'static str> {
         number(&self.0[124..136])

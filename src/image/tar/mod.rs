@@ -128,8 +128,14 @@ impl<R: Input> Reader<R> {
     /// Applies the extensions that preceded a real header.
     fn finish(&mut self, block: &Block, size: u64, extensions: Extensions) -> Result<Header, ImageError> {
         let header = block.entry(size, extensions.name, extensions.link);
-        let header = header.and_then(|header| match extensions.records {
-            Some(records) => records.apply(header, &self.limits),
+        let header = header.and_then(|mut header| match extensions.records {
+            Some(records) => {
+                // A name that was too long for the block is cut off there, perhaps behind a slash.
+                if block.is_of_file() && records.name_it() {
+                    header.kind = Type::File;
+                }
+                records.apply(header, &self.limits)
+            }
             None => Ok((header, None)),
         });
         let (mut header, mut claim) = header.map_err(|reason| self.broken(reason))?;

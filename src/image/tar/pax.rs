@@ -34,6 +34,11 @@ impl Records {
         self.values.keys().all(|key| key == "comment") && !self.sparse.is_any()
     }
 
+    /// Whether the name in the block is not the entry's.
+    pub(super) fn name_it(&self) -> bool {
+        self.values.get("path").is_some_and(|path| !path.is_empty())
+    }
+
     /// The entry with the records in place of the block's fields, and what they say of its holes.
     pub(super) fn apply(
         self,

@@ -65,6 +65,19 @@ fn records_bind_to_the_next_real_entry() {
     assert!(names(&[records.clone(), records, file].concat()).unwrap_err().contains("two extension headers"));
 }
 
+/// GNU tar cuts the name in the block off after 100 bytes, wherever that is.
+#[test]
+fn a_file_stays_one_where_its_name_is_cut_off_behind_a_slash() {
+    let directory = format!("{}/", "d".repeat(99));
+    let path = format!("{directory}file");
+    let record = format!("{} path={path}\n", path.len() + 10);
+    for typeflag in [b'0', 0] {
+        let file = [block(&directory, typeflag, 3), body(b"abc")].concat();
+        let archive = [extended(b'x', record.as_bytes()), file].concat();
+        assert_eq!(names(&archive).unwrap(), [(path.clone(), 3)]);
+    }
+}
+
 #[test]
 fn only_files_have_bodies() {
     for typeflag in *b"123456" {

@@ -43,11 +43,11 @@ pub type Beside = BTreeMap<String, Zeroizing<String>>;
 
 /// A pipe with the secrets of a plan, if it has any. What is in a pipe is never swapped out.
 pub fn beside(plan: &Plan) -> io::Result<Option<OwnedFd>> {
-    let secrets: BTreeMap<&str, &str> =
-        plain(plan).filter_map(|(name, secret)| Some((name, secret?))).collect();
-    if plain(plan).next().is_none() {
+    if !are_beside(plan) {
         return Ok(None);
     }
+    let secrets: BTreeMap<&str, &str> =
+        plain(plan).filter_map(|(name, secret)| Some((name, secret?))).collect();
     let text = Zeroizing::new(serde_json::to_vec(&secrets)?);
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     fcntl_setpipe_size(&write, text.len().max(1))?;

@@ -61,8 +61,7 @@ impl Vault {
 
     /// Nothing comes after this.
     pub fn close(self) -> io::Result<OwnedFd> {
-        let directory =
-            openat(&self.tree, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let directory = root_of(&self.tree)?;
         own(&directory, self.owner, self.owner)?;
         fchmod(&directory, DIRECTORY)?;
         Ok(self.tree)
@@ -87,13 +86,18 @@ fn ramfs() -> io::Result<OwnedFd> {
     Ok(context)
 }
 
+/// What a file system that is mounted nowhere has at the top: its tree is a path only.
+fn root_of(tree: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    openat(tree, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 fn own(file: impl AsFd, user: u32, group: u32) -> rustix::io::Result<()> {
     fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
 /// Gives the credentials to a user of the container, for nobody to change.
 pub fn give(tree: &OwnedFd, user: &User) -> io::Result<()> {
-    let directory = openat(tree, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = root_of(tree)?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
@@ -101,6 +105,6 @@ pub fn give(tree: &OwnedFd, user: &User) -> io::Result<()> {
             chownat(&directory, entry.file_name(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
     }
-    fchown(&directory, Some(uid), Some(gid))?;
+    own(&directory, user.uid, user.gid)?;
     mount::change(tree, &Change { set: mount::READ_ONLY, ..Change::default() })
 }

@@ -22,6 +22,7 @@ use crate::unit::name::UnitName;
 use crate::unit::signal;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -206,8 +207,8 @@ fn failed(unit: &UnitName, stage: Stage, program: &str, exit: Exit) -> Failure {
     Failure { message, errno: 0, exit: Some(exit) }
 }
 
-/// The service that a command of the host is.
-fn service_name(unit: &UnitName, stage: Stage, run: u64, index: usize) -> String {
+/// The service that a command of the host is; of `*` a pattern of all of its stage.
+fn service_name(unit: &UnitName, stage: Stage, run: u64, index: impl Display) -> String {
     let scope = unit.scope();
     let stem = scope.strip_suffix(".scope").unwrap_or(&scope);
     format!("{stem}-{}-{run}-{index}.service", stage.as_str())
@@ -215,9 +216,7 @@ fn service_name(unit: &UnitName, stage: Stage, run: u64, index: usize) -> String
 
 /// All of one run before its payload.
 pub(super) fn services_of_launch(unit: &UnitName, run: u64) -> [String; 2] {
-    let scope = unit.scope();
-    let stem = scope.strip_suffix(".scope").unwrap_or(&scope).to_owned();
-    [Stage::Condition, Stage::StartPre].map(|stage| format!("{stem}-{}-{run}-*.service", stage.as_str()))
+    [Stage::Condition, Stage::StartPre].map(|stage| service_name(unit, stage, run, '*'))
 }
 
 impl Manager {
@@ -240,13 +239,12 @@ impl Manager {
         let invocation = managed.run.as_ref().map(|run| run.invocation.clone()).unwrap_or_default();
         let live = self.runs.get(unit).filter(|live| live.number() == run && !live.over.get()).cloned();
         let known = self.facts.get(unit).and_then(|facts| facts.commands);
-        let done =
-            known.filter(|known| (known.run, known.stage) == (run, stage)).map_or(0, |known| known.done);
+        let known = known.filter(|known| (known.run, known.stage) == (run, stage));
+        let done = known.map_or(0, |known| known.done);
+        let left = known.and_then(|known| Attended::find(known.process?));
         let cancel = Rc::new(Notify::new());
         self.stages.underway.insert(unit.clone(), Underway { run, cancel: cancel.clone() });
         let (unit, notes) = (unit.clone(), self.notes.clone());
-        let left = known.filter(|known| (known.run, known.stage) == (run, stage));
-        let left = left.and_then(|known| Attended::find(known.process?));
         let list = StageTask { commands, stage, done, left: Cell::new(left), live, invocation };
         tokio::task::spawn_local(async move {
             let mut helper = None;

@@ -72,11 +72,11 @@ impl Control {
         self.conversation.receive().await.map_err(|error| io_failure("sampan-launch", &error))
     }
 
-    /// The first report, which must be of a process.
+    /// The first report of who joins a container, which must be of a process.
     pub(super) async fn started(&self) -> Result<(u32, OwnedFd), Failure> {
         match self.receive().await? {
             Some((Report::Started { pid }, descriptors)) => Ok((pid, only(descriptors)?)),
-            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
+            Some((Report::Failed(error), _)) => Err(join_failure(&error)),
             Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
             None => Err(failure("sampan-launch: ended without a word".into(), 0)),
         }
@@ -87,11 +87,11 @@ impl Control {
         let _ = self.conversation.launch.send(order);
     }
 
-    /// The payload has been executed when the conversation ends.
+    /// Its program has been executed when the conversation ends.
     pub(super) async fn executed(&self) -> Result<(), Failure> {
         match self.receive().await? {
             None => Ok(()),
-            Some((Report::Failed(error), _)) => Err(step_failure(&error)),
+            Some((Report::Failed(error), _)) => Err(join_failure(&error)),
             Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
         }
     }
@@ -122,6 +122,10 @@ pub(super) fn end(process: OwnedFd) {
 pub(super) fn step_failure(error: &StepError) -> Failure {
     let exit = (error.step == "execute").then_some(Exit::Code(UNSTARTED));
     Failure { message: error.to_string(), errno: error.errno, exit }
+}
+
+fn join_failure(error: &StepError) -> Failure {
+    Failure { message: error.of_join(), ..step_failure(error) }
 }
 
 pub(super) fn failure(message: String, errno: i32) -> Failure {

@@ -46,6 +46,8 @@ pub(super) struct LiveRun {
     pub(super) outlet: OnceCell<Rc<Outlet>>,
     /// The directory of its scope's control group, once there is one.
     pub(super) group: OnceCell<PathBuf>,
+    /// What inotify(7) tells of the memory of that group by.
+    pub(super) memory_watch: Cell<Option<i32>>,
     pub(super) oom_kills: Cell<OomKills>,
     pub(super) memory_max: Cell<Option<u64>>,
     /// The most memory that it had, as far as it was looked at.
@@ -90,6 +92,7 @@ impl LiveRun {
             slice: OnceCell::new(),
             outlet: OnceCell::new(),
             group: OnceCell::new(),
+            memory_watch: Cell::new(None),
             oom_kills: Cell::default(),
             memory_max: Cell::new(None),
             memory_peak: Cell::new(None),

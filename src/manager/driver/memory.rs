@@ -7,7 +7,7 @@ use crate::manager::machine::Event;
 use crate::sys::readiness;
 use crate::unit::model::{OomPolicy, Resources};
 use crate::unit::name::UnitName;
-use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,10 +34,18 @@ impl MemoryWatch {
         Ok(Self { inotify: readiness::watch(inotify)?, runs: RefCell::default() })
     }
 
-    fn add(&self, unit: &UnitName, run: u64, group: &Path) -> io::Result<()> {
+    fn add(&self, unit: &UnitName, run: u64, group: &Path) -> io::Result<i32> {
         let watch = add_watch(self.inotify.get_ref(), group.join("memory.events"), WatchFlags::MODIFY)?;
         self.runs.borrow_mut().insert(watch, (unit.clone(), run));
-        Ok(())
+        Ok(watch)
+    }
+
+    /// The kernel keeps the watch of a file of a control group, and what it needs for that, when the group has gone.
+    fn leave(&self, watch: i32) {
+        if self.runs.borrow_mut().remove(&watch).is_some() {
+            // One that the kernel does not keep any more is as good.
+            let _ = remove_watch(self.inotify.get_ref(), watch);
+        }
     }
 
     /// Waits until something has happened to the memory of runs.
@@ -48,11 +56,11 @@ impl MemoryWatch {
         let mut reader = Reader::new(self.inotify.get_ref(), &mut buffer);
         // The end is EAGAIN.
         while let Ok(event) = reader.next() {
-            let mut runs = self.runs.borrow_mut();
-            changed.extend(runs.get(&event.wd()).cloned());
-            // With the group its watch has gone.
-            if event.events().contains(ReadFlags::IGNORED) {
-                runs.remove(&event.wd());
+            let runs = self.runs.borrow();
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                changed.extend(runs.values().cloned());
+            } else {
+                changed.extend(runs.get(&event.wd()).cloned());
             }
         }
         ready.clear_ready();
@@ -65,10 +73,12 @@ impl Manager {
     pub(super) fn watch_memory(&mut self, unit: &UnitName) {
         let Some(live) = self.runs.get(unit).cloned() else { return };
         let Some(group) = live.group.get() else { return };
-        if let Err(error) = self.memory.add(unit, live.number(), group)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{}: cannot watch memory.events: {error}", group.display());
+        match self.memory.add(unit, live.number(), group) {
+            Ok(watch) => live.memory_watch.set(Some(watch)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{}: cannot watch memory.events: {error}", group.display());
+            }
         }
         self.limits_changed(unit);
         // What has happened before is not told any more.
@@ -109,6 +119,9 @@ impl Manager {
     /// A run is over: what was counted stays.
     pub(super) fn keep_last_usage(&mut self, unit: &UnitName, live: &LiveRun) {
         live.pressure.notify_one();
+        if let Some(watch) = live.memory_watch.take() {
+            self.memory.leave(watch);
+        }
         self.tell_oom(unit, live);
         if let Some(facts) = self.facts.get_mut(unit) {
             facts.memory_peak = live.memory_peak.get();
@@ -201,6 +214,41 @@ mod tests {
         assert_eq!(numbers(&[("limit", None), ("peak", None)]), "");
         let limit = Some(64 << 20);
         assert_eq!(numbers(&[("limit", limit), ("peak", limit)]), " (memory limit 64.0M, peak 64.0M)");
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_is_told_and_what_is_over_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = MemoryWatch::new().unwrap();
+        let groups = ["web", "db"].map(|stem| {
+            let group = directory.path().join(stem);
+            fs::create_dir(&group).unwrap();
+            fs::write(group.join("memory.events"), "").unwrap();
+            let unit = UnitName::parse(&format!("{stem}.container")).unwrap();
+            let watch = memory.add(&unit, 1, &group).unwrap();
+            (group, unit, watch)
+        });
+        let touch = |group: &Path| {
+            let file = fs::File::options().write(true).open(group.join("memory.events")).unwrap();
+            move || std::os::unix::fs::FileExt::write_all_at(&file, b"oom 1\n", 0).unwrap()
+        };
+        let [(web, web_unit, web_watch), (db, db_unit, _)] = &groups;
+        let (touch_web, touch_db) = (touch(web), touch(db));
+        touch_web();
+        assert_eq!(memory.changed().await, BTreeSet::from([(web_unit.clone(), 1)]));
+        // Events alike that follow each other are one to the kernel.
+        let queue = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        for _ in 0..=queue.trim().parse::<u32>().unwrap() {
+            touch_web();
+            touch_db();
+        }
+        let both = BTreeSet::from([(web_unit.clone(), 1), (db_unit.clone(), 1)]);
+        assert_eq!(memory.changed().await, both);
+        memory.leave(*web_watch);
+        touch_web();
+        touch_db();
+        assert_eq!(memory.changed().await, BTreeSet::from([(db_unit.clone(), 1)]));
+        assert_eq!(memory.runs.borrow().len(), 1);
     }
 
     #[test]

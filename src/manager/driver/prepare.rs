@@ -282,7 +282,9 @@ fn tree(source: &ImageSource, paths: &Paths, store: &Store) -> Result<Rootfs, La
 /// `dir:`: a tree that is owned by the host's own ids and says nothing of how to run it.
 fn plain_directory(path: &Path) -> Result<Rootfs, Failure> {
     if !path.is_dir() {
-        return Err(failure(format!("image: {}: no such directory", path.display()), libc::ENOENT));
+        let message =
+            format!("image: {}: no such directory; make it, or correct container.image", path.display());
+        return Err(failure(message, libc::ENOENT));
     }
     let tree = HostTree { path: path.to_owned(), id_base: 0 };
     Ok(Rootfs { id: String::new(), tree, config: ImageConfig::default() })

@@ -4,7 +4,7 @@ use super::Machine;
 use super::event::Action;
 use super::job::{JobKind, JobResult};
 use super::restart::{named, restart_delay, restarts_after};
-use super::state::{Exit, Failure, Phase, UnitResult};
+use super::state::{Exit, Failure, Phase, ToStop, UnitResult};
 use super::unit::{ImageState, Intent, Managed, SocketState, Then};
 use crate::unit::model::{OomPolicy, Stage};
 use crate::unit::name::UnitName;
@@ -226,20 +226,7 @@ impl Machine {
     }
 
     pub(super) fn stop_requested(&mut self, name: &UnitName) {
-        let phase = self.units.get(name).map(|managed| managed.phase);
-        if matches!(
-            phase,
-            Some(
-                Phase::Pull
-                    | Phase::ExecCondition
-                    | Phase::ExecStartPre
-                    | Phase::Start
-                    | Phase::StartPost
-                    | Phase::Running
-                    | Phase::Reload
-                    | Phase::ReloadNotify
-            )
-        ) {
+        if self.units.get(name).is_some_and(|managed| managed.phase.to_stop() == ToStop::Work) {
             self.begin_stop(name, Intent::Down);
         }
     }

@@ -6,7 +6,7 @@ use super::Machine;
 use super::event::Action;
 use super::job::{Job, JobId, JobKind, JobPhase, JobResult, Order};
 use super::native::NativeJob;
-use super::state::{ActiveState, Phase};
+use super::state::{ActiveState, Phase, ToStop};
 use super::unit::Intent;
 use crate::unit::name::UnitName;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -183,66 +183,36 @@ impl Machine {
 
     fn run_stop(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
-        match managed.phase {
-            Phase::Dead | Phase::Failed => self.finish_job(job.id, JobResult::Done),
-            Phase::Exited if managed.has_farewell() => self.begin_stop_exited(&job.unit, Intent::Down),
-            Phase::Listening
-            | Phase::Condition
-            | Phase::StartPre
-            | Phase::AutoRestart
-            | Phase::Exited
-            | Phase::Active => {
+        match managed.phase.to_stop() {
+            ToStop::Nothing => self.finish_job(job.id, JobResult::Done),
+            ToStop::State if managed.phase == Phase::Exited && managed.has_farewell() => {
+                self.begin_stop_exited(&job.unit, Intent::Down);
+            }
+            ToStop::State => {
                 managed.intent = Intent::Policy;
                 self.close_sockets(&job.unit);
                 self.set_phase(&job.unit, Phase::Dead);
                 self.finish_job(job.id, JobResult::Done);
             }
-            Phase::Pull
-            | Phase::ExecCondition
-            | Phase::ExecStartPre
-            | Phase::Start
-            | Phase::StartPost
-            | Phase::Running
-            | Phase::Reload
-            | Phase::ReloadNotify => self.begin_stop(&job.unit, Intent::Down),
-            Phase::Stop
-            | Phase::StopWatchdog
-            | Phase::StopSigterm
-            | Phase::StopSigkill
-            | Phase::StopPost
-            | Phase::FinalSigkill => managed.intent = Intent::Down,
+            ToStop::Work => self.begin_stop(&job.unit, Intent::Down),
+            ToStop::Rest => managed.intent = Intent::Down,
         }
     }
 
     fn run_restart(&mut self, job: &Job) {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
-        match managed.phase {
-            Phase::Pull
-            | Phase::ExecCondition
-            | Phase::ExecStartPre
-            | Phase::Start
-            | Phase::StartPost
-            | Phase::Running
-            | Phase::Reload
-            | Phase::ReloadNotify => self.begin_stop(&job.unit, Intent::Again),
-            Phase::Stop
-            | Phase::StopWatchdog
-            | Phase::StopSigterm
-            | Phase::StopSigkill
-            | Phase::StopPost
-            | Phase::FinalSigkill => managed.intent = Intent::Again,
-            Phase::Exited if managed.has_farewell() => self.begin_stop_exited(&job.unit, Intent::Again),
-            Phase::Dead | Phase::Failed => self.restart_becomes_start(job.id),
-            Phase::Listening
-            | Phase::Condition
-            | Phase::StartPre
-            | Phase::AutoRestart
-            | Phase::Exited
-            | Phase::Active => {
+        match managed.phase.to_stop() {
+            ToStop::Nothing => self.restart_becomes_start(job.id),
+            ToStop::State if managed.phase == Phase::Exited && managed.has_farewell() => {
+                self.begin_stop_exited(&job.unit, Intent::Again);
+            }
+            ToStop::State => {
                 managed.intent = Intent::Policy;
                 self.set_phase(&job.unit, Phase::Dead);
                 self.restart_becomes_start(job.id);
             }
+            ToStop::Work => self.begin_stop(&job.unit, Intent::Again),
+            ToStop::Rest => managed.intent = Intent::Again,
         }
     }
 

@@ -108,7 +108,47 @@ pub enum Phase {
     AutoRestart,
 }
 
+/// What a stop finds to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ToStop {
+    /// Nothing is there.
+    Nothing,
+    /// It is enough to say that it is over.
+    State,
+    /// Something has to be asked to end.
+    Work,
+    /// That has been done already.
+    Rest,
+}
+
 impl Phase {
+    /// What there is to do for a stop.
+    pub(super) fn to_stop(self) -> ToStop {
+        match self {
+            Self::Dead | Self::Failed => ToStop::Nothing,
+            Self::Listening
+            | Self::Condition
+            | Self::StartPre
+            | Self::AutoRestart
+            | Self::Exited
+            | Self::Active => ToStop::State,
+            Self::Pull
+            | Self::ExecCondition
+            | Self::ExecStartPre
+            | Self::Start
+            | Self::StartPost
+            | Self::Running
+            | Self::Reload
+            | Self::ReloadNotify => ToStop::Work,
+            Self::Stop
+            | Self::StopWatchdog
+            | Self::StopSigterm
+            | Self::StopSigkill
+            | Self::StopPost
+            | Self::FinalSigkill => ToStop::Rest,
+        }
+    }
+
     /// systemd's word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -108,6 +108,8 @@ fn image(table: &ContainerTable, report: &mut Report<'_>) -> Option<ImageSource>
 
 /// A file system is larger than the little that it needs for itself.
 const ROOT_SIZE_MIN: u64 = 16 << 20;
+/// Larger files do not fit into ext4(5).
+const ROOT_SIZE_MAX: u64 = 16 << 40;
 
 fn root_size(table: &ContainerTable, report: &mut Report<'_>) -> Option<u64> {
     let Text(size) = table.root_size.as_ref()?;
@@ -119,7 +121,9 @@ fn root_size(table: &ContainerTable, report: &mut Report<'_>) -> Option<u64> {
             "a tmpfs has one by its option \"size=\"",
         );
     } else if size.0 < ROOT_SIZE_MIN {
-        report.error(&way, "a root has 16M at least", "");
+        report.error(&way, "a root has 16M at least", "leave it out for one as large as the disk");
+    } else if (ROOT_SIZE_MAX + 1..u64::MAX).contains(&size.0) {
+        report.error(&way, "a root has 16T at most", "leave it out for one as large as the disk");
     }
     Some(size.0).filter(|size| *size != u64::MAX)
 }
@@ -191,7 +195,8 @@ fn environment_name(name: &str, report: &mut Report<'_>) {
     let way = ["container", "environment", name];
     let strange = |letter: char| letter == '=' || letter.is_whitespace() || letter.is_control();
     if name.is_empty() || name.contains(strange) || name.starts_with(|first: char| first.is_ascii_digit()) {
-        report.error(&way, format!("\"{name}\" is not the name of a variable"), "");
+        let message = format!("\"{}\" is not the name of a variable", name.escape_debug());
+        report.error(&way, message, "it has neither blanks nor \"=\", and does not begin with a digit");
     } else if OURS.contains(&name) {
         report.error(&way, format!("{name} is set by Sampan alone"), "leave it out");
     }
@@ -250,7 +255,7 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
         seccomp_profile: table.seccomp_profile.clone().map(|Text(path)| path.0),
         devices: device::lower(&table.devices, report),
         read_only_paths: table.read_only_paths.iter().map(|Text(path)| path.0.clone()).collect(),
-        mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
+        mask_paths: process::mask_paths(file, report),
         unmask_paths: process::unmask_paths(file, report),
         sysctl: process::sysctl(file, report),
     }

@@ -103,10 +103,25 @@ pub fn sysctl(file: &ContainerFile, report: &mut Report<'_>) -> BTreeMap<String,
             }
         }
         if settings.insert(path.display().to_string(), value.0.clone()).is_some() {
-            report.error(&way, format!("\"{name}\" is another spelling of one above"), "");
+            report.error(&way, format!("\"{name}\" is another spelling of one above"), "leave one out");
         }
     }
     settings
+}
+
+pub fn mask_paths(file: &ContainerFile, report: &mut Report<'_>) -> BTreeSet<PathBuf> {
+    for (index, Text(path)) in file.security.mask_paths.iter().enumerate() {
+        if ["/", "/proc"].iter().any(|needed| path.0.as_os_str() == *needed) {
+            let message = format!("no program works without {}", path.0.display());
+            report.item_error(
+                &["security", "mask_paths"],
+                index,
+                message,
+                "name what is to be hidden below it",
+            );
+        }
+    }
+    file.security.mask_paths.iter().map(|Text(path)| path.0.clone()).collect()
 }
 
 pub fn unmask_paths(file: &ContainerFile, report: &mut Report<'_>) -> BTreeSet<PathBuf> {

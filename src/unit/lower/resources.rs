@@ -14,7 +14,11 @@ pub fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
     ];
     for (key, value) in memory {
         if value.as_ref().is_some_and(|Text(bytes)| bytes.0 == 0) {
-            report.error(&["resources", key], format!("\"{key}\" cannot be 0"), "nothing could run");
+            report.error(
+                &["resources", key],
+                format!("\"{key}\" cannot be 0"),
+                "nothing could run: write \"infinity\" for no limit",
+            );
         }
     }
     Resources {

@@ -1,7 +1,7 @@
 //! What a process is given: names of variables, limits, processors, devices, labels.
 
 use super::word::AbsolutePath;
-use super::written::{Numbers, ValueError, Written};
+use super::written::{Numbers, ValueError, Written, number_within};
 use crate::unit::model::Init;
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -151,11 +151,8 @@ impl Written for OomScore {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            Ok(score @ -1000..=1000) => Ok(Self(score)),
-            _ => Err(ValueError::new(format!("\"{text}\" is no adjustment of the OOM killer"))
-                .with_help("write a number from -1000 to 1000")),
-        }
+        let help = "write a number from -1000 to 1000";
+        number_within(text, -1000..=1000, "no adjustment of the OOM killer", help).map(Self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Times, sizes and shares, as systemd writes them: systemd.time(7) and systemd.resource-control(5).
 
-use super::written::{Numbers, ValueError, Written};
+use super::written::{Numbers, ValueError, Written, number_within};
 use std::time::Duration;
 
 /// A time span; `None` is infinity.
@@ -198,11 +198,7 @@ impl Written for Weight {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            Ok(weight @ 1..=10_000) => Ok(Self(weight)),
-            _ => Err(ValueError::new(format!("\"{text}\" is not a weight"))
-                .with_help("weights are numbers from 1 to 10000")),
-        }
+        number_within(text, 1..=10_000, "not a weight", "weights are numbers from 1 to 10000").map(Self)
     }
 }
 
@@ -215,12 +211,11 @@ impl Written for TaskLimit {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            _ if text == "infinity" => Ok(Self(u64::MAX)),
-            Ok(tasks @ 1..=4_194_304) => Ok(Self(tasks)),
-            _ => Err(ValueError::new(format!("\"{text}\" is not a number of tasks"))
-                .with_help("write a number from 1 to 4194304, or \"infinity\"")),
+        if text == "infinity" {
+            return Ok(Self(u64::MAX));
         }
+        let help = "write a number from 1 to 4194304, or \"infinity\"";
+        number_within(text, 1..=4_194_304, "not a number of tasks", help).map(Self)
     }
 }
 

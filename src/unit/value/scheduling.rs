@@ -1,6 +1,6 @@
 //! Numbers of schedulers, and the architectures that processes can take a machine for.
 
-use super::written::{Numbers, ValueError, Written};
+use super::written::{Numbers, ValueError, Written, number_within};
 use crate::unit::model::Personality;
 
 /// A nice value, nice(2).
@@ -12,11 +12,8 @@ impl Written for Nice {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            Ok(nice @ -20..=19) => Ok(Self(nice)),
-            _ => Err(ValueError::new(format!("\"{text}\" is no nice value"))
-                .with_help("write a number from -20, which gets most, to 19")),
-        }
+        let help = "write a number from -20, which gets most, to 19";
+        number_within(text, -20..=19, "no nice value", help).map(Self)
     }
 }
 
@@ -29,11 +26,8 @@ impl Written for RealtimePriority {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            Ok(priority @ 1..=99) => Ok(Self(priority)),
-            _ => Err(ValueError::new(format!("\"{text}\" is no priority in real time"))
-                .with_help("write a number from 1 to 99, which comes first")),
-        }
+        let help = "write a number from 1 to 99, which comes first";
+        number_within(text, 1..=99, "no priority in real time", help).map(Self)
     }
 }
 
@@ -46,11 +40,8 @@ impl Written for IoPriority {
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.parse() {
-            Ok(priority @ 0..=7) => Ok(Self(priority)),
-            _ => Err(ValueError::new(format!("\"{text}\" is no priority of input and output"))
-                .with_help("write a number from 0, which comes first, to 7")),
-        }
+        let help = "write a number from 0, which comes first, to 7";
+        number_within(text, 0..=7, "no priority of input and output", help).map(Self)
     }
 }
 

@@ -6,6 +6,10 @@ use crate::unit::{signal, suggest};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// linux/limits.h
+const PATH_MAX: usize = 4096;
+const NAME_MAX: usize = 255;
+
 /// An absolute path without `.` and `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AbsolutePath(pub PathBuf);
@@ -21,6 +25,10 @@ impl Written for AbsolutePath {
         if text.split('/').any(|part| part == "." || part == "..") {
             return Err(ValueError::new(format!("\"{text}\" has a \".\" or \"..\" in it"))
                 .with_help("write the path without it"));
+        }
+        if text.len() >= PATH_MAX || text.split('/').any(|part| part.len() > NAME_MAX) {
+            return Err(ValueError::new(format!("\"{text}\" is too long for a path"))
+                .with_help("a path has less than 4096 bytes, and each name in it at most 255"));
         }
         Ok(Self(PathBuf::from(text).components().collect()))
     }
@@ -153,8 +161,9 @@ impl Written for SliceName {
         if valid && text.len() <= 255 {
             return Ok(Self(text.to_owned()));
         }
-        Err(ValueError::new(format!("\"{text}\" is not the name of a slice"))
-            .with_help("a slice's name ends in \".slice\""))
+        Err(ValueError::new(format!("\"{text}\" is not the name of a slice")).with_help(
+            "write it as in systemd.slice(5), such as \"web.slice\", or \"web-db.slice\" for one in that",
+        ))
     }
 }
 

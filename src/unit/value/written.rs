@@ -5,6 +5,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// Something that is read from a word of a unit file.
 pub trait Written: Sized {
@@ -36,6 +38,17 @@ pub enum Numbers {
     Boolean,
     /// It is a string.
     Refused,
+}
+
+/// Reads a whole number that has bounds; otherwise says that the text is not it, and what to write.
+pub(super) fn number_within<N: FromStr + PartialOrd>(
+    text: &str,
+    bounds: RangeInclusive<N>,
+    kind: &str,
+    help: &str,
+) -> Result<N, ValueError> {
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| ValueError::new(format!("\"{text}\" is {kind}")).with_help(help))
 }
 
 /// Why a text is not the value that it should be.

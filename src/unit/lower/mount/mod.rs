@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Mounts at these would hide what Sampan itself mounts.
-const OURS: &[&str] = &["/", "/proc", "/sys", "/dev", "/run/host"];
+const OURS: &[&str] = &["/", "/proc", "/sys", "/dev"];
+
+/// Mounted last, over all that is there.
+const HIDDEN: &str = "/run/host";
 
 /// The mounts that are whole; what is wrong with the others is reported.
 pub fn lower(tables: &BTreeMap<String, MountTable>, report: &mut Report<'_>) -> BTreeMap<PathBuf, Mount> {
@@ -28,7 +31,11 @@ pub fn lower(tables: &BTreeMap<String, MountTable>, report: &mut Report<'_>) -> 
         let (Some(target), Some(source)) = (target, source) else { continue };
         let mount = Mount { source, access: options.access, restrictions: options.restrictions };
         if mounts.insert(target, mount).is_some() {
-            report.error(&["mount", name], format!("\"{name}\" is another spelling of a mount above"), "");
+            report.error(
+                &["mount", name],
+                format!("\"{name}\" is another spelling of a mount above"),
+                "leave one out",
+            );
         }
     }
     mounts
@@ -36,6 +43,13 @@ pub fn lower(tables: &BTreeMap<String, MountTable>, report: &mut Report<'_>) -> 
 
 fn target(name: &str, report: &mut Report<'_>) -> Option<PathBuf> {
     match AbsolutePath::read(name) {
+        Ok(path) if path.0.starts_with(HIDDEN) => {
+            let message = format!(
+                "nothing can be mounted at {name}: the container finds there what it is told of its host"
+            );
+            report.error(&["mount", name], message, "mount it at another path");
+            None
+        }
         Ok(path) if OURS.iter().any(|ours| path.0.as_os_str() == *ours) => {
             report.error(&["mount", name], format!("nothing can be mounted at {name}"), "mount below it");
             None
@@ -119,7 +133,7 @@ fn volume(name: &str) -> Result<String, ValueError> {
     let help = if name.starts_with('/') {
         "for a directory of the host use type = \"bind\""
     } else {
-        "use letters, digits, \"_\", \".\" and \"-\""
+        "use letters, digits, \"_\", \".\" and \"-\", at most 200, and begin with a letter or digit"
     };
     Err(ValueError::new(format!("\"{name}\" is not the name of a volume")).with_help(help))
 }

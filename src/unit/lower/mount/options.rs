@@ -78,7 +78,11 @@ pub fn read(name: &str, kind: MountKind, written: &[String], report: &mut Report
         }
         match decided.insert(decides, option) {
             Some(other) if other != option => {
-                report.error(&way, format!("a mount cannot be both \"{other}\" and \"{option}\""), "");
+                report.error(
+                    &way,
+                    format!("a mount cannot be both \"{other}\" and \"{option}\""),
+                    "leave one out",
+                );
             }
             _ => {}
         }
@@ -130,7 +134,7 @@ impl Options {
             "noidmap" => self.owners = BindOwners::Unmapped,
             "norbind" => self.depth = BindDepth::One,
             "slave" | "rslave" => self.propagation = BindPropagation::Slave,
-            "size=" => self.tmpfs.size = Some(Bytes::read(value)?.0),
+            "size=" => self.tmpfs.size = Some(size(value)?),
             "mode=" => self.tmpfs.mode = Mode::read(value)?.0,
             "uid=" => self.tmpfs.user = id(value)?,
             "gid=" => self.tmpfs.group = id(value)?,
@@ -138,6 +142,15 @@ impl Options {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// To the kernel 0 is no limit, tmpfs(5).
+fn size(value: &str) -> Result<u64, ValueError> {
+    match Bytes::read(value)?.0 {
+        0 => Err(ValueError::new("a tmpfs of size 0 would hold nothing")
+            .with_help("write \"size=infinity\" for one without a limit")),
+        size => Ok(size),
     }
 }
 
