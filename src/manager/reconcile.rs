@@ -72,7 +72,7 @@ pub fn adopt(
             adopt_unrecorded(manager, &unit, lost);
         }
     }
-    manager.adopted_all();
+    manager.adopted_all(&containers.iter().map(|container| container.unit.clone()).collect());
     match predecessor {
         None if !marker(manager.paths()).exists() => Predecessor::None,
         _ => Predecessor::SinceBoot,

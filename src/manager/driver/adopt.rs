@@ -1,11 +1,11 @@
 //! Takes over what a predecessor left; [`crate::manager::reconcile`] decides what that is.
 
 use super::Manager;
+use super::discard::discard_rest;
 use super::launch::bind_notify;
 use super::live::{LiveRun, Parent, Process};
 use super::memory::OomKills;
 use super::output::Outlet;
-use super::stop::discard_rest;
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
@@ -14,6 +14,7 @@ use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::Container;
 use crate::unit::name::UnitName;
+use std::collections::BTreeSet;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -130,10 +131,13 @@ impl Manager {
         units.for_each(|unit| self.shelf.found_stored(unit));
     }
 
-    /// Every unit has been adopted: what was under way goes on.
-    pub fn adopted_all(&mut self) {
-        let containers = self.store.all_containers_dir();
-        drop(tokio::task::spawn_blocking(move || discard_rest(&containers)));
+    /// Every unit has been adopted: what was under way goes on. `running` are the units whose containers run, also where
+    /// nothing but that is known of one.
+    pub fn adopted_all(&mut self, running: &BTreeSet<UnitName>) {
+        let uses = |unit: &UnitName| running.contains(unit) || self.runs.contains_key(unit);
+        discard_rest(&self.store.all_containers_dir(), |name| {
+            name.to_str().and_then(|name| UnitName::parse(name).ok()).is_none_or(|unit| uses(&unit))
+        });
         self.event(Event::AdoptionDone);
     }
 

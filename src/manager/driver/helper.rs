@@ -104,13 +104,13 @@ impl Held {
         while let Some((report, descriptors)) = self.control.receive().await? {
             match report {
                 Report::Ready => ready.notify_one(),
-                Report::Started { pid } => {
+                Report::Started { pid, .. } => {
                     let pidfd = only(descriptors)?;
                     // The cell is as new as the container.
                     let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
                 }
                 Report::Prepared => return Ok(()),
-                Report::Output | Report::Notifier => {}
+                Report::Output { .. } | Report::Notifier => {}
                 Report::Failed(error) => return Err(step_failure(&error)),
             }
         }
@@ -119,14 +119,14 @@ impl Held {
 
     async fn end(self) {
         let Self { control, live, scope, systemd, ephemeral } = self;
-        drop(control);
         if live.process.get().is_some() {
             live.kill();
             live.wait().await;
         }
+        control.end().await;
         leave_scope(&systemd, &scope).await;
         if let Some(directory) = ephemeral {
-            super::stop::discard(&directory);
+            super::discard::discard(&directory);
         }
     }
 }
