@@ -87,8 +87,18 @@ while True:
     host.succeed(&["kill", "-STOP", &first]);
     host.wait_property("web", "Result", "watchdog");
 
-    // What is frozen is stopped in order.
+    // It stays frozen without a manager, and what is frozen is stopped in order.
     host.succeed(&["sampanctl", "start", "web"]);
+    host.succeed(&["sampanctl", "freeze", "web"]);
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    assert_eq!(host.property("web", "FreezerState"), "frozen");
+    // A manager that comes is told over the socket that there was.
+    host.succeed(&["sampanctl", "thaw", "web"]);
+    host.succeed(&["sampanctl", "reset-failed", "clock"]);
+    host.succeed(&["sampanctl", "start", "clock"]);
+    host.wait_property("clock", "Result", "timeout");
+    assert_eq!(host.property("web", "ActiveState"), "active");
     host.succeed(&["sampanctl", "freeze", "web"]);
     host.succeed(&["sampanctl", "stop", "web"]);
     host.wait_log("web", "stopping");

@@ -2,7 +2,7 @@
 
 use super::Manager;
 use super::discard::discard_rest;
-use super::launch::bind_notify;
+use super::launch::{adopt_notify, bind_notify};
 use super::live::{LiveRun, Parent, Process};
 use super::memory::OomKills;
 use super::output::Outlet;
@@ -29,6 +29,8 @@ pub enum Adoption {
         pidfd: OwnedFd,
         /// Over which its bind(2) calls come.
         notifier: Option<OwnedFd>,
+        /// Where its payload tells of itself.
+        notify: Option<OwnedFd>,
         /// Where its programs write by name.
         outlet: Option<Outlet>,
     },
@@ -49,8 +51,8 @@ impl Manager {
         }
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
-            Adoption::Run { pidfd, notifier, outlet } => {
-                self.adopt_run(unit, pidfd, record);
+            Adoption::Run { pidfd, notifier, notify, outlet } => {
+                self.adopt_run(unit, (pidfd, notify), record);
                 if let Some(notifier) = notifier {
                     self.answer_binds(unit, notifier);
                 }
@@ -98,7 +100,7 @@ impl Manager {
         }
     }
 
-    fn adopt_run(&mut self, unit: &UnitName, pidfd: OwnedFd, record: &Record) {
+    fn adopt_run(&mut self, unit: &UnitName, (pidfd, notify): (OwnedFd, Option<OwnedFd>), record: &Record) {
         let Some(run) = &record.run else { return };
         let Some(specification) = self.machine.unit(unit).and_then(|managed| managed.unit()).cloned() else {
             return;
@@ -121,9 +123,12 @@ impl Manager {
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);
         let waits = specification.body.container().is_some_and(Container::notifies);
-        let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
+        let server = waits.then(|| match notify {
+            Some(socket) => adopt_notify(&self.paths, unit, socket).ok(),
+            None => bind_notify(&self.paths, unit).ok(),
+        });
         let task = self.run_task(specification, live);
-        tokio::task::spawn_local(task.resume(record.facts.clone(), server));
+        tokio::task::spawn_local(task.resume(record.facts.clone(), server.flatten()));
     }
 
     /// Records that systemd's store has, until there is space for them.
@@ -163,6 +168,7 @@ impl Manager {
         }
         self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Output { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Journal { unit: unit.clone() });
     }

@@ -164,6 +164,7 @@ impl Manager {
             self.open_lost(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+            self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         }
     }
 }
@@ -240,7 +241,15 @@ impl RunTask {
         if !container.notifies() {
             return Ok(None);
         }
-        bind_notify(&self.paths, &self.unit.name).map(Some)
+        let server = bind_notify(&self.paths, &self.unit.name)?;
+        // What is told while there is no manager waits for the next one.
+        let name = StoredDescriptor::Notify { unit: self.unit() };
+        let stored =
+            self.service.remove(&name).and_then(|()| self.service.store(&name, server.listener.as_fd()));
+        if let Err(error) = stored {
+            tracing::warn!("{error}, continuing");
+        }
+        Ok(Some(server))
     }
 
     async fn launch_prepared(
@@ -566,6 +575,15 @@ pub(super) struct NotifyServer {
 pub(super) fn bind_notify(paths: &Paths, unit: &UnitName) -> Result<NotifyServer, Failure> {
     let listener =
         NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), errno(&error)))?;
+    attend(listener)
+}
+
+/// The same with the socket that an earlier manager has made.
+pub(super) fn adopt_notify(paths: &Paths, unit: &UnitName, socket: OwnedFd) -> Result<NotifyServer, Failure> {
+    attend(NotifyListener::adopt(paths, unit, socket))
+}
+
+fn attend(listener: NotifyListener) -> Result<NotifyServer, Failure> {
     let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
     Ok(NotifyServer { listener, readiness })
 }
