@@ -10,6 +10,7 @@ use sampan::sys::pidfd::{self, Exit};
 use sampan::unit::model::*;
 use std::fs;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 fn rig(script: &str) -> Rig {
     let mut rig = Rig::new();
@@ -36,7 +37,9 @@ fn a_container_ends_as_its_payload_does() {
 
 #[test]
 fn processes_that_nobody_waits_for_are_reaped() {
-    let script = "for i in $(seq 50); do (sleep 0.01 &); done; sleep 0.5; ls -d /proc/[0-9]* | wc -l; \
+    let script = "for i in $(seq 50); do (sleep 0.01 &); done; \
+        n=0; while grep -qs '^Name:.sleep' /proc/[0-9]*/status && [ $n -lt 5000 ]; do n=$((n + 1)); done; \
+        ls -d /proc/[0-9]* | wc -l; \
         grep -l ^State:.Z /proc/[0-9]*/status; true";
     let outcome = rig(script).run();
     let lines: Vec<&str> = outcome.printed().lines().collect();
@@ -44,31 +47,31 @@ fn processes_that_nobody_waits_for_are_reaped() {
     assert!(lines[0].parse::<u32>().unwrap() < 8, "{lines:?}");
 }
 
+/// The payload, the first child of the init, as a directory of proc(5).
+fn payload(running: &rig::Running) -> PathBuf {
+    let pid = pidfd::number(running.process()).unwrap();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    Path::new("/proc").join(children.split(' ').next().unwrap())
+}
+
+fn until(what: impl Fn() -> bool) {
+    while !what() {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn signals_are_handed_on() {
-    // Whoever handles a signal no more has handled it.
-    let begin = "trap 'echo hup; trap - HUP' HUP; trap 'echo real; trap - 37' 37; trap 'echo term; exit 4' TERM; \
-        echo up; while :; do sleep 0.05; done";
+    let begin = "trap 'echo hup; : >/hup' HUP; trap 'echo real; : >/real' 37; trap 'echo term; exit 4' TERM; \
+        echo up; : >/up; while :; do sleep 0.05; done";
     let rig = rig(begin);
     let running = rig.start(&[]);
-    let pid = pidfd::number(running.process()).unwrap();
-    let handles = |signal: u32| {
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        let payload = children.split(' ').next().unwrap().to_owned();
-        let status = fs::read_to_string(format!("/proc/{payload}/status")).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap_or("0").to_owned();
-        u64::from_str_radix(&caught, 16).unwrap() & (1 << (signal - 1)) != 0
-    };
-    let wait = |signal, handled| {
-        while handles(signal) != handled {
-            std::thread::yield_now();
-        }
-    };
-    wait(15, true);
-    for signal in [1, 37] {
-        pidfd::signal_by_number(running.process(), i32::try_from(signal).unwrap()).unwrap();
-        wait(signal, false);
-    }
+    let has_written = |name: &str| payload(&running).join("root").join(name).exists();
+    until(|| has_written("up"));
+    pidfd::signal(running.process(), Signal::HUP).unwrap();
+    until(|| has_written("hup"));
+    pidfd::signal_by_number(running.process(), 37).unwrap();
+    until(|| has_written("real"));
     pidfd::signal(running.process(), Signal::TERM).unwrap();
     let outcome = rig.finish(running);
     assert_eq!((outcome.output.as_str(), outcome.exit), ("up\nhup\nreal\nterm\n", Exit::Code(4)));
@@ -113,11 +116,10 @@ fn it_keeps_nothing_open_and_little_memory() {
     let socket = std::os::unix::net::UnixListener::bind(rig.directory.path().join("socket")).unwrap();
     let running = rig.start(&[socket.as_fd()]);
     let pid = pidfd::number(running.process()).unwrap();
+    // The shell has said what it has to, and is another program.
+    until(|| fs::read_to_string(payload(&running).join("comm")).is_ok_and(|name| name == "sleep\n"));
     // It gives up what it has after the payload has begun.
-    let open = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    while open() > 0 {
-        std::thread::yield_now();
-    }
+    until(|| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() == 0);
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let field = |name: &str| -> u64 {
         let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap();

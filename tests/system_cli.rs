@@ -19,7 +19,8 @@ fn the_command_line_serves_its_user() {
     let head = "[unit]\ndescription = \"The site\"\ndocumentation = [\"man:httpd(8)\"]\n";
     host.unit("web.container", &format!("{head}{}", shell(&script)));
     host.unit("worker@.container", &shell("echo working; exec sleep 1000"));
-    host.unit("broken.container", &shell("exit 3"));
+    let labels = "[container.labels]\n\"org.example.team\" = \"sea\"\n";
+    host.unit("broken.container", &(shell("exit 3") + labels));
     host.succeed(&["sampanctl", "start", "web", "worker@a"]);
     host.wait_log("web", "serving");
     host.run(&["sampanctl", "start", "broken"]);
@@ -108,6 +109,7 @@ fn lists(host: &Host) {
     let rows = json(host, &["sampanctl", "list-units", "--output=json", "--failed"]);
     assert_eq!(rows[0]["unit"], "broken.container");
     assert_eq!(rows[0]["active"], "failed");
+    assert_eq!(rows[0]["labels"]["org.example.team"], "sea");
     let pretty = host.succeed(&["sampanctl", "list-units", "--output=json-pretty", "web"]);
     assert!(pretty.starts_with("[\n  {\n    \"unit\": \"web.container\","), "{pretty}");
     assert_eq!(host.succeed(&["sampanctl", "list-jobs"]), "No jobs running.\n");

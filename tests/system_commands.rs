@@ -256,3 +256,22 @@ fn a_command_that_cannot_be_run_is_told_as_what_it_is() {
         assert_eq!(host.property("web", "LaunchError"), told);
     }
 }
+
+#[test]
+fn a_command_that_hangs_is_the_control_process() {
+    let host = Host::with_images(&["hello"]);
+    let post = list("exec_start_post", &[inside("echo waits; exec sleep 4321")]);
+    host.unit("web.container", &(shell("exec sleep 1000") + &post));
+    let told = host.fail(1, &["sampanctl", "kill", "--kill-whom=control", "web"]);
+    assert!(told.contains("web.container has no process"), "{told}");
+    host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+    host.wait_log("web", "waits");
+    let main = host.property("web", "MainPID");
+    host.succeed(&["sampanctl", "kill", "--kill-whom=control", "--signal=KILL", "web"]);
+    host.wait_property("web", "SubState", "failed");
+    assert!(host.property("web", "LaunchError").starts_with("exec_start_post: sh: "), "{main}");
+    host.unit("plain.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "plain"]);
+    let told = host.fail(1, &["sampanctl", "kill", "--kill-whom=control", "plain"]);
+    assert!(told.contains("plain.container has no control process"), "{told}");
+}

@@ -131,3 +131,46 @@ fn a_system_has_its_group_and_not_its_limits() {
     let told = host.fail(1, &["sampanctl", "exec", "plain", "mkdir", "/sys/fs/cgroup/below"]);
     assert!(told.contains("Read-only file system"), "{told}");
 }
+
+/// Waits for lines of a unit, in this order.
+fn wait_lines(host: &Host, unit: &str, lines: &[&str]) {
+    let mut log = host.journal(&[&format!("--unit=sampan-{unit}.scope")]);
+    lines.iter().for_each(|line| drop(log.wait(line)));
+}
+
+#[test]
+fn openrc_boots_and_halts() {
+    let host = Host::with_images(&["openrc"]);
+    // The init of busybox halts with reboot(2), which ends the container alone.
+    let unit = "[container]\nimage = \"localhost/openrc\"\nstop_timeout = \"60s\"\n\
+        [security]\nadd_capabilities = [\"CAP_SYS_BOOT\"]\nsystem_call_filter = [\"@system-service\", \"reboot\"]\n";
+    host.unit("box.container", unit);
+    host.succeed(&["sampanctl", "start", "box"]);
+    wait_lines(&host, "box", &["first is up", "second is up"]);
+    inside(&host, "until [ $(rc-status --runlevel) = default ]; do sleep 0.1; done");
+    let told = inside(&host, "tr '\\0' '\\n' </proc/1/environ; cat /proc/1/comm; rc-status default");
+    assert!(told.contains("container=sampan\n") && told.contains("\ninit\n"), "{told}");
+    assert_eq!(told.matches("started").count(), 2, "{told}");
+    host.succeed(&["sampanctl", "stop", "box"]);
+    wait_lines(&host, "box", &["second is down", "first is down"]);
+    let end = ["ActiveState", "SubState", "Result"].map(|name| host.property("box", name));
+    assert_eq!(end, ["inactive", "dead", "success"]);
+}
+
+#[test]
+fn s6_boots_and_halts() {
+    let host = Host::with_images(&["s6"]);
+    // It is known as the supervisor that it is by nothing; as a system it has its group, too.
+    for (name, init) in [("plain", ""), ("system", "init = \"system\"\n")] {
+        let unit = format!("[container]\nimage = \"localhost/s6\"\nstop_timeout = \"60s\"\n{init}");
+        host.unit(&format!("{name}.container"), &unit);
+        host.succeed(&["sampanctl", "start", name]);
+        wait_lines(&host, name, &["hello is up in sampan"]);
+        let told = host.succeed(&["sampanctl", "exec", name, "s6-svstat", "/run/service/hello"]);
+        assert!(told.starts_with("up "), "{name}: {told}");
+        host.succeed(&["sampanctl", "stop", name]);
+        wait_lines(&host, name, &["hello is down", "all services are down"]);
+        let end = ["ActiveState", "SubState", "Result", "ExecMainStatus"].map(|key| host.property(name, key));
+        assert_eq!(end, ["inactive", "dead", "success", "0"], "{name}");
+    }
+}

@@ -52,7 +52,7 @@ fn odd_image(host: &Host) {
 fn traces(host: &Host) -> String {
     let script = "manager=$(systemctl show --property=MainPID --value sampand); \
         echo mounts; grep -hv /dev/full /proc/1/mountinfo /proc/$manager/mountinfo; \
-        echo files; cd /; find /run/sampan /var/lib/sampan/containers /var/lib/sampan/volumes /var/lib/sampan/staging -not -path '*.gone-*' | sort; \
+        echo files; cd /; find /run/sampan /var/lib/sampan/containers /var/lib/sampan/volumes /var/lib/sampan/staging -not -path '*/gone-*' | sort; \
         echo descriptors; systemctl show --property=NFileDescriptorStore sampand; \
         echo processes; ps -o comm= --ppid $manager; pgrep -x sampan-launch; \
         echo units; systemctl list-units --all --no-legend --plain 'sampan-*.scope'; systemctl list-jobs --no-legend; \
@@ -355,16 +355,16 @@ const MOUNTS: &[Case] = &[
     },
     Case {
         host: [
-            "for unit in /var/lib/sampan/containers/web*; do touch $unit/persistent; done",
-            "for unit in /var/lib/sampan/containers/web*; do rm $unit/persistent; done",
+            "mkdir -m 0700 /var/lib/sampan/containers/web.container; touch /var/lib/sampan/containers/web.container/persistent",
+            "rm -r /var/lib/sampan/containers/web.container",
         ],
         unit: "root = \"persistent\"\ncommand = [\"/bin/true\"]\n",
         told: "mount root: /var/lib/sampan/containers/",
     },
     Case {
         host: [
-            "for unit in /var/lib/sampan/containers/web*; do chattr +i $unit; done",
-            "for unit in /var/lib/sampan/containers/web*; do chattr -i $unit; done",
+            "mkdir -m 0700 /var/lib/sampan/containers/web.container; chattr +i /var/lib/sampan/containers/web.container",
+            "chattr -i /var/lib/sampan/containers/web.container; rmdir /var/lib/sampan/containers/web.container",
         ],
         unit: "command = [\"/bin/true\"]\n",
         told: "mount root: /var/lib/sampan/containers/",

@@ -55,6 +55,58 @@ print("8 beats of", os.environ["WATCHDOG_USEC"], flush=True)
 }
 
 #[test]
+fn one_that_is_frozen_is_not_missed_and_can_be_stopped() {
+    let host = Host::with_images(&["servers"]);
+    let beats = r#"
+say("READY=1")
+while True:
+    say("WATCHDOG=1")
+    time.sleep(0.2)
+"#;
+    let keys = "watchdog = \"1s\"\nexec_stop = [[\"sh\", \"-c\", \"echo stopping\"]]\n";
+    host.unit("web.container", &speaker(beats, keys));
+    host.unit(
+        "clock.container",
+        &(shell("exec sleep 1000").replace("hello", "servers") + "runtime_max = \"3s\"\n"),
+    );
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.succeed(&["sampanctl", "freeze", "web"]);
+    host.succeed(&["sampanctl", "start", "clock"]);
+    host.wait_property("clock", "Result", "timeout");
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    assert!(status.contains("active (running) (frozen) since"), "{status}");
+    let told = host.run(&["sampanctl", "exec", "web", "true"]);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("web.container is frozen: thaw it with \"sampanctl thaw"), "{told}");
+
+    // It goes on where it was, and has to tell again that it lives.
+    host.succeed(&["sampanctl", "thaw", "web"]);
+    host.succeed(&["sampanctl", "exec", "web", "true"]);
+    assert_eq!(host.property("web", "ActiveState"), "active");
+    let first = host.property("web", "MainPID");
+    host.succeed(&["kill", "-STOP", &first]);
+    host.wait_property("web", "Result", "watchdog");
+
+    // It stays frozen without a manager, and what is frozen is stopped in order.
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.succeed(&["sampanctl", "freeze", "web"]);
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    assert_eq!(host.property("web", "FreezerState"), "frozen");
+    // A manager that comes is told over the socket that there was.
+    host.succeed(&["sampanctl", "thaw", "web"]);
+    host.succeed(&["sampanctl", "reset-failed", "clock"]);
+    host.succeed(&["sampanctl", "start", "clock"]);
+    host.wait_property("clock", "Result", "timeout");
+    assert_eq!(host.property("web", "ActiveState"), "active");
+    host.succeed(&["sampanctl", "freeze", "web"]);
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host.wait_log("web", "stopping");
+    let end = ["ActiveState", "SubState", "Result"].map(|name| host.property("web", name));
+    assert_eq!(end, ["inactive", "dead", "success"]);
+}
+
+#[test]
 fn a_reload_is_over_when_the_payload_says_so() {
     let host = Host::with_images(&["servers"]);
     host.unit("web.container", &speaker("say(\"READY=1\")", "reload_signal = \"HUP\"\n"));
@@ -69,6 +121,10 @@ fn a_reload_is_over_when_the_payload_says_so() {
     assert!(reload.wait().expect("it ends").success());
     assert_eq!(host.property("web", "ActiveState"), "active");
     assert_eq!(host.property("web", "MainPID"), pid);
+    say(&host, "ERRNO=5");
+    host.wait_property("web", "StatusErrno", "5");
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    assert!(status.contains("Error: 5 (Input/output error)"), "{status}");
 
     // Whoever reloads by itself is seen doing it.
     say(&host, "RELOADING=1|MONOTONIC_USEC=0");

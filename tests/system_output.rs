@@ -148,7 +148,7 @@ fn times_of_starts_are_real() {
         serde_json::from_str(&host.succeed(&["sampanctl", "show", "web", "-o", "json"])).unwrap();
     let phases: Vec<&str> =
         phases[0]["StartPhases"].as_array().unwrap().iter().map(|phase| phase[0].as_str().unwrap()).collect();
-    assert_eq!(phases, ["image", "prepare", "scope", "container", "ready"]);
+    assert_eq!(phases, ["pull", "prepare", "tree", "mounts", "scope", "container", "exec", "ready"]);
     let page = host.succeed(&["sampanctl", "critical-chain", "web"]);
     assert!(page.starts_with("web.container @") && page.contains("\n└─db.container @"), "{page}");
 }

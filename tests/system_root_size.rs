@@ -20,7 +20,7 @@ fn start_units(host: &Host, units: &[(&str, &str)]) {
 
 /// No file system of a root, no loop device, no mount but those of the host.
 fn assert_no_disk(host: &Host, unit: &str) {
-    let script = "find /var/lib/sampan/containers/$0.container -name 'disk*' -not -path '*.gone-*'; grep -h /dev/loop /proc/1/mountinfo; \
+    let script = "find /var/lib/sampan/containers/$0.container -name 'disk*' -not -path '*/gone-*'; grep -h /dev/loop /proc/1/mountinfo; \
         grep -ls /var/lib/sampan/containers/$0.container /sys/block/loop*/loop/backing_file; true";
     host.wait_until("nothing is left of the root", |host| {
         host.succeed(&["sh", "-c", script, unit]).is_empty()

@@ -153,6 +153,7 @@ impl From<ExecError> for BusError {
         match error {
             ExecError::NotFound(_) => Self::NoSuchUnit(text),
             ExecError::Inactive(_) => Self::UnitInactive(text),
+            ExecError::Frozen(_) => Self::Failed(text),
             ExecError::NoSuchProgram { .. } => Self::NoSuchProgram(text),
             ExecError::NotExecutable(_) => Self::NotExecutable(text),
             ExecError::Failed(_) => Self::Failed(text),

@@ -11,8 +11,11 @@ use crate::unit::name::UnitName;
 pub(super) async fn kill(call: Call, (name, whom, signal): (String, String, i32)) -> Result<(), BusError> {
     let whom = match whom.as_str() {
         "main" => Whom::Main,
+        "control" => Whom::Control,
         "all" | "" => Whom::All,
-        _ => return Err(BusError::InvalidArgs(format!("\"{whom}\" is not known: use main or all."))),
+        _ => {
+            return Err(BusError::InvalidArgs(format!("\"{whom}\" is not known: use main, control or all.")));
+        }
     };
     let unit = allowed(&call, &name, "kill").await?;
     call.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(BusError::Failed)
@@ -27,7 +30,8 @@ pub(super) async fn freeze(call: Call, name: String) -> Result<(), BusError> {
 pub(super) async fn thaw(call: Call, name: String) -> Result<(), BusError> {
     let unit = allowed(&call, &name, "thaw").await?;
     let systemd = running(&call, &unit).await?;
-    systemd.thaw_scope(&unit.scope()).await.map_err(failed)
+    systemd.thaw_scope(&unit.scope()).await.map_err(failed)?;
+    call.with(move |manager| manager.thawed(&unit)).await
 }
 
 /// systemd, for a unit whose scope is there.

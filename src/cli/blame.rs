@@ -75,11 +75,11 @@ mod tests {
             super::start(unit.to_owned(), &values).unwrap()
         };
         let starts = [
-            start("web.container", &[("image", 1_200_000), ("scope", 3_000), ("container", 12_000)]),
+            start("web.container", &[("pull", 1_200_000), ("scope", 3_000), ("container", 12_000)]),
             start("db.container", &[("scope", 900)]),
         ];
         insta::assert_snapshot!(render(&starts, &Layout::PLAIN), @r"
-        1.215s web.container (image 1.2s, scope 3ms, container 12ms)
+        1.215s web.container (pull 1.2s, scope 3ms, container 12ms)
          900us db.container
         ");
     }

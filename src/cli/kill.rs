@@ -13,6 +13,7 @@ use super::select;
 pub fn run(args: &KillArgs) -> anyhow::Result<u8> {
     let whom = match args.kill_whom {
         Whom::Main => "main",
+        Whom::Control => "control",
         Whom::All => "all",
     };
     talk(async |client| {

@@ -5,10 +5,11 @@ use super::client::talk;
 use super::display::{Layout, Shape};
 use super::output::{Paging, print};
 use super::text::{Column, Dot, Heading, Style, Table, Tone};
-use super::unit_properties::ActiveState;
+use super::unit_properties::{ActiveState, Value, Values};
 use crate::bus::wire::UnitRow;
 use crate::unit::pattern::matches_any;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What `--state=help` and `--type=help` print.
 const STATES: &str = "loaded\nnot-found\nbad\nmasked\n\nactive\nreloading\ninactive\nfailed\nactivating\ndeactivating\n\n\
@@ -25,6 +26,7 @@ struct JsonRow<'a> {
     sub: &'a str,
     job: Option<&'a str>,
     description: &'a str,
+    labels: &'a BTreeMap<String, String>,
 }
 
 /// Runs the verb.
@@ -42,9 +44,15 @@ pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
     if let Some(kind) = args.kind.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         anyhow::bail!("Unknown unit type \"{kind}\". Use \"--type=help\" to list the known ones.");
     }
-    let rows = talk(async |client| Ok(client.list_units().await?))?;
-    let rows = selected(rows, args);
-    let json: Vec<JsonRow> = rows.iter().map(json).collect();
+    let (rows, labels) = talk(async |client| {
+        let rows = selected(client.list_units().await?, args);
+        let mut all = Vec::new();
+        for row in rows.iter().filter(|_| args.display.output.json().is_some()) {
+            all.push(labels(client.values(&row.name).await?));
+        }
+        Ok((rows, all))
+    })?;
+    let json: Vec<JsonRow> = rows.iter().zip(&labels).map(|(row, labels)| json(row, labels)).collect();
     args.display.show(&json, |layout| render(&rows, args, layout))?;
     Ok(0)
 }
@@ -87,7 +95,15 @@ fn selected(mut rows: Vec<UnitRow>, args: &ListUnitsArgs) -> Vec<UnitRow> {
     rows
 }
 
-fn json(row: &UnitRow) -> JsonRow<'_> {
+/// Those of a container that runs, or of its unit.
+fn labels(mut values: Values) -> BTreeMap<String, String> {
+    match values.remove("Labels") {
+        Some(Value::Words(labels)) => labels,
+        _ => BTreeMap::new(),
+    }
+}
+
+fn json<'a>(row: &'a UnitRow, labels: &'a BTreeMap<String, String>) -> JsonRow<'a> {
     JsonRow {
         unit: &row.name,
         load: &row.load_state,
@@ -95,6 +111,7 @@ fn json(row: &UnitRow) -> JsonRow<'_> {
         sub: &row.sub_state,
         job: (row.job_id != 0).then_some(&row.job_type),
         description: &row.description,
+        labels,
     }
 }
 

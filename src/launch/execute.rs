@@ -23,6 +23,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// The first descriptor that is passed, sd_listen_fds(3).
 const FIRST_SOCKET: i32 = 3;
@@ -43,19 +44,20 @@ pub struct Passed<'launch> {
 /// Standard input, output and error that came with the plan.
 pub type Streams = [OwnedFd; 3];
 
-/// Becomes the payload. Returns only on failure.
+/// Becomes the payload. `whole` is when the container was all there. Returns only on failure.
 pub fn become_payload(
     plan: &Execute,
     trees: &mut Trees,
     streams: Option<Streams>,
     passed: Passed<'_>,
+    whole: Duration,
 ) -> Result<(), StepError> {
     if let Some(streams) = streams {
         use_streams(streams)?;
     } else {
         let [fifo, stdout, journal] = ["output", STDOUT, JOURNAL].map(|name| trees.take(name));
         use_output(&stdout?).during("connect to journal", "standard output")?;
-        hand_over(&fifo?, &journal?, passed.control).during("connect to journal", "/dev/stdout")?;
+        hand_over(&fifo?, &journal?, passed.control, whole).during("connect to journal", "/dev/stdout")?;
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
     trees.clear();
@@ -95,9 +97,9 @@ fn use_output(stream: &OwnedFd) -> io::Result<()> {
 
 /// The manager moves what is written to the FIFO. A stream of its own for that can be nonblocking while the
 /// payload's blocks.
-fn hand_over(fifo: &OwnedFd, stream: &OwnedFd, control: &OwnedFd) -> io::Result<()> {
+fn hand_over(fifo: &OwnedFd, stream: &OwnedFd, control: &OwnedFd, whole: Duration) -> io::Result<()> {
     ioctl_fionbio(stream, true)?;
-    channel::send(control, &Report::Output, &[fifo.as_fd(), stream.as_fd()])
+    channel::send(control, &Report::Output { whole }, &[fifo.as_fd(), stream.as_fd()])
 }
 
 /// Goes to the working directory, making it as other engines do, and checks that it is inside of the root.

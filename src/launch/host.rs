@@ -6,6 +6,7 @@ use super::device;
 use super::failure::During;
 use super::idmap::Maps;
 use super::journal;
+use super::moment;
 use super::named;
 use super::protocol::StepError;
 use super::root;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// What the container's first process is told by the launcher's outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +45,21 @@ pub struct Means<'a> {
     pub patience: Patience<'a>,
 }
 
-/// Performs all steps.
-pub fn perform(steps: &[HostStep], means: &Means<'_>, maps: &mut Maps) -> Result<Made, StepError> {
-    let mut made = Made::new();
+/// Performs all steps. Tells as well how long the root file system took.
+pub fn perform(
+    steps: &[HostStep],
+    means: &Means<'_>,
+    maps: &mut Maps,
+) -> Result<(Made, Duration), StepError> {
+    let (mut made, mut root) = (Made::new(), Duration::ZERO);
     for step in steps {
+        let begun = moment::now();
         perform_one(step, means, maps, &mut made)?;
+        if matches!(step, HostStep::Root { .. }) {
+            root = moment::now().saturating_sub(begun);
+        }
     }
-    Ok(made)
+    Ok((made, root))
 }
 
 /// A view of a control group that the container has got.

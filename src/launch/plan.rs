@@ -196,8 +196,12 @@ pub fn plan(
 /// What a root has on disk that is of no use once the container has ended: the changes of an ephemeral one, the stands
 /// of one that cannot be written. A start empties it; who removes it at the end spares the next start the time.
 pub fn passing(root: RootMode, directory: &Path) -> PathBuf {
-    directory.join(if root == RootMode::ReadOnly { "stand" } else { "ephemeral" })
+    let [ephemeral, stand] = PASSING;
+    directory.join(if root == RootMode::ReadOnly { stand } else { ephemeral })
 }
+
+/// All names of that.
+pub const PASSING: [&str; 2] = ["ephemeral", "stand"];
 
 /// What `exec` was asked to run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -37,6 +37,7 @@ use super::hint::{hint, hint_of_join};
 use crate::sys::errno;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// systemd.exec(5), `EXIT_EXEC`: what B ends with where it has not got to the payload.
 pub const UNSTARTED: i32 = 203;
@@ -64,16 +65,36 @@ pub enum Report {
     Started {
         /// Its number as the manager sees it.
         pid: u32,
+        /// How far the launcher had got, and when.
+        #[serde(default)]
+        times: Times,
     },
     /// The container is whole and waits for [`Order::Go`]; only where the plan has a pause.
     Prepared,
     /// Beside it: the FIFO `/dev/stdout`, open for both and nonblocking, so that it always has a reader and never
     /// an end; then a nonblocking stream to the journal for what is written to it.
-    Output,
+    Output {
+        /// When all of the container was there.
+        whole: Duration,
+    },
     /// Beside it: the descriptor of the seccomp listener for bind(2).
     Notifier,
     /// A step failed. The launcher has ended or is about to.
     Failed(StepError),
+}
+
+/// When the launcher had done what comes before the first process, on `CLOCK_BOOTTIME`. One that joins a container has
+/// none of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// It had read its plan.
+    pub begun: Duration,
+    /// What of the time from then on was spent on the root file system.
+    pub root: Duration,
+    /// All mounts that come from the host were there.
+    pub mounted: Duration,
+    /// So was the control group of the scope.
+    pub grouped: Duration,
 }
 
 /// Why a launch failed.

@@ -8,7 +8,8 @@ use super::failure::During;
 use super::host::{self, Handover, Made, Means};
 use super::idmap::{self, First, Maps};
 use super::inside::{self, Trees};
-use super::protocol::{Order, Report, StepError, UNSTARTED};
+use super::moment;
+use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
 use super::step::{Delegation, Join, Output, Pause, Plan, Work};
 use super::system;
@@ -106,13 +107,16 @@ fn start(
 ) -> Result<(), StepError> {
     let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
     let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
+    let begun = moment::now();
     // While systemd makes the scope.
     let mut maps = Maps::new(plan.ids);
-    let mut made = reported(control, host::perform(&plan.host, &means, &mut maps))?;
+    let (mut made, root) = reported(control, host::perform(&plan.host, &means, &mut maps))?;
+    let mounted = moment::now();
     // B is born without them.
     drop(means);
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
     let birthplace = reported(control, birthplace)?;
+    let times = Times { begun, root, mounted, grouped: moment::now() };
     if let Some(view) = reported(control, view_of(plan, &birthplace))? {
         made.insert("cgroup".to_owned(), view);
     }
@@ -123,7 +127,7 @@ fn start(
         }
         Cloned::Parent { pid, pidfd } => {
             drop((inside, made, streams, sockets));
-            reported(control, outer_process(plan, pid, &pidfd, control, &outside))?;
+            reported(control, outer_process(plan, (pid, times), &pidfd, control, &outside))?;
             drop(maps);
             reported(
                 control,
@@ -167,12 +171,13 @@ fn give_birth(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Cloned, StepEr
 
 fn outer_process(
     plan: &Plan,
-    pid: u32,
+    (pid, times): (u32, Times),
     process: &OwnedFd,
     control: &OwnedFd,
     inside: &OwnedFd,
 ) -> Result<(), StepError> {
-    channel::send(control, &Report::Started { pid }, &[process.as_fd()]).during("begin", "report")?;
+    let started = Report::Started { pid, times };
+    channel::send(control, &started, &[process.as_fd()]).during("begin", "report")?;
     if let Some(ids) = plan.ids {
         idmap::write(pid, First::both(0), ids)?;
     }
@@ -246,11 +251,12 @@ fn prepare_and_execute(
     become_root().during("enter namespace", "user")?;
     unshare(&plan.namespaces).during("enter namespace", "unshare")?;
     inside::perform(&plan.inside, trees)?;
+    let whole = moment::now();
     if plan.pause == Pause::Prepared {
         channel::send(passed.control, &Report::Prepared, &[]).during("begin", "report")?;
     }
     trees.wait_for(Handover::Go, "manager")?;
-    execute::become_payload(&plan.execute, trees, streams, passed)
+    execute::become_payload(&plan.execute, trees, streams, passed, whole)
 }
 
 /// Until now this process has an id that its own user namespace does not know.
@@ -284,7 +290,8 @@ fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Resul
             exit_now(UNSTARTED)
         }
         Cloned::Parent { pid, pidfd } => {
-            channel::send(control, &Report::Started { pid }, &[pidfd.as_fd()]).during("begin", "report")
+            let started = Report::Started { pid, times: Times::default() };
+            channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report")
         }
     }
 }

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 struct Kept {
     pidfd: Option<OwnedFd>,
     notifier: Option<OwnedFd>,
+    notify: Option<OwnedFd>,
     output: Option<OwnedFd>,
     journal: Option<OwnedFd>,
     sockets: Vec<(String, OwnedFd)>,
@@ -72,7 +73,7 @@ pub fn adopt(
             adopt_unrecorded(manager, &unit, lost);
         }
     }
-    manager.adopted_all();
+    manager.adopted_all(&containers.iter().map(|container| container.unit.clone()).collect());
     match predecessor {
         None if !marker(manager.paths()).exists() => Predecessor::None,
         _ => Predecessor::SinceBoot,
@@ -167,6 +168,7 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> Stored {
             Ok(StoredDescriptor::Notifier { unit }) => {
                 kept.entry(unit).or_default().notifier = Some(descriptor);
             }
+            Ok(StoredDescriptor::Notify { unit }) => kept.entry(unit).or_default().notify = Some(descriptor),
             Ok(StoredDescriptor::Output { unit }) => kept.entry(unit).or_default().output = Some(descriptor),
             Ok(StoredDescriptor::Journal { unit }) => {
                 kept.entry(unit).or_default().journal = Some(descriptor)
@@ -202,7 +204,7 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     match (record.phase, run) {
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {
-                let adoption = Adoption::Run { pidfd, notifier: kept.notifier, outlet };
+                let adoption = Adoption::Run { pidfd, notifier: kept.notifier, notify: kept.notify, outlet };
                 manager.adopt(&unit, adoption, &record);
             }
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),

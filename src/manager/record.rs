@@ -3,6 +3,7 @@
 
 use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
+use crate::launch::protocol::Times;
 use crate::unit::model::{Stage, Unit};
 use crate::unit::name::UnitName;
 use serde::de::DeserializeOwned;
@@ -79,16 +80,33 @@ pub struct Moments {
     pub begun: Duration,
     /// Commands on the host that come first are over.
     pub commanded: Duration,
-    /// The plan is made, and the launcher runs.
+    /// The plan is made, and the launcher is at work on it.
     pub spawned: Duration,
-    /// systemd has made the scope.
-    pub attached: Duration,
-    /// The container is whole, and commands join it.
+    /// The root file system is there.
+    pub rooted: Duration,
+    /// So are all mounts that come from the host.
+    pub mounted: Duration,
+    /// systemd has made the control group of the scope.
+    pub grouped: Duration,
+    /// All of the container is there.
+    pub whole: Duration,
+    /// Commands join it.
     pub held: Duration,
     /// They are over.
     pub released: Duration,
     /// The payload has been executed.
     pub executed: Duration,
+}
+
+impl Moments {
+    /// What the launcher tells with its first process. It makes the root file system among the mounts, in whatever order
+    /// is the fastest: here that comes first.
+    pub fn take(&mut self, times: Times) {
+        self.spawned = times.begun;
+        self.rooted = times.begun + times.root;
+        self.mounted = times.mounted;
+        self.grouped = times.grouped;
+    }
 }
 
 /// The format that this program writes. A successor of another version reads what it knows of it.

@@ -10,7 +10,8 @@
 //! refs/                    files named as an image is (a slash is "%"), with the image's id inside; one that would be
 //!                          longer than 255 bytes is "%" and the hash of that, with the name in a second line
 //! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
-//! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes (see `volumes`)
+//! containers/UNIT/         upper directories: of a run, or persistent    volumes/NAME/   named volumes (see `volumes`)
+//! containers/gone-…        those of runs that are over, on their way out
 //! ids                      allocated id ranges
 //! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```

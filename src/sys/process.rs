@@ -52,6 +52,22 @@ pub fn signal_group(leader: u32, number: i32) -> io::Result<()> {
     }
 }
 
+/// The signals that a process waits for by sigtimedwait(2), as a mask like those of proc_pid_status(5): as long as it
+/// does, the kernel tells of none of them that it is blocked. `None` where the process does something else.
+pub fn awaited_signals(pid: u32) -> Option<u64> {
+    // proc_pid_syscall(5): the number of the call, and its arguments in hexadecimal.
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+    let mut words = call.split(' ');
+    let number: libc::c_long = words.next()?.parse().ok()?;
+    let set = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    if number != libc::SYS_rt_sigtimedwait {
+        return None;
+    }
+    let mut mask = [0; 8];
+    File::open(format!("/proc/{pid}/mem")).ok()?.read_exact_at(&mut mask, set).ok()?;
+    Some(u64::from_ne_bytes(mask))
+}
+
 /// The control group of a process in the unified hierarchy, from the root that our own namespace sees on:
 /// `/system.slice/x.service`.
 ///
@@ -174,6 +190,22 @@ mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+    #[test]
+    fn one_that_waits_for_signals_tells_for_which() {
+        let wait = "import signal; signal.sigwait([signal.SIGUSR1, signal.SIGTERM])";
+        let mut waiting = std::process::Command::new("python3").args(["-c", wait]).spawn().unwrap();
+        let awaited = loop {
+            match awaited_signals(waiting.id()) {
+                Some(mask) => break mask,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(awaited, 1 << (libc::SIGUSR1 - 1) | 1 << (libc::SIGTERM - 1));
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+        assert_eq!(awaited_signals(waiting.id()), None);
+    }
 
     #[test]
     fn a_group_gets_a_signal() {

@@ -30,6 +30,11 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `notify/UNIT`: where the payload of a container tells of itself, sd_notify(3).
+    Notify {
+        /// The unit.
+        unit: UnitName,
+    },
     /// `output/UNIT`: the FIFO that a container has as `/dev/stdout`, with what nobody has read yet.
     Output {
         /// The unit.
@@ -71,7 +76,7 @@ impl StoredDescriptor {
     pub(super) fn on_hang_up(&self) -> OnHangUp {
         match self {
             Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
-            Self::Record { .. } | Self::Received | Self::Booted => OnHangUp::Keep,
+            Self::Notify { .. } | Self::Record { .. } | Self::Received | Self::Booted => OnHangUp::Keep,
             Self::Notifier { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
@@ -83,6 +88,7 @@ impl fmt::Display for StoredDescriptor {
             Self::Listen { unit, socket } => write!(formatter, "listen/{unit}/{socket}"),
             Self::Process { unit } => write!(formatter, "pidfd/{unit}"),
             Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
+            Self::Notify { unit } => write!(formatter, "notify/{unit}"),
             Self::Output { unit } => write!(formatter, "output/{unit}"),
             Self::Journal { unit } => write!(formatter, "journal/{unit}"),
             Self::Record { unit } => write!(formatter, "record/{unit}"),
@@ -110,6 +116,7 @@ impl FromStr for StoredDescriptor {
                 ("listen", Some(socket)) => Some(Self::Listen { unit, socket: socket.to_owned() }),
                 ("pidfd", None) => Some(Self::Process { unit }),
                 ("notifier", None) => Some(Self::Notifier { unit }),
+                ("notify", None) => Some(Self::Notify { unit }),
                 ("output", None) => Some(Self::Output { unit }),
                 ("journal", None) => Some(Self::Journal { unit }),
                 ("record", None) => Some(Self::Record { unit }),

@@ -67,6 +67,11 @@ impl NotifyListener {
         }
     }
 
+    /// The socket that an earlier manager has made for a unit. Its payload has that one, and may be connected to it.
+    pub fn adopt(paths: &Paths, unit: &UnitName, socket: OwnedFd) -> Self {
+        Self { path: paths.runtime().join("notify").join(unit.as_str()), socket }
+    }
+
     /// The socket file, for the launch plan.
     pub fn path(&self) -> &Path {
         &self.path

@@ -229,14 +229,14 @@ fn converse(mut launch: Launch) -> Running {
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
             Report::Prepared => {}
-            Report::Started { pid } => {
+            Report::Started { pid, .. } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();
                 started = Instant::now();
                 // A program that joins a container waits for no order, and may have ended.
                 let _ = launch.send(&Order::Go);
             }
-            Report::Output => output = descriptors,
+            Report::Output { .. } => output = descriptors,
             Report::Notifier => notifier = descriptors.pop(),
             Report::Failed(error) => failed = failed.or(Some(error)),
         }

@@ -86,7 +86,10 @@ impl Host {
     /// Imports images that `tests/images` makes, as [`Self::with_images`].
     pub fn add_images(&self, names: &[&str]) {
         let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/images");
-        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images")).arg(&images).status();
+        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images"))
+            .arg(&images)
+            .args(names)
+            .status();
         assert!(made.expect("tests/images runs").success(), "tests/images made no images");
         for name in names {
             let file = format!("{name}.tar");

@@ -34,6 +34,8 @@ impl ValueEnum for JobMode {
 pub enum Whom {
     /// The main process
     Main,
+    /// The command around the payload that runs in its container
+    Control,
     /// All processes
     All,
 }
@@ -96,7 +98,7 @@ pub struct KillArgs {
     #[arg(long, short, default_value = "SIGTERM", value_parser = signal_number)]
     pub signal: i32,
     /// Which processes get it
-    #[arg(long, alias = "kill-who", value_enum, default_value = "all", value_name = "WHOM")]
+    #[arg(long, aliases = ["kill-who", "whom"], value_enum, default_value = "all", value_name = "WHOM")]
     pub kill_whom: Whom,
 }
 

@@ -1,6 +1,7 @@
 //! Why a unit failed, and what to do next.
 
 use crate::cli::unit_properties::UnitProperties;
+use crate::sys::errno;
 
 /// What a person does next about a unit that failed; `None` where there is nothing to say.
 pub fn next_step(unit: &UnitProperties) -> Option<String> {
@@ -34,12 +35,14 @@ pub fn next_step(unit: &UnitProperties) -> Option<String> {
     })
 }
 
-/// The error of the launch with its errno, where the message does not name it already.
+/// The error of the launch with its errno, where the message does not name it already; without one, what the payload
+/// has told of itself.
 pub fn launch_error(unit: &UnitProperties) -> String {
-    let errno = i32::try_from(unit.status_errno).unwrap_or_default();
-    let name = errno_name(errno).filter(|name| !unit.launch_error.contains(*name));
+    let number = i32::try_from(unit.status_errno).unwrap_or_default();
+    let name = errno_name(number).filter(|name| !unit.launch_error.contains(*name));
     match (unit.launch_error.as_str(), name) {
-        ("", _) => String::new(),
+        ("", _) if number == 0 => String::new(),
+        ("", _) => format!("{number} ({})", errno::words(&std::io::Error::from_raw_os_error(number))),
         (error, Some(name)) => format!("{error} ({name})"),
         (error, None) => error.to_owned(),
     }
@@ -109,6 +112,7 @@ mod tests {
             "execute: /bin/nope: No such file (ENOENT)"
         );
         assert_eq!(launch_error(&unit("ENOENT")), "ENOENT");
-        assert_eq!(launch_error(&unit("")), "");
+        assert_eq!(launch_error(&unit("")), "2 (No such file or directory)");
+        assert_eq!(launch_error(&UnitProperties::default()), "");
     }
 }

@@ -1,11 +1,11 @@
 //! Takes over what a predecessor left; [`crate::manager::reconcile`] decides what that is.
 
 use super::Manager;
-use super::launch::bind_notify;
+use super::discard::discard_rest;
+use super::launch::{adopt_notify, bind_notify};
 use super::live::{LiveRun, Parent, Process};
 use super::memory::OomKills;
 use super::output::Outlet;
-use super::stop::discard_rest;
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Left, Phase};
 use crate::manager::record::Record;
@@ -14,6 +14,7 @@ use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::Container;
 use crate::unit::name::UnitName;
+use std::collections::BTreeSet;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -28,6 +29,8 @@ pub enum Adoption {
         pidfd: OwnedFd,
         /// Over which its bind(2) calls come.
         notifier: Option<OwnedFd>,
+        /// Where its payload tells of itself.
+        notify: Option<OwnedFd>,
         /// Where its programs write by name.
         outlet: Option<Outlet>,
     },
@@ -48,8 +51,8 @@ impl Manager {
         }
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
-            Adoption::Run { pidfd, notifier, outlet } => {
-                self.adopt_run(unit, pidfd, record);
+            Adoption::Run { pidfd, notifier, notify, outlet } => {
+                self.adopt_run(unit, (pidfd, notify), record);
                 if let Some(notifier) = notifier {
                     self.answer_binds(unit, notifier);
                 }
@@ -97,7 +100,7 @@ impl Manager {
         }
     }
 
-    fn adopt_run(&mut self, unit: &UnitName, pidfd: OwnedFd, record: &Record) {
+    fn adopt_run(&mut self, unit: &UnitName, (pidfd, notify): (OwnedFd, Option<OwnedFd>), record: &Record) {
         let Some(run) = &record.run else { return };
         let Some(specification) = self.machine.unit(unit).and_then(|managed| managed.unit()).cloned() else {
             return;
@@ -120,9 +123,12 @@ impl Manager {
         self.runs.insert(unit.clone(), live.clone());
         self.adopt_phase(unit, record.phase, record);
         let waits = specification.body.container().is_some_and(Container::notifies);
-        let server = waits.then(|| bind_notify(&self.paths, unit).ok()).flatten();
+        let server = waits.then(|| match notify {
+            Some(socket) => adopt_notify(&self.paths, unit, socket).ok(),
+            None => bind_notify(&self.paths, unit).ok(),
+        });
         let task = self.run_task(specification, live);
-        tokio::task::spawn_local(task.resume(record.facts.clone(), server));
+        tokio::task::spawn_local(task.resume(record.facts.clone(), server.flatten()));
     }
 
     /// Records that systemd's store has, until there is space for them.
@@ -130,10 +136,13 @@ impl Manager {
         units.for_each(|unit| self.shelf.found_stored(unit));
     }
 
-    /// Every unit has been adopted: what was under way goes on.
-    pub fn adopted_all(&mut self) {
-        let containers = self.store.all_containers_dir();
-        drop(tokio::task::spawn_blocking(move || discard_rest(&containers)));
+    /// Every unit has been adopted: what was under way goes on. `running` are the units whose containers run, also where
+    /// nothing but that is known of one.
+    pub fn adopted_all(&mut self, running: &BTreeSet<UnitName>) {
+        let uses = |unit: &UnitName| running.contains(unit) || self.runs.contains_key(unit);
+        discard_rest(&self.store.all_containers_dir(), |name| {
+            name.to_str().and_then(|name| UnitName::parse(name).ok()).is_none_or(|unit| uses(&unit))
+        });
         self.event(Event::AdoptionDone);
     }
 
@@ -159,6 +168,7 @@ impl Manager {
         }
         self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Output { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Journal { unit: unit.clone() });
     }

@@ -238,6 +238,9 @@ impl Manager {
         commands.environment = environment(managed, stage);
         let invocation = managed.run.as_ref().map(|run| run.invocation.clone()).unwrap_or_default();
         let live = self.runs.get(unit).filter(|live| live.number() == run && !live.over.get()).cloned();
+        if let Some(live) = live.as_ref().filter(|_| stage == Stage::Stop) {
+            self.thaw(live);
+        }
         let known = self.facts.get(unit).and_then(|facts| facts.commands);
         let known = known.filter(|known| (known.run, known.stage) == (run, stage));
         let done = known.map_or(0, |known| known.done);

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
 /// The manager's end of the conversation with one launcher. Where it is given up, so is what the launcher began.
@@ -56,7 +57,26 @@ impl Drop for Control {
     }
 }
 
+/// How long a launcher that was given up may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Control {
+    /// Gives up what the launcher began. Nothing of it is done any more when this returns.
+    pub(super) async fn end(self) {
+        let _ = shutdown(&self.conversation.launch.control, Shutdown::Write);
+        // Its end of the socket is closed once all of its processes have ended.
+        if tokio::time::timeout(END_TIMEOUT, self.conversation.clone().hear_out()).await.is_err() {
+            tracing::warn!(
+                "sampan-launch: does not end, killing process {}",
+                self.conversation.launch.process.id()
+            );
+            if let Ok(process) = pidfd::open(self.conversation.launch.process.id()) {
+                // It may have ended now, which is as good.
+                let _ = pidfd::signal(&process, Signal::KILL);
+            }
+        }
+    }
+
     pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
         if let Ok(process) = pidfd::open(launch.process.id()) {
             reap(process);
@@ -75,7 +95,7 @@ impl Control {
     /// The first report of who joins a container, which must be of a process.
     pub(super) async fn started(&self) -> Result<(u32, OwnedFd), Failure> {
         match self.receive().await? {
-            Some((Report::Started { pid }, descriptors)) => Ok((pid, only(descriptors)?)),
+            Some((Report::Started { pid, .. }, descriptors)) => Ok((pid, only(descriptors)?)),
             Some((Report::Failed(error), _)) => Err(join_failure(&error)),
             Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
             None => Err(failure("sampan-launch: ended without a word".into(), 0)),

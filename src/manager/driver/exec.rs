@@ -32,6 +32,9 @@ pub enum ExecError {
     /// The unit has no container that runs.
     #[error("Unit {0} is not running: start it with \"sampanctl start {0}\".")]
     Inactive(UnitName),
+    /// Nothing in the container goes on.
+    #[error("Unit {0} is frozen: thaw it with \"sampanctl thaw {0}\".")]
+    Frozen(UnitName),
     /// The container has no such program.
     #[error(
         "{program}: No such file or directory; the image has neither it nor, maybe, the interpreter it names."
@@ -128,6 +131,9 @@ impl Manager {
         let managed = managed.ok_or_else(|| ExecError::NotFound(name.clone()))?;
         let live = self.runs.get(&name).filter(|live| live.executed.get()).ok_or_else(not_running)?;
         let process = live.process.get().ok_or_else(not_running)?;
+        if self.is_frozen(live) {
+            return Err(ExecError::Frozen(name));
+        }
         let (unit, run) = managed.unit().zip(managed.run.as_ref()).ok_or_else(not_running)?;
         let container = unit.body.container().ok_or_else(not_running)?;
         let command = Command {

@@ -100,13 +100,13 @@ impl Held {
     async fn hear_out(&self) -> Result<(), Failure> {
         while let Some((report, descriptors)) = self.control.receive().await? {
             match report {
-                Report::Started { pid } => {
+                Report::Started { pid, .. } => {
                     let pidfd = only(descriptors)?;
                     // The cell is as new as the container.
                     let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
                 }
                 Report::Prepared => return Ok(()),
-                Report::Output | Report::Notifier => {}
+                Report::Output { .. } | Report::Notifier => {}
                 Report::Failed(error) => return Err(step_failure(&error)),
             }
         }
@@ -115,14 +115,14 @@ impl Held {
 
     async fn end(self) {
         let Self { control, live, scope, systemd, ephemeral } = self;
-        drop(control);
         if live.process.get().is_some() {
             live.kill();
             live.wait().await;
         }
+        control.end().await;
         leave_scope(&systemd, &scope).await;
         if let Some(directory) = ephemeral {
-            super::stop::discard(&directory);
+            super::discard::discard(&directory);
         }
     }
 }

@@ -77,6 +77,14 @@ struct Means {
     stdio: Option<[OwnedFd; 3]>,
 }
 
+/// What a launch has begun with, to be ended with it.
+#[derive(Default)]
+struct Begun {
+    launcher: Option<Control>,
+    /// What is of no use on disk any more.
+    ephemeral: Option<PathBuf>,
+}
+
 impl Means {
     fn output(&self) -> Output {
         if self.stdio.is_some() { Output::Passed } else { Output::Journal }
@@ -156,6 +164,7 @@ impl Manager {
             self.open_lost(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+            self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         }
     }
 }
@@ -179,9 +188,9 @@ impl RunTask {
     }
 
     async fn perform(self, means: Means) {
-        let mut ephemeral = None;
+        let mut begun = Begun::default();
         let launched = tokio::select! {
-            result = self.launch(&means, &mut ephemeral) => result,
+            result = self.launch(&means, &mut begun) => result,
             () = self.live.cancel.notified() => Err(Broken::Launch(Failure {
                 message: "launch: canceled by a stop".into(),
                 errno: libc::ECANCELED,
@@ -192,19 +201,18 @@ impl RunTask {
         // The container has its own copies; ours would keep a closed socket alive.
         drop(means);
         match launched {
-            Err(broken) => self.failed(broken, ephemeral).await,
-            Ok(notify_server) => self.follow(notify_server, ephemeral).await,
+            Err(broken) => self.failed(broken, begun).await,
+            Ok(notify_server) => {
+                drop(begun.launcher);
+                self.follow(notify_server, begun.ephemeral).await;
+            }
         }
     }
 
     /// From the first command to the payload.
-    async fn launch(
-        &self,
-        means: &Means,
-        ephemeral: &mut Option<PathBuf>,
-    ) -> Result<Option<NotifyServer>, Broken> {
+    async fn launch(&self, means: &Means, begun: &mut Begun) -> Result<Option<NotifyServer>, Broken> {
         let Body::Container(container) = &self.unit.body else { return Ok(None) };
-        let begun = now().boottime;
+        let beginning = now().boottime;
         means.before.on_host(|| self.start_pre_begun()).await?;
         let commanded = if means.before.has_begun() { now().boottime } else { Duration::ZERO };
         let notify_server = self.notify_server(container)?;
@@ -214,14 +222,14 @@ impl RunTask {
             prepare(&self.unit, container, &self.paths, &means.before.hands().store, &means.slice, ends)?;
         listening::check(container, &prepared.facts)?;
         health::check(container, &prepared.facts)?;
-        prepared.facts.moments = Moments { begun, commanded, ..Moments::default() };
-        ephemeral.clone_from(&prepared.facts.ephemeral);
+        prepared.facts.moments = Moments { begun: beginning, commanded, ..Moments::default() };
+        begun.ephemeral.clone_from(&prepared.facts.ephemeral);
         // One that waits for commands must not have others wait for it. Nobody closes it.
         let _turn = match prepared.plan.pause {
             Pause::None => Some(means.turns.acquire().await),
             Pause::Prepared => None,
         };
-        self.launch_prepared(container, prepared, means).await?;
+        self.launch_prepared(container, prepared, means, &mut begun.launcher).await?;
         Ok(notify_server)
     }
 
@@ -233,7 +241,15 @@ impl RunTask {
         if !container.notifies() {
             return Ok(None);
         }
-        bind_notify(&self.paths, &self.unit.name).map(Some)
+        let server = bind_notify(&self.paths, &self.unit.name)?;
+        // What is told while there is no manager waits for the next one.
+        let name = StoredDescriptor::Notify { unit: self.unit() };
+        let stored =
+            self.service.remove(&name).and_then(|()| self.service.store(&name, server.listener.as_fd()));
+        if let Err(error) = stored {
+            tracing::warn!("{error}, continuing");
+        }
+        Ok(Some(server))
     }
 
     async fn launch_prepared(
@@ -241,6 +257,7 @@ impl RunTask {
         container: &Container,
         mut prepared: Prepared,
         means: &Means,
+        launcher: &mut Option<Control>,
     ) -> Result<(), Broken> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
         let launch = means.before.hands().launcher.spawn(&prepared.plan, &means.descriptors());
@@ -250,21 +267,19 @@ impl RunTask {
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
-        let control = Control::new(launch)?;
+        let control = &*launcher.insert(Control::new(launch)?);
         let attached = Notify::new();
         let scope = async {
             self.start_scope(&request).await?;
             self.attached(container, pid);
             control.order(&Order::Attached);
             attached.notify_one();
-            Ok(now().boottime)
+            Ok(())
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        let ((), attached_at) =
-            tokio::try_join!(biased; self.until_executed(&control, &mut prepared, &attached, means), scope)?;
+        tokio::try_join!(biased; self.until_executed(control, &mut prepared, &attached, means), scope)?;
         self.live.executed.set(true);
-        prepared.facts.moments =
-            Moments { attached: attached_at, executed: now().boottime, ..prepared.facts.moments };
+        prepared.facts.moments.executed = now().boottime;
         prepared.facts.executed = true;
         self.facts(prepared.facts);
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
@@ -328,7 +343,8 @@ impl RunTask {
     ) -> Result<(), Broken> {
         while let Some((report, descriptors)) = control.receive().await? {
             match report {
-                Report::Started { pid } => {
+                Report::Started { pid, times } => {
+                    prepared.facts.moments.take(times);
                     self.began(pid, only(descriptors)?, prepared).await;
                     if prepared.plan.pause == Pause::None {
                         control.order(&Order::Go);
@@ -342,7 +358,8 @@ impl RunTask {
                 Report::Notifier => {
                     self.note(Note::Notifier(self.unit(), self.live.number(), only(descriptors)?));
                 }
-                Report::Output => {
+                Report::Output { whole } => {
+                    prepared.facts.moments.whole = whole;
                     let outlet =
                         Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
                     self.note(Note::Output(self.unit(), self.live.number(), outlet));
@@ -478,12 +495,16 @@ impl RunTask {
             .find(|pid| process::numbers(*pid).last() == Some(&inside))
     }
 
-    async fn failed(self, broken: Broken, ephemeral: Option<PathBuf>) {
+    async fn failed(self, broken: Broken, begun: Begun) {
         if self.live.process.get().is_some() {
             self.live.kill();
             self.live.wait().await;
         }
-        self.clean_up(ephemeral).await;
+        // It may be making what is to be removed, also where its scope has failed and there is no process yet.
+        if let Some(launcher) = begun.launcher {
+            launcher.end().await;
+        }
+        self.clean_up(begun.ephemeral).await;
         self.note(Note::RunOver(self.unit(), self.live.number()));
         let (unit, run) = (self.unit(), self.live.number());
         self.tell(match broken {
@@ -497,7 +518,7 @@ impl RunTask {
         self.live.over.set(true);
         leave_scope(&self.systemd, &self.unit.name.scope()).await;
         if let Some(directory) = ephemeral {
-            super::stop::discard(&directory);
+            super::discard::discard(&directory);
         }
     }
 }
@@ -543,6 +564,15 @@ pub(super) struct NotifyServer {
 pub(super) fn bind_notify(paths: &Paths, unit: &UnitName) -> Result<NotifyServer, Failure> {
     let listener =
         NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), errno(&error)))?;
+    attend(listener)
+}
+
+/// The same with the socket that an earlier manager has made.
+pub(super) fn adopt_notify(paths: &Paths, unit: &UnitName, socket: OwnedFd) -> Result<NotifyServer, Failure> {
+    attend(NotifyListener::adopt(paths, unit, socket))
+}
+
+fn attend(listener: NotifyListener) -> Result<NotifyServer, Failure> {
     let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
     Ok(NotifyServer { listener, readiness })
 }

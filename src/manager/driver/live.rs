@@ -56,6 +56,8 @@ pub(super) struct LiveRun {
     pub(super) pressure: Notify,
     pub(super) ceiling: Cell<Ceiling>,
     pub(super) keeping: Cell<Keeping>,
+    /// It was frozen when it should have told that it lives.
+    pub(super) excused: Cell<bool>,
 }
 
 /// A process that cannot be confused with another.
@@ -99,6 +101,7 @@ impl LiveRun {
             pressure: Notify::new(),
             ceiling: Cell::default(),
             keeping: Cell::default(),
+            excused: Cell::new(false),
         }
     }
 

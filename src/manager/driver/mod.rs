@@ -10,8 +10,10 @@ mod commands;
 mod condition;
 mod control;
 mod devices;
+mod discard;
 mod errand;
 mod exec;
+mod freezer;
 mod handle;
 mod health;
 mod helper;
@@ -262,7 +264,10 @@ impl Manager {
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 changed = memory.changed() => changed.into_iter().for_each(|run| self.memory_changed(run)),
-                _ = timer.due() => self.event(Event::TimersDue),
+                _ = timer.due() => {
+                    self.excuse_the_frozen();
+                    self.event(Event::TimersDue);
+                }
                 () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => if !self.begin_shutdown().await { break },

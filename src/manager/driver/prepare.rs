@@ -3,6 +3,7 @@
 use super::Manager;
 use super::control::failure;
 use super::devices;
+use super::discard;
 use super::pull::{missing, naming};
 use crate::image::config::ImageConfig;
 use crate::launch::identity::{self, Identity};
@@ -53,8 +54,20 @@ pub(super) struct Ends<'a> {
     pub(super) output: Output,
 }
 
-/// Resolves everything that a unit names, now.
+/// Resolves everything that a unit names, now. Where that fails, nothing of it is left.
 pub(super) fn prepare(
+    unit: &Unit,
+    container: &Container,
+    paths: &Paths,
+    store: &Store,
+    slice: &str,
+    ends: Ends<'_>,
+) -> Result<Prepared, Failure> {
+    let prepared = resolve(unit, container, paths, store, slice, ends);
+    prepared.inspect_err(|_| discard::unless_used(store, unit))
+}
+
+fn resolve(
     unit: &Unit,
     container: &Container,
     paths: &Paths,
@@ -368,6 +381,7 @@ impl Manager {
         let ends = Ends { notify: None, output: Output::Journal };
         let slice = self.choose_slice(container.resources.slice.as_deref());
         let prepared = prepare(&unit, container, &self.paths, &self.store, &slice, ends);
+        discard::unless_used(&self.store, &unit);
         let prepared = prepared.map_err(|failure| failure.message)?;
         serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())
     }

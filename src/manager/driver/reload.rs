@@ -19,6 +19,10 @@ impl Manager {
         let reload = managed.and_then(|managed| managed.container()).and_then(|own| own.reload.clone());
         match reload {
             Some(Reload::Command(words)) => self.reload_by_command(unit, run, words),
+            Some(Reload::Signal(_)) if self.run_of(unit, run).is_some_and(|live| self.is_frozen(&live)) => {
+                let result = Err(failure(format!("reload: {}", ExecError::Frozen(unit.clone())), 0));
+                self.later(Event::Reloaded { unit: unit.clone(), run, result });
+            }
             Some(Reload::Signal(signal)) => {
                 let result = self.reload_by_signal(unit, run, signal);
                 let result = result.map_err(|error| io_failure("reload", &error));

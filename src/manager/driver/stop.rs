@@ -2,14 +2,13 @@
 
 use super::Manager;
 use super::live::{LiveRun, Process, until_ended};
+use crate::launch::system::STOP_SIGNAL;
 use crate::manager::accounting;
 use crate::sys::{pidfd, process};
 use crate::unit::name::UnitName;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::rc::Rc;
 
 impl Manager {
@@ -23,8 +22,8 @@ impl Manager {
             return;
         }
         let Some(process) = live.process.get() else { return };
-        self.thaw(process.pid);
-        let signal = live.stop_signal.get();
+        self.thaw(&live);
+        let signal = heard(process.pid, live.stop_signal.get());
         if signal == libc::SIGKILL {
             live.kill();
             return;
@@ -57,22 +56,13 @@ impl Manager {
         }
     }
 
-    /// What is frozen would not hear a signal.
-    fn thaw(&self, first: u32) {
-        let group = accounting::directory(&self.paths, first);
-        if let Some(group) = group.filter(|group| accounting::is_frozen(group))
-            && let Err(error) = fs::write(group.join("cgroup.freeze"), "0")
-        {
-            tracing::warn!("{}: cannot thaw: {error}", group.display());
-        }
-    }
-
     /// Sends the signal of the watchdog to all processes, so that each can leave a core.
     pub(super) fn abort(&mut self, unit: &UnitName, run: u64) {
         let container = self.machine.unit(unit).and_then(|managed| managed.container());
         let Some(signal) = container.map(|container| container.watchdog_signal) else { return };
         let Some(live) = self.run_of(unit, run) else { return };
         let Some(process) = live.process.get() else { return };
+        self.thaw(&live);
         if handles(process.pid, signal) {
             self.signal_others(process.pid, signal);
             // It may have ended by itself, which is as good.
@@ -98,6 +88,14 @@ impl Manager {
     pub fn signal_unit(&self, unit: &UnitName, whom: Whom, signal: i32) -> Result<(), String> {
         let live = self.runs.get(unit).and_then(|live| Some((live, live.process.get()?)));
         let (live, first) = live.ok_or_else(|| format!("Unit {unit} has no process: it is not running."))?;
+        if whom == Whom::Control {
+            let command = self.control_process(unit);
+            let command = command
+                .ok_or_else(|| format!("Unit {unit} has no control process: no command runs in it."))?;
+            return send(&command, signal).map_err(|error| {
+                format!("Cannot send signal {signal} to the control process of {unit}: {error}")
+            });
+        }
         let failed = |error| format!("Cannot send signal {signal} to the main process of {unit}: {error}");
         if whom == Whom::Main
             && let Some(named) = self.named_main(unit, first)
@@ -106,7 +104,7 @@ impl Manager {
         }
         match (is_dropped(first.pid, signal), whom) {
             (true, Whom::All) => self.stand_in(live, first.pid, signal),
-            (true, Whom::Main) => live.kill_for(signal),
+            (true, _) => live.kill_for(signal),
             (false, _) => {
                 if whom == Whom::All {
                     self.signal_others(first.pid, signal);
@@ -123,6 +121,13 @@ impl Manager {
         let pid = self.machine.unit(unit)?.run.as_ref()?.main_pid.filter(|pid| *pid != first.pid)?;
         let process = pidfd::open(pid).ok()?;
         process::is_in_group_of(pid, first.pid).then_some(process)
+    }
+
+    /// The command around the payload that runs in its container, by its number and when it began.
+    fn control_process(&self, unit: &UnitName) -> Option<OwnedFd> {
+        let (pid, start_time) = self.facts.get(unit)?.commands?.process?;
+        let process = pidfd::open(pid).ok()?;
+        (pidfd::start_time(pid).ok()? == start_time).then_some(process)
     }
 
     pub(super) fn run_of(&self, unit: &UnitName, run: u64) -> Option<Rc<LiveRun>> {
@@ -155,12 +160,21 @@ async fn kill_after(live: Rc<LiveRun>, others: Vec<OwnedFd>) {
 pub enum Whom {
     /// The one that the payload names as its main one, or the first.
     Main,
+    /// The command around the payload that runs in its container.
+    Control,
     /// All.
     All,
 }
 
 pub(super) fn send(process: &OwnedFd, signal: i32) -> io::Result<()> {
     pidfd::signal_by_number(process, signal)
+}
+
+/// The signal that a first process understands as the one to stop. Of the inits that boot a system only systemd knows
+/// `SIGRTMIN+3`; others have SIGTERM for it, as s6-svscan(8) and the init of busybox.
+fn heard(first: u32, signal: i32) -> i32 {
+    let is_other = signal == STOP_SIGNAL && !handles(first, signal) && handles(first, libc::SIGTERM);
+    if is_other { libc::SIGTERM } else { signal }
 }
 
 /// Whether the kernel drops a signal to a first process of which any other process would end, signal(7).
@@ -181,8 +195,8 @@ fn is_dropped(first: u32, signal: i32) -> bool {
         && !handles(first, signal)
 }
 
-/// Whether a process catches, ignores or blocks a signal, one that it takes by signalfd(2) or sigwaitinfo(2): bit N-1
-/// of `SigCgt`, `SigIgn` and `SigBlk` in `/proc/PID/status`, proc_pid_status(5).
+/// Whether a process catches, ignores or blocks a signal, one that it takes by signalfd(2): bit N-1 of `SigCgt`, `SigIgn`
+/// and `SigBlk` in `/proc/PID/status`, proc_pid_status(5). Or waits for it.
 fn handles(pid: u32, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = |field: &str| {
@@ -191,52 +205,6 @@ fn handles(pid: u32, signal: i32) -> bool {
     };
     let masks = ["SigCgt:", "SigIgn:", "SigBlk:"].map(mask);
     let [Some(caught), Some(ignored), Some(blocked)] = masks else { return true };
-    (1..=64).contains(&signal) && (caught | ignored | blocked) & (1 << (signal - 1)) != 0
-}
-
-/// What the changes of a run are called once nobody needs them, before a name of their own.
-const GONE: &str = "gone-";
-
-/// Removes the changes of an ephemeral root: out of the way at once, so that the next run has the place, and
-/// from the disk in the background, because it can be a lot.
-pub(super) fn discard(directory: &Path) {
-    let aside = directory.with_extension(format!("{GONE}{}", uuid::Uuid::new_v4().simple()));
-    if fs::rename(directory, &aside).is_ok() {
-        drop(tokio::task::spawn_blocking(move || remove(&aside)));
-    }
-}
-
-/// Removes what a manager before has put aside and did not get to, below the directory of all units.
-pub(super) fn discard_rest(containers: &Path) {
-    let entries = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
-    let of_units = entries(containers).flat_map(|unit| entries(&unit.path()));
-    let is_gone = |path: &Path| {
-        let extension = path.extension().and_then(OsStr::to_str);
-        extension.is_some_and(|extension| extension.starts_with(GONE))
-    };
-    of_units.map(|entry| entry.path()).filter(|path| is_gone(path)).for_each(|path| remove(&path));
-}
-
-fn remove(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory) {
-        tracing::warn!("{}: cannot remove: {error}", directory.display());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_put_aside_is_removed_and_nothing_else() {
-        let containers = tempfile::tempdir().unwrap();
-        let unit = containers.path().join("web.container");
-        for name in ["ephemeral.gone-1/work/work", "ephemeral/upper", "persistent/upper"] {
-            fs::create_dir_all(unit.join(name)).unwrap();
-        }
-        discard_rest(containers.path());
-        let mut left: Vec<_> = fs::read_dir(&unit).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["ephemeral", "persistent"]);
-    }
+    let awaited = process::awaited_signals(pid).unwrap_or_default();
+    (1..=64).contains(&signal) && (caught | ignored | blocked | awaited) & (1 << (signal - 1)) != 0
 }

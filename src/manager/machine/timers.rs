@@ -31,6 +31,16 @@ impl Machine {
         self.due.first().map(|(deadline, _)| *deadline)
     }
 
+    /// The units whose payloads should have told by now that they live.
+    pub fn watchdogs_due(&self, now: Duration) -> Vec<UnitName> {
+        let due = self.due.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, name)| name);
+        let is_late = |name: &&UnitName| {
+            let watchdog = self.units.get(*name).and_then(|managed| managed.timers.watchdog);
+            watchdog.is_some_and(|deadline| deadline <= now)
+        };
+        due.filter(is_late).cloned().collect()
+    }
+
     /// Brings the index up to date.
     pub(super) fn arm(&mut self, name: &UnitName) {
         let Some(managed) = self.units.get_mut(name) else { return };

@@ -4,7 +4,6 @@ use super::Read::{Large, Numbers, Signed, Text, Unsigned};
 use super::{Entry, Look, told, untold};
 use crate::manager::machine::{Job, Run, Stamp};
 use crate::sys::process;
-use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     told("ActiveState", Text(|look| look.managed.active_state().as_str().to_owned())),
@@ -15,7 +14,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("JobType", Text(|look| job(look).map_or("", |job| job.kind.as_str()).to_owned())),
     told("NRestarts", Unsigned(|look| look.managed.restarts)),
     told("StatusText", Text(|look| look.managed.status_text.clone())),
-    told("StatusErrno", Signed(|look| look.managed.failure.as_ref().map_or(0, |failure| failure.errno))),
+    told("StatusErrno", Signed(errno)),
     told("LaunchError", Text(launch_error)),
     told("InvocationID", Text(|look| run(look).map(|run| run.invocation.clone()).unwrap_or_default())),
     told("MainPID", Unsigned(main_pid)),
@@ -50,13 +49,15 @@ fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
     let moments = look.manager.run_facts(look.name).map(|facts| facts.moments).unwrap_or_default();
     let stamps = &look.managed.stamps;
     let ends = [
-        ("image", moments.begun),
+        ("pull", moments.begun),
         ("start-pre-host", moments.commanded),
         ("prepare", moments.spawned),
-        ("scope", moments.attached),
-        ("container", if moments.released.is_zero() { moments.executed } else { moments.held }),
+        ("tree", moments.rooted),
+        ("mounts", moments.mounted),
+        ("scope", moments.grouped),
+        ("container", if moments.released.is_zero() { moments.whole } else { moments.held }),
         ("start-pre", moments.released),
-        ("exec", if moments.released.is_zero() { Duration::ZERO } else { moments.executed }),
+        ("exec", moments.executed),
         ("ready", stamps.active_enter.boottime),
     ];
     let mut begin = run.began.boottime;
@@ -80,6 +81,11 @@ fn run<'a>(look: &Look<'a>) -> Option<&'a Run> {
 
 fn launch_error(look: &Look<'_>) -> String {
     look.managed.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default()
+}
+
+/// Of what went wrong, or what the payload tells by `ERRNO=`, sd_notify(3).
+fn errno(look: &Look<'_>) -> i32 {
+    look.managed.failure.as_ref().map_or(look.managed.status_errno, |failure| failure.errno)
 }
 
 fn exit(look: &Look<'_>) -> (i32, i32) {

@@ -18,6 +18,7 @@ use crate::unit::name::UnitName;
 use probe::{Exec, Probe};
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -168,6 +169,14 @@ impl Manager {
     }
 }
 
+/// A share of a pause, another for each name.
+fn share(unit: &UnitName) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    unit.hash(&mut hasher);
+    let share = (hasher.finish() >> 32) as u32;
+    f64::from(share) / f64::from(u32::MAX)
+}
+
 /// The checks of one run.
 struct CheckTask {
     unit: UnitName,
@@ -182,8 +191,12 @@ struct CheckTask {
 
 impl CheckTask {
     async fn run(mut self) {
+        let mut share = Some(share(&self.unit));
         loop {
-            tokio::time::sleep(self.verdict.pause(super::now().boottime)).await;
+            let pause = self.verdict.pause(super::now().boottime);
+            // Of containers that begin together, each checks at a time of its own from then on.
+            let spread = share.take_if(|_| self.verdict.is_settled(pause)).unwrap_or(1.0);
+            tokio::time::sleep(pause.mul_f64(spread)).await;
             if self.live.over.get() || self.live.stopping.get() {
                 return;
             }
@@ -219,5 +232,21 @@ impl CheckTask {
         }
         // The receiver lives as long as the loop.
         let _ = self.notes.send(Note::Event(Event::Health { unit, run, health }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_that_begin_together_are_spread_over_the_pause() {
+        let names = (0..200).map(|number| UnitName::parse(&format!("web@{number}.container")).unwrap());
+        let shares: Vec<f64> = names.map(|name| share(&name)).collect();
+        for tenth in 0..10 {
+            let range = f64::from(tenth) / 10.0..=f64::from(tenth + 1) / 10.0;
+            let count = shares.iter().filter(|share| range.contains(share)).count();
+            assert!((5..60).contains(&count), "{range:?}: {count}");
+        }
     }
 }

@@ -72,6 +72,11 @@ impl Verdict {
         }
     }
 
+    /// Whether a pause is the one that there is between checks from now on.
+    pub(super) fn is_settled(&self, pause: Duration) -> bool {
+        self.checks > 0 && pause == self.rules.interval
+    }
+
     /// Whether failures do not count yet.
     fn is_warming_up(&self, now: Duration) -> bool {
         let in_period = now.saturating_sub(self.started) < self.rules.start_period;
