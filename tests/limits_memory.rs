@@ -21,6 +21,7 @@ fn the_kernel_kills_and_the_policies_follow() {
             ("oom_policy = kill", a_killed_child_takes_all_with_it),
             ("kills are counted by every manager", kills_are_counted_by_every_manager),
             ("what has ended is watched no more", what_has_ended_is_watched_no_more),
+            ("a container that divides its group is killed", a_divided_container_is_killed),
         ],
     );
 }
@@ -137,5 +138,24 @@ fn what_has_ended_is_watched_no_more(host: &Host) {
         assert_eq!(watches(), before + 1);
         host.succeed(&["sampanctl", "stop", "watched"]);
         assert_eq!(watches(), before);
+    }
+}
+
+/// The limit is above all that a system makes of its group, and is seen in it.
+fn a_divided_container_is_killed(host: &Host) {
+    let script = "cd /sys/fs/cgroup; echo limit $(cat memory.max); mkdir first greedy; echo $$ >first/cgroup.procs; \
+        until echo +memory >cgroup.subtree_control; do :; done 2>/dev/null; echo divided; \
+        sh -c 'echo $$ >greedy/cgroup.procs; exec tail /dev/zero'; echo went on; exec sleep 1000";
+    for policy in ["stop", "kill"] {
+        let name = format!("divided-{policy}");
+        host.unit(&format!("{name}.container"), &unit(script, "init = \"system\"\n", policy));
+        host.succeed(&["sampanctl", "start", &name]);
+        host.wait_property(&name, "ActiveState", "failed");
+        let properties = ["Result", "OOMKills"].map(|property| host.property(&name, property));
+        assert_eq!(properties, ["oom-kill", "1"], "{policy}");
+        let scope = format!("--unit=sampan-{name}.scope");
+        let said = host.succeed(&["journalctl", "--output=cat", &scope]);
+        assert!(said.contains("limit 25165824") && said.contains("divided"), "{policy}: {said}");
+        assert!(policy == "stop" || !said.contains("went on"), "{said}");
     }
 }
