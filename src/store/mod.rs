@@ -11,6 +11,7 @@
 //!                          longer than 255 bytes is "%" and the hash of that, with the name in a second line
 //! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
 //! containers/UNIT/         persistent upper directories      volumes/NAME/   named volumes (see `volumes`)
+//! containers/UNIT/private/ copies of trees (see `private`)
 //! ids                      allocated id ranges
 //! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```
@@ -51,6 +52,7 @@ mod notices;
 mod objects;
 mod parts;
 mod present;
+pub mod private;
 mod record;
 mod repair;
 mod rootfs;

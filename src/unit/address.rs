@@ -134,6 +134,9 @@ impl Written for NetworkMode {
     }
 }
 
+/// What owns files that belong to nobody of the host (systemd's `UIDS-GIDS` document): those of the store.
+const FOREIGN: std::ops::Range<u32> = 2_147_352_576..2_147_418_112;
+
 impl Written for UserNamespace {
     const EXPECTED: &'static str = "\"auto\", \"host\" or a range such as \"524288:65536\"";
 
@@ -151,7 +154,12 @@ impl Written for UserNamespace {
             (Ok(0), _) => Err(ValueError::new("a range that begins at 0 would hold the host's root")
                 .with_help("write \"host\" if that is what you want")),
             (Ok(base), Ok(length)) if length > 0 && base.checked_add(length).is_some() => {
-                Ok(Self::Range { base, length })
+                let is_foreign = base < FOREIGN.end && base + length > FOREIGN.start;
+                match is_foreign {
+                    true => Err(ValueError::new("ids of this range own the files of all images")
+                        .with_help("2147352576 to 2147418111 are for that, see sampan-images(7)")),
+                    false => Ok(Self::Range { base, length }),
+                }
             }
             _ => Err(ValueError::new(format!("\"{text}\" is not a range of ids"))
                 .with_help("write the first id and how many, such as \"524288:65536\"")),
@@ -352,7 +360,7 @@ mod tests {
             UserNamespace::read("524288:65536").unwrap(),
             UserNamespace::Range { base: 524_288, length: 65_536 }
         );
-        for text in ["0:65536", "4294967295:2", "1:0", "x", "1"] {
+        for text in ["2147352575:2", "2147418111:1", "0:65536", "4294967295:2", "1:0", "x", "1"] {
             assert!(UserNamespace::read(text).is_err(), "{text}");
         }
         assert!(NetworkMode::read("container:db").is_err() && NetworkMode::read("lan.network").is_err());

@@ -16,6 +16,7 @@ use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
+use crate::store::private;
 use crate::sys::{pidfd, process, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
@@ -69,8 +70,6 @@ struct Means {
     before: BeforePayload,
     /// How many launches may be under way.
     turns: Rc<Semaphore>,
-    /// The slice of the scope.
-    slice: String,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
     sockets: Vec<OwnedFd>,
     /// Standard streams of somebody who waits for the container's end.
@@ -113,9 +112,9 @@ impl Manager {
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
-        let before = Commands::new(task.unit.clone(), run, self.hands(slice.clone()), self.notes.clone());
+        let before = Commands::new(task.unit.clone(), run, self.hands(slice), self.notes.clone());
         let before = BeforePayload::new(before, abandoned);
-        let means = Means { before, turns: self.launches.clone(), slice, sockets, stdio };
+        let means = Means { before, turns: self.launches.clone(), sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
 
@@ -210,12 +209,17 @@ impl RunTask {
         let notify_server = self.notify_server(container)?;
         let notify = notify_server.as_ref().map(|server| server.listener.path());
         let ends = Ends { notify, output: means.output() };
-        let mut prepared =
-            prepare(&self.unit, container, &self.paths, &means.before.hands().store, &means.slice, ends)?;
+        let mut prepared = prepare(&self.unit, container, means.before.hands(), ends)?;
         listening::check(container, &prepared.facts)?;
         health::check(container, &prepared.facts)?;
         prepared.facts.moments = Moments { begun, commanded, ..Moments::default() };
         ephemeral.clone_from(&prepared.facts.ephemeral);
+        if let Some(unit) = prepared.facts.ephemeral.as_deref().and_then(Path::parent)
+            && container.share
+        {
+            // What it had when it did not.
+            super::stop::discard(&private::directory(unit));
+        }
         // One that waits for commands must not have others wait for it. Nobody closes it.
         let _turn = match prepared.plan.pause {
             Pause::None => Some(means.turns.acquire().await),

@@ -55,6 +55,7 @@ pub fn lower(
         process: process::settings(file, report),
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
+        share: table.share.unwrap_or(true),
         root_size,
         ready: life::ready(table),
         restart: table.restart.unwrap_or_default(),
@@ -253,6 +254,8 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
         mask_paths: table.mask_paths.iter().map(|Text(path)| path.0.clone()).collect(),
         unmask_paths: process::unmask_paths(file, report),
         sysctl: process::sysctl(file, report),
+        apparmor_profile: table.apparmor_profile.clone().and_then(|Text(profile)| profile.0),
+        selinux_label: table.selinux_label.clone().and_then(|Text(label)| label.0),
     }
 }
 
