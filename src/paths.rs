@@ -112,6 +112,24 @@ impl Paths {
             .collect()
     }
 
+    /// Directories in which systemd finds mount units, those of its generators among them; the first wins.
+    pub fn native_mount_path(&self) -> Vec<PathBuf> {
+        if self.owner != Owner::System {
+            return self.native_search_path();
+        }
+        let directories = [
+            "run/systemd/transient",
+            "run/systemd/generator.early",
+            "etc/systemd/system",
+            "run/systemd/system",
+            "run/systemd/generator",
+            "usr/local/lib/systemd/system",
+            "usr/lib/systemd/system",
+            "run/systemd/generator.late",
+        ];
+        self.joined(&directories)
+    }
+
     /// Where links in units of systemd's are made that last.
     pub fn native_enablement(&self) -> PathBuf {
         match &self.owner {
@@ -255,6 +273,11 @@ impl Paths {
     /// Users of the host, passwd(5).
     pub fn users(&self) -> PathBuf {
         self.root.join("etc/passwd")
+    }
+
+    /// Who has been given further ids, subuid(5) and subgid(5).
+    pub fn subordinate_ids(&self) -> [PathBuf; 2] {
+        ["etc/subuid", "etc/subgid"].map(|file| self.root.join(file))
     }
 
     /// Groups of the host, group(5).

@@ -8,7 +8,7 @@ use rig::{RANGE, Rig, STORE, own, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
 use sampan::launch::protocol::UNSTARTED;
-use sampan::launch::step::HostTree;
+use sampan::launch::step::{HostTree, LabelModule};
 use sampan::sys::pidfd::{self, Exit};
 use sampan::sys::seccomp::{Instruction, install};
 use sampan::unit::model::*;
@@ -36,9 +36,9 @@ fn the_payload_is_process_1_with_little_privilege() {
         format!("{:>10} {:>10} {:>10}", 0, RANGE.base, RANGE.length),
         "uid=0(root) gid=0(root) groups=0(root)".into(),
         "CapInh:\t0000000000000000".into(),
-        "CapPrm:\t00000000a80425fb".into(),
-        "CapEff:\t00000000a80425fb".into(),
-        "CapBnd:\t00000000a80425fb".into(),
+        "CapPrm:\t00000000800405fb".into(),
+        "CapEff:\t00000000800405fb".into(),
+        "CapBnd:\t00000000800405fb".into(),
         "CapAmb:\t0000000000000000".into(),
         "NoNewPrivs:\t1".into(),
         "Seccomp:\t2".into(),
@@ -84,7 +84,7 @@ fn a_unit_can_change_single_capabilities() {
     rig.container.security.add_capabilities = ["CAP_SYS_NICE".to_owned()].into();
     rig.container.security.drop_capabilities = ["CAP_CHOWN".to_owned()].into();
     rig.script("grep CapEff /proc/self/status");
-    assert_eq!(rig.run().printed(), "CapEff:\t00000000a88425fa\n");
+    assert_eq!(rig.run().printed(), "CapEff:\t00000000808405fa\n");
     rig.container.user = Some("33:44".into());
     assert_eq!(rig.run().printed(), "CapEff:\t0000000000800000\n");
 }
@@ -401,7 +401,7 @@ fn a_program_joins_a_running_container() {
     assert_eq!(exit, Ok(Exit::Code(0)), "{output}");
     let start = "boat\nblue 1\n";
     assert!(output.starts_with(start), "{output}");
-    assert!(output.contains("CapBnd:\t00000000a80425fb\nNoNewPrivs:\t1\nSeccomp:\t2\n"), "{output}");
+    assert!(output.contains("CapBnd:\t00000000800405fb\nNoNewPrivs:\t1\nSeccomp:\t2\n"), "{output}");
     assert!(output.contains(&RANGE.base.to_string()), "{output}");
     let as_user = Command {
         words: words("id -un; pwd; exit 3"),
@@ -468,6 +468,7 @@ fn limits_of_the_manager_are_not_the_payloads() {
 fn a_node_that_root_makes_cannot_be_opened() {
     let mut rig = Rig::new();
     rig.container.security.user_namespace = UserNamespace::Host;
+    rig.container.security.add_capabilities = ["CAP_MKNOD".to_owned()].into();
     rig.script("for at in /dev /tmp /dev/shm; do mknod $at/memory c 1 1 && head -c 1 $at/memory; done; true");
     let outcome = rig.run();
     assert_eq!(outcome.printed().matches("memory: Permission denied").count(), 3, "{}", outcome.output);
@@ -526,4 +527,62 @@ fn a_unit_filters_hides_and_protects_more() {
     let output = rig.run().output;
     assert_eq!(output.matches("Read-only file system").count(), 3, "{output}");
     assert!(output.ends_with("made\n") && !output.contains("hidden"), "{output}");
+}
+
+/// What ping(8) does where it has no capability: icmp(7).
+const PING: &str = r#"
+#include <arpa/inet.h>
+#include <netinet/ip_icmp.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+    struct sockaddr_in host = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct icmphdr request = {.type = ICMP_ECHO}, reply;
+    int pings = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+    if (pings < 0) return perror("ping"), 0;
+    connect(pings, (struct sockaddr *)&host, sizeof host);
+    if (write(pings, &request, sizeof request) < 0 || read(pings, &reply, sizeof reply) < 0) return perror("ping"), 1;
+    return puts(reply.type == ICMP_ECHOREPLY ? "answered" : "lost"), 0;
+}
+"#;
+
+#[test]
+fn everybody_can_ping_without_a_capability() {
+    let mut rig = Rig::new();
+    let (source, program) = (rig.directory.path().join("ping.c"), rig.rootfs().join("bin/echo-request"));
+    std::fs::write(&source, PING).unwrap();
+    let built =
+        std::process::Command::new("gcc").arg("-static").arg("-o").arg(&program).arg(&source).status();
+    assert!(built.unwrap().success(), "gcc builds it");
+    own(&program);
+    rig.script("echo-request");
+    for user in ["0", "33:44"] {
+        rig.container.user = Some(user.into());
+        assert_eq!(rig.run().printed(), "answered\n", "{user}");
+    }
+    rig.container.security.user_namespace = UserNamespace::Host;
+    assert_eq!(rig.run().printed(), "answered\n");
+    rig.container.security.sysctl.insert("net/ipv4/ping_group_range".into(), "1 0".into());
+    assert_eq!(rig.run().printed(), "ping: Permission denied\n");
+}
+
+#[test]
+fn a_label_that_no_module_takes_is_told_or_passed_over() {
+    let mut rig = Rig::new();
+    rig.facts.modules = [LabelModule::Apparmor, LabelModule::Selinux].into();
+    rig.script("echo ran");
+    // This machine's kernel has neither in use, whatever the plan says.
+    for (key, step) in [("apparmor", "set AppArmor profile"), ("selinux", "set SELinux label")] {
+        for missing in [IfMissing::Fail, IfMissing::Ignore] {
+            let label = Some(SecurityLabel { name: "a:b:none:s0".into(), missing });
+            let security = &mut rig.container.security;
+            (security.apparmor_profile, security.selinux_label) =
+                if key == "apparmor" { (label, None) } else { (None, label) };
+            let outcome = rig.run();
+            match missing {
+                IfMissing::Ignore => assert_eq!(outcome.printed(), "ran\n"),
+                IfMissing::Fail => assert_eq!(outcome.failure().0, step),
+            }
+        }
+    }
 }

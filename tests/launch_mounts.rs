@@ -361,3 +361,19 @@ fn a_target_that_is_exchanged_for_a_link_leads_nowhere() {
     assert!(started.clone().all(|outcome| outcome.output == "0\n"), "{}", started.count());
     assert_eq!(canary.read_dir().unwrap().count(), 0, "nothing was made or mounted outside");
 }
+
+#[test]
+fn the_host_shows_through_no_option_of_a_mount() {
+    let mut rig = Rig::new();
+    let image = HostTree { path: rig.rootfs().to_owned(), id_base: STORE };
+    rig.facts.images.insert("/image".into(), image);
+    rig.mount("/image", Mount::new(MountSource::Image(ImageSource::Reference("localhost/x".into()))));
+    rig.script("cat /proc/self/mountinfo");
+    let directory = rig.directory.path().to_str().unwrap().to_owned();
+    for root in [RootMode::Ephemeral, RootMode::Persistent, RootMode::ReadOnly] {
+        rig.container.root = root;
+        let told = rig.run().printed().to_owned();
+        assert!(told.contains(" - overlay sampan "), "{told}");
+        assert!(!told.contains(&directory), "{root:?}: {told}");
+    }
+}

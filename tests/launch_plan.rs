@@ -8,7 +8,7 @@ use rig::{RANGE, STORE, container, root_size, socket, unit};
 use sampan::image::config::ImageConfig;
 use sampan::launch::identity::Identity;
 use sampan::launch::plan::{Command, HostFacts, join, plan};
-use sampan::launch::step::{CredentialStores, HostTree, Output};
+use sampan::launch::step::{CredentialStores, HostTree, Label, LabelModule, Output};
 use sampan::unit::model::*;
 use std::collections::BTreeMap;
 
@@ -19,9 +19,11 @@ fn facts() -> HostFacts {
         directory: "/var/lib/sampan/containers/web".into(),
         store: "/var/lib/sampan".into(),
         images: BTreeMap::new(),
+        private: None,
         device_groups: std::collections::BTreeMap::new(),
         profile: None,
         kernel: sampan::launch::profile::Kernel(6, 1),
+        modules: std::collections::BTreeSet::new(),
         environment: vec!["FROM=file".into()],
         hierarchy: "/sys/fs/cgroup".into(),
         group: Some("/sys/fs/cgroup/sampan.slice/sampan-web.scope".into()),
@@ -112,4 +114,27 @@ fn what_cannot_be_run_is_refused() {
         let told = refused(&container(), &image);
         assert!(told.contains(&format!("the image wants a volume at {path:?}")), "{told}");
     }
+}
+
+#[test]
+fn labels_are_for_modules_that_the_host_has() {
+    let label = |missing| Some(SecurityLabel { name: "web".into(), missing });
+    let mut container = container();
+    container.security.apparmor_profile = label(IfMissing::Fail);
+    container.security.selinux_label = label(IfMissing::Ignore);
+    let with = |container: &Container, modules: &[LabelModule]| {
+        let facts = HostFacts { modules: modules.iter().copied().collect(), ..facts() };
+        plan(&unit(container), container, &image(), &facts).map(|plan| plan.execute.labels)
+    };
+    assert_eq!(
+        with(&container, &[]).unwrap_err().to_string(),
+        "web.container: security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\" to do without it"
+    );
+    let modules = |labels: Vec<Label>| labels.into_iter().map(|label| label.module).collect::<Vec<_>>();
+    assert_eq!(modules(with(&container, &[LabelModule::Apparmor]).unwrap()), [LabelModule::Apparmor]);
+    let both = [LabelModule::Apparmor, LabelModule::Selinux];
+    assert_eq!(modules(with(&container, &both).unwrap()), both);
+    container.security.selinux_label = label(IfMissing::Fail);
+    let error = with(&container, &[LabelModule::Apparmor]).unwrap_err().to_string();
+    assert!(error.contains("security.selinux_label: SELinux is not in use"), "{error}");
 }

@@ -19,6 +19,7 @@ fn linux_6_1_is_enough() {
             ("a killed manager finds its container again", a_killed_manager_finds_its_container),
             ("an end that nobody saw is a failure", an_end_that_nobody_saw_is_a_failure),
             ("a health check runs inside", a_health_check_runs_inside),
+            ("a payload has the AppArmor profile of its unit", a_payload_has_an_apparmor_profile),
             ("the store is whole", |host| assert_eq!(host.succeed(&["sampanctl", "fsck"]), "")),
         ],
     );
@@ -99,4 +100,39 @@ fn a_health_check_runs_inside(host: &Host) {
     host.succeed(&["sampanctl", "start", "checked"]);
     assert_eq!(host.property("checked", "HealthState"), "healthy");
     host.succeed(&["sampanctl", "stop", "checked"]);
+}
+
+fn a_payload_has_an_apparmor_profile(host: &Host) {
+    let profile = "profile sampan-test flags=(attach_disconnected) {\n  file,\n  capability,\n  network,\n  signal,\n  \
+                   unix,\n  deny /etc/passwd r,\n}\n";
+    host.write("/root/profile", profile);
+    host.succeed(&["mount", "-t", "securityfs", "securityfs", "/sys/kernel/security"]);
+    host.succeed(&["apparmor_parser", "--quiet", "--replace", "--skip-cache", "/root/profile"]);
+    let unit = |name: &str| {
+        shell("cat /proc/self/attr/current; cat /etc/passwd || echo refused; exec sleep 1000")
+            + &format!("[security]\napparmor_profile = \"{name}\"\n")
+    };
+    for init in ["", "init = true\n"] {
+        host.unit(
+            "confined.container",
+            &unit("sampan-test").replace("[security]", &format!("{init}[security]")),
+        );
+        host.succeed(&["sampanctl", "start", "confined"]);
+        host.wait_log("confined", "sampan-test (enforce)");
+        host.wait_log("confined", "refused");
+        let also = host.succeed(&["sampanctl", "exec", "confined", "cat", "/proc/self/attr/current"]);
+        assert_eq!(also, "sampan-test (enforce)\n");
+        host.succeed(&["sampanctl", "stop", "confined"]);
+    }
+    assert_eq!(host.property("confined", "AppArmorProfile"), "sampan-test");
+    host.unit("lost.container", &unit("no-such"));
+    let told = host.fail(1, &["sampanctl", "start", "lost"]);
+    assert!(
+        told.contains("set AppArmor profile: no-such: No such file or directory; no such profile is loaded"),
+        "{told}"
+    );
+    host.unit("lost.container", &unit("-no-such"));
+    host.succeed(&["sampanctl", "start", "lost"]);
+    host.wait_log("lost", "unconfined");
+    host.succeed(&["sampanctl", "stop", "lost"]);
 }

@@ -56,7 +56,7 @@ fn the_payload_is_alone_and_has_little() {
     ] {
         assert_eq!(effective & (1 << bit), 0, "{name} is given to nobody by default");
     }
-    assert!(effective.count_ones() <= 14, "{effective:x}");
+    assert!(effective.count_ones() <= 11, "{effective:x}");
 
     let descriptors = inside(&host, "web", "ls /proc/1/fd | sort -n");
     assert_eq!(descriptors, "0\n1\n2\n");

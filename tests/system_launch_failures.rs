@@ -262,6 +262,18 @@ const MOUNTS: &[Case] = &[
         "web.container: neither the unit nor its image has a command; set container.command",
     ),
     case(
+        "command = [\"/bin/true\"]\n[security]\napparmor_profile = \"web\"\n",
+        "web.container: security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\"",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security]\nselinux_label = \"a:b:c:s0\"\n",
+        "web.container: security.selinux_label: SELinux is not in use on this host; begin it with \"-\"",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[security]\nuser_namespace = \"524288:131072\"\n",
+        "store: web.container: of the ids 524288:131072 in security.user_namespace keep.container has ",
+    ),
+    case(
         "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/srv/no\"\n",
         "open bind: /srv/no: No such file or directory; make it, or begin the mount's source with \"-\" to do without it",
     ),

@@ -150,3 +150,39 @@ fn what_goes_down_while_the_manager_is_away_takes_along_only_what_is_bound_to_it
         host.wait_property(unit, "ActiveState", "inactive");
     }
 }
+
+#[test]
+fn a_container_needs_the_mounts_of_its_paths() {
+    let host = Host::with_images(&["hello"]);
+    let mount = |what: &str| format!("[Mount]\nWhat={what}\nWhere=/srv/my-data\nType=tmpfs\n");
+    native(&host, "srv-my\\x2ddata.mount", &mount("tmpfs"));
+    let bind = "[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/my-data\"\noptions = [\"noidmap\"]\n";
+    host.unit("binds.container", &(shell("exec sleep 100000") + bind));
+    dependent(&host, "named", "requires_mounts_for = [\"/srv/my-data/web\"]");
+    dependent(&host, "wants", "wants_mounts_for = [\"/srv/my-data/web\"]");
+    dependent(&host, "other", "requires_mounts_for = [\"/srv/my\"]");
+    let state =
+        || host.succeed(&["systemctl", "show", "--property=ActiveState", "--value", "srv-my\\x2ddata.mount"]);
+    for unit in ["binds", "named", "wants"] {
+        assert_eq!(state(), "inactive\n");
+        host.succeed(&["sampanctl", "start", "other", unit]);
+        assert_eq!(state(), "active\n");
+        host.succeed(&["systemctl", "stop", "srv-my\\x2ddata.mount"]);
+        if unit == "wants" {
+            assert_eq!(host.property(unit, "ActiveState"), "active");
+            continue;
+        }
+        // What is still seen of it inside goes with the container.
+        host.wait_property(unit, "ActiveState", "inactive");
+        assert_eq!(host.property(unit, "Result"), "success");
+    }
+    assert_eq!(host.property("other", "ActiveState"), "active");
+    host.succeed(&["sampanctl", "stop", "wants"]);
+
+    native(&host, "srv-my\\x2ddata.mount", &mount("tmpfs").replace("Type=tmpfs", "Type=nonesuch"));
+    let told = host.fail(1, &["sampanctl", "start", "named"]);
+    assert!(told.contains("A dependency job for named.container failed"), "{told}");
+    let jobs = host.succeed(&["journalctl", "--unit=sampand", "--output=cat", "--no-pager"]);
+    assert!(jobs.contains("srv-my\\x2ddata.mount"), "{jobs}");
+    host.succeed(&["sampanctl", "start", "wants"]);
+}

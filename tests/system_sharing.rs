@@ -80,3 +80,77 @@ fn equal_files_of_images_without_a_common_layer_are_one_inode_and_one_copy_in_me
     let (before, after) = (alone.proportional, web.proportional);
     assert!(after < before * 3 / 4, "{before} KiB alone, {after} KiB beside the other");
 }
+
+/// The inodes of all files in a directory of the host.
+fn inodes(host: &Host, directory: &str) -> BTreeSet<String> {
+    let listed = host.succeed(&["find", directory, "-type", "f", "-printf", "%i\\n"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_unit_that_does_not_share_has_files_of_its_own() {
+    let host = Host::with_images(&["hello"]);
+    let unit = |share: bool| {
+        format!(
+            "[container]\nimage = \"localhost/hello\"\nentrypoint = [\"sh\", \"-c\"]\ncommand = [\"exec sleep 100000\"]\n\
+             share = {share}\n[mount.\"/image\"]\ntype = \"image\"\nsource = \"localhost/hello\"\n"
+        )
+    };
+    host.unit("own.container", &unit(false));
+    host.unit("other.container", &unit(true));
+    host.succeed(&["sampanctl", "start", "own", "other"]);
+    let objects = inodes(&host, "/var/lib/sampan/objects");
+    let copy = host.property("own", "RootFS");
+    assert!(copy.starts_with("/var/lib/sampan/containers/own.container/private/"), "{copy}");
+    let own = inodes(&host, &copy);
+    assert!(!own.is_empty() && own.is_disjoint(&objects), "{own:?}");
+    assert!(inodes(&host, &host.property("other", "RootFS")).is_subset(&objects));
+    // Of the mounted image, too: what the kernel has open for a program there is no inode of the store.
+    let same = ["sampanctl", "exec", "own", "sh", "-c", "stat -c %i /bin/busybox /image/bin/busybox"];
+    for inode in host.succeed(&same).lines() {
+        assert!(own.contains(inode) && !objects.contains(inode), "{inode}");
+    }
+    let whole = |copy: &str, image: &str| {
+        host.succeed(&["diff", "-r", "--no-dereference", copy, image]);
+        let listed = |tree: &str| {
+            host.succeed(&["sh", "-c", &format!("cd {tree}; find . -printf '%p %m %U %G %T@\\n' | sort")])
+        };
+        assert_eq!(listed(copy), listed(image));
+    };
+    let image = host.property("other", "RootFS");
+    whole(&copy, &image);
+
+    host.succeed(&["sampanctl", "restart", "own"]);
+    assert_eq!(inodes(&host, &copy), own, "it is copied once");
+
+    // A launcher that was killed on the way has left half of it, and not in its place.
+    host.succeed(&["sampanctl", "stop", "own"]);
+    let half = format!(
+        "mkdir -p /var/lib/sampan/staging/dead; mv $(dirname {copy}) /var/lib/sampan/staging/dead/private; \
+         rm /var/lib/sampan/staging/dead/private/rootfs/bin/busybox"
+    );
+    host.succeed(&["sh", "-c", &half]);
+    host.succeed(&["sampanctl", "start", "own"]);
+    whole(&copy, &image);
+    assert_eq!(host.succeed(&["ls", "/var/lib/sampan/staging"]), "");
+
+    // Nothing of it stays once it is not wanted.
+    let gone = |reason: &str| {
+        let left = host.succeed(&["sh", "-c", "ls -d /var/lib/sampan/containers/*/private || true"]);
+        assert_eq!(left, "", "{reason}");
+    };
+    let collected = || host.succeed(&["sampanctl", "gc"]);
+    assert!(!collected().contains("private"), "it runs");
+    host.unit("own.container", &unit(true));
+    assert!(!collected().contains("private"), "it runs from it");
+    host.succeed(&["sampanctl", "restart", "own"]);
+    gone("shared from now on");
+    host.unit("own.container", &unit(false));
+    host.succeed(&["sampanctl", "restart", "own"]);
+    host.succeed(&["sampanctl", "stop", "own"]);
+    assert!(!collected().contains("private"), "its file wants it");
+    host.succeed(&["rm", "/etc/sampan/units/own.container.toml"]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    assert!(collected().contains("Removed the private copies of 1 unit."));
+    gone("no unit wants it");
+}

@@ -6,6 +6,7 @@ use super::failure::During;
 use super::filter;
 use super::init;
 use super::inside::Trees;
+use super::label;
 use super::protocol::{Report, StepError};
 use super::settings;
 use super::standard::{JOURNAL, STDOUT};
@@ -77,6 +78,7 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     session::reset_signals();
     settings::apply(&plan.settings)?;
     place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
+    label::set(&plan.labels)?;
     drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)
 }

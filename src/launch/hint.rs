@@ -136,6 +136,13 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("set sysctl", Errno::ACCESS | Errno::PERM) => {
             "this kernel lets the host alone set it: leave it out of security.sysctl"
         }
+        ("set AppArmor profile", Errno::NOENT) => {
+            "no such profile is loaded: \"apparmor_parser --replace FILE\" loads one, \"aa-status\" lists them"
+        }
+        ("set SELinux label", Errno::INVAL) => "the host's policy has no such label",
+        ("set AppArmor profile" | "set SELinux label", Errno::ACCESS | Errno::PERM) => {
+            "the host's policy does not let sampand give it"
+        }
         ("set CPU affinity", Errno::INVAL) => "the host has none of these: correct resources.cpu_affinity",
         ("set CPU scheduling", Errno::PERM) => {
             "the kernel gives this control group no time for it: leave out resources.cpu_scheduling_policy"

@@ -112,6 +112,7 @@ fn perform_one(
     made: &mut Made,
 ) -> Result<(), StepError> {
     let (tree, opened) = match step {
+        HostStep::Private(private) => return named::private(private),
         HostStep::Root { lower, changes, size } => {
             ("root", root::mount(lower, changes, size.as_ref(), maps)?)
         }

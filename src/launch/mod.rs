@@ -22,6 +22,7 @@ mod idmap;
 mod init;
 mod inside;
 pub mod journal;
+mod label;
 mod moment;
 mod mounts;
 mod named;

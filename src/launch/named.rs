@@ -4,9 +4,9 @@ use super::failure::During;
 use super::host;
 use super::idmap::{First, Maps};
 use super::protocol::StepError;
-use super::step::{Attribute, Owners, Seeding, Tree};
+use super::step::{Attribute, Owners, PrivateTrees, Seeding, Tree};
 use crate::store::volumes::{self, SourceIds, Volumes};
-use crate::store::{FOREIGN_BASE, StoreError};
+use crate::store::{self, FOREIGN_BASE, StoreError};
 use crate::sys::mount::{self, Change, Depth, Propagation};
 use crate::unit::model::IfMissing;
 use rustix::fs::{CWD, FileType, fstat};
@@ -53,16 +53,29 @@ pub fn volume(store: &Path, name: &str, seed: Option<&Seeding>) -> Result<OwnedF
         }
         None => Ok(()),
     });
-    opened.map_err(|error| match error {
+    opened.map_err(|error| failed(error, &format!("volume {name}"), name))
+}
+
+/// Makes the copies that a unit has for itself alone.
+pub fn private(private: &PrivateTrees) -> Result<(), StepError> {
+    let PrivateTrees { store, directory, trees } = private;
+    let kept = store::private::keep(store, directory, trees);
+    kept.map_err(|error| failed(error, "private image", &directory.display().to_string()))
+}
+
+fn failed(error: StoreError, what: &str, name: &str) -> StepError {
+    match error {
         StoreError::Io { action, path, cause } => StepError {
-            step: format!("volume {name}: {action}"),
+            step: format!("{what}: {action}"),
             subject: path.display().to_string(),
             errno: cause.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
         },
-        _ => {
-            StepError { step: "open volume".into(), subject: name.into(), errno: Errno::INVAL.raw_os_error() }
-        }
-    })
+        _ => StepError {
+            step: format!("open {what}"),
+            subject: name.into(),
+            errno: Errno::INVAL.raw_os_error(),
+        },
+    }
 }
 
 /// Copies the mount of an open volume.

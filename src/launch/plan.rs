@@ -7,14 +7,16 @@ use super::mounts;
 use super::profile::{Circumstances, Kernel, Profile, ProfileError};
 use super::standard;
 use super::step::{
-    Binds, Changes, CredentialStores, Delegation, Execute, First, HostStep, HostTree, IdRange, Join, Links,
-    NewPrivileges, Output, Pause, Plan, RootSize, ScopeGroup, Stand, Step, SystemCalls,
+    Binds, Changes, CredentialStores, Delegation, Execute, First, HostStep, HostTree, IdRange, Join, Label,
+    LabelModule, Links, NewPrivileges, Output, Pause, Plan, PrivateTrees, RootSize, ScopeGroup, Stand, Step,
+    SystemCalls,
 };
 use super::system;
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::{
-    CREDENTIALS_DIRECTORY, Container, Init, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
+    CREDENTIALS_DIRECTORY, Container, IfMissing, Init, NetworkMode, Pass, RootMode, Security, Unit,
+    UserNamespace,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,8 @@ pub struct HostFacts {
     pub store: PathBuf,
     /// The trees of images that the unit mounts, by the targets.
     pub images: BTreeMap<PathBuf, HostTree>,
+    /// What these and its root are copies of, where the unit shares no file.
+    pub private: Option<PrivateTrees>,
     /// What of the manager's variables is passed, and lines of `environment_file`, in their order.
     pub environment: Vec<String>,
     /// Where the unified control group hierarchy is mounted.
@@ -47,6 +51,8 @@ pub struct HostFacts {
     pub profile: Option<Profile>,
     /// The version of the kernel.
     pub kernel: Kernel,
+    /// Its security modules.
+    pub modules: BTreeSet<LabelModule>,
     /// The journal's socket for streams.
     pub journal: PathBuf,
     /// What the container is told of itself and of the host.
@@ -106,6 +112,18 @@ pub enum PlanError {
         "{0}: its seccomp profile makes more than the 4096 instructions that the kernel takes: shorten security.seccomp_profile"
     )]
     ProfileSize(String),
+    /// A label for a security module that the host does not have.
+    #[error(
+        "{unit}: security.{key}: {module} is not in use on this host; begin it with \"-\" to do without it"
+    )]
+    Module {
+        /// The unit.
+        unit: String,
+        /// The key.
+        key: &'static str,
+        /// The security module.
+        module: &'static str,
+    },
     /// An image to be mounted whose tree is not known.
     #[error("{unit}: the image for {} is not in the store", path.display())]
     Image {
@@ -140,7 +158,8 @@ pub fn plan(
         changes: changes(container, facts, stands),
         size: container.root_size.map(|bytes| RootSize { bytes, ..facts.root_size.clone() }),
     };
-    let mut host = vec![root];
+    let mut host: Vec<HostStep> = facts.private.iter().cloned().map(HostStep::Private).collect();
+    host.push(root);
     host.extend(standard::devices());
     host.extend(mounts.host);
     host.extend(told.host);
@@ -172,8 +191,7 @@ pub fn plan(
     inside.extend(told.placed);
     inside.extend(given);
     inside.push(Step::Seal(identity::HOST.into()));
-    let settings = container.security.sysctl.iter();
-    inside.extend(settings.map(|(path, value)| Step::Setting { path: path.into(), value: value.clone() }));
+    inside.extend(settings(container, ids));
     inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
     execute.output = facts.output;
@@ -267,6 +285,19 @@ fn namespaces(network: NetworkMode) -> Vec<Namespace> {
     }
 }
 
+/// The kernel's settings: the unit's, and that all groups may ping(8) in a network of the container's own, for which a
+/// new network asks for `CAP_NET_RAW`: icmp(7).
+fn settings(container: &Container, ids: Option<IdRange>) -> impl Iterator<Item = Step> {
+    const PING: &str = "net/ipv4/ping_group_range";
+    let own = &container.security.sysctl;
+    let last = ids.map_or(i32::MAX.cast_unsigned(), |ids| ids.length - 1);
+    let pings = container.network == NetworkMode::Private && !own.contains_key(PING);
+    let ping = pings.then(|| Step::Setting { path: PING.into(), value: format!("0 {last}") });
+    let setting =
+        |(path, value): (&String, &String)| Step::Setting { path: path.into(), value: value.clone() };
+    ping.into_iter().chain(own.iter().map(setting))
+}
+
 /// What the unit hides and protects.
 fn closed(security: &Security) -> impl Iterator<Item = Step> {
     let links = Links::Follow;
@@ -322,6 +353,7 @@ fn execute(
         system_calls: system_calls(unit, container, &capabilities, facts)?,
         capabilities,
         ambient: ambient(&container.security),
+        labels: labels(unit, &container.security, &facts.modules)?,
         new_privileges: match container.security.no_new_privileges {
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
@@ -330,6 +362,31 @@ fn execute(
         sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
         binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },
     })
+}
+
+fn labels(
+    unit: &Unit,
+    security: &Security,
+    modules: &BTreeSet<LabelModule>,
+) -> Result<Vec<Label>, PlanError> {
+    let wanted = [
+        (LabelModule::Apparmor, &security.apparmor_profile),
+        (LabelModule::Selinux, &security.selinux_label),
+    ];
+    let mut labels = Vec::new();
+    for (module, label) in wanted {
+        let Some(label) = label else { continue };
+        if modules.contains(&module) {
+            labels.push(Label { module, name: label.name.clone(), missing: label.missing });
+        } else if label.missing == IfMissing::Fail {
+            let (key, module) = match module {
+                LabelModule::Apparmor => ("apparmor_profile", "AppArmor"),
+                LabelModule::Selinux => ("selinux_label", "SELinux"),
+            };
+            return Err(PlanError::Module { unit: unit.name.to_string(), key, module });
+        }
+    }
+    Ok(labels)
 }
 
 fn system_calls(
@@ -375,14 +432,20 @@ fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) ->
 }
 
 fn capabilities(unit: &Unit, security: &Security) -> Result<Vec<String>, PlanError> {
+    let names = capabilities_of(security);
+    match names.iter().find(|name| capability::bit(name).is_none()) {
+        Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
+        None => Ok(names),
+    }
+}
+
+/// The names of the capabilities that a container has, in their order.
+pub fn capabilities_of(security: &Security) -> Vec<String> {
     let default = || capability::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
     let mut names = security.capabilities.clone().unwrap_or_else(default);
     names.extend(security.add_capabilities.iter().cloned());
     names.retain(|name| !security.drop_capabilities.contains(name));
-    match names.iter().find(|name| capability::bit(name).is_none()) {
-        Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
-        None => Ok(names.into_iter().collect()),
-    }
+    names.into_iter().collect()
 }
 
 /// What a payload that is not root holds: what the unit names, and nothing of the default set.

@@ -153,10 +153,12 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere.
+/// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere. Of one that is
+/// mounted it would show the path, which the host's is.
 fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
-    configure(layers, |context, lower| {
-        lower.iter().try_for_each(|lower| fsconfig_set_fd(context, "lowerdir+", lower))
+    configure(layers, |context, image, stand| {
+        fsconfig_set_fd(context, "lowerdir+", image)?;
+        stand.map_or(Ok(()), |stand| fsconfig_set_string(context, "lowerdir+", path_of(stand)))
     })
     .or_else(|_| overlay_by_path(layers))
 }
@@ -168,8 +170,8 @@ fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
     unshare(&[Namespace::Mount])?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     move_mount(&layers.image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    let overlay = configure(layers, |context, lower| {
-        let paths: Vec<_> = lower.iter().map(path_of).collect();
+    let overlay = configure(layers, |context, image, stand| {
+        let paths: Vec<_> = std::iter::once(image).chain(stand).map(path_of).collect();
         fsconfig_set_string(context, "lowerdir", paths.join(":"))
     })?;
     enter(own, &[Namespace::Mount])?;
@@ -184,7 +186,7 @@ fn path_of(descriptor: impl AsFd) -> String {
 
 fn configure(
     layers: &Layers,
-    set_lower: impl FnOnce(&OwnedFd, &[BorrowedFd<'_>]) -> rustix::io::Result<()>,
+    set_lower: impl FnOnce(&OwnedFd, BorrowedFd<'_>, Option<BorrowedFd<'_>>) -> rustix::io::Result<()>,
 ) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -194,12 +196,12 @@ fn configure(
     match &layers.rest {
         Rest::Stand(stand) => {
             directories.push(directory_at(stand)?);
-            set_lower(&context, &[layers.image.as_fd(), directories[0].as_fd()])?;
+            set_lower(&context, layers.image.as_fd(), Some(directories[0].as_fd()))?;
             attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
         }
         Rest::Upper { upper, work, durability } => {
             directories.extend([directory_at(upper)?, directory_at(work)?]);
-            set_lower(&context, &[layers.image.as_fd()])?;
+            set_lower(&context, layers.image.as_fd(), None)?;
             fsconfig_set_string(&context, "upperdir", path_of(&directories[0]))?;
             fsconfig_set_string(&context, "workdir", path_of(&directories[1]))?;
             if *durability == Durability::Volatile {

@@ -113,6 +113,8 @@ pub struct HostTree {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostStep {
+    /// Copy trees of images for a unit that shares no file, where it has no copy of them; gives no tree.
+    Private(PrivateTrees),
     /// Mount the root file system, an overlay over an idmapped `lower`; gives `root`.
     Root {
         /// The flat tree of the image.
@@ -187,6 +189,17 @@ pub enum HostStep {
         /// The scope.
         unit: String,
     },
+}
+
+/// Trees of images that a unit has for itself alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateTrees {
+    /// The directory of the store.
+    pub store: PathBuf,
+    /// The unit's.
+    pub directory: PathBuf,
+    /// The trees of the store, by the names of their images.
+    pub trees: BTreeMap<String, PathBuf>,
 }
 
 /// Where a host has credentials, systemd.exec(5).
@@ -475,6 +488,8 @@ pub struct Execute {
     pub capabilities: Vec<String>,
     /// Those of them that a payload that is not root holds, by name.
     pub ambient: Vec<String>,
+    /// What security modules of the kernel are told of the payload.
+    pub labels: Vec<Label>,
     /// What setuid programs may do.
     pub new_privileges: NewPrivileges,
     /// Which system calls may be made.
@@ -485,6 +500,27 @@ pub struct Execute {
     pub sockets: Vec<String>,
     /// Whether bind(2) is answered by the manager.
     pub binds: Binds,
+}
+
+/// What a program is from its execve(2) on, for a security module of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Which one.
+    pub module: LabelModule,
+    /// The profile or the label.
+    pub name: String,
+    /// What happens when the module does not take it.
+    pub missing: IfMissing,
+}
+
+/// A security module that tells processes apart by labels, which are not their files'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelModule {
+    /// apparmor(7).
+    Apparmor,
+    /// selinux(8).
+    Selinux,
 }
 
 /// What the first process of a container is.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::ids::IdRange;
 use crate::image::ImageError;
 use crate::image::fold::FoldError;
 use crate::image::origin::OriginError;
@@ -79,6 +80,20 @@ pub enum StoreError {
     /// All ranges are given away.
     #[error("no id range is left for unit {0}: 524288 to 1879048191 are all allocated in {file}", file = .1.display())]
     NoRange(String, PathBuf),
+    /// Ids of a range that a unit names are another one's.
+    #[error(
+        "{unit}: of the ids {range} in security.user_namespace {owner} has {owned}: choose others, or \"auto\""
+    )]
+    RangeTaken {
+        /// The unit.
+        unit: String,
+        /// What it names.
+        range: IdRange,
+        /// Who was given some of it.
+        owner: String,
+        /// What that one was given.
+        owned: IdRange,
+    },
 }
 
 /// Adds what was tried on which file to a failed system call.

@@ -11,7 +11,8 @@
 //!                          longer than 255 bytes is "%" and the hash of that, with the name in a second line
 //! staging/BOOT-ID-…/       work in progress, locked by who is at it; the next writer discards what nobody is at
 //! containers/UNIT/         upper directories: of a run, or persistent    volumes/NAME/   named volumes (see `volumes`)
-//! containers/gone-…        those of runs that are over, on their way out
+//! containers/UNIT/private/ copies of trees (see `private`)
+//! containers/gone-…        what runs that are over have left, on its way out
 //! ids                      allocated id ranges
 //! usage/IMAGE-ID           inode numbers and sizes of an image's files, a cache (see `usage::files`)
 //! ```
@@ -52,6 +53,7 @@ mod notices;
 mod objects;
 mod parts;
 mod present;
+pub mod private;
 mod record;
 mod repair;
 mod rootfs;

@@ -3,6 +3,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::exposed;
+use super::ids;
 use super::links::is_of_systemd;
 use super::load::{Catalog, Loaded};
 use super::model::{Dependencies, Listen, Unit};
@@ -29,6 +30,7 @@ pub fn check(catalog: &Catalog, paths: &Paths) -> Vec<Diagnostic> {
     }
     found.extend(order::cycles(&good(catalog).map(Arc::as_ref).collect::<Vec<_>>()));
     same_addresses(catalog, &mut found);
+    found.extend(ids::check(good(catalog).map(Arc::as_ref), paths));
     found
 }
 
@@ -62,13 +64,13 @@ pub fn check_template(one: &Unit, other: &Unit) -> Vec<Diagnostic> {
     let same = sockets(one)
         .into_iter()
         .filter(|(name, socket)| others.get(name).is_some_and(|other| other.listen == socket.listen));
-    same.map(|(name, _)| {
+    let addresses = same.map(|(name, _)| {
         let place = Place::of(one, &["socket", &name, "listen"], None);
         place
             .warning("every instance of this template would listen on this address")
             .with_help(Some("write \"%i\" where they differ, or give each instance a drop-in"))
-    })
-    .collect()
+    });
+    addresses.chain(ids::check_template(one, other)).collect()
 }
 
 fn good(catalog: &Catalog) -> impl Iterator<Item = &Arc<Unit>> {

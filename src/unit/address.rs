@@ -134,6 +134,8 @@ impl Written for NetworkMode {
     }
 }
 
+/// What owns files that belong to nobody of the host (systemd's `UIDS-GIDS` document): those of the store.
+const FOREIGN: std::ops::Range<u32> = 2_147_352_576..2_147_418_112;
 /// devpts(5) has the group `tty`.
 const IDS_MIN: u32 = 6;
 
@@ -156,6 +158,10 @@ impl Written for UserNamespace {
             (Ok(_), Ok(length @ 0..IDS_MIN)) => {
                 Err(ValueError::new(format!("a container cannot do with {length} ids"))
                     .with_help("its terminals belong to the group 5: write 65536, or 6 at least"))
+            }
+            (Ok(base), Ok(length)) if base < FOREIGN.end && base.saturating_add(length) > FOREIGN.start => {
+                Err(ValueError::new("ids of this range own the files of all images")
+                    .with_help("2147352576 to 2147418111 are for that, see sampan-images(7)"))
             }
             (Ok(base), Ok(length)) if base.checked_add(length).is_some() => Ok(Self::Range { base, length }),
             _ => Err(ValueError::new(format!("\"{text}\" is not a range of ids"))
@@ -357,7 +363,7 @@ mod tests {
             UserNamespace::read("524288:65536").unwrap(),
             UserNamespace::Range { base: 524_288, length: 65_536 }
         );
-        for text in ["0:65536", "4294967295:2", "1:0", "x", "1"] {
+        for text in ["2147352575:2", "2147418111:1", "0:65536", "4294967295:2", "1:0", "x", "1"] {
             assert!(UserNamespace::read(text).is_err(), "{text}");
         }
         assert!(NetworkMode::read("container:db").is_err() && NetworkMode::read("lan.network").is_err());

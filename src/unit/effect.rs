@@ -1,17 +1,7 @@
-//! Keys that are understood but not in effect yet. Most are passed over with a warning; those that promise
-//! safety, or without which the unit would do another thing than it says, are errors.
+//! Keys that are understood but not in effect yet: they are passed over with a warning.
 
 use super::report::Report;
 use super::tree::{Entry, Node, Value};
-
-/// What becomes of a key that is not in effect yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The unit is loaded without it.
-    PassedOver,
-    /// The unit is not loaded; the text says what to do.
-    Refused(&'static str),
-}
 
 /// A key or a whole table that is not in effect yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,43 +10,28 @@ pub struct Later {
     pub way: &'static [&'static str],
     /// Values that say what happens anyway, as written in TOML.
     pub harmless: &'static [&'static str],
-    /// What becomes of another value.
-    pub verdict: Verdict,
 }
 
-const fn warn(way: &'static [&'static str], harmless: &'static [&'static str]) -> Later {
-    Later { way, harmless, verdict: Verdict::PassedOver }
-}
-
-const fn refuse(
-    way: &'static [&'static str],
-    harmless: &'static [&'static str],
-    help: &'static str,
-) -> Later {
-    Later { way, harmless, verdict: Verdict::Refused(help) }
+const fn later(way: &'static [&'static str], harmless: &'static [&'static str]) -> Later {
+    Later { way, harmless }
 }
 
 /// All of them.
 pub const LATER: &[Later] = &[
-    refuse(&["container", "share"], &["true"], "images always share equal files: leave the key out"),
-    warn(&["unit", "requires_mounts_for"], &["[]"]),
-    warn(&["unit", "wants_mounts_for"], &["[]"]),
-    warn(&["activation", "idle_timeout"], &["infinity"]),
-    warn(&["activation", "idle_action"], &["stop"]),
-    refuse(&["security", "apparmor_profile"], &[""], "the payload would run unconfined: leave the key out"),
-    refuse(&["security", "selinux_label"], &[""], "the payload would run unconfined: leave the key out"),
-    warn(&["network", "publish"], &["{}"]),
-    warn(&["network", "dns"], &["[]"]),
-    warn(&["network", "dns_search"], &["[]"]),
-    warn(&["network", "dns_options"], &["[]"]),
-    warn(&["network", "extra_hosts"], &["{}"]),
-    warn(&["network", "addresses"], &["[]"]),
-    warn(&["network", "aliases"], &["[]"]),
-    warn(&["network", "interfaces"], &["[]"]),
-    warn(&["network", "macvlan"], &["[]"]),
-    warn(&["network", "ipvlan"], &["[]"]),
-    warn(&["timer"], &["{}"]),
-    warn(&["update"], &["{policy=none}", "{}"]),
+    later(&["activation", "idle_timeout"], &["infinity"]),
+    later(&["activation", "idle_action"], &["stop"]),
+    later(&["network", "publish"], &["{}"]),
+    later(&["network", "dns"], &["[]"]),
+    later(&["network", "dns_search"], &["[]"]),
+    later(&["network", "dns_options"], &["[]"]),
+    later(&["network", "extra_hosts"], &["{}"]),
+    later(&["network", "addresses"], &["[]"]),
+    later(&["network", "aliases"], &["[]"]),
+    later(&["network", "interfaces"], &["[]"]),
+    later(&["network", "macvlan"], &["[]"]),
+    later(&["network", "ipvlan"], &["[]"]),
+    later(&["timer"], &["{}"]),
+    later(&["update"], &["{policy=none}", "{}"]),
 ];
 
 /// Reports each key of the tree that is not in effect yet.
@@ -67,10 +42,7 @@ pub fn report(report: &mut Report<'_>) {
             continue;
         }
         let name = written(later.way, entry);
-        match later.verdict {
-            Verdict::PassedOver => report.warning(later.way, format!("{name} is not in effect yet"), ""),
-            Verdict::Refused(help) => report.error(later.way, format!("{name} is not supported yet"), help),
-        }
+        report.warning(later.way, format!("{name} is not in effect yet"), "");
     }
 }
 

@@ -4,11 +4,13 @@ use super::assemble::assemble;
 use super::diagnostic::{Diagnostic, Severity};
 use super::lower::Files;
 use super::model::{Body, Dependencies, Unit};
+use super::mounts::{self, MountUnits};
 use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::search::{ALIASES_MAX, Found, LinkKind, Search};
 use super::specifier::Host;
 use super::stray;
 use crate::paths::Paths;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -112,12 +114,14 @@ pub struct Loader<'p> {
     paths: &'p Paths,
     search: Search,
     host: Host,
+    /// Read for the first unit that needs a path of the host.
+    mounts: OnceCell<MountUnits>,
 }
 
 impl<'p> Loader<'p> {
     /// What there is now.
     pub fn new(paths: &'p Paths) -> Self {
-        Self { paths, search: Search::new(paths), host: Host::read(paths) }
+        Self { paths, search: Search::new(paths), host: Host::read(paths), mounts: OnceCell::new() }
     }
 
     /// Where everything is.
@@ -183,6 +187,7 @@ impl<'p> Loader<'p> {
                 unit.dependencies.wants.extend(self.search.links(&name, LinkKind::Wants));
                 unit.dependencies.requires.extend(self.search.links(&name, LinkKind::Requires));
                 unit.dependencies.upholds.extend(self.search.links(&name, LinkKind::Upholds));
+                mounts::depend(&mut unit, || self.mounts.get_or_init(|| MountUnits::new(self.paths)));
                 Reading { name, loaded: Some(Loaded::Good(Arc::new(unit))), diagnostics }
             }
             Err(faults) => failed(name, faults),

@@ -2,6 +2,7 @@
 
 use super::links::Lasting;
 use super::model::{OfDevices, Resources};
+use super::mounts::escaped;
 use super::name::UnitName;
 use super::value::{AbsolutePath, Bytes, Percentage, Rate, TaskLimit, ValueError, Weight, Written};
 use crate::paths::Paths;
@@ -212,18 +213,6 @@ impl Assignment {
 
 fn is_absolute(path: &Path) -> bool {
     path.to_str().is_some_and(|path| AbsolutePath::read(path).is_ok())
-}
-
-/// A path as part of a file name, systemd.unit(5): `/dev/my-disk` is `dev-my\x2ddisk`.
-fn escaped(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let byte = |byte: u8| match byte {
-        b'/' => "-".to_owned(),
-        b'_' | b'.' | b':' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("\\x{byte:02x}"),
-    };
-    text.trim_start_matches('/').bytes().map(byte).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Common, show};
 use crate::cli::display::OutputFormat;
-use crate::manager::images::roots::{self, Root, roots};
+use crate::manager::images::roots::{self, Root, private_users, roots};
 use crate::paths::Paths;
 use crate::store::{Collected, Store, Unused};
 
@@ -25,21 +25,32 @@ pub struct Args {
 /// When the store cannot be read or written.
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     // Where no store was made yet there is nothing to remove.
-    let Some(store) = args.common.open(paths)? else { return told(Collected::default(), args.common.output) };
+    let Some(store) = args.common.open(paths)? else {
+        return told(Collected::default(), 0, args.common.output);
+    };
     if args.explain {
         return explain(&store, &roots(paths), args.common.output);
     }
     let collected = store.gc(|| roots(paths).into_iter().map(|root| root.image).collect())?;
-    told(collected, args.common.output)
+    let copies = store.remove_private(private_users(paths))?.len();
+    told(collected, copies, args.common.output)
 }
 
-fn told(collected: Collected, output: OutputFormat) -> anyhow::Result<u8> {
+fn told(collected: Collected, copies: usize, output: OutputFormat) -> anyhow::Result<u8> {
     let Collected { images, layers, objects, bytes } = collected;
-    let collected =
-        serde_json::json!({ "images": images, "layers": layers, "objects": objects, "bytes": bytes });
+    let collected = serde_json::json!({
+        "images": images, "layers": layers, "objects": objects, "bytes": bytes, "copies": copies,
+    });
     output.show(&collected, || {
         let freed = show::size(bytes);
-        format!("Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n")
+        let units = match copies {
+            0 => String::new(),
+            1 => "Removed the private copies of 1 unit.\n".to_owned(),
+            _ => format!("Removed the private copies of {copies} units.\n"),
+        };
+        format!(
+            "Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n{units}"
+        )
     })?;
     Ok(0)
 }

@@ -6,6 +6,7 @@ use super::exec::ExecTask;
 use super::helper::{Helper, leave_scope};
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
+use super::ranges::Ranges;
 use super::{Manager, Note};
 use crate::launch::journal;
 use crate::launch::plan::Command;
@@ -52,6 +53,7 @@ pub(super) struct Hands {
     pub(super) store: Rc<Store>,
     pub(super) launcher: Rc<Launcher>,
     pub(super) slice: String,
+    pub(super) ranges: Ranges,
 }
 
 /// The commands of one run.
@@ -227,6 +229,7 @@ impl Manager {
             systemd: self.systemd.clone(),
             store: self.store.clone(),
             launcher: self.launcher.clone(),
+            ranges: self.ranges.clone(),
         }
     }
 

@@ -43,7 +43,7 @@ impl Helper {
         let hands = &commands.hands;
         leave_scope(&hands.systemd, &unit.name.scope()).await;
         let ends = Ends { notify: None, output: Output::Journal };
-        let mut prepared = prepare(unit, container, &hands.paths, &hands.store, &hands.slice, ends)?;
+        let mut prepared = prepare(unit, container, hands, ends)?;
         prepared.plan.pause = Pause::Prepared;
         let launch = hands.launcher.spawn(&prepared.plan, &[]);
         let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;

@@ -3,6 +3,7 @@
 use super::before::BeforePayload;
 use super::commands::{Commands, Inhabited};
 use super::control::{Control, errno, failure, io_failure, only, step_failure};
+use super::discard::discard;
 use super::helper::leave_scope;
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
@@ -16,6 +17,7 @@ use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
+use crate::store::private;
 use crate::sys::{pidfd, process, readiness};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
@@ -69,8 +71,6 @@ struct Means {
     before: BeforePayload,
     /// How many launches may be under way.
     turns: Rc<Semaphore>,
-    /// The slice of the scope.
-    slice: String,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
     sockets: Vec<OwnedFd>,
     /// Standard streams of somebody who waits for the container's end.
@@ -121,9 +121,9 @@ impl Manager {
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
-        let before = Commands::new(task.unit.clone(), run, self.hands(slice.clone()), self.notes.clone());
+        let before = Commands::new(task.unit.clone(), run, self.hands(slice), self.notes.clone());
         let before = BeforePayload::new(before, abandoned);
-        let means = Means { before, turns: self.launches.clone(), slice, sockets, stdio };
+        let means = Means { before, turns: self.launches.clone(), sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
 
@@ -218,12 +218,12 @@ impl RunTask {
         let notify_server = self.notify_server(container)?;
         let notify = notify_server.as_ref().map(|server| server.listener.path());
         let ends = Ends { notify, output: means.output() };
-        let mut prepared =
-            prepare(&self.unit, container, &self.paths, &means.before.hands().store, &means.slice, ends)?;
+        let mut prepared = prepare(&self.unit, container, means.before.hands(), ends)?;
         listening::check(container, &prepared.facts)?;
         health::check(container, &prepared.facts)?;
         prepared.facts.moments = Moments { begun: beginning, commanded, ..Moments::default() };
         begun.ephemeral.clone_from(&prepared.facts.ephemeral);
+        self.forget_copies(container, &prepared.facts);
         // One that waits for commands must not have others wait for it. Nobody closes it.
         let _turn = match prepared.plan.pause {
             Pause::None => Some(means.turns.acquire().await),
@@ -231,6 +231,14 @@ impl RunTask {
         };
         self.launch_prepared(container, prepared, means, &mut begun.launcher).await?;
         Ok(notify_server)
+    }
+
+    /// What the unit had when it shared no file with others.
+    fn forget_copies(&self, container: &Container, facts: &RunFacts) {
+        let unit = facts.ephemeral.as_deref().and_then(Path::parent).filter(|_| container.share);
+        if let Some(copies) = unit.map(private::directory).filter(|copies| copies.exists()) {
+            discard(&copies);
+        }
     }
 
     fn start_pre_begun(&self) {
@@ -518,7 +526,7 @@ impl RunTask {
         self.live.over.set(true);
         leave_scope(&self.systemd, &self.unit.name.scope()).await;
         if let Some(directory) = ephemeral {
-            super::discard::discard(&directory);
+            discard(&directory);
         }
     }
 }

@@ -40,6 +40,8 @@ impl Manager {
         }
         let new: Vec<UnitName> =
             units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
+        self.ranges.note(&units);
+        self.ranges.warn(&self.store);
         self.event(Event::Loaded(units));
         for name in new {
             self.tell(Notice::New(name));
@@ -50,7 +52,9 @@ impl Manager {
     /// Reads one unit's files again.
     pub(super) fn reload_one(&mut self, unit: &UnitName) {
         let read = self.loaded(load::load_one(&self.paths, unit).loaded);
-        self.event(Event::LoadedMore(BTreeMap::from([(unit.clone(), read)])));
+        let units = BTreeMap::from([(unit.clone(), read)]);
+        self.ranges.note(&units);
+        self.event(Event::LoadedMore(units));
     }
 
     /// Other names of a unit.
@@ -114,6 +118,7 @@ impl Manager {
         }
         let new: Vec<UnitName> = units.keys().cloned().collect();
         if !new.is_empty() {
+            self.ranges.note(&units);
             self.event(Event::LoadedMore(units));
         }
         for name in new.into_iter().filter(|name| self.machine.unit(name).is_some()) {

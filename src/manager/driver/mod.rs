@@ -29,6 +29,7 @@ mod native_job;
 mod output;
 mod prepare;
 mod pull;
+mod ranges;
 mod reload;
 mod request;
 mod service;
@@ -72,6 +73,7 @@ use memory::MemoryWatch;
 use native::Natives;
 use output::Outputs;
 use pull::Pulls;
+use ranges::Ranges;
 use rustix::time::{ClockId, clock_gettime};
 use service::Services;
 use sockets::Sockets;
@@ -135,6 +137,7 @@ pub struct Manager {
     pulls: Pulls,
     natives: Natives,
     stages: Stages,
+    ranges: Ranges,
     services: Services,
     transients: Transients,
     memory: Rc<MemoryWatch>,
@@ -209,6 +212,7 @@ impl Manager {
             pulls: Pulls::default(),
             natives: Natives::default(),
             stages: Stages::default(),
+            ranges: Ranges::default(),
             transients: Transients::default(),
             memory: Rc::new(MemoryWatch::new()?),
             runs: BTreeMap::new(),

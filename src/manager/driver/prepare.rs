@@ -1,6 +1,8 @@
 //! What a launch needs to know, gathered from the store and the host: small files only, no byte of an image.
 
 use super::Manager;
+use super::commands::Hands;
+use super::condition::host::is_in_use;
 use super::control::failure;
 use super::devices;
 use super::discard;
@@ -10,17 +12,18 @@ use crate::launch::identity::{self, Identity};
 use crate::launch::plan::{self, Command, HostFacts};
 use crate::launch::profile::{self, Kernel, Profile};
 use crate::launch::step::{
-    CredentialStores, Delegation, HostStep, HostTree, IdRange, Join, Output, Plan, RootSize,
+    CredentialStores, Delegation, HostStep, HostTree, IdRange, Join, LabelModule, Output, Plan, PrivateTrees,
+    RootSize,
 };
 use crate::launch::system::STOP_SIGNAL;
 use crate::manager::accounting;
 use crate::manager::machine::Failure;
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
-use crate::store::{FOREIGN_BASE, Store, StoreError};
+use crate::store::{FOREIGN_BASE, Store, StoreError, private};
 use crate::sys::errno::words;
 use crate::systemd::manager::slice_group;
-use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, Unit};
+use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, SecurityModule, Unit};
 use crate::unit::name::UnitName;
 use crate::unit::signal;
 use rustix::fs::{Mode, OFlags, open};
@@ -58,26 +61,22 @@ pub(super) struct Ends<'a> {
 pub(super) fn prepare(
     unit: &Unit,
     container: &Container,
-    paths: &Paths,
-    store: &Store,
-    slice: &str,
+    hands: &Hands,
     ends: Ends<'_>,
 ) -> Result<Prepared, Failure> {
-    let prepared = resolve(unit, container, paths, store, slice, ends);
-    prepared.inspect_err(|_| discard::unless_used(store, unit))
+    let prepared = resolve(unit, container, hands, ends);
+    prepared.inspect_err(|_| discard::unless_used(&hands.store, unit))
 }
 
-fn resolve(
-    unit: &Unit,
-    container: &Container,
-    paths: &Paths,
-    store: &Store,
-    slice: &str,
-    ends: Ends<'_>,
-) -> Result<Prepared, Failure> {
+fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) -> Result<Prepared, Failure> {
+    let Hands { paths, store, slice, ranges, .. } = hands;
     let rootfs = rootfs(unit, container, paths, store)?;
     let invocation = Uuid::new_v4().simple().to_string();
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
+    host.range = ranges.of(unit, container, paths, store).map_err(|error| store_failure(&error))?;
+    if !container.share {
+        host.private = Some(make_private(&mut host));
+    }
     host.invocation.clone_from(&invocation);
     host.identity.notify = ends.notify.map(Path::to_owned);
     host.identity.os_release = small_text(&paths.os_release());
@@ -92,12 +91,12 @@ fn resolve(
     let image_signal = signal::number(&rootfs.config.stop_signal);
     let facts = RunFacts {
         image_id: rootfs.id,
-        rootfs: rootfs.tree.path.display().to_string(),
+        rootfs: host.rootfs.path.display().to_string(),
         labels: labels(&rootfs.config, container),
         command: plan.execute.command.clone(),
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
         ephemeral: Some(plan::passing(container.root, &host.directory)),
-        slice: slice.to_owned(),
+        slice: slice.clone(),
         stop_signal: container.stop_signal.or(image_signal).unwrap_or(match plan.delegation {
             Delegation::None => libc::SIGTERM,
             Delegation::Subtree => STOP_SIGNAL,
@@ -163,17 +162,18 @@ fn host_facts(
     store: &Store,
     rootfs: &Rootfs,
 ) -> Result<HostFacts, Failure> {
-    let range = store.id_range(unit.name.as_str()).map_err(|error| store_failure(&error))?;
     Ok(HostFacts {
         rootfs: rootfs.tree.clone(),
-        range: IdRange { base: range.base, length: range.length },
+        range: IdRange { base: 0, length: 0 },
         directory: directory(store, unit)?,
         store: store.root().to_owned(),
         images: images(unit, container, paths, store)?,
+        private: None,
         environment: environment(container)?,
         device_groups: devices::groups(unit, container)?,
         profile: container.security.seccomp_profile.as_deref().map(|path| profile(unit, path)).transpose()?,
         kernel: kernel(),
+        modules: security_modules(),
         hierarchy: accounting::mount(paths),
         group: None,
         invocation: String::new(),
@@ -183,6 +183,18 @@ fn host_facts(
         root_size: root_size(paths),
         output: Output::Journal,
     })
+}
+
+/// Puts the unit's own copies in the place of all trees of the store.
+fn make_private(host: &mut HostFacts) -> PrivateTrees {
+    let mut trees = BTreeMap::new();
+    for tree in host.images.values_mut().chain([&mut host.rootfs]) {
+        let Some(id) = image_of(tree) else { continue };
+        let name = id.trim_start_matches("sha256:");
+        let own = private::tree(&host.directory, name);
+        trees.insert(name.to_owned(), std::mem::replace(&mut tree.path, own));
+    }
+    PrivateTrees { store: host.store.clone(), directory: host.directory.clone(), trees }
 }
 
 /// The unit's, or one that is derived from the host's.
@@ -232,6 +244,12 @@ fn profile(unit: &Unit, path: &Path) -> Result<Profile, Failure> {
 fn kernel() -> Kernel {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     Kernel::try_from(release).unwrap_or(Kernel(0, 0))
+}
+
+fn security_modules() -> BTreeSet<LabelModule> {
+    let known =
+        [(SecurityModule::Apparmor, LabelModule::Apparmor), (SecurityModule::Selinux, LabelModule::Selinux)];
+    known.into_iter().filter(|(module, _)| is_in_use(*module)).map(|(_, module)| module).collect()
 }
 
 fn root_size(paths: &Paths) -> RootSize {
@@ -380,7 +398,7 @@ impl Manager {
         };
         let ends = Ends { notify: None, output: Output::Journal };
         let slice = self.choose_slice(container.resources.slice.as_deref());
-        let prepared = prepare(&unit, container, &self.paths, &self.store, &slice, ends);
+        let prepared = prepare(&unit, container, &self.hands(slice), ends);
         discard::unless_used(&self.store, &unit);
         let prepared = prepared.map_err(|failure| failure.message)?;
         serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())

@@ -3,11 +3,12 @@
 use crate::manager::shelf;
 use crate::paths::Paths;
 use crate::store::{ImageId, Store};
-use crate::unit::load::{Loaded, Loader, load_all_and_templates};
+use crate::unit::load::{Loaded, Loader, load_all_and_templates, load_one};
 use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
 use crate::unit::search::Found;
 use crate::unit::state::{self, FileState};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,21 @@ pub fn running(paths: &Paths) -> impl Iterator<Item = Root> {
         let images = own.into_iter().chain(record.facts.images);
         images.map(move |image| Root { image, user: User::Running(record.unit.clone()) })
     })
+}
+
+/// Tells of the name of a unit whether it has copies of images for itself: where its files want it so or cannot be read,
+/// and while it runs.
+pub fn private_users(paths: &Paths) -> impl Fn(&str) -> bool {
+    let running: BTreeSet<UnitName> = shelf::all(paths).into_iter().map(|record| record.unit).collect();
+    move |name| {
+        let Ok(unit) = UnitName::parse(name) else { return false };
+        running.contains(&unit)
+            || match load_one(paths, &unit).loaded {
+                Some(Loaded::Good(good)) => good.body.container().is_some_and(|container| !container.share),
+                Some(Loaded::Bad(_) | Loaded::Masked) => true,
+                None => false,
+            }
+    }
 }
 
 /// The uses by a unit. A file with errors keeps its image, too: as well as it can be read.

@@ -1,6 +1,6 @@
 //! What a container runs, from what image, and within which limits.
 
-use super::Read::{Large, List, Numbers, Text, Unsigned, Words};
+use super::Read::{Flag, Large, List, Numbers, Text, Unsigned, Words};
 use super::{Entry, Look, told, untold, words};
 use crate::manager::accounting::{UNKNOWN, scope_of};
 use crate::manager::record::RunFacts;
@@ -32,6 +32,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("ImageID", Text(|look| fact(look, |facts| &facts.image_id))),
     untold("Labels", Words(labels)),
     untold("RootFS", Text(|look| fact(look, |facts| &facts.rootfs))),
+    untold("Share", Flag(|look| look.container().is_some_and(|own| own.share))),
     untold("RootSize", Large(|look| look.container().and_then(|own| own.root_size).unwrap_or(UNKNOWN))),
     untold("RootUsed", Large(root_used)),
     untold("Command", List(|look| facts(look).map(|facts| facts.command.clone()).unwrap_or_default())),

@@ -7,6 +7,7 @@ mod identity;
 mod life;
 mod processes;
 mod relations;
+mod security;
 mod usage;
 mod words;
 
@@ -169,13 +170,14 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 7] = [
+const TABLES: [&[Entry]; 8] = [
     identity::TABLE,
     life::TABLE,
     checks::TABLE,
     relations::TABLE,
     container::TABLE,
     processes::TABLE,
+    security::TABLE,
     usage::TABLE,
 ];
 

@@ -5,6 +5,7 @@ use super::{Entry, Look, untold};
 use crate::unit::model::Dependencies;
 use crate::unit::name::UnitName;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 pub(super) const TABLE: &[Entry] = &[
     untold("Requires", List(|look| own(look, |all| &all.requires))),
@@ -31,7 +32,14 @@ pub(super) const TABLE: &[Entry] = &[
     untold("StopPropagatedFrom", List(|look| own(look, |all| &all.stop_propagated_from))),
     untold("PropagatesReloadTo", List(|look| own(look, |all| &all.propagates_reload_to))),
     untold("ReloadPropagatedFrom", List(|look| own(look, |all| &all.reload_propagated_from))),
+    untold("RequiresMountsFor", List(|look| paths(look, |all| &all.requires_mounts_for))),
+    untold("WantsMountsFor", List(|look| paths(look, |all| &all.wants_mounts_for))),
 ];
+
+fn paths(look: &Look<'_>, pick: fn(&Dependencies) -> &BTreeSet<PathBuf>) -> Vec<String> {
+    let own = look.unit().map(|unit| pick(&unit.dependencies)).into_iter().flatten();
+    own.map(|path| path.display().to_string()).collect()
+}
 
 type Pick = fn(&Dependencies) -> &BTreeSet<UnitName>;
 

@@ -55,6 +55,7 @@ pub fn lower(
         process: process::settings(file, report),
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
+        share: table.share.unwrap_or(true),
         root_size,
         ready: life::ready(table),
         restart: table.restart.unwrap_or_default(),
@@ -258,6 +259,8 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
         mask_paths: process::mask_paths(file, report),
         unmask_paths: process::unmask_paths(file, report),
         sysctl: process::sysctl(file, report),
+        apparmor_profile: table.apparmor_profile.clone().and_then(|Text(profile)| profile.0),
+        selinux_label: table.selinux_label.clone().and_then(|Text(label)| label.0),
     }
 }
 

@@ -102,6 +102,8 @@ fn dependencies(name: &UnitName, table: &UnitTable, report: &mut Report<'_>) -> 
         stop_propagated_from: read("stop_propagated_from", &table.stop_propagated_from),
         propagates_reload_to: read("propagates_reload_to", &table.propagates_reload_to),
         reload_propagated_from: read("reload_propagated_from", &table.reload_propagated_from),
+        requires_mounts_for: table.requires_mounts_for.iter().map(|Text(path)| path.0.clone()).collect(),
+        wants_mounts_for: table.wants_mounts_for.iter().map(|Text(path)| path.0.clone()).collect(),
     };
     for (index, Text(dependency)) in table.conflicts.iter().enumerate() {
         let Dependency::Unit(rival) = dependency else { continue };

@@ -147,6 +147,9 @@ pub struct Container {
     pub kind: ServiceType,
     /// What becomes of changes to the root file system.
     pub root: RootMode,
+    /// Whether its files are inodes of the store, which other containers have, too.
+    #[serde(default = "shared")]
+    pub share: bool,
     /// How large the changes to it can be; `None`: as large as the disk is.
     #[serde(default)]
     pub root_size: Option<u64>,
@@ -376,6 +379,26 @@ pub struct Security {
     /// Files below `/proc/sys` and what is written there.
     #[serde(default)]
     pub sysctl: BTreeMap<String, String>,
+    /// The AppArmor profile of what is executed; `None`: the manager's own.
+    #[serde(default)]
+    pub apparmor_profile: Option<SecurityLabel>,
+    /// The SELinux label of what is executed; `None`: as the host's policy has it.
+    #[serde(default)]
+    pub selinux_label: Option<SecurityLabel>,
+}
+
+/// What a security module of the kernel calls a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityLabel {
+    /// A profile or a label.
+    pub name: String,
+    /// What happens where the host has no such module, or the module no such name.
+    pub missing: IfMissing,
+}
+
+/// What a unit of a manager before did not say.
+fn shared() -> bool {
+    true
 }
 
 /// `security.user_namespace`.

@@ -4,6 +4,7 @@ use crate::unit::name::UnitName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Dependencies on other units, ours and systemd's, as in systemd.unit(5). Includes those from `.wants/` and
 /// `.requires/`.
@@ -39,6 +40,12 @@ pub struct Dependencies {
     pub propagates_reload_to: BTreeSet<UnitName>,
     /// Those whose reloads reload this one.
     pub reload_propagated_from: BTreeSet<UnitName>,
+    /// Paths of the host; those of their mounts that systemd has units of are in `requires` and `after`.
+    #[serde(default)]
+    pub requires_mounts_for: BTreeSet<PathBuf>,
+    /// The same with `wants`.
+    #[serde(default)]
+    pub wants_mounts_for: BTreeSet<PathBuf>,
 }
 
 impl Dependencies {

@@ -2,7 +2,7 @@
 
 use super::word::AbsolutePath;
 use super::written::{Numbers, ValueError, Written, number_within};
-use crate::unit::model::Init;
+use crate::unit::model::{IfMissing, Init, SecurityLabel};
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -226,37 +226,52 @@ impl Written for KernelSetting {
     }
 }
 
-/// The label of a process for SELinux; empty for the default.
+/// The label of a process for SELinux; `None` for the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelinuxLabel(pub String);
+pub struct SelinuxLabel(pub Option<SecurityLabel>);
 
 impl Written for SelinuxLabel {
     const EXPECTED: &'static str = "a label such as \"system_u:system_r:container_t:s0\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        let parts = text.split(':').take_while(|part| !part.is_empty()).count();
-        match text.is_empty() || parts >= 3 {
-            true => Ok(Self(text.to_owned())),
+        let label = security_label(text);
+        let is_label = |name: &str| {
+            name.bytes().all(|byte| byte.is_ascii_graphic())
+                && name.split(':').take_while(|part| !part.is_empty()).count() >= 3
+        };
+        match label.as_ref().is_none_or(|label| is_label(&label.name)) {
+            true => Ok(Self(label)),
             false => Err(ValueError::new(format!("\"{text}\" is not a label of SELinux"))
                 .with_help("write it as \"USER:ROLE:TYPE:LEVEL\"")),
         }
     }
 }
 
-/// The name of an AppArmor profile; empty for the default.
+/// The name of an AppArmor profile; `None` for the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfileName(pub String);
+pub struct ProfileName(pub Option<SecurityLabel>);
 
 impl Written for ProfileName {
     const EXPECTED: &'static str = "the name of an AppArmor profile";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        match text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            true => Ok(Self(text.to_owned())),
+        let label = security_label(text);
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        match label.as_ref().is_none_or(|label| is_name(&label.name)) {
+            true => Ok(Self(label)),
             false => Err(ValueError::new(format!("\"{text}\" is not the name of a profile"))
                 .with_help("\"aa-status\" lists them")),
         }
     }
+}
+
+/// With "-" before it, it is not needed.
+fn security_label(text: &str) -> Option<SecurityLabel> {
+    let (name, missing) = match text.strip_prefix('-') {
+        Some(name) => (name, IfMissing::Ignore),
+        None => (text, IfMissing::Fail),
+    };
+    (!text.is_empty()).then(|| SecurityLabel { name: name.to_owned(), missing })
 }
 
 #[cfg(test)]
@@ -285,5 +300,9 @@ mod tests {
         assert!(TimeZone::read("Europe/Berlin").is_ok() && TimeZone::read("../etc").is_err());
         assert!(MachineId::read(&"0".repeat(32)).is_err() && MachineId::read(&"a".repeat(32)).is_ok());
         assert!(SelinuxLabel::read("a:b").is_err() && SelinuxLabel::read("a:b:c:s0:c1,c2").is_ok());
+        assert!(SelinuxLabel::read("-").is_err() && ProfileName::read("-").is_err());
+        let optional = SecurityLabel { name: "web".into(), missing: IfMissing::Ignore };
+        assert_eq!(ProfileName::read("-web").unwrap(), ProfileName(Some(optional)));
+        assert_eq!(ProfileName::read("").unwrap(), ProfileName(None));
     }
 }

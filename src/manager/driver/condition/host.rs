@@ -152,7 +152,8 @@ fn os_release(field: &str) -> Option<String> {
     Some(unquoted(value).to_owned())
 }
 
-fn is_in_use(module: SecurityModule) -> bool {
+/// Whether the kernel has a security module and uses it.
+pub(in crate::manager::driver) fn is_in_use(module: SecurityModule) -> bool {
     let exists = |path: &str| Path::new(path).exists();
     match module {
         SecurityModule::Selinux => exists("/sys/fs/selinux/enforce"),

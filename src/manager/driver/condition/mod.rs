@@ -1,6 +1,6 @@
 //! Conditions and asserts of a unit: looked at when it starts.
 
-mod host;
+pub(super) mod host;
 mod path;
 mod version;
 
