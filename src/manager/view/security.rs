@@ -4,7 +4,7 @@ use super::Read::{Flag, List, Text, Words};
 use super::{Entry, Look, untold};
 use crate::launch::plan::capabilities_of;
 use crate::unit::model::{Device, IfMissing, Security, SecurityLabel};
-use std::path::PathBuf;
+use std::path::Path;
 
 pub(super) const TABLE: &[Entry] = &[
     untold("CapabilityBoundingSet", List(|look| of(look).map(capabilities_of).unwrap_or_default())),
@@ -28,8 +28,8 @@ fn all(look: &Look<'_>, list: fn(&Security) -> Vec<String>) -> Vec<String> {
     of(look).map(list).unwrap_or_default()
 }
 
-fn path(path: &PathBuf) -> String {
-    path.display().to_string()
+fn path(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
 }
 
 fn profile(security: &Security) -> Option<String> {
