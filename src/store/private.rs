@@ -87,6 +87,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::paths::Paths;
+    use crate::store::inode::FOREIGN_BASE;
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
@@ -98,6 +99,9 @@ mod tests {
         fs::create_dir_all(source.join("bin")).unwrap();
         fs::write(source.join("bin/sh"), "shell").unwrap();
         fs::hard_link(source.join("bin/sh"), source.join("bin/ash")).unwrap();
+        for path in ["", "bin", "bin/sh"] {
+            std::os::unix::fs::chown(source.join(path), Some(FOREIGN_BASE), Some(FOREIGN_BASE)).unwrap();
+        }
         let trees = |images: &[&str]| -> BTreeMap<String, PathBuf> {
             images.iter().map(|image| ((*image).to_owned(), source.clone())).collect()
         };
