@@ -38,6 +38,7 @@ mod sockets;
 mod stop;
 mod timer;
 mod transient;
+mod turns;
 
 pub use adopt::Adoption;
 pub use exec::ExecError;
