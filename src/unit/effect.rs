@@ -55,7 +55,6 @@ pub const LATER: &[Later] = &[
     warn(&["network", "interfaces"], &["[]"]),
     warn(&["network", "macvlan"], &["[]"]),
     warn(&["network", "ipvlan"], &["[]"]),
-    warn(&["timer"], &["{}"]),
     warn(&["update"], &["{policy=none}", "{}"]),
 ];
 

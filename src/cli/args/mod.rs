@@ -13,7 +13,7 @@ pub use files::{
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{CancelArgs, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs, Whom};
-pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
+pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListTimersArgs, ListUnitsArgs};
 pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
     TopArgs,
@@ -125,6 +125,8 @@ pub enum Verb {
     ListUnitFiles(ListUnitFilesArgs),
     /// List sockets and the units behind them
     ListSockets(ListArgs),
+    /// List timers, and when they start their units
+    ListTimers(ListTimersArgs),
     /// List jobs
     ListJobs(ListJobsArgs),
     /// Take jobs back

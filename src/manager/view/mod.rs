@@ -7,6 +7,7 @@ mod identity;
 mod life;
 mod processes;
 mod relations;
+mod timer;
 mod usage;
 mod words;
 
@@ -169,10 +170,11 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 7] = [
+const TABLES: [&[Entry]; 8] = [
     identity::TABLE,
     life::TABLE,
     checks::TABLE,
+    timer::TABLE,
     relations::TABLE,
     container::TABLE,
     processes::TABLE,
