@@ -46,9 +46,9 @@ fn a_calendar_starts_a_oneshot_again_and_again_and_a_killed_manager_misses_none(
     assert!(listed.contains("1 timers listed."), "{listed}");
     wait_runs(&host, "tick", 3);
     kill_manager(&host);
-    let began = wait_runs(&host, "tick", 6);
+    wait_runs(&host, "tick", 6);
     host.succeed(&["systemctl", "restart", "sampand"]);
-    let began = [began, wait_runs(&host, "tick", 9)].pop().unwrap_or_default();
+    let began = wait_runs(&host, "tick", 9);
     // Each even second has one run, and none has two.
     let seconds: Vec<u64> = began.iter().map(|time| time / 2_000_000).collect();
     let expected: Vec<u64> = (seconds[0]..).take(seconds.len()).collect();
