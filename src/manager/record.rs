@@ -1,7 +1,7 @@
 //! The record of a unit that is up or has failed: what a successor of this process cannot learn from systemd and the
 //! kernel. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
+use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Schedule, Stamps, UnitResult};
 use crate::image::config::HealthCheck;
 use crate::launch::protocol::Times;
 use crate::unit::model::{Stage, Unit};
@@ -142,6 +142,9 @@ pub struct Record {
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
     #[serde(default)]
     pub starts: VecDeque<Duration>,
+    /// Its timer.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
@@ -172,6 +175,7 @@ impl Record {
             failure: None,
             restarts: 0,
             starts: VecDeque::new(),
+            schedule: Schedule::default(),
             job: None,
             activations: BTreeMap::new(),
             definition: None,
@@ -197,6 +201,7 @@ impl Record {
             failure: managed.failure.clone(),
             restarts: managed.restarts,
             starts: managed.starts().clone(),
+            schedule: managed.schedule.clone(),
             job,
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)

@@ -87,6 +87,7 @@ impl Manager {
             failure: record.failure.clone(),
             restarts: record.restarts,
             starts: record.starts.clone(),
+            schedule: record.schedule.clone(),
             job: record.job,
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
-        let Left { phase, run, stamps, result, failure, restarts, starts, job } = left;
+        let Left { phase, run, stamps, result, failure, restarts, starts, schedule, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
         // A run that had no process yet has nothing to be waited for, but commands may see it off.
@@ -23,6 +23,7 @@ impl Machine {
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;
         }
+        managed.schedule = schedule.clone();
         self.adopt_phase(name, phase, stamps.active_enter.boottime);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
@@ -31,6 +32,7 @@ impl Machine {
             self.vanished.insert(name.clone());
         }
         self.left.extend(job.map(|kind| (name.clone(), kind)));
+        self.adopt_timer(name, schedule);
         // What others are is not known yet.
         self.changes.clear();
     }
@@ -112,6 +114,7 @@ impl Machine {
                 self.close_sockets(&unit);
             }
         }
+        self.resume_timers();
         self.follow_all();
     }
 }

@@ -57,9 +57,17 @@ impl Machine {
 
     /// Something that follows from the state of other units. Whoever it is about has no say in it.
     fn demand(&mut self, unit: &UnitName, verb: Verb, mode: JobMode) {
+        if verb != Verb::Start && self.only_waits(unit) {
+            return;
+        }
+        let present = self.job_of(unit).map(|job| (job.id, job.asked));
         let request = Request { unit: unit.clone(), verb, mode };
-        if let Err(error) = self.enqueue(&request) {
-            tracing::debug!("{unit}: {verb:?} that follows from another unit: {error}");
+        match self.enqueue(&request) {
+            Ok(id) if verb != Verb::Start => self.came_along(id, present),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!("{unit}: {verb:?} that follows from another unit: {error}");
+            }
         }
     }
 
@@ -95,6 +103,12 @@ impl Machine {
         for unit in bound.filter(stops).cloned().collect::<Vec<_>>() {
             self.demand(&unit, Verb::Stop, JobMode::Replace);
         }
+    }
+
+    /// What a run of a unit means for others whose timer has it at rest again.
+    pub(super) fn start_on_rest(&mut self, name: &UnitName, result: UnitResult) {
+        let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
+        self.start_on_end(name, if clean { ActiveState::Inactive } else { ActiveState::Failed });
     }
 
     fn start_on_end(&mut self, ended: &UnitName, after: ActiveState) {
@@ -139,7 +153,7 @@ impl Machine {
         }
     }
 
-    fn stop_unneeded_by(&mut self, down: &UnitName) {
+    pub(super) fn stop_unneeded_by(&mut self, down: &UnitName) {
         let own = self.dependencies(down);
         let needed = own.requires.iter().chain(&own.requisite).chain(&own.wants);
         let needed = needed.chain(&own.binds_to).chain(&own.upholds);
@@ -153,6 +167,7 @@ impl Machine {
         let unit = self.units.get(name).and_then(|managed| managed.unit());
         let applies = unit.is_some_and(|unit| unit.handling.stop_when_unneeded)
             && self.active_state(name).is_up()
+            && !self.is_waiting(name)
             && self.job_of(name).is_none();
         if !applies {
             return;
@@ -160,7 +175,8 @@ impl Machine {
         let theirs = self.dependents(name);
         let mut needing = theirs.requires.iter().chain(&theirs.requisite).chain(&theirs.wants);
         let needs = |name: &UnitName| {
-            !self.active_state(name).is_down() || self.has_job(name, &[JobKind::Start, JobKind::Restart])
+            let runs = !self.active_state(name).is_down() && !self.is_waiting(name);
+            runs || self.has_job(name, &[JobKind::Start, JobKind::Restart])
         };
         let is_needed = needing.any(needs) || theirs.binds_to.iter().chain(&theirs.upholds).any(needs);
         if !is_needed {
