@@ -1,7 +1,9 @@
 //! The record of a unit that is up or has failed: what a successor of this process cannot learn from systemd and the
 //! kernel. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Schedule, Stamps, UnitResult};
+use super::machine::{
+    Asked, Failure, HealthState, Job, JobKind, Managed, Phase, Run, Schedule, Stamps, UnitResult,
+};
 use crate::image::config::HealthCheck;
 use crate::launch::protocol::Times;
 use crate::unit::model::{Stage, Unit};
@@ -148,6 +150,9 @@ pub struct Record {
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
+    /// Whom it is for.
+    #[serde(default)]
+    pub asked: Asked,
     /// How often each socket has launched the container.
     #[serde(default)]
     pub activations: BTreeMap<String, u32>,
@@ -177,6 +182,7 @@ impl Record {
             starts: VecDeque::new(),
             schedule: Schedule::default(),
             job: None,
+            asked: Asked::default(),
             activations: BTreeMap::new(),
             definition: None,
         }
@@ -186,7 +192,7 @@ impl Record {
     pub fn of(
         unit: &UnitName,
         managed: &Managed,
-        job: Option<JobKind>,
+        job: Option<&Job>,
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
         let worth = managed.phase != Phase::Dead || job.is_some();
@@ -202,7 +208,8 @@ impl Record {
             restarts: managed.restarts,
             starts: managed.starts().clone(),
             schedule: managed.schedule.clone(),
-            job,
+            job: job.map(|job| job.kind),
+            asked: job.map_or_else(Asked::default, |job| job.asked),
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)
         })

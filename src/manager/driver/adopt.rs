@@ -88,7 +88,7 @@ impl Manager {
             restarts: record.restarts,
             starts: record.starts.clone(),
             schedule: record.schedule.clone(),
-            job: record.job,
+            job: record.job.map(|kind| (kind, record.asked)),
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.

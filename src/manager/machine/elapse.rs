@@ -5,7 +5,7 @@
 
 use super::Machine;
 use super::event::Action;
-use super::job::{JobKind, JobMode};
+use super::job::{Asked, JobKind, JobMode};
 use super::request::{Request, Verb};
 use super::state::{Failure, Phase, Stamp, UnitResult};
 use super::unit::{Intent, Managed};
@@ -254,12 +254,6 @@ impl Machine {
         }
     }
 
-    /// A run of a unit with an armed timer is over, and the unit is at rest again.
-    pub(super) fn timer_run_over(&mut self, name: &UnitName, result: UnitResult) {
-        self.start_on_rest(name, result);
-        self.stop_unneeded_by(name);
-    }
-
     /// A job of a unit is over. What the timer began is over, too, where the unit is at rest.
     pub(super) fn timer_job_over(&mut self, name: &UnitName) {
         let Some(managed) = self.units.get(name) else { return };
@@ -377,34 +371,67 @@ impl Machine {
             }
             Some(_) if managed.phase.active_state().is_up() => self.arm_timer(name),
             Some(_) => {}
-            None => {
-                self.disarm_timer(name);
-                if self.is_waiting(name) {
-                    self.set_phase(name, Phase::Dead);
+            None => self.forget_timer(name),
+        }
+    }
+
+    /// The timer goes on as an earlier manager left it, which had the unit in a phase; what elapsed meanwhile is due at
+    /// once.
+    pub(super) fn adopt_timer(&mut self, name: &UnitName, before: Phase) {
+        let is_armed = self.is_armed(name);
+        let jobs = || self.left.iter().filter(|(unit, ..)| unit == name).map(|(_, kind, _)| *kind);
+        let (stops, goes_up) = (jobs().any(|kind| kind == JobKind::Stop), jobs().any(JobKind::goes_up));
+        let Some(managed) = self.units.get_mut(name) else { return };
+        if managed.timer().is_none() || !is_armed {
+            return self.forget_timer(name);
+        }
+        if managed.phase.is_down() {
+            match (stops, goes_up) {
+                // It is decided by that whether the timer stays armed.
+                (true, _) if !before.is_down() => self.rest(name, UnitResult::Success),
+                // What was about to run is to run.
+                (false, true)
+                    if !managed.starts_on_socket() || managed.schedule.stage == TimerStage::Running =>
+                {
+                    managed.intent = Intent::Again;
                 }
+                (false, true) => {}
+                _ => return self.forget_timer(name),
+            }
+        }
+        if before.has_run() || before.is_final() {
+            self.adopt_restart(name);
+        }
+        self.resume_timer(name);
+    }
+
+    fn resume_timer(&mut self, name: &UnitName) {
+        let Some(schedule) = self.units.get(name).map(|managed| &managed.schedule) else { return };
+        if schedule.unread {
+            self.actions.push(Action::ReadStamp(name.clone()));
+        } else if schedule.stage != TimerStage::Running {
+            self.reschedule(name, Because::Unit);
+            self.settle_waiting(name);
+        }
+    }
+
+    /// A restart whose first half was over when the earlier manager was gone is a start: what ran is to run again.
+    fn adopt_restart(&mut self, name: &UnitName) {
+        let phase = self.units.get(name).map(|managed| managed.phase);
+        if matches!(phase, Some(Phase::Waiting | Phase::AutoRestart)) {
+            let restarts =
+                self.left.iter_mut().filter(|(unit, kind, _)| unit == name && *kind == JobKind::Restart);
+            for (_, kind, asked) in restarts {
+                (*kind, *asked) = (JobKind::Start, Asked::ByName);
             }
         }
     }
 
-    /// The timer goes on as an earlier manager left it; what elapsed meanwhile is due at once.
-    pub(super) fn adopt_timer(&mut self, name: &UnitName, schedule: Schedule) {
-        let Some(managed) = self.units.get_mut(name) else { return };
-        managed.schedule = schedule;
-        let goes_on = self.left.iter().any(|(unit, kind)| unit == name && *kind == JobKind::Start);
-        if managed.phase.is_down() && goes_on && managed.schedule.stage != TimerStage::Dead {
-            // What was about to run is to run.
-            managed.intent = Intent::Again;
-        } else if managed.timer().is_none() || managed.phase.is_down() {
-            self.disarm_timer(name);
-            if self.is_waiting(name) {
-                self.set_phase(name, Phase::Dead);
-            }
-            return;
-        }
-        if managed.schedule.unread {
-            self.actions.push(Action::ReadStamp(name.clone()));
-        } else if managed.schedule.stage != TimerStage::Running {
-            self.reschedule(name, Because::Unit);
+    /// The unit has no timer any more, or is down; what only waited for it goes down.
+    fn forget_timer(&mut self, name: &UnitName) {
+        self.disarm_timer(name);
+        if self.is_waiting(name) {
+            self.set_phase(name, Phase::Dead);
         }
     }
 

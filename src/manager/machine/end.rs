@@ -179,7 +179,7 @@ impl Machine {
             return self.go_down(name, result);
         }
         if self.is_armed(name) {
-            self.timer_run_over(name, result);
+            self.rested(name, result);
         }
     }
 

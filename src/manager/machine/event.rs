@@ -1,7 +1,7 @@
 //! What the core hears and what it asks for.
 
 use super::elapse::{Clocks, Schedule};
-use super::job::{JobId, JobKind, JobResult};
+use super::job::{Asked, JobId, JobKind, JobResult};
 use super::native::NativeState;
 use super::state::{Exit, Failure, Phase, Stamp, UnitResult};
 use super::unit::{Loaded, Run, Stamps};
@@ -258,8 +258,8 @@ pub struct Left {
     pub starts: VecDeque<Duration>,
     /// Its timer.
     pub schedule: Schedule,
-    /// Its job, where one was not over.
-    pub job: Option<JobKind>,
+    /// Its job, where one was not over, and whom that was for.
+    pub job: Option<(JobKind, Asked)>,
 }
 
 /// What is to be done.

@@ -9,12 +9,13 @@ use super::restart::{AUTOMATIC_LIMIT, exceeds_limit};
 use super::state::{ActiveState, UnitResult};
 use crate::unit::name::UnitName;
 
-/// A unit has got from one state to another.
+/// What has become of a unit.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
-    unit: UnitName,
-    before: ActiveState,
-    after: ActiveState,
+pub(super) enum Change {
+    /// It has got from one state to another.
+    State { unit: UnitName, before: ActiveState, after: ActiveState },
+    /// A run is over after which its timer has it at rest again; it would be down in this state without.
+    Rest { unit: UnitName, after: ActiveState },
 }
 
 impl Machine {
@@ -27,19 +28,25 @@ impl Machine {
 
     pub(super) fn changed_state(&mut self, unit: &UnitName, before: ActiveState, after: ActiveState) {
         if before != after {
-            self.changes.push_back(Change { unit: unit.clone(), before, after });
+            self.changes.push_back(Change::State { unit: unit.clone(), before, after });
         }
     }
 
     /// After an adoption everything is looked at as if it had just come about, but for what an end would start.
     pub(super) fn follow_all(&mut self) {
         let states = self.units.iter().map(|(name, managed)| (name.clone(), managed.active_state()));
-        let changes = states.map(|(unit, state)| Change { unit, before: state, after: state });
+        let changes = states.map(|(unit, state)| Change::State { unit, before: state, after: state });
         self.changes = changes.collect();
     }
 
     pub(super) fn follow(&mut self, change: &Change) {
-        let Change { unit, before, after } = change;
+        let (unit, before, after) = match change {
+            Change::State { unit, before, after } => (unit, before, after),
+            Change::Rest { unit, after } => {
+                self.start_on_end(unit, *after);
+                return self.stop_unneeded_by(unit);
+            }
+        };
         if !before.is_down() && after.is_down() {
             self.stop_bound(unit);
             self.start_on_end(unit, *after);
@@ -105,10 +112,11 @@ impl Machine {
         }
     }
 
-    /// What a run of a unit means for others whose timer has it at rest again.
-    pub(super) fn start_on_rest(&mut self, name: &UnitName, result: UnitResult) {
+    /// A run of a unit is over whose timer has it at rest again.
+    pub(super) fn rested(&mut self, name: &UnitName, result: UnitResult) {
         let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
-        self.start_on_end(name, if clean { ActiveState::Inactive } else { ActiveState::Failed });
+        let after = if clean { ActiveState::Inactive } else { ActiveState::Failed };
+        self.changes.push_back(Change::Rest { unit: name.clone(), after });
     }
 
     fn start_on_end(&mut self, ended: &UnitName, after: ActiveState) {
@@ -153,7 +161,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn stop_unneeded_by(&mut self, down: &UnitName) {
+    fn stop_unneeded_by(&mut self, down: &UnitName) {
         let own = self.dependencies(down);
         let needed = own.requires.iter().chain(&own.requisite).chain(&own.wants);
         let needed = needed.chain(&own.binds_to).chain(&own.upholds);

@@ -212,7 +212,8 @@ pub enum Tenure {
 }
 
 /// Whom a job is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Asked {
     /// Its unit: somebody has named it.
     #[default]

@@ -71,7 +71,7 @@ pub struct Machine {
     wakes: Wakes,
     clocks: Clocks,
     /// Jobs of an earlier manager.
-    left: Vec<(UnitName, JobKind)>,
+    left: Vec<(UnitName, JobKind, Asked)>,
     standing: Standing,
     last_job: u32,
     /// Numbers of runs are never used again, not even by another unit.

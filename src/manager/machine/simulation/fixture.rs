@@ -68,6 +68,6 @@ pub fn left(machine: &Machine, name: &UnitName) -> Left {
         restarts: managed.restarts,
         starts: managed.starts().clone(),
         schedule: managed.schedule.clone(),
-        job: managed.job.map(|job| machine.jobs()[&job].kind),
+        job: managed.job.map(|job| &machine.jobs()[&job]).map(|job| (job.kind, job.asked)),
     }
 }
