@@ -58,6 +58,14 @@ pub enum CliError {
         /// What was asked for.
         action: String,
     },
+    /// The bus holds back no more calls for the manager.
+    #[error(
+        "Failed to {action}: others call sampand faster than it can answer. Try again, and see who: busctl monitor org.sampan1"
+    )]
+    Busy {
+        /// What was to be done.
+        action: String,
+    },
     /// A process is in no container of ours.
     #[error("Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit.")]
     NoUnitOfProcess {
@@ -114,6 +122,9 @@ impl CliError {
         }
         if is_left(&error) {
             return Self::Left { action: action.to_owned() };
+        }
+        if is_full(&error) {
+            return Self::Busy { action: action.to_owned() };
         }
         let (reason, status) = message(error);
         Self::Refused { action: action.to_owned(), reason, status }
@@ -182,6 +193,13 @@ fn trimmed(text: String) -> String {
 }
 
 /// The bus tells that the manager left it before it answered.
+/// The bus itself says so: dbus-daemon(1), `max_outgoing_bytes` and `max_outgoing_unix_fds`.
+fn is_full(error: &zbus::Error) -> bool {
+    let zbus::Error::MethodError(name, _, answer) = error else { return false };
+    name.as_str() == "org.freedesktop.DBus.Error.LimitsExceeded"
+        && answer.header().sender().is_some_and(|sender| sender == "org.freedesktop.DBus")
+}
+
 fn is_left(error: &zbus::Error) -> bool {
     match error {
         zbus::Error::FDO(error) => matches!(**error, fdo::Error::NoReply(_)),

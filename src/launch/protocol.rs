@@ -5,6 +5,7 @@
 //! manager                          launcher A (sampan-launch)          B: PID 1 of the container
 //!    | Begin + [plan memfd, sockets…] ->| watches for the control group of the scope
 //!    | asks systemd for a scope with A  | mounts that come from the host, journal
+//!    |<- Ready -------------------------|   (only where the limits of the scope are not for these: asked for then)
 //!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
 //!    |<- Started{pid} + [pidfd] --------|                                 |
 //!    | writes the run down              | id maps ----------------------> | own namespaces and mounts
@@ -61,6 +62,8 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
+    /// The launcher can be moved to its scope; only where the plan is not movable all the time.
+    Ready,
     /// The first process of the container exists; beside it: its pidfd.
     Started {
         /// Its number as the manager sees it.

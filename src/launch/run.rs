@@ -112,6 +112,9 @@ fn start(
     let mut maps = Maps::new(plan.ids);
     let (mut made, root) = reported(control, host::perform(&plan.host, &means, &mut maps))?;
     let mounted = moment::now();
+    if !plan.is_movable() {
+        reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
+    }
     // B is born without them.
     drop(means);
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");

@@ -230,7 +230,7 @@ fn converse(mut launch: Launch) -> Running {
     let _ = launch.send(&Order::Attached);
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
-            Report::Prepared => {}
+            Report::Ready | Report::Prepared => {}
             Report::Started { pid, .. } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();

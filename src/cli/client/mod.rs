@@ -26,6 +26,9 @@ const BUS_DEADLINE: Duration = Duration::from_secs(10);
 /// For how long managers may end, one after the other, before one answers.
 const SUCCESSION: Duration = Duration::from_secs(30);
 
+/// Between calls of a manager that others keep busy.
+const BUSY_INTERVAL: Duration = Duration::from_millis(20);
+
 const UNITS_PATH: &str = "/org/sampan1/unit";
 
 /// The manager as a client sees it.
@@ -163,6 +166,9 @@ pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, 
     loop {
         match call().await {
             Err(CliError::Left { .. }) if begun.elapsed() < SUCCESSION => {}
+            Err(CliError::Busy { .. }) if begun.elapsed() < SUCCESSION => {
+                tokio::time::sleep(BUSY_INTERVAL).await
+            }
             result => return result,
         }
     }

@@ -6,6 +6,7 @@ use super::control::{Control, failure, io_failure, only, step_failure};
 use super::launch::scope_request;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::{Ends, prepare};
+use super::turns::Turns;
 use crate::launch::protocol::{Order, Report};
 use crate::launch::step::{Output, Pause};
 use crate::manager::machine::Failure;
@@ -58,7 +59,7 @@ impl Helper {
             systemd: hands.systemd.clone(),
             ephemeral: prepared.facts.ephemeral,
         };
-        match held.until_prepared(request).await {
+        match held.until_prepared(request, &Turns::new(&prepared.plan)).await {
             Ok((pid, pidfd)) => {
                 Ok(Self { inhabited: Inhabited { pid, pidfd, invocation: prepared.invocation }, held })
             }
@@ -77,8 +78,9 @@ impl Helper {
 
 impl Held {
     /// Waits until it is whole, in its scope.
-    async fn until_prepared(&self, request: ScopeRequest) -> Result<(u32, OwnedFd), Failure> {
+    async fn until_prepared(&self, request: ScopeRequest, turns: &Turns) -> Result<(u32, OwnedFd), Failure> {
         let scope = async {
+            turns.movable.notified().await;
             let started = match self.systemd.start_scope(&request).await {
                 Err(SystemdError::Refused { .. }) if self.systemd.is_stopping().await => {
                     let last = ScopeRequest { after: Vec::new(), host: HostState::GoingDown, ..request };
@@ -90,16 +92,17 @@ impl Held {
             self.control.order(&Order::Attached);
             Ok(())
         };
-        let ((), ()) = tokio::try_join!(biased; self.hear_out(), scope)?;
+        let ((), ()) = tokio::try_join!(biased; self.hear_out(turns), scope)?;
         let process = self.live.process.get();
         let process = process.ok_or_else(|| failure("sampan-launch: ended without a word".into(), 0))?;
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
         Ok((process.pid, pidfd))
     }
 
-    async fn hear_out(&self) -> Result<(), Failure> {
+    async fn hear_out(&self, turns: &Turns) -> Result<(), Failure> {
         while let Some((report, descriptors)) = self.control.receive().await? {
             match report {
+                Report::Ready => turns.movable.notify_one(),
                 Report::Started { pid, .. } => {
                     let pidfd = only(descriptors)?;
                     // The cell is as new as the container.

@@ -9,6 +9,7 @@ use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
+use super::turns::Turns;
 use super::{Manager, Note, health, listening, now};
 use crate::launch::protocol::{Order, Report, UNSTARTED};
 use crate::launch::spawn::is_launcher;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Between looks at a process that is about to execute its payload.
 const EXECUTION_INTERVAL: Duration = Duration::from_millis(5);
@@ -276,16 +277,17 @@ impl RunTask {
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
         let control = &*launcher.insert(Control::new(launch)?);
-        let attached = Notify::new();
+        let turns = Turns::new(&prepared.plan);
         let scope = async {
+            turns.movable.notified().await;
             self.start_scope(&request).await?;
             self.attached(container, pid);
             control.order(&Order::Attached);
-            attached.notify_one();
+            turns.attached.notify_one();
             Ok(())
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        tokio::try_join!(biased; self.until_executed(control, &mut prepared, &attached, means), scope)?;
+        tokio::try_join!(biased; self.until_executed(control, &mut prepared, &turns, means), scope)?;
         self.live.executed.set(true);
         prepared.facts.moments.executed = now().boottime;
         prepared.facts.executed = true;
@@ -346,11 +348,12 @@ impl RunTask {
         &self,
         control: &Control,
         prepared: &mut Prepared,
-        attached: &Notify,
+        turns: &Turns,
         means: &Means,
     ) -> Result<(), Broken> {
         while let Some((report, descriptors)) = control.receive().await? {
             match report {
+                Report::Ready => turns.movable.notify_one(),
                 Report::Started { pid, times } => {
                     prepared.facts.moments.take(times);
                     self.began(pid, only(descriptors)?, prepared).await;
@@ -359,7 +362,7 @@ impl RunTask {
                     }
                 }
                 Report::Prepared => {
-                    attached.notified().await;
+                    turns.attached.notified().await;
                     self.run_inside(prepared, means).await?;
                     control.order(&Order::Go);
                 }

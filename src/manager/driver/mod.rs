@@ -39,6 +39,7 @@ mod sockets;
 mod stop;
 mod timer;
 mod transient;
+mod turns;
 
 pub use adopt::Adoption;
 pub use exec::ExecError;
