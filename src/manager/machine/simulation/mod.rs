@@ -16,7 +16,7 @@ use proptest::test_runner::{TestError, TestRunner};
 use world::{Telling, World};
 
 /// Histories of each flavour; together more than 100,000. `tests/soak simulation` lives through others.
-const HISTORIES: u32 = 21_000;
+const HISTORIES: u32 = 10_000;
 
 fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Telling) {
     let units = generate::units(&mut Dice::new(units), flavour);
