@@ -193,11 +193,22 @@ fn trimmed(text: String) -> String {
 }
 
 /// The bus tells that the manager left it before it answered.
-/// The bus itself says so: dbus-daemon(1), `max_outgoing_bytes` and `max_outgoing_unix_fds`.
+/// What dbus-daemon(1) says where `max_outgoing_bytes` or `max_outgoing_unix_fds` of the manager's connection are
+/// reached: the manager's own limits have the same name.
 fn is_full(error: &zbus::Error) -> bool {
-    let zbus::Error::MethodError(name, _, answer) = error else { return false };
-    name.as_str() == "org.freedesktop.DBus.Error.LimitsExceeded"
-        && answer.header().sender().is_some_and(|sender| sender == "org.freedesktop.DBus")
+    let reason = match error {
+        zbus::Error::FDO(error) => match error.as_ref() {
+            fdo::Error::LimitsExceeded(reason) => Some(reason),
+            _ => None,
+        },
+        zbus::Error::MethodError(name, reason, _)
+            if name.as_str() == "org.freedesktop.DBus.Error.LimitsExceeded" =>
+        {
+            reason.as_ref()
+        }
+        _ => None,
+    };
+    reason.is_some_and(|reason| reason.contains("full message queue"))
 }
 
 fn is_left(error: &zbus::Error) -> bool {
