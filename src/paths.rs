@@ -205,6 +205,31 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
+    /// When a manager was first started since boot.
+    pub fn startup(&self) -> PathBuf {
+        self.runtime().join("startup")
+    }
+
+    /// One stamp file for each timer that outlives a reboot.
+    pub fn timers(&self) -> PathBuf {
+        self.root.join("var/lib/sampan/timers")
+    }
+
+    /// Its time is that at which the timer of a unit elapsed last.
+    pub fn timer_stamp(&self, unit: &str) -> PathBuf {
+        self.timers().join(format!("stamp-{unit}"))
+    }
+
+    /// The time zone of the host, localtime(5).
+    pub fn local_time(&self) -> PathBuf {
+        self.root.join("etc/localtime")
+    }
+
+    /// Real-time clocks of the host, rtc(4).
+    pub fn real_time_clocks(&self) -> PathBuf {
+        self.root.join("sys/class/rtc")
+    }
+
     /// os-release(5).
     pub fn os_release(&self) -> PathBuf {
         let [own, vendors] = ["etc/os-release", "usr/lib/os-release"].map(|path| self.root.join(path));

@@ -63,7 +63,7 @@ while True:
     say("WATCHDOG=1")
     time.sleep(0.2)
 "#;
-    let keys = "watchdog = \"1s\"\nexec_stop = [[\"sh\", \"-c\", \"echo stopping\"]]\n";
+    let keys = "watchdog = \"2s\"\nexec_stop = [[\"sh\", \"-c\", \"echo stopping\"]]\n";
     host.unit("web.container", &speaker(beats, keys));
     host.unit(
         "clock.container",

@@ -1,10 +1,10 @@
 //! Methods that find and list units. Reading is free, and leaves nothing behind: a name without a unit is not kept.
 
 use super::error::BusError;
-use super::wire::{SocketRow, UnitRow, unit_path};
+use super::wire::{SocketRow, TimerRow, UnitRow, unit_path};
 use super::words::Words;
 use crate::manager::accounting;
-use crate::manager::driver::{Manager, SocketLine};
+use crate::manager::driver::{self, Manager, SocketLine};
 use crate::manager::machine::Managed;
 use crate::sys::{pidfd, process};
 use crate::unit::name::UnitName;
@@ -154,4 +154,24 @@ pub(super) fn sockets(manager: &Manager) -> (Vec<SocketRow>,) {
         last_activation_usec: u64::try_from(line.latency.as_micros()).unwrap_or(u64::MAX),
     };
     (manager.socket_lines().into_iter().map(row).collect(),)
+}
+
+/// Units in memory that have a timer, armed or not.
+pub(super) fn timers(manager: &Manager) -> (Vec<TimerRow>,) {
+    let now = driver::now();
+    let micros = |time: Option<std::time::Duration>| {
+        time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    };
+    let row = |(name, managed): (&UnitName, &Managed)| {
+        managed.timer()?;
+        let schedule = &managed.schedule;
+        Some(TimerRow {
+            unit: name.to_string(),
+            state: schedule.stage.as_str().to_owned(),
+            result: managed.result.as_str().to_owned(),
+            next_usec: micros(schedule.next(now)),
+            last_usec: micros(schedule.last_trigger.map(|last| last.realtime)),
+        })
+    };
+    (manager.machine().units().iter().filter_map(row).collect(),)
 }

@@ -95,6 +95,7 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("GetJob", &["id"], &["job"], |(), manager, (id,)| jobs::get(manager, id))
         .look("ListJobs", &[], &["jobs"], |(), manager, ()| Ok(jobs::list(manager)))
         .look("ListSockets", &[], &["sockets"], |(), manager, ()| Ok(listing::sockets(manager)))
+        .look("ListTimers", &[], &["timers"], |(), manager, ()| Ok(listing::timers(manager)))
         .note("Subscribe", |call| call.shared.subscribers.add(call.sender(), call.user()))
         .note("Unsubscribe", |call| call.shared.subscribers.remove(call.sender()))
         .act("GetUnitDefinitions", &[], &["definitions"], |(), call, ()| exec::definitions(call))

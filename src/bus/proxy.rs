@@ -1,7 +1,7 @@
 //! Clients' view of what needs no permission: lists and signals. What else a client asks for may take a password, which
 //! it sees to itself.
 
-use super::wire::{ImageRow, JobRow, SocketRow, TransferRow, UnitRow};
+use super::wire::{ImageRow, JobRow, SocketRow, TimerRow, TransferRow, UnitRow};
 use zbus::OwnedObjectPath;
 
 /// The manager.
@@ -20,6 +20,8 @@ pub trait Manager {
     fn list_units(&self) -> zbus::Result<Vec<UnitRow>>;
     /// All sockets of loaded units.
     fn list_sockets(&self) -> zbus::Result<Vec<SocketRow>>;
+    /// All timers of loaded units.
+    fn list_timers(&self) -> zbus::Result<Vec<TimerRow>>;
     /// All jobs.
     fn list_jobs(&self) -> zbus::Result<Vec<JobRow>>;
     /// All images of the store.

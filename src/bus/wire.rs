@@ -68,6 +68,21 @@ pub struct SocketRow {
     pub last_activation_usec: u64,
 }
 
+/// One row of `ListTimers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct TimerRow {
+    /// The unit.
+    pub unit: String,
+    /// `dead`, `waiting`, `running` or `elapsed`.
+    pub state: String,
+    /// How the last run of the unit ended.
+    pub result: String,
+    /// When the timer elapses next, in microseconds since 1970; 0: never, or it runs.
+    pub next_usec: u64,
+    /// When it elapsed last, in microseconds since 1970; 0: it has not.
+    pub last_usec: u64,
+}
+
 /// One row of `ListJobs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct JobRow {

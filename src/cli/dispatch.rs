@@ -14,8 +14,8 @@ use super::suggestion;
 use super::units::enable::Change;
 use super::{
     blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
-    list_dependencies, list_jobs, list_sockets, list_units, logs, run as run_verb, set_property, show,
-    status, system_state, top, unit_files, units, volumes,
+    list_dependencies, list_jobs, list_sockets, list_timers, list_units, logs, run as run_verb, set_property,
+    show, status, system_state, top, unit_files, units, volumes,
 };
 use crate::paths::Paths;
 use crate::unit::search::LinkKind;
@@ -119,6 +119,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::ListUnits(args) => list_units::run(&args),
         Verb::ListUnitFiles(args) => units::list_unit_files::run(&args, paths),
         Verb::ListSockets(args) => list_sockets::run(&args),
+        Verb::ListTimers(args) => list_timers::run(&args),
         Verb::ListJobs(args) => list_jobs::run(&args),
         Verb::Cancel(args) => list_jobs::cancel(&args),
         Verb::ListDependencies(args) => list_dependencies::run(&args, paths),

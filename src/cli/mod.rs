@@ -25,6 +25,7 @@ mod lifecycle;
 mod list_dependencies;
 mod list_jobs;
 mod list_sockets;
+mod list_timers;
 mod list_units;
 mod logs;
 pub mod of;

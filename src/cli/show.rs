@@ -88,11 +88,11 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
     match value {
         Value::Text(text) => escaped(text).into_owned(),
         Value::List(list) => list.iter().map(|item| escaped(item)).collect::<Vec<_>>().join(" "),
-        Value::Unsigned(microseconds) if name.ends_with("Timestamp") => time::timestamp(*microseconds, zone),
+        Value::Unsigned(microseconds) if is_moment(name) => time::timestamp(*microseconds, zone),
         Value::Unsigned(u64::MAX) if is_limit(name) => "infinity".to_owned(),
         Value::Unsigned(u64::MAX) => "[not set]".to_owned(),
         Value::Unsigned(mode) if name == "UMask" => format!("{mode:04o}"),
-        Value::Unsigned(microseconds @ 1..) if name.ends_with("USec") => time::span(*microseconds),
+        Value::Unsigned(microseconds @ 1..) if is_span(name) => time::span(*microseconds),
         Value::Unsigned(number) => number.to_string(),
         Value::Signed(number) => number.to_string(),
         Value::Numbers(list) if name.starts_with("IO") => {
@@ -115,6 +115,16 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
     }
 }
 
+/// Whether a number is microseconds since 1970.
+fn is_moment(name: &str) -> bool {
+    name.ends_with("Timestamp") || matches!(name, "NextElapseUSecRealtime" | "LastTriggerUSec")
+}
+
+/// Whether a number is a span of microseconds.
+fn is_span(name: &str) -> bool {
+    name.ends_with("USec") || name.ends_with("USecMonotonic")
+}
+
 /// Whether the largest number means that there is no limit, and not that nothing is known.
 fn is_limit(name: &str) -> bool {
     ["Max", "High", "USec"].iter().any(|end| name.ends_with(end))
@@ -133,11 +143,14 @@ mod tests {
             ("After".to_owned(), Value::List(vec!["db.container".to_owned(), "net.target".to_owned()])),
             ("Description".to_owned(), Value::Text("A\x1b[2Jweb".to_owned())),
             ("Labels".to_owned(), Value::Words([("org.example.team".to_owned(), "sea\n".to_owned())].into())),
+            ("LastTriggerUSec".to_owned(), Value::Unsigned(1_795_237_685_000_000)),
             ("LaunchError".to_owned(), Value::Text(String::new())),
             ("MainPID".to_owned(), Value::Unsigned(12)),
             ("MemoryCurrent".to_owned(), Value::Unsigned(u64::MAX)),
             ("MemoryMax".to_owned(), Value::Unsigned(u64::MAX)),
             ("NeedDaemonReload".to_owned(), Value::Flag(false)),
+            ("NextElapseUSecMonotonic".to_owned(), Value::Unsigned(7_562_000_000)),
+            ("NextElapseUSecRealtime".to_owned(), Value::Unsigned(0)),
             ("RestartUSec".to_owned(), Value::Unsigned(100_000)),
             ("TimeoutStartUSec".to_owned(), Value::Unsigned(90_000_000)),
             ("TimeoutStopUSec".to_owned(), Value::Unsigned(u64::MAX)),
@@ -154,10 +167,12 @@ mod tests {
         After=db.container net.target
         Description=A\x1b[2Jweb
         Labels=org.example.team=sea\n
+        LastTriggerUSec=Sat 2026-11-21 05:08:05 UTC
         MainPID=12
         MemoryCurrent=[not set]
         MemoryMax=infinity
         NeedDaemonReload=no
+        NextElapseUSecMonotonic=2h 6min 2s
         RestartUSec=100ms
         TimeoutStartUSec=1min 30s
         TimeoutStopUSec=infinity

@@ -1,7 +1,7 @@
 //! Containers of which a predecessor left no record: their scopes say which they are, and the kernel which process
 //! is the first of each.
 
-use super::machine::{Phase, Run, Stamp, Stamps};
+use super::machine::{Phase, Run, Stamp, Stamps, TimerStage};
 use super::record::{Record, RunFacts};
 use crate::sys::{pidfd, process};
 use crate::systemd::SystemdError;
@@ -74,6 +74,11 @@ impl Orphan {
             exit: None,
         });
         record.facts.executed = true;
+        if record.schedule.stage == TimerStage::Waiting && !record.phase.has_run() {
+            // Its timer has elapsed, and there was no time to write that down.
+            record.schedule.stage = TimerStage::Running;
+            record.schedule.last_trigger = Some(now);
+        }
         if !record.phase.has_run() {
             record.phase = Phase::Running;
         }

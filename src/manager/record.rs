@@ -1,7 +1,9 @@
 //! The record of a unit that is up or has failed: what a successor of this process cannot learn from systemd and the
 //! kernel. Records are hints: what they say is checked before it is believed ([`super::reconcile`]).
 
-use super::machine::{Failure, HealthState, JobKind, Managed, Phase, Run, Stamps, UnitResult};
+use super::machine::{
+    Asked, Failure, HealthState, Job, JobKind, Managed, Phase, Run, Schedule, Stamps, UnitResult,
+};
 use crate::image::config::HealthCheck;
 use crate::launch::protocol::Times;
 use crate::unit::model::{Stage, Unit};
@@ -142,9 +144,15 @@ pub struct Record {
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
     #[serde(default)]
     pub starts: VecDeque<Duration>,
+    /// Its timer.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// The job that is not over.
     #[serde(default)]
     pub job: Option<JobKind>,
+    /// Whom it is for.
+    #[serde(default)]
+    pub asked: Asked,
     /// How often each socket has launched the container.
     #[serde(default)]
     pub activations: BTreeMap<String, u32>,
@@ -172,7 +180,9 @@ impl Record {
             failure: None,
             restarts: 0,
             starts: VecDeque::new(),
+            schedule: Schedule::default(),
             job: None,
+            asked: Asked::default(),
             activations: BTreeMap::new(),
             definition: None,
         }
@@ -182,7 +192,7 @@ impl Record {
     pub fn of(
         unit: &UnitName,
         managed: &Managed,
-        job: Option<JobKind>,
+        job: Option<&Job>,
         facts: Option<&RunFacts>,
     ) -> Option<Self> {
         let worth = managed.phase != Phase::Dead || job.is_some();
@@ -197,7 +207,9 @@ impl Record {
             failure: managed.failure.clone(),
             restarts: managed.restarts,
             starts: managed.starts().clone(),
-            job,
+            schedule: managed.schedule.clone(),
+            job: job.map(|job| job.kind),
+            asked: job.map_or_else(Asked::default, |job| job.asked),
             definition: managed.unit().cloned(),
             ..Self::new(unit.clone(), managed.phase)
         })

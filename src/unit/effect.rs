@@ -30,7 +30,6 @@ pub const LATER: &[Later] = &[
     later(&["network", "interfaces"], &["[]"]),
     later(&["network", "macvlan"], &["[]"]),
     later(&["network", "ipvlan"], &["[]"]),
-    later(&["timer"], &["{}"]),
     later(&["update"], &["{policy=none}", "{}"]),
 ];
 

@@ -42,6 +42,20 @@ pub struct ListArgs {
     pub display: DisplayArgs,
 }
 
+/// `list-timers`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ListTimersArgs {
+    /// Names and patterns of units
+    #[arg(value_name = "PATTERN", add = ArgValueCandidates::new(unit_names))]
+    pub patterns: Vec<String>,
+    /// Timers that are not armed, too
+    #[arg(long, short)]
+    pub all: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub display: DisplayArgs,
+}
+
 /// `list-jobs`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListJobsArgs {

@@ -13,7 +13,7 @@ pub use files::{
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{CancelArgs, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs, Whom};
-pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
+pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListTimersArgs, ListUnitsArgs};
 pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
     TopArgs,
@@ -126,6 +126,8 @@ pub enum Verb {
     ListUnitFiles(Of<ListUnitFilesArgs>),
     /// List sockets and the units behind them
     ListSockets(Of<ListArgs>),
+    /// List timers, and when they start their units
+    ListTimers(Of<ListTimersArgs>),
     /// List jobs
     ListJobs(Of<ListJobsArgs>),
     /// Take jobs back

@@ -5,6 +5,7 @@ use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
 use crate::unit::signal;
 use jiff::tz::TimeZone;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Goes on below a value.
 const INDENTED_LINE: &str = "\n             ";
@@ -31,6 +32,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Transient", if unit.transient { "yes" } else { "" });
     page.line("Drop-In", &drop_ins(unit, style));
     page.line("Active", &active(unit, around));
+    page.line("Trigger", &trigger(unit, around));
     page.line("Duration", &duration(unit));
     page.line("Condition", &conditions(unit, unit.condition_result, "condition unmet", around));
     page.line("Assert", &conditions(unit, unit.assert_result, "assertion failed", around));
@@ -193,6 +195,23 @@ fn active(unit: &UnitProperties, around: &Surroundings) -> String {
 
 fn moment(time: u64, around: &Surroundings) -> String {
     format!("{}; {}", time::timestamp(time, &around.zone), time::ago(around.now.saturating_sub(time)))
+}
+
+/// When the timer starts the unit next, while it is armed.
+fn trigger(unit: &UnitProperties, around: &Surroundings) -> String {
+    if matches!(unit.timer_state.as_str(), "" | "dead") {
+        return String::new();
+    }
+    let boottime = clock_gettime(ClockId::Boottime);
+    let since_boot =
+        u64::try_from(boottime.tv_sec * 1_000_000 + boottime.tv_nsec / 1_000).unwrap_or_default();
+    let monotonic = (unit.next_elapse_monotonic != 0)
+        .then(|| (around.now + unit.next_elapse_monotonic).saturating_sub(since_boot));
+    let realtime = (unit.next_elapse_realtime != 0).then_some(unit.next_elapse_realtime);
+    match realtime.into_iter().chain(monotonic).min() {
+        Some(next) => format!("{}; {}", time::timestamp(next, &around.zone), time::left(next, around.now)),
+        None => "n/a".to_owned(),
+    }
 }
 
 /// Why the last start was skipped.

@@ -54,6 +54,15 @@ pub fn ago(span: u64) -> String {
     }
 }
 
+/// How long it is until a moment: as [`ago`].
+pub fn left(moment: u64, now: u64) -> String {
+    match moment.checked_sub(now) {
+        Some(0) => "now".to_owned(),
+        Some(span) => ago(span).replace(" ago", " left"),
+        None => ago(now - moment),
+    }
+}
+
 /// A length of time to the millisecond: `1h 2min 3.456s`, `29ms`, `120us`.
 pub fn span(microseconds: u64) -> String {
     if microseconds < MILLISECOND {

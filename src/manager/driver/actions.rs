@@ -25,6 +25,8 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Abort { unit, run } => self.abort(&unit, run),
                 Action::Reload { unit, run } => self.reload_container(&unit, run),
+                Action::ReadStamp(unit) => self.read_stamp(&unit),
+                Action::TouchStamp { unit, at } => self.touch_stamp(&unit, at),
                 Action::Entered(unit) => {
                     if let Some(managed) = self.machine.unit(&unit) {
                         log(&unit, managed);

@@ -87,7 +87,8 @@ impl Manager {
             failure: record.failure.clone(),
             restarts: record.restarts,
             starts: record.starts.clone(),
-            job: record.job,
+            schedule: record.schedule.clone(),
+            job: record.job.map(|kind| (kind, record.asked)),
         };
         self.event(Event::Adopted { unit: unit.clone(), left: Box::new(left) });
         // Sockets that the store has lost are opened again.

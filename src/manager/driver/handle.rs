@@ -156,7 +156,7 @@ impl Manager {
     fn keep_record(&mut self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
         let record = managed.and_then(|managed| {
-            let job = managed.job.and_then(|job| self.machine.jobs().get(&job)).map(|job| job.kind);
+            let job = managed.job.and_then(|job| self.machine.jobs().get(&job));
             Record::of(unit, managed, job, self.facts.get(unit))
         });
         let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });

@@ -6,6 +6,7 @@ mod adopt;
 mod before;
 mod boot;
 mod cache;
+mod clock;
 mod commands;
 mod condition;
 mod control;
@@ -63,6 +64,7 @@ use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
 use crate::unit::model::Resources;
 use crate::unit::name::UnitName;
+use clock::Wakers;
 use commands::Stages;
 use errand::Told;
 use futures_util::StreamExt;
@@ -82,7 +84,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use timer::Timer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Interval;
@@ -196,7 +197,7 @@ impl Manager {
     pub fn new(parts: Parts) -> std::io::Result<(Self, Inbox, ManagerHandle)> {
         let (notes, note_receiver) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
-        let manager = Self {
+        let mut manager = Self {
             machine: Machine::default(),
             shelf: Shelf::new(&parts.paths, parts.service.clone()),
             paths: parts.paths,
@@ -225,6 +226,8 @@ impl Manager {
             notices: parts.notices,
             leaving: Leaving::AtOnce,
         };
+        let clocks = clock::clocks(&manager.paths);
+        manager.event(Event::Clocks(clocks));
         let inbox = Inbox { notes: note_receiver, commands: command_receiver };
         Ok((manager, inbox, ManagerHandle::new(commands)))
     }
@@ -258,20 +261,22 @@ impl Manager {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
-        let timer = Timer::new()?;
+        let mut wakers = Wakers::new(&self.paths)?;
         let memory = self.memory.clone();
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         loop {
-            timer.set(self.machine.next_deadline())?;
+            wakers.set(&self.machine, &self.paths)?;
             tokio::select! {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
                 changed = memory.changed() => changed.into_iter().for_each(|run| self.memory_changed(run)),
-                _ = timer.due() => {
-                    self.excuse_the_frozen();
-                    self.event(Event::TimersDue);
+                event = wakers.next() => {
+                    if matches!(event, Event::TimersDue) {
+                        self.excuse_the_frozen();
+                    }
+                    self.event(event);
                 }
                 () = beat(&mut pulse) => self.say(self.service.alive()),
                 _ = hangup.recv() => self.reload(),

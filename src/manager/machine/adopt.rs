@@ -3,7 +3,7 @@
 
 use super::Machine;
 use super::event::Left;
-use super::job::{JobKind, Order, Tenure};
+use super::job::{Asked, JobKind, Order, Tenure};
 use super::restart::restart_delay;
 use super::state::{Phase, UnitResult};
 use super::unit::{Intent, LoadState, Managed, SocketState};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
-        let Left { phase, run, stamps, result, failure, restarts, starts, job } = left;
+        let Left { phase, run, stamps, result, failure, restarts, starts, schedule, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
         // A run that had no process yet has nothing to be waited for, but commands may see it off.
@@ -23,6 +23,7 @@ impl Machine {
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;
         }
+        managed.schedule = schedule;
         self.adopt_phase(name, phase, stamps.active_enter.boottime);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
@@ -30,7 +31,8 @@ impl Machine {
         if self.units.get(name).is_some_and(|managed| managed.loaded.state == LoadState::NotFound) {
             self.vanished.insert(name.clone());
         }
-        self.left.extend(job.map(|kind| (name.clone(), kind)));
+        self.left.extend(job.map(|(kind, asked)| (name.clone(), kind, asked)));
+        self.adopt_timer(name, phase);
         // What others are is not known yet.
         self.changes.clear();
     }
@@ -46,7 +48,7 @@ impl Machine {
         match phase {
             Phase::Listening if managed.has_sockets() => self.listen(name),
             // It has none any more.
-            Phase::Listening => self.left.push((name.clone(), JobKind::Start)),
+            Phase::Listening => self.left.push((name.clone(), JobKind::Start, Asked::ByName)),
             Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill
                 if lives && !managed.has_ended() =>
             {
@@ -75,11 +77,11 @@ impl Machine {
             }
             // There was no container yet: it is a start that has to be made anew.
             Phase::Condition | Phase::StartPre | Phase::Pull => {
-                self.left.push((name.clone(), JobKind::Start));
+                self.left.push((name.clone(), JobKind::Start, Asked::ByName));
             }
             // Nor is there one that anybody could find, whatever it has said of itself.
             phase if phase.has_run() && !lives => {
-                self.left.push((name.clone(), JobKind::Start));
+                self.left.push((name.clone(), JobKind::Start, Asked::ByName));
             }
             Phase::ExecCondition | Phase::ExecStartPre | Phase::Start => {
                 self.set_phase(name, phase);
@@ -104,14 +106,18 @@ impl Machine {
 
     /// All units are adopted: their jobs go on.
     pub(super) fn resume_jobs(&mut self) {
-        for (unit, kind) in std::mem::take(&mut self.left) {
+        for (unit, kind, asked) in std::mem::take(&mut self.left) {
             let stops = kind == JobKind::Stop && self.units.contains_key(&unit);
             if stops || self.check_usable(&unit).is_ok() {
-                self.install_job(&unit, kind, Order::Kept, Tenure::Replaceable);
+                match asked {
+                    Asked::ByName => drop(self.install_job(&unit, kind, Order::Kept, Tenure::Replaceable)),
+                    Asked::Along => self.install_along(&unit, kind, Order::Kept, Tenure::Replaceable),
+                }
             } else if self.units.get(&unit).is_some_and(Managed::is_idle) {
                 self.close_sockets(&unit);
             }
         }
+        self.resume_timers();
         self.follow_all();
     }
 }

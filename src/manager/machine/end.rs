@@ -2,7 +2,7 @@
 
 use super::Machine;
 use super::event::Action;
-use super::job::{JobKind, JobResult};
+use super::job::{Asked, JobKind, JobResult};
 use super::restart::{named, restart_delay, restarts_after};
 use super::state::{Exit, Failure, Phase, ToStop, UnitResult};
 use super::unit::{ImageState, Intent, Managed, SocketState, Then};
@@ -105,23 +105,28 @@ impl Machine {
 
     /// Decides what follows an end.
     pub(super) fn end_whole(&mut self, name: &UnitName, result: UnitResult) {
-        let job = self.job_of(name).map(|job| (job.id, job.kind));
+        let job = self.job_of(name).map(|job| (job.id, job.kind, job.asked));
+        let keeps_timer = self.is_armed(name);
         let Some(managed) = self.units.get_mut(name) else { return };
         let farewell = std::mem::take(&mut managed.farewell);
         let result = if result == UnitResult::Success { farewell } else { result };
         managed.result = result;
         let restarts = managed.restarts_by_itself(result) || managed.waits_for_space();
         match job {
-            Some((id, JobKind::Restart)) => {
+            Some((id, JobKind::Restart, _)) => {
                 managed.intent = Intent::Again;
                 self.set_phase(name, Phase::Dead);
                 self.restart_becomes_start(id);
             }
-            Some((id, JobKind::Stop)) => {
+            Some((id, JobKind::Stop, Asked::Along)) if keeps_timer => {
+                self.rest(name, result);
+                self.finish_job(id, JobResult::Done);
+            }
+            Some((id, JobKind::Stop, _)) => {
                 self.go_down(name, result);
                 self.finish_job(id, JobResult::Done);
             }
-            Some((_, JobKind::Start)) if managed.intent == Intent::Again => self.begin_start(name),
+            Some((_, JobKind::Start, _)) if managed.intent == Intent::Again => self.begin_start(name),
             _ => {
                 self.fail_jobs(name, result);
                 if restarts { self.schedule_restart(name) } else { self.rest(name, result) }
@@ -158,20 +163,27 @@ impl Machine {
         }
     }
 
-    /// A unit without a job ends where its next start begins: listening again, or down.
-    fn rest(&mut self, name: &UnitName, result: UnitResult) {
+    /// A unit without a job ends where its next start begins: listening again, waiting for its timer, or down.
+    pub(super) fn rest(&mut self, name: &UnitName, result: UnitResult) {
         let listens = self
             .units
             .get(name)
             .is_some_and(|managed| managed.starts_on_socket() && managed.sockets == SocketState::Open);
         if listens && !matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit) {
             self.listen(name);
+            self.timer_listens(name);
+        } else if self.is_armed(name) {
+            self.close_sockets(name);
+            self.wait_for_timer(name);
         } else {
-            self.go_down(name, result);
+            return self.go_down(name, result);
+        }
+        if self.is_armed(name) {
+            self.rested(name, result);
         }
     }
 
-    fn go_down(&mut self, name: &UnitName, result: UnitResult) {
+    pub(super) fn go_down(&mut self, name: &UnitName, result: UnitResult) {
         self.close_sockets(name);
         let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
         let phase = if clean { Phase::Dead } else { Phase::Failed };

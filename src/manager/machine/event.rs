@@ -1,12 +1,14 @@
 //! What the core hears and what it asks for.
 
-use super::job::{JobId, JobKind, JobResult};
+use super::elapse::{Clocks, Schedule};
+use super::job::{Asked, JobId, JobKind, JobResult};
 use super::native::NativeState;
 use super::state::{Exit, Failure, Phase, Stamp, UnitResult};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::{Otherwise, Stage};
 use crate::unit::name::UnitName;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -172,8 +174,21 @@ pub enum Event {
         /// The unit.
         unit: UnitName,
     },
-    /// The clock has reached [`super::Machine::next_deadline`].
+    /// A clock has reached [`super::Machine::next_deadline`] or [`super::Machine::next_wake`].
     TimersDue,
+    /// What there is to know of the host's clocks; told before anything that has a timer.
+    Clocks(Clocks),
+    /// Somebody has set CLOCK_REALTIME.
+    ClockSet,
+    /// The time zone of the host may be another one.
+    ZoneChanged(TimeZone),
+    /// [`Action::ReadStamp`] is done.
+    StampRead {
+        /// The unit.
+        unit: UnitName,
+        /// When its timer elapsed last, since 1970; `None`: it never did.
+        last: Option<Duration>,
+    },
     /// Forget a failure; of all units where none is named.
     ResetFailed {
         /// The unit.
@@ -241,8 +256,10 @@ pub struct Left {
     pub restarts: u32,
     /// Starts in the interval of its limit, on CLOCK_BOOTTIME.
     pub starts: VecDeque<Duration>,
-    /// Its job, where one was not over.
-    pub job: Option<JobKind>,
+    /// Its timer.
+    pub schedule: Schedule,
+    /// Its job, where one was not over, and whom that was for.
+    pub job: Option<(JobKind, Asked)>,
 }
 
 /// What is to be done.
@@ -339,6 +356,16 @@ pub enum Action {
         unit: UnitName,
         /// The run.
         run: u64,
+    },
+    /// Read when the timer of a unit elapsed last, and answer with [`Event::StampRead`]. Where that is not known, it is
+    /// armed for the first time, which is remembered.
+    ReadStamp(UnitName),
+    /// Remember on disk when the timer of a unit elapsed.
+    TouchStamp {
+        /// The unit.
+        unit: UnitName,
+        /// Since 1970.
+        at: Duration,
     },
     /// A unit entered its phase, perhaps not for the first time in a row: what [`Action::Changed`] does, and it is
     /// worth a line in the journal.

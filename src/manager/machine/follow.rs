@@ -9,12 +9,13 @@ use super::restart::{AUTOMATIC_LIMIT, exceeds_limit};
 use super::state::{ActiveState, UnitResult};
 use crate::unit::name::UnitName;
 
-/// A unit has got from one state to another.
+/// What has become of a unit.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
-    unit: UnitName,
-    before: ActiveState,
-    after: ActiveState,
+pub(super) enum Change {
+    /// It has got from one state to another.
+    State { unit: UnitName, before: ActiveState, after: ActiveState },
+    /// A run is over after which its timer has it at rest again; it would be down in this state without.
+    Rest { unit: UnitName, after: ActiveState },
 }
 
 impl Machine {
@@ -27,19 +28,25 @@ impl Machine {
 
     pub(super) fn changed_state(&mut self, unit: &UnitName, before: ActiveState, after: ActiveState) {
         if before != after {
-            self.changes.push_back(Change { unit: unit.clone(), before, after });
+            self.changes.push_back(Change::State { unit: unit.clone(), before, after });
         }
     }
 
     /// After an adoption everything is looked at as if it had just come about, but for what an end would start.
     pub(super) fn follow_all(&mut self) {
         let states = self.units.iter().map(|(name, managed)| (name.clone(), managed.active_state()));
-        let changes = states.map(|(unit, state)| Change { unit, before: state, after: state });
+        let changes = states.map(|(unit, state)| Change::State { unit, before: state, after: state });
         self.changes = changes.collect();
     }
 
     pub(super) fn follow(&mut self, change: &Change) {
-        let Change { unit, before, after } = change;
+        let (unit, before, after) = match change {
+            Change::State { unit, before, after } => (unit, before, after),
+            Change::Rest { unit, after } => {
+                self.start_on_end(unit, *after);
+                return self.stop_unneeded_by(unit);
+            }
+        };
         if !before.is_down() && after.is_down() {
             self.stop_bound(unit);
             self.start_on_end(unit, *after);
@@ -57,9 +64,17 @@ impl Machine {
 
     /// Something that follows from the state of other units. Whoever it is about has no say in it.
     fn demand(&mut self, unit: &UnitName, verb: Verb, mode: JobMode) {
+        if verb != Verb::Start && self.only_waits(unit) {
+            return;
+        }
+        let present = self.job_of(unit).map(|job| (job.id, job.asked));
         let request = Request { unit: unit.clone(), verb, mode };
-        if let Err(error) = self.enqueue(&request) {
-            tracing::debug!("{unit}: {verb:?} that follows from another unit: {error}");
+        match self.enqueue(&request) {
+            Ok(id) if verb != Verb::Start => self.came_along(id, present),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!("{unit}: {verb:?} that follows from another unit: {error}");
+            }
         }
     }
 
@@ -95,6 +110,13 @@ impl Machine {
         for unit in bound.filter(stops).cloned().collect::<Vec<_>>() {
             self.demand(&unit, Verb::Stop, JobMode::Replace);
         }
+    }
+
+    /// A run of a unit is over whose timer has it at rest again.
+    pub(super) fn rested(&mut self, name: &UnitName, result: UnitResult) {
+        let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
+        let after = if clean { ActiveState::Inactive } else { ActiveState::Failed };
+        self.changes.push_back(Change::Rest { unit: name.clone(), after });
     }
 
     fn start_on_end(&mut self, ended: &UnitName, after: ActiveState) {
@@ -153,6 +175,7 @@ impl Machine {
         let unit = self.units.get(name).and_then(|managed| managed.unit());
         let applies = unit.is_some_and(|unit| unit.handling.stop_when_unneeded)
             && self.active_state(name).is_up()
+            && !self.is_waiting(name)
             && self.job_of(name).is_none();
         if !applies {
             return;
@@ -160,7 +183,8 @@ impl Machine {
         let theirs = self.dependents(name);
         let mut needing = theirs.requires.iter().chain(&theirs.requisite).chain(&theirs.wants);
         let needs = |name: &UnitName| {
-            !self.active_state(name).is_down() || self.has_job(name, &[JobKind::Start, JobKind::Restart])
+            let runs = !self.active_state(name).is_down() && !self.is_waiting(name);
+            runs || self.has_job(name, &[JobKind::Start, JobKind::Restart])
         };
         let is_needed = needing.any(needs) || theirs.binds_to.iter().chain(&theirs.upholds).any(needs);
         if !is_needed {

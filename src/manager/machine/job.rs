@@ -211,6 +211,17 @@ pub enum Tenure {
     Irreversible,
 }
 
+/// Whom a job is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// Its unit: somebody has named it.
+    #[default]
+    ByName,
+    /// Another unit, whose relations bring it along. It has no say in whether a timer is armed.
+    Along,
+}
+
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -226,6 +237,8 @@ pub struct Job {
     pub order: Order,
     /// Whether it can be replaced.
     pub tenure: Tenure,
+    /// Whom it is for.
+    pub asked: Asked,
 }
 
 impl Machine {
@@ -265,7 +278,15 @@ impl Machine {
         }
         self.last_job = self.last_job.wrapping_add(1).max(1);
         let id = JobId(self.last_job);
-        let job = Job { id, unit: unit.clone(), kind, phase: JobPhase::Waiting, order, tenure };
+        let job = Job {
+            id,
+            unit: unit.clone(),
+            kind,
+            phase: JobPhase::Waiting,
+            order,
+            tenure,
+            asked: Asked::ByName,
+        };
         self.jobs.insert(id, job);
         self.set_job(unit, Some(id));
         self.queue.insert(id);
@@ -273,8 +294,24 @@ impl Machine {
         id
     }
 
+    /// Makes a job that comes with another one. What somebody has asked for already stays so.
+    pub(super) fn install_along(&mut self, unit: &UnitName, kind: JobKind, order: Order, tenure: Tenure) {
+        let present = self.job_of(unit).map(|job| (job.id, job.asked));
+        let id = self.install_job(unit, kind, order, tenure);
+        self.came_along(id, present);
+    }
+
+    /// A job was made for another unit's sake, or merged into the one that was there.
+    pub(super) fn came_along(&mut self, id: JobId, present: Option<(JobId, Asked)>) {
+        let asked = present.filter(|(before, _)| *before == id).map_or(Asked::Along, |(_, asked)| asked);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.asked = asked;
+        }
+    }
+
     fn merge_job(&mut self, id: JobId, (new, merged): (JobKind, JobKind), order: Order, tenure: Tenure) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.asked = Asked::ByName;
         if tenure == Tenure::Irreversible {
             job.tenure = tenure;
         }
@@ -301,6 +338,7 @@ impl Machine {
             if self.units.get(&job.unit).is_some_and(|unit| unit.phase.is_down()) {
                 self.close_sockets(&job.unit);
             }
+            self.timer_job_over(&job.unit);
             self.rest_if_given_up(&job.unit);
             self.forget_unnamed(&job.unit);
             if (job.kind, result) == (JobKind::Stop, JobResult::Canceled) {
@@ -332,7 +370,9 @@ impl Machine {
     }
 
     fn waiting_on_start_of(&self, failed: &UnitName) -> Vec<JobId> {
-        let waits = |job: &&super::Job| job.kind.goes_up() && job.phase == JobPhase::Waiting;
+        let waits = |job: &&super::Job| {
+            job.kind.goes_up() && job.phase == JobPhase::Waiting && !self.only_arms(&job.unit)
+        };
         self.needing(failed).filter_map(|unit| self.job_of(unit)).filter(waits).map(|job| job.id).collect()
     }
 

@@ -56,6 +56,7 @@ impl Machine {
         }
         if let Some((old, new)) = old.unit.zip(new.unit) {
             self.change_limits(&name, &old, &new);
+            self.change_timer(&name, &old, &new);
         }
         self.actions.push(Action::Changed(name));
     }

@@ -9,6 +9,7 @@
 mod adopt;
 mod commands;
 mod cycle;
+mod elapse;
 mod end;
 mod event;
 mod follow;
@@ -32,13 +33,16 @@ mod tests;
 mod timers;
 mod transaction;
 mod unit;
+mod wake;
 
+pub use elapse::{Clocks, Schedule, TimerStage};
 pub use event::{Action, Event, HealthState, Launched, Left, Unmet};
-pub use job::{Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
+pub use job::{Asked, Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps, Terms};
+pub use wake::Clock;
 
 use crate::unit::model::ReadyOn;
 use crate::unit::name::UnitName;
@@ -46,6 +50,7 @@ use follow::Change;
 use graph::Graph;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use wake::Wakes;
 
 /// All units and jobs of one manager.
 #[derive(Debug, Default, Clone)]
@@ -62,8 +67,11 @@ pub struct Machine {
     changes: VecDeque<Change>,
     /// Units by their next time limit.
     due: BTreeSet<(Duration, UnitName)>,
+    /// Timers of units by what they wait for.
+    wakes: Wakes,
+    clocks: Clocks,
     /// Jobs of an earlier manager.
-    left: Vec<(UnitName, JobKind)>,
+    left: Vec<(UnitName, JobKind, Asked)>,
     standing: Standing,
     last_job: u32,
     /// Numbers of runs are never used again, not even by another unit.
@@ -149,7 +157,14 @@ impl Machine {
             Event::LaunchFailed { unit, run, failure } => self.launch_failed(&unit, run, failure),
             Event::Ended { unit, run, exit } => self.ended(&unit, run, exit),
             Event::StopRequested { unit } => self.stop_requested(&unit),
-            Event::TimersDue => self.timers_due(),
+            Event::TimersDue => {
+                self.timers_due();
+                self.timers_elapse();
+            }
+            Event::Clocks(clocks) => self.set_clocks(clocks),
+            Event::ClockSet => self.clock_set(),
+            Event::ZoneChanged(zone) => self.zone_changed(zone),
+            Event::StampRead { unit, last } => self.stamp_read(&unit, last),
             Event::ResetFailed { unit } => self.reset_failed(unit.as_ref()),
             Event::Reloaded { unit, run, result } => self.reloaded(&unit, run, result),
             Event::Adopted { unit, left } => self.adopted(&unit, *left),

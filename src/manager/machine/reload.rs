@@ -32,6 +32,7 @@ impl Machine {
             }
             // There is no container that could have read an older one.
             (Phase::Listening | Phase::Exited | Phase::Active, _) => self.finish_job(job.id, JobResult::Done),
+            (phase, _) if phase.is_waiting() => self.finish_job(job.id, JobResult::Done),
             // The reload that is under way does it, and the start reads it anyway.
             (Phase::Reload | Phase::ReloadNotify, _) => {}
             (phase, _) if phase.active_state() == ActiveState::Activating => {

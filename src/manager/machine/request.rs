@@ -239,7 +239,11 @@ impl Machine {
             _ => Tenure::Replaceable,
         };
         for (unit, job) in jobs.iter().filter(|(unit, _)| *unit != anchor) {
-            self.install_job(unit, job.kind, job.order, tenure);
+            match mode {
+                // It is about all units, each in its own right.
+                JobMode::Isolate => drop(self.install_job(unit, job.kind, job.order, tenure)),
+                _ => self.install_along(unit, job.kind, job.order, tenure),
+            }
         }
         let nothing = Chosen { kind: JobKind::Nop, order: Order::Kept };
         let job = jobs.get(anchor).unwrap_or(&nothing);

@@ -3,10 +3,11 @@
 //! dependencies.
 
 use super::Machine;
+use super::elapse::TimerStage;
 use super::event::Action;
-use super::job::{Job, JobId, JobKind, JobPhase, JobResult, Order};
+use super::job::{Asked, Job, JobId, JobKind, JobPhase, JobResult, Order};
 use super::native::NativeJob;
-use super::state::{ActiveState, Phase, ToStop};
+use super::state::{ActiveState, Phase, ToStop, UnitResult};
 use super::unit::Intent;
 use crate::unit::name::UnitName;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -130,12 +131,20 @@ impl Machine {
     }
 
     fn run_start(&mut self, job: &Job) {
-        if self.lacks_a_requirement(&job.unit) {
+        let arms = self.only_arms(&job.unit);
+        if !arms && self.lacks_a_requirement(&job.unit) {
             return self.finish_job(job.id, JobResult::Dependency);
         }
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
+        let has_elapsed = managed.schedule.stage == TimerStage::Running;
         match managed.phase {
             Phase::Listening if !managed.starts_on_socket() => self.begin_start(&job.unit),
+            Phase::Waiting | Phase::Elapsed if job.asked == Asked::Along => {
+                self.finish_job(job.id, JobResult::Done);
+            }
+            Phase::Waiting | Phase::Elapsed => self.begin_again(&job.unit),
+            Phase::Listening if has_elapsed => self.begin_again(&job.unit),
+            Phase::Dead | Phase::Failed if arms => self.begin_waiting(job),
             Phase::Running
             | Phase::Exited
             | Phase::Active
@@ -158,9 +167,31 @@ impl Machine {
             Phase::AutoRestart if managed.intent == Intent::Again => self.begin_start(&job.unit),
             Phase::Dead | Phase::Failed | Phase::AutoRestart => {
                 managed.restarts = 0;
+                self.arm_timer(&job.unit);
                 self.begin_start(&job.unit);
             }
         }
+    }
+
+    /// Runs the container of a unit that is up without it.
+    fn begin_again(&mut self, name: &UnitName) {
+        if let Some(managed) = self.units.get_mut(name) {
+            managed.intent = Intent::Again;
+            managed.restarts = 0;
+        }
+        self.begin_start(name);
+    }
+
+    /// Arms the timer, and runs nothing.
+    fn begin_waiting(&mut self, job: &Job) {
+        if let Some(managed) = self.units.get_mut(&job.unit) {
+            managed.result = UnitResult::Success;
+            managed.failure = None;
+            managed.unmet = None;
+        }
+        self.arm_timer(&job.unit);
+        self.wait_for_timer(&job.unit);
+        self.finish_job(job.id, JobResult::Done);
     }
 
     /// Whether something that must be up already is not: `requisite`, and `binds_to` with `after`.
@@ -185,6 +216,9 @@ impl Machine {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase.to_stop() {
             ToStop::Nothing => self.finish_job(job.id, JobResult::Done),
+            ToStop::State if job.asked == Asked::Along && managed.phase.is_waiting() => {
+                self.finish_job(job.id, JobResult::Done);
+            }
             ToStop::State if managed.phase == Phase::Exited && managed.has_farewell() => {
                 self.begin_stop_exited(&job.unit, Intent::Down);
             }
@@ -203,6 +237,9 @@ impl Machine {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         match managed.phase.to_stop() {
             ToStop::Nothing => self.restart_becomes_start(job.id),
+            ToStop::State if job.asked == Asked::Along && managed.phase.is_waiting() => {
+                self.finish_job(job.id, JobResult::Done);
+            }
             ToStop::State if managed.phase == Phase::Exited && managed.has_farewell() => {
                 self.begin_stop_exited(&job.unit, Intent::Again);
             }
@@ -233,6 +270,10 @@ impl Machine {
             (false, true) => managed.stamps.inactive_enter = now,
             (true, false) => managed.stamps.inactive_exit = now,
             _ => {}
+        }
+        // A restart keeps its timer between its halves.
+        if after.is_down() && managed.intent != Intent::Again {
+            self.disarm_timer(name);
         }
         self.arm(name);
         self.actions.push(Action::Entered(name.clone()));

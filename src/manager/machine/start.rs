@@ -36,6 +36,10 @@ impl Machine {
         managed.unmet = Some(unmet);
         managed.intent = Intent::Policy;
         let rested = managed.rested.take();
+        if self.is_armed(name) {
+            self.rest(name, UnitResult::Success);
+            return self.finish_unit_job(name, JobKind::Start, outcome);
+        }
         self.close_sockets(name);
         self.set_phase(name, Phase::Dead);
         if let Some((managed, rested)) = self.units.get_mut(name).zip(rested) {
@@ -139,6 +143,7 @@ impl Machine {
         let phase = managed.first_phase();
         self.set_phase(name, phase);
         self.set_deadline(name, timeout);
+        self.timer_unit_begins(name);
         if listened {
             self.actions.push(Action::UnwatchSockets(name.clone()));
         }

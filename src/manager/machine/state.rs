@@ -72,6 +72,10 @@ pub enum Phase {
     StartPre,
     /// The sockets are open and nobody has come.
     Listening,
+    /// The timer is armed, and nothing runs.
+    Waiting,
+    /// The timer has nothing left to elapse on, and nothing runs.
+    Elapsed,
     /// The image is being pulled.
     Pull,
     /// `exec_condition` is run.
@@ -127,6 +131,8 @@ impl Phase {
         match self {
             Self::Dead | Self::Failed => ToStop::Nothing,
             Self::Listening
+            | Self::Waiting
+            | Self::Elapsed
             | Self::Condition
             | Self::StartPre
             | Self::AutoRestart
@@ -157,6 +163,8 @@ impl Phase {
             Self::Condition | Self::ExecCondition => "condition",
             Self::StartPre | Self::ExecStartPre => "start-pre",
             Self::Listening => "listening",
+            Self::Waiting => "waiting",
+            Self::Elapsed => "elapsed",
             Self::Pull => "pull",
             Self::Start => "start",
             Self::StartPost => "start-post",
@@ -180,7 +188,9 @@ impl Phase {
         match self {
             Self::Dead => ActiveState::Inactive,
             Self::Failed => ActiveState::Failed,
-            Self::Listening | Self::Running | Self::Exited | Self::Active => ActiveState::Active,
+            Self::Listening | Self::Waiting | Self::Elapsed | Self::Running | Self::Exited | Self::Active => {
+                ActiveState::Active
+            }
             Self::Reload | Self::ReloadNotify => ActiveState::Reloading,
             Self::Condition
             | Self::StartPre
@@ -222,6 +232,11 @@ impl Phase {
     /// Whether what is left is to see it off.
     pub fn is_final(self) -> bool {
         matches!(self, Self::StopPost | Self::FinalSigkill)
+    }
+
+    /// Whether it is up only as its timer is armed.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::Waiting | Self::Elapsed)
     }
 
     /// Whether nothing of the unit is there or under way.

@@ -60,6 +60,7 @@ struct Step {
 /// A transaction that is being collected.
 struct Collection<'a> {
     machine: &'a Machine,
+    anchor: &'a UnitName,
     mode: JobMode,
     barred: &'a mut Barred,
     jobs: Transaction,
@@ -155,12 +156,13 @@ impl Planned {
 impl<'a> Collection<'a> {
     fn of(
         machine: &'a Machine,
-        anchor: &UnitName,
+        anchor: &'a UnitName,
         kind: JobKind,
         mode: JobMode,
         barred: &'a mut Barred,
     ) -> Transaction {
-        let mut collection = Self { machine, mode, barred, jobs: Transaction::new(), open: VecDeque::new() };
+        let (jobs, open) = (Transaction::new(), VecDeque::new());
+        let mut collection = Self { machine, anchor, mode, barred, jobs, open };
         collection.push(anchor, kind, Need::Required);
         while let Some(step) = collection.open.pop_front() {
             collection.take(step);
@@ -189,6 +191,11 @@ impl<'a> Collection<'a> {
         {
             return bar(self.machine, self.barred, &unit, way, error);
         }
+        // Nothing of it runs that could not be without another unit, or together with it.
+        let goes_down = matches!(kind, JobKind::Stop | JobKind::Restart);
+        if goes_down && unit != *self.anchor && self.machine.only_waits(&unit) {
+            return;
+        }
         let state = self.machine.active_state(&unit);
         let new = Planned::of(kind, need);
         let planned = self.jobs.entry(unit.clone()).or_default();
@@ -213,7 +220,7 @@ impl<'a> Collection<'a> {
     fn open_dependencies(&mut self, unit: &UnitName, kind: JobKind, need: Need) {
         let machine = self.machine;
         let (own, theirs) = (machine.dependencies(unit), machine.dependents(unit));
-        if matches!(kind, JobKind::Start | JobKind::Restart) {
+        if matches!(kind, JobKind::Start | JobKind::Restart) && !self.runs_nothing(unit, kind) {
             for needed in own.requires.iter().chain(&own.binds_to) {
                 self.push(needed, JobKind::Start, need);
             }
@@ -245,6 +252,13 @@ impl<'a> Collection<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether a unit will only wait for its timer after a job.
+    fn runs_nothing(&self, unit: &UnitName, kind: JobKind) -> bool {
+        let waits = self.machine.units.get(unit).is_some_and(|managed| managed.waits_at_start());
+        let begins = unit == self.anchor && kind == JobKind::Start;
+        self.machine.only_arms(unit) || (waits && self.machine.is_waiting(unit) && !begins)
     }
 
     fn push_try_restart(&mut self, unit: &UnitName, need: Need) {
@@ -290,7 +304,7 @@ pub(super) fn bar(machine: &Machine, barred: &mut Barred, unit: &UnitName, way: 
         }
         match way {
             Way::Up => {
-                for dependent in machine.needing(&unit) {
+                for dependent in machine.needing(&unit).filter(|dependent| !machine.only_arms(dependent)) {
                     let reason = RequestError::Dependency {
                         unit: dependent.clone(),
                         dependency: unit.clone(),

@@ -1,5 +1,6 @@
 //! One unit as the core sees it.
 
+use super::elapse::Schedule;
 use super::event::{HealthState, Unmet};
 use super::job::JobId;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
@@ -165,6 +166,8 @@ pub struct Managed {
     pub(super) rested: Option<Stamps>,
     /// Its time limits.
     pub(super) timers: Timers,
+    /// Its timer.
+    pub schedule: Schedule,
     /// Starts by other units in the interval of their limit, on CLOCK_BOOTTIME.
     pub(super) automatic: VecDeque<Duration>,
     /// When the payload was asked to reload, on CLOCK_MONOTONIC.
@@ -246,6 +249,7 @@ impl Managed {
             stamps: Stamps::default(),
             rested: None,
             timers: Timers::default(),
+            schedule: Schedule::default(),
             automatic: VecDeque::new(),
             reload_asked: None,
             starts: VecDeque::new(),
@@ -301,6 +305,12 @@ impl Managed {
     /// Whether a start of the unit ends in listening.
     pub(super) fn starts_on_socket(&self) -> bool {
         self.container().is_some_and(|container| container.start == StartOn::Socket)
+    }
+
+    /// Whether a start from rest ends in waiting for the timer. A restart of what ran runs it again.
+    pub(super) fn waits_at_start(&self) -> bool {
+        let waits = self.container().is_some_and(|container| container.start == StartOn::Timer);
+        waits && self.intent != Intent::Again
     }
 
     pub(super) fn has_sockets(&self) -> bool {

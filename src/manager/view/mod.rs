@@ -8,6 +8,7 @@ mod life;
 mod processes;
 mod relations;
 mod security;
+mod timer;
 mod usage;
 mod words;
 
@@ -170,10 +171,11 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 8] = [
+const TABLES: [&[Entry]; 9] = [
     identity::TABLE,
     life::TABLE,
     checks::TABLE,
+    timer::TABLE,
     relations::TABLE,
     container::TABLE,
     processes::TABLE,

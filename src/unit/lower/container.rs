@@ -1,6 +1,6 @@
 //! `[container]`, `[security]` and `[network]` as meant.
 
-use super::{commands, credential, device, health, life, process, resources};
+use super::{commands, credential, device, health, life, process, resources, timer};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security, Socket,
     StartOn, UserNamespace,
@@ -36,6 +36,7 @@ pub fn lower(
     let environment_file = environment_files(table, report);
     let (resources, security) = (resources::resources(&file.resources, report), security(file, report));
     let root_size = root_size(table, report);
+    let timer = timer::lower(file, report);
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -77,7 +78,8 @@ pub fn lower(
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
         health: health::lower(file, report),
         sockets,
-        start: file.activation.start.unwrap_or_default(),
+        start: timer::start(file, timer.as_ref()),
+        timer,
         resources,
         security,
         network: file.network.mode.clone().map(|Text(mode)| mode).unwrap_or_default(),

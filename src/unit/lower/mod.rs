@@ -12,6 +12,7 @@ mod process;
 mod resources;
 mod scheduling;
 mod socket;
+mod timer;
 
 use super::address::{Dependency, InstallName, InstallTarget, is_native};
 use super::effect;

@@ -94,4 +94,6 @@ pub enum StartOn {
     Boot,
     /// A start of the unit opens its sockets; the first connection runs the container.
     Socket,
+    /// A start of the unit arms its timer, which runs the container.
+    Timer,
 }

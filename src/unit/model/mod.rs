@@ -12,6 +12,7 @@ mod process;
 mod relation;
 mod resources;
 mod scheduling;
+mod timer;
 
 pub use commands::{Commands, ExecCommand, OnFailure, Place, Stage};
 pub use condition::{
@@ -32,6 +33,7 @@ pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
 pub use resources::{OfDevices, OomPolicy, Resources};
 pub use scheduling::{CpuPolicy, CpuScheduling, IoClass, IoScheduling, Personality};
+pub use timer::{Timer, TimerBase};
 
 use super::name::UnitName;
 use super::system_calls::SystemCallFilter;
@@ -194,8 +196,11 @@ pub struct Container {
     pub health: Option<Health>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
     pub sockets: BTreeMap<String, Socket>,
-    /// Whether a start runs the container or only opens its sockets.
+    /// Whether a start runs the container, or only opens its sockets or arms its timer.
     pub start: StartOn,
+    /// When it is started by itself on time.
+    #[serde(default)]
+    pub timer: Option<Timer>,
     /// Limits, set on the scope.
     pub resources: Resources,
     /// Isolation.

@@ -145,7 +145,8 @@ pub struct SocketTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActivationTable {
-    /// Whether a start of the unit runs the container ("boot") or opens its sockets and waits for traffic ("socket").
+    /// Whether a start of the unit runs the container ("boot"), opens its sockets and waits for traffic ("socket"), or
+    /// arms its timer and waits ("timer").
     pub start: Option<StartOn>,
     /// How long no connection may be open before the container is stopped or frozen.
     pub idle_timeout: Option<Text<TimeSpan>>,

@@ -8,15 +8,17 @@ mod condition;
 mod container;
 mod health;
 mod parts;
+mod timer;
 
 pub use commands::{CommandEntry, CommandList};
 pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use health::HealthTable;
 pub use parts::{
-    Credential, IdleAction, LimitsTable, NetworkTable, ResourcesTable, SecurityTable, TimerTable,
-    UpdatePolicy, UpdateTable,
+    Credential, IdleAction, LimitsTable, NetworkTable, ResourcesTable, SecurityTable, UpdatePolicy,
+    UpdateTable,
 };
+pub use timer::{Several, TimerTable};
 
 use super::address::{Dependency, InstallName, InstallTarget};
 use super::habit;

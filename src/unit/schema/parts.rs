@@ -1,12 +1,11 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
-use crate::unit::address::Dependency;
 use crate::unit::model::{CpuPolicy, IoClass, NetworkMode, OomPolicy, UserNamespace};
 use crate::unit::value::{
-    AbsolutePath, Address, Bytes, Calendar, CapabilityName, ContainerPort, CpuSet, CredentialPattern,
-    CredentialSource, DeviceRule, EncryptedCredential, HostName, HostPort, InterfaceAddress, InterfaceName,
-    IoPriority, KernelSetting, Nice, OomScore, Percentage, ProcessLimit, ProfileName, Rate, RealtimePriority,
-    SelinuxLabel, SliceName, TaskLimit, Text, TimeSpan, Weight, Word,
+    AbsolutePath, Address, Bytes, CapabilityName, ContainerPort, CpuSet, CredentialPattern, CredentialSource,
+    DeviceRule, EncryptedCredential, HostName, HostPort, InterfaceAddress, InterfaceName, IoPriority,
+    KernelSetting, Nice, OomScore, Percentage, ProcessLimit, ProfileName, Rate, RealtimePriority,
+    SelinuxLabel, SliceName, TaskLimit, Text, Weight, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -193,28 +192,6 @@ pub struct Credential {
     pub encrypted_value: Option<Text<EncryptedCredential>>,
     /// Takes all credentials of the host whose names match.
     pub import: Option<Text<CredentialPattern>>,
-}
-
-/// `[timer]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TimerTable {
-    /// Calendar times, as in systemd.time(7).
-    pub on_calendar: Option<Text<Calendar>>,
-    /// The time after boot.
-    pub on_boot: Option<Text<TimeSpan>>,
-    /// The time after the unit was last active.
-    pub on_unit_active: Option<Text<TimeSpan>>,
-    /// The time after the unit was last inactive.
-    pub on_unit_inactive: Option<Text<TimeSpan>>,
-    /// Whether a time that was missed is made up for.
-    pub persistent: Option<bool>,
-    /// The longest random delay.
-    pub randomized_delay: Option<Text<TimeSpan>>,
-    /// How exactly the time is kept.
-    pub accuracy: Option<Text<TimeSpan>>,
-    /// The unit that is started, where it is not this one.
-    pub unit: Option<Text<Dependency>>,
 }
 
 /// `[update]`.

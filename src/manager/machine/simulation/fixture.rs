@@ -67,6 +67,7 @@ pub fn left(machine: &Machine, name: &UnitName) -> Left {
         failure: managed.failure.clone(),
         restarts: managed.restarts,
         starts: managed.starts().clone(),
-        job: managed.job.map(|job| machine.jobs()[&job].kind),
+        schedule: managed.schedule.clone(),
+        job: managed.job.map(|job| &machine.jobs()[&job]).map(|job| (job.kind, job.asked)),
     }
 }

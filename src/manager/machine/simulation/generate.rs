@@ -3,9 +3,11 @@
 use super::fixture::{container, name, on_socket, unit};
 use crate::unit::model::{
     Condition, Container, Dependencies, ExecCommand, ExitStatus, Health, OnFailure, OnUnhealthy, Otherwise,
-    Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, Test, Unit,
+    Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, StartOn, Test, Timer, TimerBase,
+    Unit,
 };
 use crate::unit::name::UnitName;
+use crate::unit::value::{Calendar, Written};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +96,9 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
     if !matches!(flavour, Flavour::Relations | Flavour::Natives) && dice.rarely(2) {
         commands(dice, &mut own);
     }
+    if dice.rarely(3) {
+        timer(dice, &mut own);
+    }
     let mut unit = Arc::unwrap_or_clone(unit(name(index), own, dependencies));
     unit.handling.stop_when_unneeded = flavour == Flavour::Relations && dice.rarely(8);
     if flavour == Flavour::Launches && dice.rarely(4) {
@@ -107,6 +112,26 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
         });
     }
     Arc::new(unit)
+}
+
+fn timer(dice: &mut Dice<'_>, own: &mut Container) {
+    let base = [TimerBase::UnitActive, TimerBase::UnitInactive, TimerBase::Active, TimerBase::Boot];
+    own.timer = Some(Timer {
+        on_calendar: dice.rarely(2).then(|| Calendar::read("*:0/2").unwrap()).into_iter().collect(),
+        monotonic: vec![(base[dice.below(4)], Duration::from_secs(30))],
+        on_clock_change: false,
+        on_timezone_change: false,
+        accuracy: Duration::from_secs(1),
+        randomized_delay: Duration::from_secs(u64::from(dice.byte() % 2) * 10),
+        fixed_random_delay: false,
+        persistent: dice.rarely(3),
+        wake_system: false,
+        remain_after_elapse: !dice.rarely(3),
+        defer_reactivation: dice.rarely(3),
+    });
+    if own.sockets.is_empty() && !dice.rarely(4) {
+        own.start = StartOn::Timer;
+    }
 }
 
 fn launch(dice: &mut Dice<'_>, own: &mut Container) {

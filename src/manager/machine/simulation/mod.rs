@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use world::{Telling, World};
 
-/// Histories of each flavour; together more than 100,000. `tests/soak simulation` lives through others.
-const HISTORIES: u32 = 21_000;
+/// Histories of each flavour. `tests/soak simulation` lives through others.
+const HISTORIES: u32 = 10_000;
 
 fn live_through(units: &[u8], steps: &[[u8; 3]], flavour: Flavour, telling: Telling) {
     let units = generate::units(&mut Dice::new(units), flavour);

@@ -13,7 +13,10 @@ impl World {
     /// A stop that is done has left nothing, unless another unit has it started again at once.
     pub fn check_stopped(&self, stopped: &BTreeSet<UnitName>) {
         for managed in stopped.iter().filter_map(|unit| self.machine.unit(unit)) {
-            assert!(managed.phase.is_down(), "{managed:?} after its stop");
+            // A stop that comes with another unit's ends the run alone.
+            let waits = managed.timer().is_some()
+                && (managed.phase.is_waiting() || managed.phase == Phase::Listening);
+            assert!(managed.phase.is_down() || waits, "{managed:?} after its stop");
         }
     }
 
@@ -43,6 +46,7 @@ impl World {
             assert!(!(gone && rests), "{name} is down, has no file, and is still in memory");
             assert_eq!(managed.unit(), self.units.get(name), "another version of {name} rules");
             self.check_farewell(name, managed);
+            self.check_timer(name, managed);
             if let Some(job) = managed.job {
                 assert_eq!(&self.machine.jobs()[&job].unit, name);
             }
@@ -55,6 +59,22 @@ impl World {
             let managed = self.machine.unit(name).unwrap();
             assert!(managed.phase.has_run(), "{name} is {:?} and run {run} lives", managed.phase);
         }
+    }
+
+    /// A timer that is armed is on the way to its next time, and one that is not is of a unit that is down.
+    fn check_timer(&self, name: &UnitName, managed: &Managed) {
+        let schedule = &managed.schedule;
+        let armed = schedule.stage != TimerStage::Dead;
+        assert!(!managed.phase.is_waiting() || armed, "{name} waits for nothing");
+        let restarts = managed.job.is_some();
+        assert!(!armed || !managed.phase.is_down() || restarts, "{name} is down, and its timer is armed");
+        let next = schedule.next_boottime.into_iter().chain(schedule.next_realtime).min();
+        let waits = schedule.stage == TimerStage::Waiting && !schedule.unread;
+        assert!(!waits || next.is_some(), "{name} waits for no time");
+        let wakes = Clock::ALL.iter().any(|clock| self.machine.next_wake(*clock).is_some());
+        assert!(!waits || wakes || managed.job.is_some(), "nothing wakes the host for {name}");
+        let rests = managed.phase.is_waiting() && managed.job.is_none();
+        assert!(!rests || schedule.stage != TimerStage::Running, "{name} rests, and never elapses again");
     }
 
     /// Commands run in their phase, and nothing that was launched is over without its last ones.
@@ -72,7 +92,8 @@ impl World {
                 "{name}: {stage:?} of another run"
             );
         }
-        let over = managed.phase.is_down() || matches!(managed.phase, Phase::AutoRestart | Phase::Listening);
+        let over = managed.phase.is_down() || managed.phase.is_waiting();
+        let over = over || matches!(managed.phase, Phase::AutoRestart | Phase::Listening);
         let seen = !managed.has_commands(Stage::StopPost) || !self.unseen.contains(name);
         assert!(!over || seen || self.killed.contains(name), "{name} was not seen off");
     }

@@ -141,6 +141,7 @@ impl World {
                     self.handle(Event::JobCanceled(id), choice);
                 }
             }
+            _ if choice.is_multiple_of(2) => self.handle(Event::ClockSet, choice),
             _ => self.load(choice),
         }
     }
@@ -259,6 +260,10 @@ impl World {
                     if (kind, result) == (JobKind::Stop, JobResult::Done) {
                         stopped.insert(unit);
                     }
+                }
+                Action::ReadStamp(unit) => {
+                    let last = choice.is_multiple_of(2).then_some(Duration::ZERO);
+                    self.pending.push_back(Event::StampRead { unit, last });
                 }
                 Action::Removed(unit) => {
                     self.units.remove(&unit);

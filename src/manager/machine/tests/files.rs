@@ -169,6 +169,7 @@ fn listening() -> Left {
         failure: None,
         restarts: 0,
         starts: VecDeque::new(),
+        schedule: Schedule::default(),
         job: None,
     }
 }

@@ -6,6 +6,7 @@ mod image;
 mod life;
 mod relations;
 mod sockets;
+mod timers;
 
 use super::simulation::{container, left, name, on_socket, unit};
 use super::*;

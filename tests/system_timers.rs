@@ -1,0 +1,175 @@
+//! Timers on a private host: containers that start by themselves, again and again, whatever becomes of the manager.
+
+mod support;
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+use support::host::Host;
+use support::units::shell;
+
+/// A oneshot that says that it ran. More keys of `[timer]` may follow.
+fn job(timer: &str) -> String {
+    let limit = "type = \"oneshot\"\nstart_limit = { burst = 0 }\n";
+    format!("{}{limit}[timer]\naccuracy = \"1us\"\n{timer}\n", shell("echo it ran"))
+}
+
+/// When the container has begun so far, in microseconds since 1970.
+fn runs(host: &Host, unit: &str) -> Vec<u64> {
+    let scope = format!("--unit=sampan-{unit}.scope");
+    let text = host.succeed(&["journalctl", "--output=short-unix", "--no-pager", "--quiet", &scope]);
+    let lines = text.lines().filter(|line| line.ends_with("it ran"));
+    let moment = |line: &str| line.split_whitespace().next().and_then(|time| time.parse::<f64>().ok());
+    lines.filter_map(moment).map(|time| (time * 1e6) as u64).collect()
+}
+
+fn wait_runs(host: &Host, unit: &str, count: usize) -> Vec<u64> {
+    host.wait_log(unit, "it ran");
+    host.wait_until(&format!("{unit} has run {count} times"), |host| runs(host, unit).len() >= count);
+    runs(host, unit)
+}
+
+fn kill_manager(host: &Host) {
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"]);
+}
+
+#[test]
+fn a_calendar_starts_a_oneshot_again_and_again_whatever_becomes_of_the_manager() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("tick.container", &job("on_calendar = \"*:*:0/2\""));
+    host.succeed(&["sampanctl", "start", "tick"]);
+    wait_runs(&host, "tick", 3);
+    kill_manager(&host);
+    wait_runs(&host, "tick", 6);
+    host.succeed(&["systemctl", "restart", "sampand"]);
+    let began = wait_runs(&host, "tick", 9);
+    // A busy host may leave one out or be late with one, but none runs twice.
+    let periods = (began[began.len() - 1] - began[0]) / 2_000_000 + 2;
+    assert!(began.len() as u64 <= periods, "{began:?}\n{}", host.recent());
+    host.succeed(&["sampanctl", "stop", "tick"]);
+    assert_eq!(host.property("tick", "ActiveState"), "inactive");
+    assert_eq!(host.property("tick", "TimerState"), "dead");
+    assert!(host.succeed(&["sampanctl", "list-timers", "--no-legend"]).is_empty());
+    assert!(host.succeed(&["sampanctl", "list-timers", "--all", "--no-legend"]).contains("dead"));
+    // What elapses while no manager is there is made up for by the next.
+    host.unit("soon.container", &job("on_active = \"2s\""));
+    host.succeed(&["sampanctl", "start", "soon"]);
+    host.succeed(&["systemctl", "stop", "sampand"]);
+    // A span of time is what is looked at.
+    host.succeed(&["sleep", "3"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    host.wait_property("soon", "SubState", "elapsed");
+    assert_eq!(runs(&host, "soon").len(), 1, "{}", host.recent());
+}
+
+#[test]
+fn a_unit_that_waits_says_when_it_starts() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("rare.container", &job("on_calendar = \"*-02-29 03:00:00 UTC\""));
+    host.succeed(&["sampanctl", "start", "rare"]);
+    assert_eq!(host.property("rare", "ActiveState"), "active");
+    assert_eq!(host.property("rare", "TimerState"), "waiting");
+    let status = host.succeed(&["sampanctl", "status", "rare"]);
+    assert!(status.contains("active (waiting)"), "{status}");
+    let next = host.property("rare", "NextElapseUSecRealtime");
+    assert!(next.contains("-02-29 03:00:00"), "{next}");
+    assert!(status.contains(&format!("Trigger: {next}; ")), "{status}");
+    let listed = host.succeed(&["sampanctl", "list-timers"]);
+    assert!(listed.starts_with("NEXT") && listed.contains("rare.container"), "{listed}");
+    assert!(listed.contains(&next) && listed.contains("1 timers listed."), "{listed}");
+    assert_eq!(host.property("rare", "LastTriggerUSec"), "");
+}
+
+#[test]
+fn what_the_host_missed_while_it_was_down_is_made_up_for() {
+    let host = Host::with_images(&["hello"]);
+    host.succeed(&["systemctl", "enable", "sampand"]);
+    let install = "[install]\nwanted_by = [\"default.target\"]\n";
+    host.unit("backup.container", &(job("on_calendar = \"yearly\"\npersistent = true\n") + install));
+    host.unit("lazy.container", &(job("on_calendar = \"yearly\"\n") + install));
+    host.succeed(&["sampanctl", "enable", "--now", "backup", "lazy"]);
+    assert_eq!(host.property("backup", "SubState"), "waiting");
+    // The host's files are at another place after each boot.
+    let stamp = |host: &Host| host.path("/var/lib/sampan/timers/stamp-backup.container");
+    host.wait_until("the stamp is made", |host| stamp(host).exists());
+    host.reboot();
+    host.wait_property("backup", "SubState", "waiting");
+    assert!(runs(&host, "backup").is_empty(), "nothing was missed");
+    // The last time was long ago.
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options()
+        .append(true)
+        .open(stamp(&host))
+        .expect("it is there")
+        .set_modified(old)
+        .expect("it is set");
+    host.reboot();
+    assert_eq!(wait_runs(&host, "backup", 1).len(), 1, "{}", host.recent());
+    host.wait_property("backup", "SubState", "waiting");
+    let age = stamp(&host).metadata().expect("it is there").modified().expect("it has a time").elapsed();
+    assert!(age.is_ok_and(|age| age < Duration::from_secs(600)), "the stamp is not touched");
+    assert_eq!(runs(&host, "backup").len(), 1);
+    assert!(runs(&host, "lazy").is_empty(), "nothing is made up for unless that is asked for");
+}
+
+#[test]
+fn a_waiting_unit_runs_when_it_is_started_and_a_failure_is_told() {
+    let host = Host::with_images(&["hello"]);
+    let timer = "[timer]\non_unit_inactive = \"1s\"\naccuracy = \"1us\"\n";
+    let failing = shell("echo it ran; exit 3") + "type = \"oneshot\"\nstart_limit = { burst = 0 }\n";
+    host.unit("job.container", &(format!("[unit]\non_failure = [\"alarm.container\"]\n{failing}{timer}")));
+    host.unit("alarm.container", &shell("echo alarm; exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "job"]);
+    assert_eq!(host.property("job", "SubState"), "elapsed", "there is no run yet to count from");
+    host.fail(1, &["sampanctl", "start", "job"]);
+    wait_runs(&host, "job", 3);
+    host.wait_property("alarm", "SubState", "running");
+    host.wait_until("job waits after a failure, and list-timers tells it", |host| {
+        let json = host.succeed(&["sampanctl", "list-timers", "--output=json", "job*"]);
+        json.contains("\"waiting\"") && json.contains("\"exit-code\"")
+    });
+    host.wait_property("job", "ActiveState", "active");
+    host.wait_property("job", "Result", "exit-code");
+    host.succeed(&["sampanctl", "stop", "job"]);
+    let count = runs(&host, "job").len();
+    host.unit("other.container", &job("on_active = \"3s\"\nremain_after_elapse = false"));
+    host.succeed(&["sampanctl", "start", "other"]);
+    wait_runs(&host, "other", 1);
+    host.wait_property("other", "SubState", "dead");
+    assert_eq!(runs(&host, "job").len(), count, "a stopped unit has run");
+}
+
+#[test]
+fn another_timer_in_the_file_is_in_effect_after_a_reload() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("tick@.container", &job("on_calendar = \"yearly\""));
+    host.succeed(&["sampanctl", "start", "tick@one"]);
+    assert_eq!(host.property("tick@one", "TimersCalendar"), "yearly");
+    host.unit("tick@.container", &job("on_calendar = [\"*:*:0/2\", \"yearly\"]\non_boot = 1"));
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    // A colon stands for the "@" in the name of its scope.
+    wait_runs(&host, "tick:one", 2);
+    let monotonic = host.property("tick@one", "TimersMonotonic");
+    assert!(monotonic.contains("OnBootUSec"), "{monotonic}");
+}
+
+#[test]
+fn an_idle_manager_sleeps_until_a_timer_is_due() {
+    let host = Host::with_images(&["hello"]);
+    for unit in 0..20 {
+        let text =
+            shell("true") + "type = \"oneshot\"\n[timer]\non_calendar = \"hourly\"\non_boot = \"2d\"\n";
+        host.unit(&format!("t{unit}.container"), &text);
+        host.succeed(&["sampanctl", "start", &format!("t{unit}")]);
+    }
+    let pid = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
+    let switches = || -> u64 {
+        let status = host.succeed(&["cat", &format!("/proc/{}/status", pid.trim())]);
+        let lines = status.lines().filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        lines.filter_map(|number| number.trim().parse::<u64>().ok()).sum()
+    };
+    // A span of time is what is looked at.
+    let before = switches();
+    host.succeed(&["sleep", "5"]);
+    let woken = switches() - before;
+    assert!(woken < 20, "20 timers that are due in an hour woke it {woken} times in 5 seconds");
+}
