@@ -214,3 +214,44 @@ fn why_a_scope_failed_is_told() {
         stopped.unwrap();
     });
 }
+
+/// Keeps systemd from reading what comes, or lets it go on.
+fn freeze_systemd(state: &str) {
+    let group = Path::new("/sys/fs/cgroup/init.scope");
+    std::fs::write(group.join("cgroup.freeze"), state).unwrap();
+    while !std::fs::read_to_string(group.join("cgroup.events")).unwrap().contains(&format!("frozen {state}"))
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_scope_that_systemd_never_read_of_before_it_executed_itself_again_is_asked_for_again() {
+    run(async {
+        let systemd = connect().await;
+        let bus = zbus::Connection::system().await.unwrap();
+        let dbus = zbus::fdo::DBusProxy::new(&bus).await.unwrap();
+        let payload = Payload::start();
+        let request = request("unread", &payload);
+        let scope = request.name.clone();
+        freeze_systemd("1");
+        let order = zbus::Message::method_call("/org/freedesktop/systemd1", "Reexecute")
+            .destination("org.freedesktop.systemd1")
+            .interface("org.freedesktop.systemd1.Manager")
+            .build(&())
+            .unwrap();
+        bus.send(&order).await.unwrap();
+        // The bus has handed the order on when it answers what came after it.
+        dbus.get_id().await.unwrap();
+        let start = tokio::task::spawn_local({
+            let systemd = systemd.clone();
+            async move { systemd.start_scope(&request).await }
+        });
+        tokio::task::yield_now().await;
+        // Sent before this one's question is answered.
+        dbus.get_id().await.unwrap();
+        freeze_systemd("0");
+        start.await.unwrap().unwrap();
+        assert_eq!(systemd.processes(&scope).await.unwrap(), [payload.pid()]);
+    });
+}

@@ -73,8 +73,8 @@ impl Systemd {
     /// # Errors
     /// When systemd refuses, when a scope of the name runs, or at the deadline.
     pub async fn start_scope(&self, request: &ScopeRequest) -> Result<(), SystemdError> {
-        let mut signals = self.link.hub.watch(&request.name);
         self.within(&request.name, "StartTransientUnit", async |session| {
+            let mut signals = self.link.hub.watch(&request.name);
             start(&session, request, &mut signals).await
         })
         .await
@@ -86,8 +86,8 @@ impl Systemd {
     /// # Errors
     /// When systemd refuses, or at the deadline.
     pub async fn stop_scope(&self, scope: &str) -> Result<(), SystemdError> {
-        let mut signals = self.link.hub.watch(scope);
         self.within(scope, "StopUnit", async |session| {
+            let mut signals = self.link.hub.watch(scope);
             match session.ask(async |manager| manager.stop_unit(scope, "replace").await).await {
                 Ok(job) => finish(&mut signals, &job, scope, "stop").await,
                 Err(error) => done_or_gone("StopUnit", scope, Err(error)),
@@ -115,8 +115,8 @@ impl Systemd {
     /// # Errors
     /// When systemd cannot be asked, or at the deadline.
     pub async fn wait_removed(&self, scope: &str) -> Result<(), SystemdError> {
-        let mut signals = self.link.hub.watch(scope);
         self.within(scope, "GetUnit", async |session| {
+            let mut signals = self.link.hub.watch(scope);
             match session.ask(async |manager| manager.get_unit(scope).await).await {
                 Ok(_) => removal(&mut signals, scope).await,
                 Err(error) => done_or_gone("GetUnit", scope, Err(error)),
@@ -269,6 +269,17 @@ impl Systemd {
         .await
     }
 
+    /// Waits for the end of a job, however long that takes; `None` where systemd is lost before.
+    pub(super) async fn end_of_job(
+        &self,
+        awaited: Awaited,
+        unit: &str,
+        kind: &'static str,
+    ) -> Option<Result<(), SystemdError>> {
+        let Awaited { session, mut signals, job } = awaited;
+        self.link.during(&session, finish(&mut signals, &job, unit, kind)).await
+    }
+
     /// Does something on the session of now, and again on the next where that is lost meanwhile. What had become
     /// of it is seen then.
     pub(super) async fn within<T>(
@@ -280,9 +291,11 @@ impl Systemd {
         let attempts = async {
             let mut session = self.link.session(None).await;
             loop {
-                match work(session.clone()).await {
-                    Err(SystemdError::Lost { .. }) => session = self.link.session(Some(&session)).await,
-                    result => return result,
+                match self.link.during(&session, work(session.clone())).await {
+                    None | Some(Err(SystemdError::Lost { .. })) => {
+                        session = self.link.session(Some(&session)).await;
+                    }
+                    Some(result) => return result,
                 }
             }
         };
@@ -368,23 +381,29 @@ async fn abandon(session: &Session, scope: &str) -> zbus::Result<()> {
     }
 }
 
-/// Waits for the end of a job. The watch began before the call, so that its signal cannot be missed.
-pub(super) async fn finish(
+/// A job that is waited for without a deadline.
+pub(super) struct Awaited {
+    pub(super) session: Session,
+    pub(super) signals: UnboundedReceiver<Signal>,
+    pub(super) job: OwnedObjectPath,
+}
+
+/// Waits for the end of a job. The watch began on this session and before the call, so that its signal cannot be
+/// missed.
+async fn finish(
     signals: &mut UnboundedReceiver<Signal>,
     ours: &OwnedObjectPath,
     unit: &str,
     kind: &'static str,
 ) -> Result<(), SystemdError> {
     while let Some(signal) = signals.recv().await {
-        match signal {
-            Signal::JobRemoved { job, result, .. } if job == *ours => {
-                return match result.as_str() {
-                    "done" => Ok(()),
-                    _ => Err(SystemdError::Job { unit: unit.to_owned(), job: kind, result }),
-                };
-            }
-            Signal::Event(SystemdEvent::Lost(_)) => break,
-            _ => {}
+        if let Signal::JobRemoved { job, result, .. } = signal
+            && job == *ours
+        {
+            return match result.as_str() {
+                "done" => Ok(()),
+                _ => Err(SystemdError::Job { unit: unit.to_owned(), job: kind, result }),
+            };
         }
     }
     Err(SystemdError::Lost { call: kind, unit: unit.to_owned() })
@@ -392,10 +411,8 @@ pub(super) async fn finish(
 
 async fn removal(signals: &mut UnboundedReceiver<Signal>, scope: &str) -> Result<(), SystemdError> {
     while let Some(signal) = signals.recv().await {
-        match signal {
-            Signal::Event(SystemdEvent::ScopeRemoved { .. }) => return Ok(()),
-            Signal::Event(SystemdEvent::Lost(_)) => break,
-            _ => {}
+        if matches!(signal, Signal::Event(SystemdEvent::ScopeRemoved { .. })) {
+            return Ok(());
         }
     }
     Err(SystemdError::Lost { call: "UnitRemoved", unit: scope.to_owned() })

@@ -1,7 +1,7 @@
 //! Native units: services, mounts and so on that containers depend on, and services that stand for containers.
 
 use super::SystemdError;
-use super::manager::{Systemd, finish, is, property, refused};
+use super::manager::{Awaited, Systemd, is, property, refused};
 use super::proxy::{ManagerProxy, UnitRow};
 use super::signals::{QueuedJob, Signal, SystemdEvent};
 use std::collections::HashMap;
@@ -219,21 +219,22 @@ impl Systemd {
     /// When systemd refuses, when the job fails, or when systemd is away for too long.
     pub async fn run_job(&self, unit: &str, verb: NativeVerb) -> Result<(), SystemdError> {
         loop {
-            let mut signals = self.link.hub.watch(unit);
-            let job = self.within(unit, verb.call(), async |session| {
+            let queued = self.within(unit, verb.call(), async |session| {
+                let signals = self.link.hub.watch(unit);
                 let queue = async |manager: &ManagerProxy<'static>| match verb {
                     NativeVerb::Start => manager.start_unit(unit, "replace").await,
                     NativeVerb::Stop => manager.stop_unit(unit, "replace").await,
                     NativeVerb::Restart => manager.restart_unit(unit, "replace").await,
                     NativeVerb::Reload => manager.reload_unit(unit, "replace").await,
                 };
-                session.ask(queue).await.map_err(|error| refused(verb.call(), unit, &error))
+                let job = session.ask(queue).await.map_err(|error| refused(verb.call(), unit, &error))?;
+                Ok(Awaited { session, signals, job })
             });
-            let ended = match job.await {
-                // It is asked for again where systemd is lost: what is up or down already is done at once.
-                Ok(job) => match finish(&mut signals, &job, unit, verb.word()).await {
-                    Err(SystemdError::Lost { .. }) => continue,
-                    ended => ended,
+            let ended = match queued.await {
+                Ok(awaited) => match self.end_of_job(awaited, unit, verb.word()).await {
+                    Some(ended) => ended,
+                    // It is asked for again where systemd is lost: what is up or down already is done at once.
+                    None => continue,
                 },
                 Err(refused) => Err(refused),
             };

@@ -1,7 +1,7 @@
 //! Services that are made for one command and waited for.
 
 use super::SystemdError;
-use super::manager::{Systemd, finish, is, property, refused};
+use super::manager::{Awaited, Systemd, is, property, refused};
 use super::native::{NativeActive, StopMode};
 use super::properties;
 use crate::unit::model::Resources;
@@ -55,7 +55,6 @@ impl Systemd {
     pub async fn run_service(&self, request: &ServiceRequest) -> Result<ServiceEnd, SystemdError> {
         let name = request.name.as_str();
         loop {
-            let mut signals = self.link.hub.watch(name);
             let started = match self.start_service(request, &request.slice).await {
                 Err(SystemdError::Refused { .. }) if self.is_stopping().await => {
                     self.start_service(request, properties::LASTING_SLICE).await
@@ -63,10 +62,10 @@ impl Systemd {
                 started => started,
             };
             match started? {
-                Some(job) => match finish(&mut signals, &job, name, "start").await {
-                    Ok(()) | Err(SystemdError::Job { .. }) => break,
-                    Err(SystemdError::Lost { .. }) => {}
-                    Err(error) => return Err(error),
+                Some(awaited) => match self.end_of_job(awaited, name, "start").await {
+                    Some(Ok(()) | Err(SystemdError::Job { .. })) => break,
+                    Some(Err(error)) => return Err(error),
+                    None => {}
                 },
                 None => {
                     self.settled(name).await?;
@@ -79,19 +78,20 @@ impl Systemd {
         Ok(end)
     }
 
-    /// The job, or `None` where there is a unit of this name.
+    /// The job, and where its end will be told; `None` where there is a unit of this name.
     async fn start_service(
         &self,
         request: &ServiceRequest,
         slice: &str,
-    ) -> Result<Option<zbus::OwnedObjectPath>, SystemdError> {
+    ) -> Result<Option<Awaited>, SystemdError> {
         let name = request.name.as_str();
         let properties = of_service(request, slice);
         self.within(name, "StartTransientUnit", async |session| {
+            let signals = self.link.hub.watch(name);
             let start = session
                 .ask(async |manager| manager.start_transient_unit(name, "fail", &properties, &[]).await);
             match start.await {
-                Ok(job) => Ok(Some(job)),
+                Ok(job) => Ok(Some(Awaited { session, signals, job })),
                 Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => Ok(None),
                 Err(error) => Err(refused("StartTransientUnit", name, &error)),
             }

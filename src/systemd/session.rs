@@ -88,6 +88,18 @@ impl Link {
         }
     }
 
+    /// What comes of some work on a session; `None` as soon as that ends before, since what systemd tells from then
+    /// on is not for it.
+    pub(super) async fn during<T>(&self, session: &Session, work: impl Future<Output = T>) -> Option<T> {
+        let mut changes = self.session.subscribe();
+        let is_other = |now: &Option<Session>| now.as_ref().is_none_or(|now| now.number != session.number);
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            _ = changes.wait_for(is_other) => None,
+        }
+    }
+
     /// The session on a connection, and the unique name that systemd has there.
     async fn meet(
         &self,
