@@ -5,6 +5,7 @@
 //! its limits itself.
 
 use super::channel;
+use super::outside::Place;
 use super::protocol::Order;
 use super::step::ScopeGroup;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,6 +27,16 @@ pub enum Birthplace<'a> {
     Here,
 }
 
+impl Birthplace<'_> {
+    /// Where it is, for others.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Ahead(..) => Place::Foretold,
+            Self::Here => Place::Launchers,
+        }
+    }
+}
+
 /// Waits for the group of the scope, or for the order that says that the scope is active.
 pub fn wait<'a>(watch: Option<Watch<'a>>, control: &OwnedFd) -> io::Result<Birthplace<'a>> {
     let Some(watch) = watch else {
@@ -33,6 +44,8 @@ pub fn wait<'a>(watch: Option<Watch<'a>>, control: &OwnedFd) -> io::Result<Birth
     };
     loop {
         if let Some(directory) = watch.appeared() {
+            // As long as this process has the root that it began with: the container's first one changes that.
+            watch.watch_limits()?;
             return Ok(Birthplace::Ahead(directory, watch));
         }
         if watch.or_order(control)? == Woken::Order {
@@ -104,7 +117,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks at the files from now on.
-    pub fn watch_limits(&self) -> io::Result<()> {
+    fn watch_limits(&self) -> io::Result<()> {
         inotify::add_watch(&self.events, &self.group.directory, WatchFlags::MODIFY | WatchFlags::ONLYDIR)?;
         Ok(())
     }
@@ -173,7 +186,6 @@ mod tests {
         let (manager, launcher) = channel::pair().unwrap();
         let watch = Watch::begin(&waited).unwrap();
         let Birthplace::Ahead(directory, watch) = wait(Some(watch), &launcher).unwrap() else { panic!() };
-        watch.watch_limits().unwrap();
         write("memory.max", "4096\n");
         assert!(!watch.is_limited(&directory));
         assert_eq!(watch.or_order(&launcher).unwrap(), Woken::Group);

@@ -1,9 +1,21 @@
 //! Turning errors of system calls into [`StepError`]s: which step, about what.
 
-use super::protocol::StepError;
+use super::channel;
+use super::protocol::{Report, StepError};
 use std::fmt::Display;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+/// Each process reports its own failure, and does so while it still holds its end of the pair to the other: what
+/// the other says of losing it then comes second.
+pub fn reported<T>(control: &OwnedFd, result: Result<T, StepError>) -> Result<T, StepError> {
+    if let Err(error) = &result {
+        // The manager may be gone, then nobody wants to know.
+        drop(channel::send(control, &Report::Failed(error.clone()), &[]));
+    }
+    result
+}
 
 /// Adds step and subject to the error of a call.
 pub trait During<T> {

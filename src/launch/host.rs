@@ -1,5 +1,5 @@
 //! The part of a launch that needs the host's privilege: each step makes one tree, whose descriptor the
-//! container's first process inherits.
+//! container's first process is given.
 
 use super::credentials::{self, Beside, Patience, Reader};
 use super::device;
@@ -18,21 +18,10 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen, open_tree,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-
-/// What the container's first process is told by the launcher's outer one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Handover {
-    /// The user namespace has its id maps.
-    Mapped,
-    /// The manager knows of the process: it may become the payload.
-    Go,
-}
 
 /// Trees by the names that steps call them.
 pub type Made = BTreeMap<String, OwnedFd>;

@@ -2,14 +2,17 @@
 
 use super::failure::During;
 use super::protocol::StepError;
-use super::step::IdRange;
+use super::step::{HostStep, IdRange, Owners};
+use crate::store::FOREIGN_BASE;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use rustix::event::pause;
+use rustix::fs::{FileType, Stat, stat};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// Without a user namespace this many ids of an image are those of the host.
 const HOST_LENGTH: u32 = 65536;
@@ -65,6 +68,36 @@ impl Maps {
         Self { container: ids, made: Vec::new(), lenders: Vec::new() }
     }
 
+    /// Makes those that steps will ask for, as far as that can be told: each takes a new process, and nobody gets one
+    /// while systemd moves another to its control group.
+    pub fn foresee(&mut self, steps: &[HostStep]) -> Result<(), StepError> {
+        for step in steps {
+            match step {
+                HostStep::Root { lower, .. } | HostStep::Image { lower, .. } => {
+                    self.namespace(lower.id_base)?
+                }
+                HostStep::Volume { .. } => self.namespace(FOREIGN_BASE)?,
+                HostStep::Clone { source, .. } => match mappable(&source.path) {
+                    Some(_) => self.namespace(source.id_base)?,
+                    None => None,
+                },
+                HostStep::Bind(bind) => match (bind.owners, mappable(&bind.path)) {
+                    (Owners::Same, Some(_)) => self.namespace(0)?,
+                    (Owners::Root, Some(found)) => {
+                        self.owner_to_root(First { user: found.st_uid, group: found.st_gid })?
+                    }
+                    (Owners::Unmapped, _) | (_, None) => None,
+                },
+                HostStep::Private(_)
+                | HostStep::Device(_)
+                | HostStep::Make { .. }
+                | HostStep::Credentials { .. }
+                | HostStep::Journal { .. } => None,
+            };
+        }
+        Ok(())
+    }
+
     /// The id of the host that an id of a tree appears as.
     pub fn outside(&self, id: u32, tree_base: u32) -> u32 {
         let base = self.container.map_or(0, |ids| ids.base);
@@ -98,6 +131,14 @@ impl Maps {
         }
         Ok(self.made.iter().find(|made| known(made)).map(|(.., namespace)| namespace))
     }
+}
+
+/// What is at a path, where ids of its files can be mapped.
+fn mappable(path: &Path) -> Option<Stat> {
+    let is_mappable = |found: &Stat| {
+        matches!(FileType::from_raw_mode(found.st_mode), FileType::Directory | FileType::RegularFile)
+    };
+    stat(path).ok().filter(is_mappable)
 }
 
 fn open(pid: u32) -> io::Result<OwnedFd> {

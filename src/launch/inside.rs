@@ -1,10 +1,9 @@
 //! The part of a launch that process 1 of the container performs: its own mounts, each put on a target that is
 //! a descriptor below the new root.
 
-use super::channel;
 use super::credentials;
 use super::failure::During;
-use super::host::{self, Handover, Made};
+use super::host::{self, Made};
 use super::protocol::StepError;
 use super::step::{Attribute, Filesystem, Links, Step, TextFile};
 use super::target;
@@ -22,26 +21,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Trees by name, and what is heard from outside.
+/// Trees by name.
 #[derive(Debug)]
 pub struct Trees {
-    outside: OwnedFd,
     trees: Made,
 }
 
 impl Trees {
-    /// Those made outside. The socket to the outer process lies out of the way of what is passed to the payload.
-    pub fn new(outside: OwnedFd, trees: Made) -> Self {
-        Self { outside, trees }
-    }
-
-    /// Waits for what the outer process says next.
-    pub fn wait_for(&self, awaited: Handover, subject: &str) -> Result<(), StepError> {
-        match channel::receive::<Handover>(&self.outside).during("take over", subject)? {
-            Some((handover, _)) if handover == awaited => Ok(()),
-            Some(_) => Err(Errno::PROTO).during("take over", subject),
-            None => Err(Errno::CONNRESET).during("take over", subject),
-        }
+    /// Those made outside.
+    pub fn new(trees: Made) -> Self {
+        Self { trees }
     }
 
     /// Closes what was not taken.

@@ -1,10 +1,11 @@
 //! Launching: a plan is data before it is action. [`plan`] makes it from a unit, an image's configuration and
 //! facts of the host; [`spawn`] hands it to a fresh `sampan-launch`; [`run`] performs it there.
 //!
-//! The launcher is two processes (see [`protocol`]). A stays on the host and does what needs the host's
-//! privilege (`host`): id maps and the mounts that come from the host, each made as a detached tree that B
-//! inherits. B is process 1 of the container, born in the control group of its scope (`birthplace`): it mounts
-//! the rest in its own user namespace (`inside`), gives up its privileges (`execute`) and becomes the payload.
+//! The launcher is three processes (see [`protocol`]). A enters the namespaces of the container and gives birth to B
+//! in the control group of its scope (`birthplace`). Its helper stays on the host and does what needs the host's
+//! privilege (`outside`, `host`): id maps and the mounts that come from the host, each made as a detached tree that B
+//! is given. B is process 1 of the container: it mounts the rest in its own user namespace (`inside`), gives up its
+//! privileges (`execute`) and becomes the payload.
 #![forbid(unsafe_code)]
 
 mod birthplace;
@@ -26,6 +27,7 @@ mod label;
 mod moment;
 mod mounts;
 mod named;
+mod outside;
 pub mod plan;
 pub mod profile;
 pub mod protocol;

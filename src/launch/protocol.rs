@@ -2,27 +2,31 @@
 //! input. Each packet is one JSON message; descriptors travel beside it as `SCM_RIGHTS`.
 //!
 //! ```text
-//! manager                          launcher A (sampan-launch)          B: PID 1 of the container
-//!    | Begin + [plan memfd, sockets…] ->| watches for the control group of the scope
-//!    | asks systemd for a scope with A  | mounts that come from the host, journal
-//!    |<- Ready -------------------------|   (only where the limits of the scope are not for these: asked for then)
-//!    |                                  | clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEW…)
-//!    |<- Started{pid} + [pidfd] --------|                                 |
-//!    | writes the run down              | id maps ----------------------> | own namespaces and mounts
-//!    |<- Prepared ------------------------------------------------------- |   (only with a pause in the plan)
-//!    | Go ----------------------------->| waits for the limits of the group
-//!    |                                  | Go ---------------------------> | drops all
-//!    |<- Output + [FIFO, journal stream] -------------------------------- |
-//!    |<- Notifier + [seccomp listener] ---------------------------------- |   (only with `pass = "swap"`)
-//!    | Attached: the scope is active -->| exits                           | executes the payload
-//!    |<- end of file: both are done --------------------------------------|
+//! manager               A: sampan-launch                H: its helper                 B: PID 1 of the container
+//!    | Begin + [plan, …] ->| namespaces that lend id maps  |                             |
+//!    |<- Ready ------------| forks H --------------------> | mounts that come from the   |
+//!    | asks systemd for a  | own namespaces                | host, journal               |
+//!    | scope with A        | watches for the control group |                             |
+//!    |<- Started{pid} -----| clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEWPID) --> |
+//!    | writes the run down |                               | id maps, trees -----------> | own mounts
+//!    |<- Mounted ------------------------------------------| exits                       |
+//!    |<- Prepared ------------------------------------------------------------------------ |  (with a pause)
+//!    | Go ---------------->| waits for limits of the group |                             |
+//!    |                     | Go -----------------------------------------------------> | drops all
+//!    |<- Output + [FIFO, journal stream] -------------------------------------------------- |
+//!    |<- Notifier + [seccomp listener] ---------------------------------------------------- |  (`pass = "swap"`)
+//!    | Attached ---------->| exits                                                       | executes the payload
+//!    |<- end of file: all are done ------------------------------------------------------- |
 //! ```
 //!
 //! systemd moves A, which it was asked for, to the scope, and for that the kernel waits out a grace period of RCU:
-//! 10 ms and more on a host at rest (`cgroup_threadgroup_rwsem`). A process that is born in a control group waits
-//! for nothing, so B is born there as soon as systemd has made the group, and goes on to the payload when the
-//! limits are written. Where the group is not found before, `Attached` says that A itself is in the scope by now,
-//! and B is born beside it.
+//! 10 ms and more on a host at rest (`cgroup_threadgroup_rwsem`). Meanwhile no process is born anywhere. So B is born
+//! in the moment between systemd making the group and moving A: directly in the group, from an A that waits for it and
+//! whose other namespaces are made already, so that the kernel has little left to do. B goes on to the payload when the
+//! limits are written. Where the group is not found before, `Attached` says that A itself is in the scope by now, and B
+//! is born beside it.
+//!
+//! What needs the host's privilege is done by H meanwhile, which is in no scope: A has given it up for its namespaces.
 //!
 //! The payload's standard output and error are a stream to the journal. A socket cannot be opened by its name
 //! again, so `/dev/stdout` and `/dev/stderr` are a FIFO, and the manager moves what is written there to a second
@@ -62,8 +66,15 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// The launcher can be moved to its scope; only where the plan is not movable all the time.
+    /// The launcher can be moved to its scope.
     Ready,
+    /// All mounts that come from the host are there.
+    Mounted {
+        /// When the root file system would have been, made before the others.
+        rooted: Duration,
+        /// When all were.
+        mounted: Duration,
+    },
     /// The first process of the container exists; beside it: its pidfd.
     Started {
         /// Its number as the manager sees it.
@@ -92,11 +103,7 @@ pub enum Report {
 pub struct Times {
     /// It had read its plan.
     pub begun: Duration,
-    /// What of the time from then on was spent on the root file system.
-    pub root: Duration,
-    /// All mounts that come from the host were there.
-    pub mounted: Duration,
-    /// So was the control group of the scope.
+    /// The control group of the scope was there.
     pub grouped: Duration,
 }
 

@@ -4,26 +4,25 @@ use super::birthplace::{self, Birthplace, Watch, Woken, next_order};
 use super::channel;
 use super::credentials::{self, Beside, Patience};
 use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
-use super::failure::During;
-use super::host::{self, Handover, Made, Means};
-use super::idmap::{self, First, Maps};
+use super::failure::{During, reported};
+use super::host::Means;
+use super::idmap::Maps;
 use super::inside::{self, Trees};
 use super::moment;
+use super::outside::{Helper, Supply, open_group};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
 use super::step::{Delegation, Join, Output, Pause, Plan, Work};
-use super::system;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::pidfd;
-use crate::sys::process::control_group;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 /// Performs the plan that comes over standard input. Failures are reported there; the result only says
 /// whether there was one.
@@ -43,16 +42,6 @@ pub fn run() -> Result<(), StepError> {
             reported(&control, join_container(&join, &control, descriptors))
         }
     }
-}
-
-/// Each process reports its own failure, and does so while it still holds its end of the pair to the other: what
-/// the other says of losing it then comes second.
-fn reported<T>(control: &OwnedFd, result: Result<T, StepError>) -> Result<T, StepError> {
-    if let Err(error) = &result {
-        // The manager may be gone, then nobody wants to know.
-        drop(channel::send(control, &Report::Failed(error.clone()), &[]));
-    }
-    result
 }
 
 fn take_control() -> io::Result<OwnedFd> {
@@ -105,86 +94,53 @@ fn start(
     streams: Option<Streams>,
     sockets: Vec<OwnedFd>,
 ) -> Result<(), StepError> {
-    let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
-    let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
     let begun = moment::now();
-    // While systemd makes the scope.
+    let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
     let mut maps = Maps::new(plan.ids);
-    let (mut made, root) = reported(control, host::perform(&plan.host, &means, &mut maps))?;
-    let mounted = moment::now();
-    if !plan.is_movable() {
-        reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
-    }
-    // B is born without them.
-    drop(means);
+    reported(control, maps.foresee(&plan.host))?;
+    let (helper, supply) = reported(control, Helper::begin(plan, control, means, &mut maps))?;
+    let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
+    reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
+    // While systemd makes the scope.
+    reported(control, separate(plan))?;
+    reported(control, helper.separate())?;
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
     let birthplace = reported(control, birthplace)?;
-    let times = Times { begun, root, mounted, grouped: moment::now() };
-    if let Some(view) = reported(control, view_of(plan, &birthplace))? {
-        made.insert("cgroup".to_owned(), view);
-    }
-    match reported(control, give_birth(plan, &birthplace))? {
+    let times = Times { begun, grouped: moment::now() };
+    match reported(control, give_birth(&birthplace))? {
         Cloned::Child => {
-            drop((outside, birthplace, maps));
-            first_process(plan, inside, made, streams, Passed { control, sockets })
+            drop((helper, outside, birthplace, maps));
+            first_process(plan, (supply, inside), streams, Passed { control, sockets })
         }
         Cloned::Parent { pid, pidfd } => {
-            drop((inside, made, streams, sockets));
-            reported(control, outer_process(plan, (pid, times), &pidfd, control, &outside))?;
-            drop(maps);
-            reported(
-                control,
-                accompany(plan, &birthplace, control, &outside).during("wait for scope", "manager"),
-            )
+            drop((supply, inside, streams, sockets));
+            reported(control, helper.born(birthplace.place()))?;
+            let started = Report::Started { pid, times };
+            let told = channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report");
+            reported(control, told)?;
+            let seen_off = accompany(plan, &birthplace, control, &outside);
+            drop((helper, maps));
+            reported(control, seen_off.during("wait for scope", "manager"))
         }
     }
 }
 
-/// Of a container that has neither a group that was found nor one that is given to it, the view is made inside.
-fn view_of(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Option<OwnedFd>, StepError> {
-    let own;
-    let directory = match birthplace {
-        Birthplace::Ahead(directory, _) => directory,
-        Birthplace::Here if plan.group.is_none() && plan.delegation == Delegation::None => return Ok(None),
-        // systemd may have made it elsewhere: the root that it sees need not be the one of the mount.
-        Birthplace::Here => {
-            let group = control_group(std::process::id()).during("open", "control group")?;
-            own = open_group(&plan.hierarchy.join(group.trim_start_matches('/')))?;
-            &own
-        }
-    };
-    Ok(Some(match plan.delegation {
-        Delegation::None => host::control_group(directory)?,
-        Delegation::Subtree => {
-            system::delegate(directory, plan.ids.map_or(0, |ids| ids.base))?;
-            host::delegated_group(directory)?
-        }
-    }))
+/// Enters the namespaces of the container that a process can be in before the container is: that of processes comes
+/// with the first one, and that of control groups begins at the group that who makes it is in.
+fn separate(plan: &Plan) -> Result<(), StepError> {
+    let is_early = |namespace: &Namespace| *namespace != Namespace::ControlGroup;
+    let user = plan.ids.map(|_| Namespace::User);
+    let early = plan.namespaces.iter().copied().filter(is_early);
+    let namespaces: Vec<_> = user.into_iter().chain([Namespace::Mount]).chain(early).collect();
+    unshare(&namespaces).during("enter namespace", "unshare")
 }
 
-fn give_birth(plan: &Plan, birthplace: &Birthplace<'_>) -> Result<Cloned, StepError> {
-    let user = if plan.ids.is_some() { NewNamespaces::USER } else { NewNamespaces::default() };
+fn give_birth(birthplace: &Birthplace<'_>) -> Result<Cloned, StepError> {
     let group = match birthplace {
         Birthplace::Ahead(directory, _) => ControlGroup::Directory(directory.as_fd()),
         Birthplace::Here => ControlGroup::Callers,
     };
-    let namespaces = NewNamespaces::PROCESS_AND_MOUNT.and(user);
-    clone_process(namespaces, Parent::CallersParent, group).during("enter namespace", "clone")
-}
-
-fn outer_process(
-    plan: &Plan,
-    (pid, times): (u32, Times),
-    process: &OwnedFd,
-    control: &OwnedFd,
-    inside: &OwnedFd,
-) -> Result<(), StepError> {
-    let started = Report::Started { pid, times };
-    channel::send(control, &started, &[process.as_fd()]).during("begin", "report")?;
-    if let Some(ids) = plan.ids {
-        idmap::write(pid, First::both(0), ids)?;
-    }
-    channel::send(inside, &Handover::Mapped, &[]).during("hand over", "ids")
+    clone_process(NewNamespaces::PROCESS, Parent::CallersParent, group).during("enter namespace", "clone")
 }
 
 /// Passes the manager's consent on once the group has its limits, and stays until systemd has moved this process:
@@ -202,7 +158,6 @@ fn accompany(
         go(inside);
         return Ok(());
     };
-    watch.watch_limits()?;
     let (mut consented, mut attached, mut gone) = (false, false, false);
     while !(gone && attached) {
         // Limits that were not seen are as good as they will be, once systemd has done all.
@@ -224,42 +179,53 @@ fn accompany(
 
 /// A container that could not get this far has told why.
 fn go(inside: &OwnedFd) {
-    let _ = channel::send(inside, &Handover::Go, &[]);
+    let _ = channel::send(inside, &Consent::Go, &[]);
+}
+
+/// What the container's first process hears from the launcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Consent {
+    /// The manager knows of the process, and limits hold: it may become the payload.
+    Go,
 }
 
 /// The copy must not go on as its original: it ends here.
 fn first_process(
     plan: &Plan,
-    outside: OwnedFd,
-    made: Made,
+    (supply, launcher): (Supply, OwnedFd),
     streams: Option<Streams>,
     passed: Passed<'_>,
 ) -> ! {
     let control = passed.control;
-    let outside = fcntl_dupfd_cloexec(outside, OUT_OF_THE_WAY).during("begin", "hand over");
-    if let Ok(outside) = reported(control, outside) {
-        let mut trees = Trees::new(outside, made);
-        drop(reported(control, prepare_and_execute(plan, &mut trees, streams, passed)));
+    // What is passed to the payload gets the first numbers.
+    let launcher = fcntl_dupfd_cloexec(launcher, OUT_OF_THE_WAY).during("begin", "hand over");
+    if let Ok(launcher) = reported(control, launcher) {
+        drop(reported(control, prepare_and_execute(plan, supply, &launcher, streams, passed)));
     }
     exit_now(UNSTARTED)
 }
 
 fn prepare_and_execute(
     plan: &Plan,
-    trees: &mut Trees,
+    supply: Supply,
+    launcher: &OwnedFd,
     streams: Option<Streams>,
     passed: Passed<'_>,
 ) -> Result<(), StepError> {
-    trees.wait_for(Handover::Mapped, "ids")?;
+    let mut trees = Trees::new(supply.take()?);
     become_root().during("enter namespace", "user")?;
-    unshare(&plan.namespaces).during("enter namespace", "unshare")?;
-    inside::perform(&plan.inside, trees)?;
+    if plan.namespaces.contains(&Namespace::ControlGroup) {
+        unshare(&[Namespace::ControlGroup]).during("enter namespace", "unshare")?;
+    }
+    inside::perform(&plan.inside, &mut trees)?;
     let whole = moment::now();
     if plan.pause == Pause::Prepared {
         channel::send(passed.control, &Report::Prepared, &[]).during("begin", "report")?;
     }
-    trees.wait_for(Handover::Go, "manager")?;
-    execute::become_payload(&plan.execute, trees, streams, passed, whole)
+    match channel::receive(launcher).during("take over", "manager")? {
+        Some((Consent::Go, _)) => execute::become_payload(&plan.execute, &mut trees, streams, passed, whole),
+        None => Err(Errno::CONNRESET).during("take over", "manager"),
+    }
 }
 
 /// Until now this process has an id that its own user namespace does not know.
@@ -304,10 +270,6 @@ fn group_namespace(process: &OwnedFd) -> io::Result<OwnedFd> {
     let namespace = File::open(format!("/proc/{}/ns/cgroup", pidfd::number(process)?))?;
     pidfd::number(process)?;
     Ok(namespace.into())
-}
-
-fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
-    birthplace::open(directory).during_path("open", directory)
 }
 
 fn joined_process(join: &Join, control: &OwnedFd, streams: Streams) -> Result<(), StepError> {

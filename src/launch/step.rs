@@ -44,30 +44,6 @@ pub struct Plan {
     pub execute: Execute,
 }
 
-impl Plan {
-    /// Whether the launcher may be moved to the scope at any time; else when it has said that it is ready.
-    pub fn is_movable(&self) -> bool {
-        !self.host.iter().any(HostStep::is_of_host)
-    }
-}
-
-impl HostStep {
-    /// Whether the limits of the container are not for this: the devices that it may make and open, and memory for
-    /// what is copied.
-    fn is_of_host(&self) -> bool {
-        match self {
-            Self::Private(_) | Self::Device(_) | Self::Credentials { .. } => true,
-            Self::Root { size, .. } => size.is_some(),
-            Self::Volume { seed, .. } => seed.is_some(),
-            Self::Clone { .. }
-            | Self::Bind(_)
-            | Self::Image { .. }
-            | Self::Make { .. }
-            | Self::Journal { .. } => false,
-        }
-    }
-}
-
 /// What a container may do with its control group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -101,12 +101,9 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// What the launcher tells with its first process. It makes the root file system among the mounts, in whatever order
-    /// is the fastest: here that comes first.
-    pub fn take(&mut self, times: Times) {
+    /// What the launcher tells with its first process.
+    pub fn begin(&mut self, times: Times) {
         self.spawned = times.begun;
-        self.rooted = times.begun + times.root;
-        self.mounted = times.mounted;
         self.grouped = times.grouped;
     }
 }

@@ -34,14 +34,8 @@ pub struct NewNamespaces(u64);
 impl NewNamespaces {
     /// `CLONE_NEWUSER`.
     pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
-    /// `CLONE_NEWPID` and `CLONE_NEWNS`: neither is of use without the other here.
-    pub const PROCESS_AND_MOUNT: Self = Self((libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64);
-
-    /// Both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
+    /// `CLONE_NEWPID`.
+    pub const PROCESS: Self = Self(libc::CLONE_NEWPID as u64);
 }
 
 /// The control group that a new process is born in.

@@ -154,9 +154,12 @@ impl Rig {
     pub fn abandon(&self) -> OwnedFd {
         let mut launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
         launch.send(&Order::Attached).unwrap();
-        let process = match next(&launch).unwrap() {
-            (Report::Started { .. }, mut descriptors) => descriptors.pop(),
-            (report, _) => panic!("{report:?}"),
+        let process = loop {
+            match next(&launch).unwrap() {
+                (Report::Ready | Report::Mounted { .. }, _) => {}
+                (Report::Started { .. }, mut descriptors) => break descriptors.pop(),
+                (report, _) => panic!("{report:?}"),
+            }
         };
         drop(launch.control);
         launch.process.wait().unwrap();
@@ -230,7 +233,7 @@ fn converse(mut launch: Launch) -> Running {
     let _ = launch.send(&Order::Attached);
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
-            Report::Ready | Report::Prepared => {}
+            Report::Ready | Report::Mounted { .. } | Report::Prepared => {}
             Report::Started { pid, .. } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();

@@ -59,7 +59,7 @@ impl Helper {
             systemd: hands.systemd.clone(),
             ephemeral: prepared.facts.ephemeral,
         };
-        match held.until_prepared(request, &Turns::new(&prepared.plan)).await {
+        match held.until_prepared(request, &Turns::default()).await {
             Ok((pid, pidfd)) => {
                 Ok(Self { inhabited: Inhabited { pid, pidfd, invocation: prepared.invocation }, held })
             }
@@ -109,7 +109,7 @@ impl Held {
                     let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
                 }
                 Report::Prepared => return Ok(()),
-                Report::Output { .. } | Report::Notifier => {}
+                Report::Mounted { .. } | Report::Output { .. } | Report::Notifier => {}
                 Report::Failed(error) => return Err(step_failure(&error)),
             }
         }

@@ -277,7 +277,7 @@ impl RunTask {
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
         let control = &*launcher.insert(Control::new(launch)?);
-        let turns = Turns::new(&prepared.plan);
+        let turns = Turns::default();
         let scope = async {
             turns.movable.notified().await;
             self.start_scope(&request).await?;
@@ -354,8 +354,11 @@ impl RunTask {
         while let Some((report, descriptors)) = control.receive().await? {
             match report {
                 Report::Ready => turns.movable.notify_one(),
+                Report::Mounted { rooted, mounted } => {
+                    prepared.facts.moments = Moments { rooted, mounted, ..prepared.facts.moments };
+                }
                 Report::Started { pid, times } => {
-                    prepared.facts.moments.take(times);
+                    prepared.facts.moments.begin(times);
                     self.began(pid, only(descriptors)?, prepared).await;
                     if prepared.plan.pause == Pause::None {
                         control.order(&Order::Go);

@@ -54,7 +54,11 @@ fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
         ("prepare", moments.spawned),
         ("tree", moments.rooted),
         ("mounts", moments.mounted),
-        ("scope", moments.grouped),
+        // Made while the mounts are; what of it is left when they are there.
+        (
+            "scope",
+            if moments.grouped.is_zero() { moments.grouped } else { moments.grouped.max(moments.mounted) },
+        ),
         ("container", if moments.released.is_zero() { moments.whole } else { moments.held }),
         ("start-pre", moments.released),
         ("exec", moments.executed),
