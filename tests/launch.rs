@@ -586,3 +586,24 @@ fn a_label_that_no_module_takes_is_told_or_passed_over() {
         }
     }
 }
+
+#[test]
+fn a_launcher_that_waits_is_the_next_one_and_ends_with_who_keeps_it() {
+    let mut rig = Rig::new();
+    rig.script("echo launched");
+    let kept = rig.keep_launcher();
+    assert_eq!(rig.keep_launcher(), kept, "one is enough");
+    assert_eq!(rig.run().printed(), "launched\n");
+    assert!(!rig::children().contains(&kept), "it has launched");
+    // One that has ended meanwhile is in nobody's way.
+    let killed = rig.keep_launcher();
+    assert_ne!(killed, kept);
+    let process = sampan::sys::pidfd::open(killed).unwrap();
+    sampan::sys::pidfd::signal(&process, rustix::process::Signal::KILL).unwrap();
+    let mut ended = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None).unwrap();
+    assert_eq!(rig.run().printed(), "launched\n");
+    rig.keep_launcher();
+    drop(rig);
+    assert!(rig::children().is_empty(), "{:?}", rig::children());
+}

@@ -28,7 +28,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// whether there was one.
 pub fn run() -> Result<(), StepError> {
     let control = take_control().during("begin", "control socket")?;
-    let (work, descriptors) = reported(&control, begin(&control).during("begin", "plan"))?;
+    let begun = reported(&control, begin(&control).during("begin", "plan"))?;
+    let Some((work, descriptors)) = begun else { return Ok(()) };
     match work {
         Work::Start(plan) => {
             reported(&control, settings::prepare(&plan.execute.settings))?;
@@ -53,13 +54,15 @@ fn take_control() -> io::Result<OwnedFd> {
     Ok(control)
 }
 
-fn begin(control: &OwnedFd) -> io::Result<(Work, Vec<OwnedFd>)> {
+/// `None` where the manager ends without a launch for this one.
+fn begin(control: &OwnedFd) -> io::Result<Option<(Work, Vec<OwnedFd>)>> {
     match channel::receive(control)? {
+        None => Ok(None),
         Some((Order::Begin, mut descriptors)) if !descriptors.is_empty() => {
             let mut plan = File::from(descriptors.remove(0));
             plan.rewind()?;
             let text = io::read_to_string(plan)?;
-            Ok((serde_json::from_str(&text)?, descriptors))
+            Ok(Some((serde_json::from_str(&text)?, descriptors)))
         }
         _ => Err(Errno::PROTO.into()),
     }

@@ -6,6 +6,7 @@ use super::protocol::{Order, Report};
 use super::step::{Join, Plan, Work};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, ioctl_fionbio};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -33,6 +34,31 @@ pub enum SpawnError {
 #[derive(Debug)]
 pub struct Launcher {
     program: OwnedFd,
+    spare: RefCell<Option<Spare>>,
+}
+
+/// A launcher that has been executed and waits for its plan: a third of the time that a launch takes is that of the
+/// dynamic linker.
+#[derive(Debug)]
+struct Spare(Option<Launch>);
+
+impl Spare {
+    /// Tells it what to do. One that has ended meanwhile is of no use.
+    fn begin(mut self, descriptors: &[BorrowedFd<'_>]) -> Option<Launch> {
+        let control = &self.0.as_ref()?.control;
+        channel::send(control, &Order::Begin, descriptors).ok()?;
+        self.0.take()
+    }
+}
+
+impl Drop for Spare {
+    /// Nothing is left of it: it ends with its socket.
+    fn drop(&mut self) {
+        if let Some(Launch { control, mut process }) = self.0.take() {
+            drop(control);
+            let _ = process.wait();
+        }
+    }
 }
 
 /// A launch under way.
@@ -56,7 +82,15 @@ impl Launcher {
             seal(program)
         };
         let program = load().map_err(|source| SpawnError::Load { path: path.to_owned(), source })?;
-        Ok(Self { program })
+        Ok(Self { program, spare: RefCell::default() })
+    }
+
+    /// Has a launcher ready for the next launch. Without one that begins with its execution.
+    pub fn keep_spare(&self) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.is_none() {
+            *spare = self.execute().ok().map(|launch| Spare(Some(launch)));
+        }
     }
 
     /// Starts a container; `sockets` as the plan lists them, after three streams where it wants them passed.
@@ -88,13 +122,21 @@ impl Launcher {
     }
 
     fn begin(&self, work: &Work, descriptors: &[BorrowedFd<'_>]) -> io::Result<Launch> {
-        let (control, theirs) = channel::pair()?;
-        ioctl_fionbio(&control, true)?;
         let mut plan = File::from(memfd_create("plan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         plan.write_all(&serde_json::to_vec(work)?)?;
         let plan = seal(plan)?;
         let descriptors = [&[plan.as_fd()], descriptors].concat();
-        channel::send(&control, &Order::Begin, &descriptors)?;
+        if let Some(launch) = self.spare.take().and_then(|spare| spare.begin(&descriptors)) {
+            return Ok(launch);
+        }
+        let launch = self.execute()?;
+        channel::send(&launch.control, &Order::Begin, &descriptors)?;
+        Ok(launch)
+    }
+
+    fn execute(&self) -> io::Result<Launch> {
+        let (control, theirs) = channel::pair()?;
+        ioctl_fionbio(&control, true)?;
         // The standard library spawns with an empty signal mask.
         let process = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
             .env_clear()

@@ -140,6 +140,12 @@ impl Rig {
         converse(self.launcher.spawn(&self.plan(), sockets).unwrap())
     }
 
+    /// Has a launcher ready; gives its number.
+    pub fn keep_launcher(&self) -> u32 {
+        self.launcher.keep_spare();
+        *children().last().expect("a launcher waits")
+    }
+
     /// Starts the container and waits for its end.
     pub fn run(&self) -> Outcome {
         self.run_with(&[])
@@ -346,4 +352,11 @@ pub fn socket(pass: Pass) -> Socket {
 
 pub fn container() -> Container {
     read().body.container().unwrap().clone()
+}
+
+/// Processes of this test, in the order of their births.
+pub fn children() -> Vec<u32> {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let listed = std::fs::read_to_string(Path::new("/proc").join(thread).join("children")).unwrap();
+    listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }

@@ -265,6 +265,7 @@ impl Manager {
         let memory = self.memory.clone();
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
+        self.launcher.keep_spare();
         loop {
             wakers.set(&self.machine, &self.paths)?;
             tokio::select! {
@@ -345,6 +346,8 @@ impl Manager {
         match event {
             Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
             Event::Executed { ref unit, .. } => {
+                // Now that systemd has moved the last one, and a process can be born again at once.
+                self.launcher.keep_spare();
                 self.sockets.executed(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
