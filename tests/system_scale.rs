@@ -51,7 +51,7 @@ impl Left {
         let descriptors = fs::read_dir(host.path(&format!("/proc/{}/fd", manager(host))));
         let scopes = ["sh", "-c", "find /sys/fs/cgroup -name 'sampan-*.scope' | wc -l"];
         let processes =
-            host.succeed(&["sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null | grep -e sampan -e sleep"]);
+            host.succeed(&["sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null | grep -e sampan -e sleep | sort"]);
         Self {
             descriptors: descriptors.expect("the manager runs").count(),
             stored: host.succeed(&[

@@ -48,7 +48,7 @@ pub fn wait<'a>(watch: Option<Watch<'a>>, control: &OwnedFd) -> io::Result<Birth
             watch.watch_limits()?;
             return Ok(Birthplace::Ahead(directory, watch));
         }
-        if watch.or_order(control)? == Woken::Order {
+        if watch.next(control, None)? == Woken::Order {
             return attached(control);
         }
     }
@@ -82,6 +82,8 @@ pub enum Woken {
     Order,
     /// Something has happened to the group.
     Group,
+    /// The other side of a socket is closed.
+    End,
 }
 
 /// Wakes up when the group appears, and when one of its files is written.
@@ -100,10 +102,14 @@ impl<'a> Watch<'a> {
         Ok(Self { group, events })
     }
 
-    /// Waits for an event or an order.
-    pub fn or_order(&self, control: &OwnedFd) -> io::Result<Woken> {
-        let mut ready = [PollFd::new(control, PollFlags::IN), PollFd::new(&self.events, PollFlags::IN)];
+    /// Waits for an event or an order, and where there is somebody, for their end.
+    pub fn next(&self, control: &OwnedFd, other: Option<&OwnedFd>) -> io::Result<Woken> {
+        let mut ready = vec![PollFd::new(control, PollFlags::IN), PollFd::new(&self.events, PollFlags::IN)];
+        ready.extend(other.map(|other| PollFd::new(other, PollFlags::empty())));
         poll(&mut ready, None)?;
+        if ready.get(2).is_some_and(|other| !other.revents().is_empty()) {
+            return Ok(Woken::End);
+        }
         if !ready[0].revents().is_empty() {
             return Ok(Woken::Order);
         }
@@ -188,12 +194,12 @@ mod tests {
         let Birthplace::Ahead(directory, watch) = wait(Some(watch), &launcher).unwrap() else { panic!() };
         write("memory.max", "4096\n");
         assert!(!watch.is_limited(&directory));
-        assert_eq!(watch.or_order(&launcher).unwrap(), Woken::Group);
+        assert_eq!(watch.next(&launcher, None).unwrap(), Woken::Group);
         write("pids.max", "7\n");
-        assert_eq!(watch.or_order(&launcher).unwrap(), Woken::Group);
+        assert_eq!(watch.next(&launcher, None).unwrap(), Woken::Group);
         assert!(watch.is_limited(&directory), "the host has no controller for cpu.max");
         channel::send(&manager, &Order::Go, &[]).unwrap();
-        assert_eq!(watch.or_order(&launcher).unwrap(), Woken::Order);
+        assert_eq!(watch.next(&launcher, None).unwrap(), Woken::Order);
     }
 
     #[test]

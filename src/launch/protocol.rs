@@ -15,7 +15,8 @@
 //!    |                     | Go -----------------------------------------------------> | drops all
 //!    |<- Output + [FIFO, journal stream] -------------------------------------------------- |
 //!    |<- Notifier + [seccomp listener] ---------------------------------------------------- |  (`pass = "swap"`)
-//!    | Attached ---------->| exits                                                       | executes the payload
+//!    |<- Executed ---------| sees B's end of their pair close ---------------------------- | executes the payload
+//!    | Attached ---------->| exits                         |                             |
 //!    |<- end of file: all are done ------------------------------------------------------- |
 //! ```
 //!
@@ -93,6 +94,9 @@ pub enum Report {
     },
     /// Beside it: the descriptor of the seccomp listener for bind(2).
     Notifier,
+    /// The payload has been executed, if nobody has said [`Report::Failed`] before. The end of file says the same: this
+    /// comes where the launcher waits for systemd to move it.
+    Executed,
     /// A step failed. The launcher has ended or is about to.
     Failed(StepError),
 }

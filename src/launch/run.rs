@@ -48,7 +48,6 @@ pub fn run() -> Result<(), StepError> {
 fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let _ = rustix::thread::set_name(c"sampan-launch");
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)
@@ -56,7 +55,11 @@ fn take_control() -> io::Result<OwnedFd> {
 
 /// `None` where the manager ends without a launch for this one.
 fn begin(control: &OwnedFd) -> io::Result<Option<(Work, Vec<OwnedFd>)>> {
-    match channel::receive(control)? {
+    // Shown by ps(1): this one may wait for long.
+    let _ = rustix::thread::set_name(c"sampan-ready");
+    let received = channel::receive(control)?;
+    let _ = rustix::thread::set_name(c"sampan-launch");
+    match received {
         None => Ok(None),
         Some((Order::Begin, mut descriptors)) if !descriptors.is_empty() => {
             let mut plan = File::from(descriptors.remove(0));
@@ -161,7 +164,7 @@ fn accompany(
         go(inside);
         return Ok(());
     };
-    let (mut consented, mut attached, mut gone) = (false, false, false);
+    let (mut consented, mut attached, mut gone, mut executed) = (false, false, false, false);
     while !(gone && attached) {
         // Limits that were not seen are as good as they will be, once systemd has done all.
         // Into a group that its owner has begun to divide, systemd could not move this process any more.
@@ -169,12 +172,19 @@ fn accompany(
         if !gone && consented && (attached || is_early) {
             go(inside);
             gone = true;
-        } else if watch.or_order(control)? == Woken::Order {
-            match next_order(control)? {
+            continue;
+        }
+        match watch.next(control, (gone && !executed).then_some(inside))? {
+            Woken::Order => match next_order(control)? {
                 Order::Go => consented = true,
                 Order::Attached => attached = true,
                 Order::Begin => return Err(Errno::PROTO.into()),
+            },
+            Woken::End => {
+                channel::send(control, &Report::Executed, &[])?;
+                executed = true;
             }
+            Woken::Group => {}
         }
     }
     Ok(())

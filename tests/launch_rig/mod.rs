@@ -239,7 +239,7 @@ fn converse(mut launch: Launch) -> Running {
     let _ = launch.send(&Order::Attached);
     while let Some((report, mut descriptors)) = next(&launch) {
         match report {
-            Report::Ready | Report::Mounted { .. } | Report::Prepared => {}
+            Report::Ready | Report::Mounted { .. } | Report::Prepared | Report::Executed => {}
             Report::Started { pid, .. } => {
                 assert!(Path::new(&format!("/proc/{pid}")).exists());
                 process = descriptors.pop();

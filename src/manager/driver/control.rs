@@ -8,12 +8,14 @@ use crate::sys::errno::without_numbers;
 use crate::sys::{pidfd, readiness};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
+use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
 
 /// The manager's end of the conversation with one launcher. Where it is given up, so is what the launcher began.
 pub(super) struct Control {
@@ -23,6 +25,7 @@ pub(super) struct Control {
 struct Conversation {
     launch: Launch,
     readiness: AsyncFd<OwnedFd>,
+    reaped: RefCell<Option<JoinHandle<()>>>,
 }
 
 impl Conversation {
@@ -64,8 +67,15 @@ impl Control {
     /// Gives up what the launcher began. Nothing of it is done any more when this returns.
     pub(super) async fn end(self) {
         let _ = shutdown(&self.conversation.launch.control, Shutdown::Write);
-        // Its end of the socket is closed once all of its processes have ended.
-        if tokio::time::timeout(END_TIMEOUT, self.conversation.clone().hear_out()).await.is_err() {
+        // Its end of the socket is closed once all of its processes are about to end.
+        let ended = async {
+            self.conversation.clone().hear_out().await;
+            if let Some(reaped) = self.conversation.reaped.take() {
+                // The task has no end but its own.
+                let _ = reaped.await;
+            }
+        };
+        if tokio::time::timeout(END_TIMEOUT, ended).await.is_err() {
             tracing::warn!(
                 "sampan-launch: does not end, killing process {}",
                 self.conversation.launch.process.id()
@@ -78,11 +88,9 @@ impl Control {
     }
 
     pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
-        if let Ok(process) = pidfd::open(launch.process.id()) {
-            reap(process);
-        }
+        let reaped = RefCell::new(pidfd::open(launch.process.id()).ok().map(reap));
         match readiness::watch(&launch.control) {
-            Ok(readiness) => Ok(Self { conversation: Rc::new(Conversation { launch, readiness }) }),
+            Ok(readiness) => Ok(Self { conversation: Rc::new(Conversation { launch, readiness, reaped }) }),
             Err(error) => Err(io_failure("sampan-launch", &error)),
         }
     }
@@ -124,19 +132,19 @@ pub(super) fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
 }
 
 /// Collects a process of ours when it ends, however that goes.
-pub(super) fn reap(process: OwnedFd) {
-    drop(tokio::task::spawn_local(async move {
+pub(super) fn reap(process: OwnedFd) -> JoinHandle<()> {
+    tokio::task::spawn_local(async move {
         // Nobody else waits for it, so that neither can fail.
         let _ = until_ended(process.as_fd()).await;
         let _ = pidfd::wait(&process);
-    }));
+    })
 }
 
 /// Kills a process of ours and collects it.
 pub(super) fn end(process: OwnedFd) {
     // It may have ended, which is as good.
     let _ = pidfd::signal(&process, Signal::KILL);
-    reap(process);
+    drop(reap(process));
 }
 
 pub(super) fn step_failure(error: &StepError) -> Failure {

@@ -172,6 +172,7 @@ impl ExecTask {
         // Held by the command alone from now on: who reads its output wants to see the end of it.
         drop(self.stdio);
         control.executed().await?;
+        self.launcher.keep_spare();
         Ok(started)
     }
 }

@@ -109,7 +109,7 @@ impl Held {
                     let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
                 }
                 Report::Prepared => return Ok(()),
-                Report::Mounted { .. } | Report::Output { .. } | Report::Notifier => {}
+                Report::Mounted { .. } | Report::Output { .. } | Report::Notifier | Report::Executed => {}
                 Report::Failed(error) => return Err(step_failure(&error)),
             }
         }

@@ -2,10 +2,11 @@
 
 use super::before::BeforePayload;
 use super::commands::{Commands, Inhabited};
-use super::control::{Control, errno, failure, io_failure, only, step_failure};
+use super::control::{Control, failure, io_failure, only, step_failure};
 use super::discard::discard;
 use super::helper::leave_scope;
 use super::live::{LiveRun, Parent, Process, until_ended};
+use super::notify::{NotifyServer, bind_notify};
 use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
@@ -19,11 +20,11 @@ use crate::manager::machine::{Event, Exit, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::private;
-use crate::sys::{pidfd, process, readiness};
+use crate::sys::{pidfd, process};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::notify_server::{Notification, NotifyListener};
+use crate::systemd::notify_server::Notification;
 use crate::unit::address::is_native;
 use crate::unit::model::{Body, Container, Init, Pass, Stage, Unit};
 use crate::unit::name::UnitName;
@@ -35,7 +36,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -198,6 +198,8 @@ impl RunTask {
                 exit: None,
             })),
         };
+        // By now systemd has moved the last one, and a process is born again at once.
+        means.before.hands().launcher.keep_spare();
         means.before.end().await;
         // The container has its own copies; ours would keep a closed socket alive.
         drop(means);
@@ -287,13 +289,20 @@ impl RunTask {
             Ok(())
         };
         // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
-        tokio::try_join!(biased; self.until_executed(control, &mut prepared, &turns, means), scope)?;
+        let heard_out = self.hear_out(container, control, &mut prepared, &turns, means);
+        tokio::try_join!(biased; heard_out, scope)?;
+        Ok(())
+    }
+
+    /// The payload is there, in the control group of its scope, which systemd may still be busy with.
+    fn executed(&self, container: &Container, prepared: &mut Prepared) {
+        let Some(process) = self.live.process.get().filter(|_| !self.live.executed.get()) else { return };
+        self.attached(container, process.pid);
         self.live.executed.set(true);
         prepared.facts.moments.executed = now().boottime;
         prepared.facts.executed = true;
-        self.facts(prepared.facts);
+        self.facts(prepared.facts.clone());
         self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
-        Ok(())
     }
 
     /// Keeps the process findable for a successor; without it there are still its number and start time.
@@ -318,11 +327,14 @@ impl RunTask {
         let _ = written.await;
     }
 
-    /// The scope is there, and a process in it.
+    /// The control group of the scope is there, and a process in it.
     fn attached(&self, container: &Container, pid: u32) {
+        if self.live.group.get().is_some() {
+            return;
+        }
         if let Some(group) = accounting::scope(&self.paths, pid, &self.unit.name.scope()) {
             super::memory::set_group_kill(&group, &container.resources);
-            // The run is new, so the cell is empty.
+            // The cell is empty.
             let _ = self.live.group.set(group);
             self.live.memory_max.set(container.resources.memory_max.filter(|limit| *limit != u64::MAX));
             // What there is before the first kill.
@@ -344,8 +356,9 @@ impl RunTask {
     }
 
     /// Hears the launcher out.
-    async fn until_executed(
+    async fn hear_out(
         &self,
+        container: &Container,
         control: &Control,
         prepared: &mut Prepared,
         turns: &Turns,
@@ -378,9 +391,11 @@ impl RunTask {
                         Outlet::of(descriptors).map_err(|error| io_failure("/dev/stdout", &error))?;
                     self.note(Note::Output(self.unit(), self.live.number(), outlet));
                 }
+                Report::Executed => self.executed(container, prepared),
                 Report::Failed(error) => return Err(step_failure(&error).into()),
             }
         }
+        self.executed(container, prepared);
         match self.live.process.get() {
             Some(_) => Ok(()),
             None => Err(failure("sampan-launch: ended without a word".into(), 0).into()),
@@ -510,9 +525,10 @@ impl RunTask {
     }
 
     async fn failed(self, broken: Broken, begun: Begun) {
+        let mut ended = None;
         if self.live.process.get().is_some() {
             self.live.kill();
-            self.live.wait().await;
+            ended = Some(self.live.wait().await);
         }
         // It may be making what is to be removed, also where its scope has failed and there is no process yet.
         if let Some(launcher) = begun.launcher {
@@ -522,6 +538,14 @@ impl RunTask {
         self.note(Note::RunOver(self.unit(), self.live.number()));
         let (unit, run) = (self.unit(), self.live.number());
         self.tell(match broken {
+            // It was up already, and goes down as if it had been killed by somebody else.
+            Broken::Launch(Failure { message, .. })
+                if let Some(exit) = ended
+                    && self.live.executed.get() =>
+            {
+                tracing::error!(SAMPAN_UNIT = %unit, "{message}, killed the container");
+                Event::Ended { unit, run, exit }
+            }
             Broken::Launch(failure) => Event::LaunchFailed { unit, run, failure },
             Broken::Command(stage, failure) => Event::CommandsDone { unit, run, stage, result: Err(failure) },
         });
@@ -567,26 +591,4 @@ pub(super) fn scope_request(
 /// Whether the file system of a directory has no space for one more file.
 fn full(directory: &Path) -> bool {
     statvfs(directory).is_ok_and(|found| found.f_bavail == 0 || found.f_files > 0 && found.f_favail == 0)
-}
-
-/// The receiving side of a payload's sd_notify(3).
-pub(super) struct NotifyServer {
-    listener: NotifyListener,
-    readiness: AsyncFd<OwnedFd>,
-}
-
-pub(super) fn bind_notify(paths: &Paths, unit: &UnitName) -> Result<NotifyServer, Failure> {
-    let listener =
-        NotifyListener::bind(paths, unit).map_err(|error| failure(error.to_string(), errno(&error)))?;
-    attend(listener)
-}
-
-/// The same with the socket that an earlier manager has made.
-pub(super) fn adopt_notify(paths: &Paths, unit: &UnitName, socket: OwnedFd) -> Result<NotifyServer, Failure> {
-    attend(NotifyListener::adopt(paths, unit, socket))
-}
-
-fn attend(listener: NotifyListener) -> Result<NotifyServer, Failure> {
-    let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
-    Ok(NotifyServer { listener, readiness })
 }

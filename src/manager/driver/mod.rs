@@ -27,6 +27,7 @@ mod loading;
 mod memory;
 mod native;
 mod native_job;
+mod notify;
 mod output;
 mod prepare;
 mod pull;
@@ -346,8 +347,6 @@ impl Manager {
         match event {
             Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
             Event::Executed { ref unit, .. } => {
-                // Now that systemd has moved the last one, and a process can be born again at once.
-                self.launcher.keep_spare();
                 self.sockets.executed(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
