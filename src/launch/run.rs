@@ -28,7 +28,7 @@ use std::path::Path;
 /// Performs the plan that comes over standard input. Failures are reported there; the result only says
 /// whether there was one.
 pub fn run() -> Result<(), StepError> {
-    let control = take_control().during("begin", "control socket")?;
+    let control = control_or_report()?;
     let (work, descriptors) = reported(&control, begin(&control).during("begin", "plan"))?;
     match work {
         Work::Start(plan) => {
@@ -55,10 +55,21 @@ fn reported<T>(control: &OwnedFd, result: Result<T, StepError>) -> Result<T, Ste
     result
 }
 
+/// Where the end of the manager's has no place, it is still told so over the standard input.
+fn control_or_report() -> Result<OwnedFd, StepError> {
+    take_control().during("begin", "control socket").or_else(|error| {
+        match rustix::stdio::stdin().try_clone_to_owned() {
+            Ok(input) => reported(&input, Err(error)),
+            Err(_) => Err(error),
+        }
+    })
+}
+
 fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let _ = rustix::thread::set_name(c"sampan-launch");
+    settings::make_room()?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)

@@ -2,9 +2,9 @@
 
 use super::Manager;
 use super::discard::discard_rest;
-use super::launch::{adopt_notify, bind_notify};
 use super::live::{LiveRun, Parent, Process};
 use super::memory::OomKills;
+use super::notify::{adopt_notify, bind_notify};
 use super::output::Outlet;
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Exit, Left, Phase};
