@@ -15,6 +15,7 @@ fn limits_hold() {
             ("memory_high slows and does not kill", memory_high_does_not_kill),
             ("swap is limited", swap_is_limited),
             ("tasks_max stops a fork bomb", tasks_max_stops_a_fork_bomb),
+            ("a fork bomb is ended, and the host answers meanwhile", a_fork_bomb_is_ended),
             ("cpu_quota holds a busy loop", cpu_quota_holds_a_busy_loop),
             ("devices are limited by path", devices_are_limited_by_path),
             ("limits change while it runs", limits_change_while_it_runs),
@@ -87,6 +88,25 @@ fn tasks_max_stops_a_fork_bomb(host: &Host) {
     host.succeed(&["sampanctl", "start", "bomb"]);
     host.wait_log("bomb", "can't fork");
     assert!(host.succeed(&["echo", "the host goes on"]).contains("goes on"));
+}
+
+/// Each process of it makes two, and those that die are replaced.
+fn a_fork_bomb_is_ended(host: &Host) {
+    host.unit("bystander.container", &shell("exec sleep 1000"));
+    let keys = "stop_timeout = \"1s\"\n[resources]\ntasks_max = 100\n";
+    host.unit("bomb.container", &(shell("bomb() { bomb | bomb & }; while :; do bomb; done") + keys));
+    host.succeed(&["sampanctl", "start", "bomb"]);
+    host.wait_log("bomb", "can't fork");
+    for words in [&["start", "bystander"][..], &["list-units"], &["status", "bomb"], &["stop", "bystander"]] {
+        host.succeed(&[&["timeout", "60", "sampanctl", "--no-pager"], words].concat());
+    }
+    let processes: u32 = group(host, "bomb", "pids.current").parse().expect("a number");
+    assert!(processes <= 100, "{processes}");
+    assert!(count(&group(host, "bomb", "pids.events"), "max") > 0);
+    let directory = format!("/sys/fs/cgroup{}", host.property("bomb", "ControlGroup"));
+    host.succeed(&["timeout", "60", "sampanctl", "stop", "bomb"]);
+    host.fail(1, &["test", "-e", &directory]);
+    assert_eq!(host.property("bomb", "ActiveState"), "failed", "what had to be killed");
 }
 
 fn cpu_quota_holds_a_busy_loop(host: &Host) {

@@ -446,6 +446,43 @@ fn output_and_names_of_a_payload_do_not_reach_a_terminal_as_they_are() {
     }
 }
 
+/// A break: a container that can write above what another one binds has it bind something of the host's.
+#[test]
+fn a_link_above_what_another_container_binds_leads_nowhere() {
+    let host = asleep();
+    host.succeed(&["mkdir", "-p", "/srv/tree/a/systemd"]);
+    host.write("/srv/tree/a/systemd/own", "own\n");
+    start(&host, "web", "[mount.\"/tree\"]\ntype = \"bind\"\nsource = \"/srv/tree\"\n");
+    let victim = "[mount.\"/x\"]\ntype = \"bind\"\nsource = \"/srv/tree/a/systemd\"\n";
+    let shows = |host: &Host| host.succeed(&["sampanctl", "exec", "shop", "ls", "/x"]);
+    start(&host, "shop", victim);
+    assert_eq!(shows(&host), "own\n", "without a link it is as ever");
+    host.succeed(&["sampanctl", "stop", "shop"]);
+
+    let inside = |script: &str| host.succeed(&["sampanctl", "exec", "web", "/bin/sh", "-c", script]);
+    inside("/bin/busybox mv /tree/a /tree/real && ln -s /etc /tree/a");
+    host.succeed(&["test", "-d", "/srv/tree/a/systemd"]);
+    host.fail(1, &["sampanctl", "start", "shop"]);
+    let told = host.property("shop", "LaunchError");
+    let expected = "open bind: /srv/tree/a/systemd: Too many levels of symbolic links; symbolic links lead in a circle, \
+                    or are in a directory that a container can write";
+    assert!(told.starts_with(expected), "{told}");
+
+    let swaps = "while [ ! -e /tmp/end ]; do rm=/bin/busybox; $rm rm /tree/a; $rm mv /tree/real /tree/a; \
+                 $rm mv /tree/a /tree/real; ln -s /etc /tree/a; done";
+    let mut command = host.command(&["sampanctl", "exec", "web", "/bin/sh", "-c", swaps]);
+    let mut swapper = command.spawn().unwrap();
+    for _ in 0..30 {
+        if host.run(&["sampanctl", "start", "shop"]).status.success() {
+            assert_eq!(shows(&host), "own\n");
+            host.succeed(&["sampanctl", "stop", "shop"]);
+        }
+        host.run(&["sampanctl", "reset-failed", "shop"]);
+    }
+    inside("touch /tmp/end");
+    swapper.wait().unwrap();
+}
+
 /// A break: one container takes memory of the kernel for files and terminals without end.
 #[test]
 fn places_in_memory_have_room_for_so_many_files_only() {

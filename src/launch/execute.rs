@@ -76,8 +76,10 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     session::new_keyring().during("join keyring", "session")?;
     new_session().during("start session", "terminal")?;
     session::reset_signals();
+    // On the way they lie higher than the payload's own limit may allow.
+    let names = if plan.sockets.is_empty() { "none".to_owned() } else { plan.sockets.join(" ") };
+    place_sockets(passed.sockets).during("pass sockets", names)?;
     settings::apply(&plan.settings)?;
-    place_sockets(passed.sockets).during("pass sockets", plan.sockets.join(" "))?;
     label::set(&plan.labels)?;
     drop_privileges(plan, &user, passed.control)?;
     execute_in_path(plan, &environment)

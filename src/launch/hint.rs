@@ -35,6 +35,9 @@ fn of_subject(step: &str, errno: Errno, subject: &str) -> Option<&'static str> {
         ("open bind", Errno::NOENT) if subject.starts_with("/usr/share/zoneinfo/") => {
             "the host has no such time zone: correct container.timezone, or install tzdata on the host"
         }
+        ("mount", Errno::PERM) if ["proc", "sysfs"].contains(&subject) => {
+            "sampand does not see a whole one itself, as with ProtectProc=: see \"CONFINEMENT\" in sampand(8)"
+        }
         ("execute", Errno::NOENT) if subject.contains(char::is_whitespace) => {
             "each word is a string of its own: [\"sleep\", \"10\"], or for a line of the shell [\"sh\", \"-c\", \"...\"]"
         }
@@ -45,6 +48,9 @@ fn of_subject(step: &str, errno: Errno, subject: &str) -> Option<&'static str> {
 /// Of mounts, roots, volumes and credentials.
 fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
     Some(match (step, errno) {
+        ("open bind", Errno::LOOP) => {
+            "symbolic links lead in a circle, or are in a directory that a container can write, where none is followed"
+        }
         ("open bind", Errno::NOENT) => "make it, or begin the mount's source with \"-\" to do without it",
         ("open device", Errno::NOENT | Errno::NXIO) => {
             "begin it with \"-\" in security.devices to do without it, or load its driver"
@@ -71,6 +77,10 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         ("mount root", Errno::INVAL) => {
             "its file system cannot map ids, or be below an overlay: put it on another, such as ext4 or xfs"
         }
+        ("mount root" | "mount image" | "mount volume" | "protect" | "mask", Errno::NOSPC) => {
+            "the file system is full, or the host allows no more mounts: see fs.mount-max"
+        }
+        ("enter root", Errno::NOSPC) => "the host allows no more mounts: see fs.mount-max",
         ("mount root" | "discard changes", Errno::NOTDIR | Errno::PERM) => {
             "something else than Sampan has made or locked it: move it away"
         }
@@ -163,12 +173,22 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("connect to journal", Errno::NOENT | Errno::CONNREFUSED) => {
             "the journal is not running: \"systemctl start systemd-journald.socket\""
         }
-        ("enter namespace", Errno::NOSPC | Errno::USERS) => {
+        ("enter namespace" | "map ids", Errno::NOSPC | Errno::USERS) => {
             "the host allows no more namespaces: see user.max_user_namespaces and its like in namespaces(7)"
         }
-        ("enter namespace", Errno::AGAIN) => {
+        ("enter namespace" | "map ids" | "start init", Errno::AGAIN) => {
             "there are as many processes as resources.tasks_max or the host allows"
         }
+        ("begin", Errno::PERM | Errno::MFILE) | ("pass sockets", Errno::MFILE) => {
+            "sampand has too few descriptors: raise LimitNOFILE= of sampand.service"
+        }
+        (
+            "enter namespace" | "set hostname" | "raise loopback" | "enter root" | "drop privileges"
+            | "filter" | "start session" | "pass sockets" | "start init" | "set personality"
+            | "set I/O scheduling" | "set nice value",
+            Errno::PERM | Errno::NOSYS,
+        )
+        | ("map ids", Errno::NOSYS) => "sampand itself may not: see \"CONFINEMENT\" in sampand(8)",
         _ => return None,
     })
 }

@@ -38,6 +38,7 @@ mod settings;
 mod sized;
 pub mod spawn;
 mod standard;
+pub mod status;
 pub mod step;
 pub mod system;
 mod target;

@@ -160,6 +160,7 @@ fn bind(tree: String, bind: &Bind, attributes: Vec<Attribute>) -> Tree {
     Tree {
         tree,
         path: bind.path.clone(),
+        shared: None,
         missing: bind.missing,
         depth: match bind.depth {
             BindDepth::Recursive => Depth::Recursive,

@@ -9,7 +9,7 @@ use crate::store::volumes::{self, SourceIds, Volumes};
 use crate::store::{self, FOREIGN_BASE, StoreError};
 use crate::sys::mount::{self, Change, Depth, Propagation};
 use crate::unit::model::IfMissing;
-use rustix::fs::{CWD, FileType, fstat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +21,14 @@ pub fn bind(bind: &Tree, maps: &mut Maps) -> Result<Option<OwnedFd>, StepError> 
     if bind.depth == Depth::Recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    let tree = match open_tree(CWD, &bind.path, flags) {
+    let below = bind.shared.as_ref().and_then(|top| Some((top, bind.path.strip_prefix(top).ok()?)));
+    let opened = match below {
+        None => open_tree(CWD, &bind.path, flags),
+        Some((top, rest)) => {
+            find_below(top, rest).and_then(|found| open_tree(found, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
+        }
+    };
+    let tree = match opened {
         Err(Errno::NOENT) if bind.missing == IfMissing::Ignore => return Ok(None),
         opened => opened.during_path("open bind", &bind.path)?,
     };
@@ -42,6 +49,20 @@ pub fn bind(bind: &Tree, maps: &mut Maps) -> Result<Option<OwnedFd>, StepError> 
         mount::change(&tree, &mapped).during_path("map ids of bind", &bind.path)?;
     }
     Ok(Some(tree))
+}
+
+/// Where a container can put links on the way, none of them is followed: they would be those of the host.
+fn find_below(top: &Path, rest: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let top = open(top, flags | OFlags::DIRECTORY, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match openat2(&top, rest, flags, Mode::empty(), resolve) {
+            // A rename on the way, openat2(2).
+            Err(Errno::AGAIN) => {}
+            found => return found,
+        }
+    }
 }
 
 /// Opens a volume, and makes it first where it is missing. While it is open, nobody removes it.

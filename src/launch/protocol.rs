@@ -45,7 +45,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// systemd.exec(5), `EXIT_EXEC`: what B ends with where it has not got to the payload.
+/// systemd.exec(5), `EXIT_EXEC`: what B ends with where it has not got to the payload. Which step has failed is told by
+/// [`Report::Failed`], and [`LaunchStatus`](super::status::LaunchStatus) has its status.
 pub const UNSTARTED: i32 = 203;
 
 /// From the manager.

@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Performs the plan that comes over standard input. Failures are reported there; the result only says
 /// whether there was one.
 pub fn run() -> Result<(), StepError> {
-    let control = take_control().during("begin", "control socket")?;
+    let control = control_or_report()?;
     let begun = reported(&control, begin(&control).during("begin", "plan"))?;
     let Some((work, descriptors)) = begun else { return Ok(()) };
     match work {
@@ -45,9 +45,20 @@ pub fn run() -> Result<(), StepError> {
     }
 }
 
+/// Where the end of the manager's has no place, it is still told so over the standard input.
+fn control_or_report() -> Result<OwnedFd, StepError> {
+    take_control().during("begin", "control socket").or_else(|error| {
+        match rustix::stdio::stdin().try_clone_to_owned() {
+            Ok(input) => reported(&input, Err(error)),
+            Err(_) => Err(error),
+        }
+    })
+}
+
 fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    settings::make_room()?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)

@@ -1,6 +1,7 @@
 //! What the payload and its processes inherit: limits, processors, how they are scheduled, the umask, and what the
 //! kernel makes of their memory.
 
+use super::execute::OUT_OF_THE_WAY;
 use super::failure::During;
 use super::protocol::StepError;
 use super::scheduling;
@@ -26,6 +27,19 @@ pub fn prepare(settings: &ProcessSettings) -> Result<(), StepError> {
         }
     }
     scheduling::prepare(settings)
+}
+
+/// Descriptors of a launcher lie out of the way of those that it passes, however few its manager may have.
+pub fn make_room() -> io::Result<()> {
+    const LEAST: u64 = OUT_OF_THE_WAY.unsigned_abs() as u64 + 64;
+    const ENOUGH: u64 = 2 * LEAST;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|soft| soft >= ENOUGH) {
+        return Ok(());
+    }
+    let current = now.maximum.map_or(ENOUGH, |hard| hard.clamp(LEAST, ENOUGH));
+    let maximum = now.maximum.map(|hard| hard.max(current));
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum })?)
 }
 
 /// All else, just before the payload is executed.

@@ -26,7 +26,7 @@ pub enum SpawnError {
     },
     /// It cannot be executed, or not be told what to do.
     #[error("cannot start the launcher: {0}")]
-    Start(io::Error),
+    Start(#[source] io::Error),
 }
 
 /// The launcher program in sealed memory, so that no container can reach the file on disk through its

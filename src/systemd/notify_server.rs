@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use std::fs::{DirBuilder, Permissions, remove_file, set_permissions};
 use std::io;
+use std::mem::discriminant;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,41 @@ use std::time::Duration;
 
 /// Longest message; systemd's own limit is the same page.
 const MESSAGE_MAX: usize = 4096;
+
+/// How many messages are read at once: a payload that never stops must not keep its manager from others.
+const MESSAGES_MAX: usize = 64;
+
+/// What was read of a socket.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What has been said, in its order. Of what only the last counts of, the last.
+    pub said: Vec<Notification>,
+    /// Whether there may be more.
+    pub rest: Rest,
+}
+
+/// Whether there may be more to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// All has been read.
+    #[default]
+    Nothing,
+    /// It was enough for once.
+    More,
+}
+
+impl Heard {
+    /// Each message says each thing once; and what changes nothing but a value is replaced by the next.
+    fn add(&mut self, message: Vec<Notification>) {
+        use Notification::{Errno, ExtendTimeout, MainPid, Status, Watchdog};
+        for what in message {
+            if matches!(what, Status(_) | Errno(_) | MainPid(_) | Watchdog | ExtendTimeout(_)) {
+                self.said.retain(|earlier| discriminant(earlier) != discriminant(&what));
+            }
+            self.said.push(what);
+        }
+    }
+}
 
 /// One thing that a payload says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,25 +113,27 @@ impl NotifyListener {
         &self.path
     }
 
-    /// What has been said since the last call; empty when nothing waits. Never blocks.
+    /// What has been said since the last call, up to some messages; empty when nothing waits. Never blocks.
     ///
     /// # Errors
     /// When the socket cannot be read.
-    pub fn receive(&self) -> Result<Vec<Notification>, SystemdError> {
-        let mut notifications = Vec::new();
+    pub fn receive(&self) -> Result<Heard, SystemdError> {
+        let mut heard = Heard::default();
         let mut buffer = [0; MESSAGE_MAX];
-        loop {
+        for _ in 0..MESSAGES_MAX {
             // Without a control buffer the kernel closes descriptors that a sender puts beside.
             match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                 Ok((_, length)) if length > MESSAGE_MAX => {}
-                Ok((_, length)) => notifications.extend(parse(&buffer[..length])),
-                Err(Errno::AGAIN) => return Ok(notifications),
+                Ok((_, length)) => heard.add(parse(&buffer[..length])),
+                Err(Errno::AGAIN) => return Ok(heard),
                 Err(Errno::INTR) => {}
                 Err(error) => {
                     return Err(SystemdError::Notify { socket: self.path.clone(), source: error.into() });
                 }
             }
         }
+        heard.rest = Rest::More;
+        Ok(heard)
     }
 
     /// Removes the socket file.
@@ -131,8 +169,19 @@ fn make(directory: &Path, path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Unknown fields are passed over.
+/// Unknown fields are passed over, and of a field that comes again the first is meant, as systemd does it.
 fn parse(message: &[u8]) -> Vec<Notification> {
+    let mut all = fields(message);
+    let mut kinds = Vec::new();
+    all.retain(|what| {
+        let is_first = !kinds.contains(&discriminant(what));
+        kinds.push(discriminant(what));
+        is_first
+    });
+    all
+}
+
+fn fields(message: &[u8]) -> Vec<Notification> {
     let text = String::from_utf8_lossy(message);
     let time = |digits: &str| digits.parse().ok().map(Duration::from_micros);
     let since = text.lines().find_map(|line| time(line.strip_prefix("MONOTONIC_USEC=")?));
@@ -167,7 +216,7 @@ mod tests {
         let unit = UnitName::parse(&format!("{}.container", "long".repeat(40))).unwrap();
         drop(NotifyListener::bind(&paths, &unit).unwrap());
         let listener = NotifyListener::bind(&paths, &unit).unwrap();
-        assert_eq!(listener.receive().unwrap(), []);
+        assert_eq!(listener.receive().unwrap(), Heard::default());
 
         let payload = UnixDatagram::unbound().unwrap();
         let link = root.path().join("inside");
@@ -176,7 +225,7 @@ mod tests {
         payload.send_to(&[b'x'; MESSAGE_MAX + 1], &link).unwrap();
         payload.send_to(b"STOPPING=1\nERRNO=2", &link).unwrap();
         assert_eq!(
-            listener.receive().unwrap(),
+            listener.receive().unwrap().said,
             [
                 Notification::Status("up [31m".to_owned()),
                 Notification::Ready,
@@ -185,6 +234,12 @@ mod tests {
                 Notification::Errno(2),
             ]
         );
+        let flood = "STATUS=x\nWATCHDOG=1\nSTATUS=y\n".repeat(100);
+        let mut heard = Heard::default();
+        heard.add(parse(b"STATUS=first\nREADY=1"));
+        heard.add(parse(flood.as_bytes()));
+        let last = [Notification::Ready, Notification::Status("x".to_owned()), Notification::Watchdog];
+        assert_eq!(heard.said, last);
         let path = listener.path().to_owned();
         listener.close();
         assert!(!path.exists());

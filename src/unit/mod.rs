@@ -17,6 +17,7 @@ pub mod difference;
 pub mod drop_in;
 pub mod effect;
 pub mod enable;
+pub mod exit_status;
 pub mod exposed;
 pub mod habit;
 pub mod ids;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod events;
+pub mod failures;
 pub mod host;
 pub mod image;
 pub mod inside;

@@ -1,6 +1,6 @@
 //! Why a unit failed, and what to do next.
 
-use crate::cli::unit_properties::UnitProperties;
+use crate::cli::unit_properties::{Ending, UnitProperties};
 use crate::sys::errno;
 
 /// What a person does next about a unit that failed; `None` where there is nothing to say.
@@ -23,7 +23,8 @@ pub fn next_step(unit: &UnitProperties) -> Option<String> {
             "raise it with \"sampanctl set-property {name} memory_max=SIZE\", or find what takes the memory"
         ),
         "resources" if missing_image => format!("bring it in with \"sampanctl pull {}\"", unit.image),
-        "resources" => format!("the steps of the launch are told by \"sampanctl show --plan {name}\""),
+        "resources" => plan(name),
+        "exit-code" if is_of_launch(unit) => plan(name),
         "timeout" => format!(
             "see \"sampanctl logs {name}\", and start_timeout and stop_timeout in sampan.container(5)"
         ),
@@ -33,6 +34,17 @@ pub fn next_step(unit: &UnitProperties) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+fn plan(name: &str) -> String {
+    format!("the steps of the launch are told by \"sampanctl show --plan {name}\"")
+}
+
+/// Whether the payload was not there yet: it has said nothing.
+fn is_of_launch(unit: &UnitProperties) -> bool {
+    // systemd.exec(5), "Process Exit Codes".
+    let is_systemds = matches!(unit.exec_main, Some(Ending::Exited(200..=254)));
+    is_systemds && !unit.launch_error.is_empty()
 }
 
 /// The error of the launch with its errno, where the message does not name it already; without one, what the payload
@@ -96,6 +108,12 @@ mod tests {
         assert!(step("start-limit-hit").contains("sampanctl reset-failed web"));
         assert!(step("exit-code").contains("sampanctl logs -I web"));
         assert_eq!(next_step(&failed("success")), None);
+        let unstarted = UnitProperties {
+            exec_main: Some(Ending::Exited(226)),
+            launch_error: "open bind: /srv/no: No such file or directory".to_owned(),
+            ..failed("exit-code")
+        };
+        assert!(next_step(&unstarted).unwrap().contains("sampanctl show --plan web"));
         let running = UnitProperties { active_state: ActiveState::Active, ..failed("exit-code") };
         assert_eq!(next_step(&running), None);
     }

@@ -3,7 +3,7 @@
 use super::{health, reason, resources};
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
-use crate::unit::signal;
+use crate::unit::{exit_status, signal};
 use jiff::tz::TimeZone;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -299,26 +299,11 @@ fn ended(ending: Ending) -> String {
         name.strip_prefix("SIG").map_or(name.clone(), str::to_owned)
     };
     match ending {
-        Ending::Exited(status) => format!("code=exited, status={status}{}", exit_name(status)),
+        Ending::Exited(status) => {
+            format!("code=exited, status={status}/{}", exit_status::name(status).unwrap_or("n/a"))
+        }
         Ending::Killed(number) => format!("code=killed, signal={}", signal(number)),
         Ending::Dumped(number) => format!("code=dumped, signal={}", signal(number)),
-    }
-}
-
-/// Names of exit statuses, systemd.exec(5): a payload's own are the C library's and LSB's; the launcher's says that
-/// the payload was never executed.
-fn exit_name(status: i64) -> &'static str {
-    match status {
-        0 => "/SUCCESS",
-        1 => "/FAILURE",
-        2 => "/INVALIDARGUMENT",
-        3 => "/NOTIMPLEMENTED",
-        4 => "/NOPERMISSION",
-        5 => "/NOTINSTALLED",
-        6 => "/NOTCONFIGURED",
-        7 => "/NOTRUNNING",
-        203 => "/EXEC",
-        _ => "/n/a",
     }
 }
 

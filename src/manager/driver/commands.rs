@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -54,6 +55,8 @@ pub(super) struct Hands {
     pub(super) launcher: Rc<Launcher>,
     pub(super) slice: String,
     pub(super) ranges: Ranges,
+    /// By the sources of binds: a directory above that containers can write.
+    pub(super) shared: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// The commands of one run.
@@ -230,6 +233,7 @@ impl Manager {
             store: self.store.clone(),
             launcher: self.launcher.clone(),
             ranges: self.ranges.clone(),
+            shared: BTreeMap::new(),
         }
     }
 

@@ -1,11 +1,14 @@
 //! The conversation with one launcher, and what its failures are to the core.
 
 use super::live::until_ended;
-use crate::launch::protocol::{Order, Report, StepError, UNSTARTED};
-use crate::launch::spawn::Launch;
+use crate::launch::protocol::{Order, Report, StepError};
+use crate::launch::spawn::{Launch, SpawnError};
+use crate::launch::status::LaunchStatus;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::errno::without_numbers;
 use crate::sys::{pidfd, readiness};
+use crate::unit::exit_status;
+use crate::unit::name::UnitName;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 use std::cell::RefCell;
@@ -95,6 +98,11 @@ impl Control {
         }
     }
 
+    /// The launcher's outer process.
+    pub(super) fn pid(&self) -> u32 {
+        self.conversation.launch.process.id()
+    }
+
     /// The next report; `None` at the end.
     pub(super) async fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>, Failure> {
         self.conversation.receive().await.map_err(|error| io_failure("sampan-launch", &error))
@@ -147,8 +155,9 @@ pub(super) fn end(process: OwnedFd) {
     drop(reap(process));
 }
 
+/// systemd's forked process exits with the class of what it could not do, and so does the launcher to whoever asks.
 pub(super) fn step_failure(error: &StepError) -> Failure {
-    let exit = (error.step == "execute").then_some(Exit::Code(UNSTARTED));
+    let exit = Some(Exit::Code(LaunchStatus::of(error).number()));
     Failure { message: error.to_string(), errno: error.errno, exit }
 }
 
@@ -157,7 +166,28 @@ fn join_failure(error: &StepError) -> Failure {
 }
 
 pub(super) fn failure(message: String, errno: i32) -> Failure {
-    Failure { message: without_numbers(&message), errno, exit: None }
+    let hint = match errno {
+        libc::EMFILE => "; sampand has as many descriptors as it may: raise LimitNOFILE= of sampand.service",
+        libc::ENFILE => "; the host has as many open files as it allows: raise fs.file-max",
+        _ => "",
+    };
+    Failure { message: without_numbers(&message) + hint, errno, exit: None }
+}
+
+/// The journal's sentence for what has exited in the place of a payload, in systemd's words.
+pub(super) fn log_exit(unit: &UnitName, failure: &Failure) {
+    if let Some(Exit::Code(status)) = failure.exit {
+        let name = exit_status::name(status.into()).unwrap_or("n/a");
+        tracing::info!(
+            SAMPAN_UNIT = %unit, EXIT_CODE = "exited", EXIT_STATUS = status,
+            "{unit}: Main process exited, code=exited, status={status}/{name}"
+        );
+    }
+}
+
+/// No launcher could be started.
+pub(super) fn unlaunched(error: &SpawnError) -> Failure {
+    failure(format!("sampan-launch: {error}"), errno(error))
 }
 
 pub(super) fn io_failure(subject: &str, error: &io::Error) -> Failure {

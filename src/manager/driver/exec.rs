@@ -1,11 +1,12 @@
 //! Commands inside a running container: `sampanctl exec`.
 
 use super::Manager;
-use super::control::{Control, end, failure};
+use super::control::{Control, end, unlaunched};
 use super::handle::ExecRequest;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::prepare_join;
 use crate::launch::plan::Command;
+use crate::launch::protocol::UNSTARTED;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::machine::{Exit, Failure};
@@ -54,9 +55,11 @@ pub enum ExecError {
 impl ExecError {
     fn of_launch(failure: Failure, program: &str) -> Self {
         match (failure.exit, failure.errno) {
-            (None, _) => Self::Failed(failure.message),
-            (Some(_), libc::ENOENT | libc::ENOTDIR) => Self::NoSuchProgram { program: program.to_owned() },
-            (Some(_), _) => Self::NotExecutable(failure.message),
+            (Some(Exit::Code(UNSTARTED)), libc::ENOENT | libc::ENOTDIR) => {
+                Self::NoSuchProgram { program: program.to_owned() }
+            }
+            (Some(Exit::Code(UNSTARTED)), _) => Self::NotExecutable(failure.message),
+            _ => Self::Failed(failure.message),
         }
     }
 }
@@ -162,7 +165,7 @@ impl ExecTask {
     pub(super) async fn start(self) -> Result<Started, Failure> {
         let stdio = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), self.stdio[2].as_fd()];
         let launch = self.launcher.join(&self.join, self.container.as_fd(), stdio);
-        let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        let launch = launch.map_err(|error| unlaunched(&error))?;
         let control = Control::new(launch)?;
         let (pid, pidfd) = control.started().await?;
         let live = LiveRun::new(0);

@@ -2,7 +2,7 @@
 //! and name. What it holds is joined; it ends with the last command.
 
 use super::commands::{Commands, Inhabited};
-use super::control::{Control, failure, io_failure, only, step_failure};
+use super::control::{Control, failure, io_failure, only, step_failure, unlaunched};
 use super::launch::scope_request;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::{Ends, prepare};
@@ -47,7 +47,7 @@ impl Helper {
         let mut prepared = prepare(unit, container, hands, ends)?;
         prepared.plan.pause = Pause::Prepared;
         let launch = hands.launcher.spawn(&prepared.plan, &[]);
-        let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        let launch = launch.map_err(|error| unlaunched(&error))?;
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let mut request = scope_request(unit, container, &prepared.facts, hands.slice.clone(), (pid, pidfd));

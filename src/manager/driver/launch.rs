@@ -1,8 +1,8 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
 use super::before::BeforePayload;
-use super::commands::{Commands, Inhabited};
-use super::control::{Control, failure, io_failure, only, step_failure};
+use super::commands::{Commands, Hands, Inhabited};
+use super::control::{Control, failure, io_failure, log_exit, only, step_failure, unlaunched};
 use super::discard::discard;
 use super::helper::leave_scope;
 use super::live::{LiveRun, Parent, Process, until_ended};
@@ -20,11 +20,10 @@ use crate::manager::machine::{Event, Exit, Failure, Launched};
 use crate::manager::record::{Moments, RunFacts};
 use crate::paths::Paths;
 use crate::store::private;
-use crate::sys::{pidfd, process};
+use crate::sys::pidfd;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
-use crate::systemd::notify_server::Notification;
 use crate::unit::address::is_native;
 use crate::unit::model::{Body, Container, Init, Pass, Stage, Unit};
 use crate::unit::name::UnitName;
@@ -122,7 +121,8 @@ impl Manager {
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
-        let before = Commands::new(task.unit.clone(), run, self.hands(slice), self.notes.clone());
+        let hands = Hands { shared: self.shared_above(&task.unit), ..self.hands(slice) };
+        let before = Commands::new(task.unit.clone(), run, hands, self.notes.clone());
         let before = BeforePayload::new(before, abandoned);
         let means = Means { before, turns: self.launches.clone(), sockets, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
@@ -175,12 +175,12 @@ impl RunTask {
         self.note(Note::Event(event));
     }
 
-    fn note(&self, note: Note) {
+    pub(super) fn note(&self, note: Note) {
         // The receiver lives as long as the loop.
         let _ = self.notes.send(note);
     }
 
-    fn unit(&self) -> UnitName {
+    pub(super) fn unit(&self) -> UnitName {
         self.unit.name.clone()
     }
 
@@ -272,7 +272,7 @@ impl RunTask {
     ) -> Result<(), Broken> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
         let launch = means.before.hands().launcher.spawn(&prepared.plan, &means.descriptors());
-        let launch = launch.map_err(|error| failure(format!("sampan-launch: {error}"), 0))?;
+        let launch = launch.map_err(|error| unlaunched(&error))?;
         prepared.facts.moments.spawned = now().boottime;
         // The scope begins with the launcher's outer process.
         let pid = launch.process.id();
@@ -495,41 +495,13 @@ impl RunTask {
         }
     }
 
-    async fn listen_to(&self, server: Option<&NotifyServer>) {
-        let Some(server) = server else { return std::future::pending().await };
-        let (unit, run) = (self.unit(), self.live.number());
-        while let Ok(mut readable) = server.readiness.readable().await {
-            for notification in server.listener.receive().unwrap_or_default() {
-                let what = match notification {
-                    Notification::MainPid(inside) => match self.process_of(inside) {
-                        Some(pid) => Notification::MainPid(pid),
-                        None => {
-                            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: MAINPID={inside} is not its process");
-                            continue;
-                        }
-                    },
-                    other => other,
-                };
-                self.tell(Event::Notified { unit: unit.clone(), run, what });
-            }
-            readable.clear_ready();
-        }
-    }
-
-    /// The process of the container that has a number in its own pid namespace.
-    fn process_of(&self, inside: u32) -> Option<u32> {
-        let first = self.live.process.get()?.pid;
-        accounting::processes(&self.paths, first)
-            .into_iter()
-            .find(|pid| process::numbers(*pid).last() == Some(&inside))
-    }
-
     async fn failed(self, broken: Broken, begun: Begun) {
         let mut ended = None;
         if self.live.process.get().is_some() {
             self.live.kill();
             ended = Some(self.live.wait().await);
         }
+        let launcher = begun.launcher.as_ref().map(Control::pid);
         // It may be making what is to be removed, also where its scope has failed and there is no process yet.
         if let Some(launcher) = begun.launcher {
             launcher.end().await;
@@ -537,6 +509,9 @@ impl RunTask {
         self.clean_up(begun.ephemeral).await;
         self.note(Note::RunOver(self.unit(), self.live.number()));
         let (unit, run) = (self.unit(), self.live.number());
+        if let Broken::Launch(failure) = &broken {
+            log_exit(&unit, failure);
+        }
         self.tell(match broken {
             // It was up already, and goes down as if it had been killed by somebody else.
             Broken::Launch(Failure { message, .. })
@@ -546,7 +521,10 @@ impl RunTask {
                 tracing::error!(SAMPAN_UNIT = %unit, "{message}, killed the container");
                 Event::Ended { unit, run, exit }
             }
-            Broken::Launch(failure) => Event::LaunchFailed { unit, run, failure },
+            Broken::Launch(failure) => {
+                let process = launcher.filter(|_| failure.exit.is_some());
+                Event::LaunchFailed { unit, run, process, failure }
+            }
             Broken::Command(stage, failure) => Event::CommandsDone { unit, run, stage, result: Err(failure) },
         });
     }

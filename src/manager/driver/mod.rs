@@ -35,6 +35,7 @@ mod ranges;
 mod reload;
 mod request;
 mod service;
+mod shared;
 mod slice;
 mod sockets;
 mod stop;

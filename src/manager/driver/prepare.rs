@@ -87,7 +87,12 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
     host.group = Some(host.hierarchy.join(slice_group(slice)).join(unit.name.scope()))
         .filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
-    let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
+    let mut plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
+    for step in &mut plan.host {
+        if let HostStep::Bind(tree) = step {
+            tree.shared = hands.shared.get(&tree.path).cloned();
+        }
+    }
     let image_signal = signal::number(&rootfs.config.stop_signal);
     let facts = RunFacts {
         image_id: rootfs.id,

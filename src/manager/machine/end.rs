@@ -17,10 +17,19 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const SPACE_DELAY: Duration = Duration::from_secs(5);
 
 impl Machine {
-    pub(super) fn launch_failed(&mut self, name: &UnitName, run: u64, failure: Failure) {
+    pub(super) fn launch_failed(
+        &mut self,
+        name: &UnitName,
+        run: u64,
+        process: Option<u32>,
+        failure: Failure,
+    ) {
         let exit = failure.exit;
         let result = if exit.is_some() { UnitResult::ExitCode } else { UnitResult::Resources };
         let Some(managed) = self.end_run(name, run, exit) else { return };
+        if let (Some(own), Some(pid)) = (managed.run.as_mut().filter(|own| own.pid == 0), process) {
+            own.pid = pid;
+        }
         match managed.phase {
             phase if phase.is_starting() => {
                 managed.failure = Some(failure);
@@ -323,7 +332,8 @@ impl Managed {
     /// The last launch found no space on a disk.
     fn lacks_space(&self) -> bool {
         let errno = self.failure.as_ref().map(|failure| failure.errno);
-        self.result == UnitResult::Resources && errno == Some(libc::ENOSPC)
+        let result = matches!(self.result, UnitResult::Resources | UnitResult::ExitCode);
+        result && errno == Some(libc::ENOSPC)
     }
 
     /// Clients of a socket wait until there is space: they would only ask again and again.

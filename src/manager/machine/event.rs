@@ -150,6 +150,8 @@ pub enum Event {
         unit: UnitName,
         /// The run.
         run: u64,
+        /// What was to become the payload and has exited with the status of the failure; `None` where it has none.
+        process: Option<u32>,
         /// Why.
         failure: Failure,
     },

@@ -154,7 +154,9 @@ impl Machine {
             Event::Listening { unit, run } => self.ready(&unit, run, ReadyOn::Listening),
             Event::Health { unit, run, health } => self.health_told(&unit, run, health),
             Event::OomKilled { unit, run } => self.oom_killed(&unit, run),
-            Event::LaunchFailed { unit, run, failure } => self.launch_failed(&unit, run, failure),
+            Event::LaunchFailed { unit, run, process, failure } => {
+                self.launch_failed(&unit, run, process, failure)
+            }
             Event::Ended { unit, run, exit } => self.ended(&unit, run, exit),
             Event::StopRequested { unit } => self.stop_requested(&unit),
             Event::TimersDue => {

@@ -252,9 +252,9 @@ pub enum UnitResult {
     /// All well.
     #[default]
     Success,
-    /// Something could not be set up: a socket, the image, a mount, the scope.
+    /// Something that comes before a process could not be set up: a socket, the image, the scope.
     Resources,
-    /// The payload exited with a code other than 0.
+    /// The payload exited with a code other than 0, or what was to become it did.
     ExitCode,
     /// A signal ended the payload.
     Signal,
@@ -362,6 +362,7 @@ pub struct Failure {
     pub message: String,
     /// errno(3), or 0.
     pub errno: i32,
-    /// The exit of the launcher's process where the payload could not be executed: 203, systemd.exec(5).
+    /// How what was to be done has ended. Of a launch: systemd.exec(5), "Process Exit Codes"; `None` where no process
+    /// had been begun with.
     pub exit: Option<Exit>,
 }

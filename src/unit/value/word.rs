@@ -2,7 +2,7 @@
 
 use super::written::{Numbers, ValueError, Written};
 use crate::unit::model::ExitStatus;
-use crate::unit::{signal, suggest};
+use crate::unit::{exit_status, signal, suggest};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -71,7 +71,7 @@ impl Written for SignalNumber {
 }
 
 impl Written for ExitStatus {
-    const EXPECTED: &'static str = "an exit code or a signal such as 75 or \"SIGUSR1\"";
+    const EXPECTED: &'static str = "an exit code or a signal such as 75, \"NAMESPACE\" or \"SIGUSR1\"";
     const NUMBERS: Numbers = Numbers::Taken;
 
     fn read(text: &str) -> Result<Self, ValueError> {
@@ -82,8 +82,12 @@ impl Written for ExitStatus {
             Some(signal) if !text.starts_with(|first: char| first.is_ascii_digit()) => {
                 Ok(Self::Signal(signal))
             }
-            _ => Err(ValueError::new(format!("\"{text}\" is neither an exit code nor a signal"))
-                .with_help("write a number from 0 to 255, or a signal by its name, such as \"SIGUSR1\"")),
+            _ => exit_status::number(text).map(|code| Self::Code(i32::from(code))).ok_or_else(|| {
+                ValueError::new(format!("\"{text}\" is neither an exit code nor a signal")).with_help(
+                    "write a number from 0 to 255, its name in systemd.exec(5), such as \"NAMESPACE\", or a signal \
+                     by its name, such as \"SIGUSR1\"",
+                )
+            }),
         }
     }
 }

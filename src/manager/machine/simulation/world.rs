@@ -320,7 +320,7 @@ impl World {
         }
         if choice % 5 == 1 {
             let failure = failure("no image");
-            self.pending.push_back(Event::LaunchFailed { unit, run, failure });
+            self.pending.push_back(Event::LaunchFailed { unit, run, process: None, failure });
             return;
         }
         let launched = Launched { pid: 7, invocation: "i".into() };

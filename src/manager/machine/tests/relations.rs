@@ -32,7 +32,8 @@ fn a_failed_requirement_fails_what_waits_for_it() {
     let mut machine = machine(&[plain(0), second]);
     ask(&mut machine, Verb::Start, 1).0.unwrap();
     let failure = Failure { message: "no image".into(), errno: 2, exit: None };
-    let actions = machine.handle(at(1), Event::LaunchFailed { unit: name(0), run: 1, failure });
+    let actions =
+        machine.handle(at(1), Event::LaunchFailed { unit: name(0), run: 1, process: None, failure });
     assert_eq!(results(&actions), [(name(0), JobResult::Failed), (name(1), JobResult::Dependency)]);
     assert_eq!((phase(&machine, 0), phase(&machine, 1)), (Phase::Failed, Phase::Dead));
 }

@@ -62,7 +62,8 @@ fn a_restart_whose_requirement_fails_leaves_no_socket_open() {
     ask(&mut machine, Verb::Restart, 0).0.unwrap();
     ended(&mut machine, 0, Exit::Signal(15));
     let failure = Failure { message: "no image".into(), errno: 2, exit: None };
-    let actions = machine.handle(at(1), Event::LaunchFailed { unit: name(0), run: 2, failure });
+    let actions =
+        machine.handle(at(1), Event::LaunchFailed { unit: name(0), run: 2, process: None, failure });
     assert!(actions.contains(&Action::CloseSockets(name(1))), "{actions:?}");
     assert_eq!(phase(&machine, 1), Phase::Dead);
 }

@@ -170,7 +170,8 @@ fn a_failure_of_what_it_needs_leaves_it_waiting() {
     ask(&mut machine, Verb::Start, 0).0.unwrap();
     due(&mut machine, 60);
     let failure = Failure { message: "no image".into(), errno: 2, exit: None };
-    let actions = machine.handle(at(61), Event::LaunchFailed { unit: name(1), run: 1, failure });
+    let actions =
+        machine.handle(at(61), Event::LaunchFailed { unit: name(1), run: 1, process: None, failure });
     assert!(results(&actions).contains(&(name(0), JobResult::Dependency)), "{actions:?}");
     assert_eq!((phase(&machine, 0), wake(&machine)), (Phase::Waiting, Some(120)));
 }
