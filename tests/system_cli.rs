@@ -159,6 +159,8 @@ fn names_that_nobody_knows(host: &Host) {
     assert_eq!(unknown, "Unknown command verb 'strat', did you mean 'start'?\n");
     let status = host.fail(4, &["sampanctl", "status", "wbe"]);
     assert_eq!(status, "Unit wbe.container could not be found. Did you mean \"web\"?\n");
+    let told = host.fail(1, &["sampanctl", "verify", "wbe"]);
+    assert!(told.contains("unit wbe.container could not be found. Did you mean \"web\"?"), "{told}");
     assert!(host.fail(5, &["sampanctl", "start", "wbe"]).ends_with("not found. Did you mean \"web\"?\n"));
     let user = host.fail(1, &["sampanctl", "--user", "list-units"]);
     assert!(user.starts_with("Failed to connect to the manager of this user: "), "{user}");

@@ -405,6 +405,8 @@ fn a_user_imports_what_the_user_may_read() {
     allow_images(&host, RULE);
     host.succeed(&["chmod", "644", "/srv/hello.tar"]);
     let words = ["sampanctl", "import", "/srv/hello.tar", "--name", "mine"];
+    // The bus starts the manager for it.
+    host.succeed(&["systemctl", "stop", "sampand"]);
     let (told, _) = both(&host, &as_nobody(&words));
     assert_eq!(told, both(&host, &words).0);
     let tree = "mkdir -p /tmp/tree/etc && echo one >/tmp/tree/etc/hostname && cd /tmp/tree && tar -c . |

@@ -75,7 +75,7 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
     let told = host.fail(1, &run(&["--name", "web", "--rm", "--cap-add", "NET_RAW", "hello"]));
     assert_eq!(
         told,
-        "There is no --cap-add: say which capabilities it has with --property 'security.capabilities=[\"CAP_NET_RAW\"]'.\n"
+        "There is no --cap-add: use --property 'security.add_capabilities=[\"CAP_NET_ADMIN\"]'.\n"
     );
     let told = host.fail(1, &run(&["--memory", "much", "hello", "true"]));
     assert!(told.contains("memory_max = \"much\"") && told.contains("\"much\" is not a size"), "{told}");

@@ -2,7 +2,7 @@
 
 use super::output::{JsonLayout, Paging, print, print_json};
 use super::pager;
-use super::text::{Heading, Style};
+use super::text::{Heading, Style, Table, Tone};
 use clap::{Args, ValueEnum};
 use rustix::stdio::stdout;
 use rustix::termios;
@@ -82,6 +82,22 @@ impl Layout {
     /// A layout without colours, for text that nobody cuts.
     pub const PLAIN: Self =
         Self { style: Style::PLAIN, heading: Heading::Shown, width: None, shape: Shape::Drawn };
+
+    /// A table of things, how many there are, and what `hint` says of others.
+    pub fn list(&self, table: &Table, things: &str, hint: Option<&str>) -> String {
+        let mut text = match table.is_empty() {
+            true => String::new(),
+            false => table.render(self.style, self.heading, self.width),
+        };
+        if self.heading == Heading::Hidden {
+            return text;
+        }
+        let (gap, tone) = if table.is_empty() { ("", Tone::Bad) } else { ("\n", Tone::Strong) };
+        let counted = self.style.paint(tone, &format!("{} {things} listed.", table.len()));
+        text.push_str(&format!("{gap}{counted}\n"));
+        text.extend(hint.map(|hint| format!("{hint}\n")));
+        text
+    }
 }
 
 impl TextArgs {

@@ -192,7 +192,6 @@ fn trimmed(text: String) -> String {
     text.trim_end_matches(['.', '\n']).to_owned()
 }
 
-/// The bus tells that the manager left it before it answered.
 /// What dbus-daemon(1) says where `max_outgoing_bytes` or `max_outgoing_unix_fds` of the manager's connection are
 /// reached: the manager's own limits have the same name.
 fn is_full(error: &zbus::Error) -> bool {
@@ -211,6 +210,7 @@ fn is_full(error: &zbus::Error) -> bool {
     reason.is_some_and(|reason| reason.contains("full message queue"))
 }
 
+/// The bus tells that the manager left it before it answered.
 fn is_left(error: &zbus::Error) -> bool {
     match error {
         zbus::Error::FDO(error) => matches!(**error, fdo::Error::NoReply(_)),

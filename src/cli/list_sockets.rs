@@ -4,7 +4,7 @@ use super::args::ListArgs;
 use super::client::ask;
 use super::display::Layout;
 use super::error::CliError;
-use super::text::{Column, Heading, Table, Tone, time};
+use super::text::{Column, Table, Tone, time};
 use crate::bus::wire::SocketRow;
 use crate::unit::pattern::matches_any;
 
@@ -44,19 +44,8 @@ fn render(rows: &[SocketRow], args: &ListArgs, layout: &Layout) -> String {
         ];
         table.row(cells.map(|cell| (cell, tone)));
     }
-    let mut text = if rows.is_empty() {
-        String::new()
-    } else {
-        table.render(layout.style, layout.heading, layout.width) + "\n"
-    };
-    if layout.heading == Heading::Hidden {
-        text.truncate(text.trim_end().len() + usize::from(!rows.is_empty()));
-        return text;
-    }
-    let tone = if rows.is_empty() { Tone::Bad } else { Tone::Strong };
-    text.push_str(&layout.style.paint(tone, &format!("{} sockets listed.", rows.len())));
-    text.push_str(if args.all { "\n" } else { "\nPass --all to see sockets that do not listen, too.\n" });
-    text
+    let hint = (!args.all).then_some("Pass --all to see sockets that do not listen, too.");
+    layout.list(&table, "sockets", hint)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `sampanctl list-timers`: when units are started by themselves, the next first.
 
-use super::args::ListTimersArgs;
+use super::args::ListArgs;
 use super::client::ask;
 use super::display::Layout;
 use super::error::CliError;
-use super::text::{Column, Heading, Table, Tone, time};
+use super::text::{Column, Table, Tone, time};
 use crate::bus::wire::TimerRow;
 use crate::unit::pattern::matches_any;
 use jiff::tz::TimeZone;
@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 ///
 /// # Errors
 /// When the manager cannot be reached.
-pub fn run(args: &ListTimersArgs) -> anyhow::Result<u8> {
+pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
     let mut rows = ask(async |client| {
         let rows = client.manager.list_timers().await;
         Ok(rows.map_err(|error| CliError::of_call("list timers", error))?)
@@ -26,12 +26,7 @@ pub fn run(args: &ListTimersArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn render(
-    rows: &[TimerRow],
-    args: &ListTimersArgs,
-    (now, zone): (u64, &TimeZone),
-    layout: &Layout,
-) -> String {
+fn render(rows: &[TimerRow], args: &ListArgs, (now, zone): (u64, &TimeZone), layout: &Layout) -> String {
     let columns = ["NEXT", "LEFT", "LAST", "PASSED", "UNIT", "STATE", "RESULT"];
     let mut table = Table::new(&columns.map(Column::new));
     let moment = |time: u64| if time == 0 { "-".to_owned() } else { time::timestamp(time, zone) };
@@ -53,19 +48,8 @@ fn render(
         ];
         table.row(cells.map(|cell| (cell, tone)));
     }
-    let mut text = if rows.is_empty() {
-        String::new()
-    } else {
-        table.render(layout.style, layout.heading, layout.width) + "\n"
-    };
-    if layout.heading == Heading::Hidden {
-        text.truncate(text.trim_end().len() + usize::from(!rows.is_empty()));
-        return text;
-    }
-    let tone = if rows.is_empty() { Tone::Bad } else { Tone::Strong };
-    text.push_str(&layout.style.paint(tone, &format!("{} timers listed.", rows.len())));
-    text.push_str(if args.all { "\n" } else { "\nPass --all to see timers that are not armed, too.\n" });
-    text
+    let hint = (!args.all).then_some("Pass --all to see timers that are not armed, too.");
+    layout.list(&table, "timers", hint)
 }
 
 #[cfg(test)]
@@ -87,7 +71,7 @@ mod tests {
             row("once.container", "elapsed", "success", 0, NOW - 5_000_000),
         ];
         let now = (NOW, &TimeZone::UTC);
-        insta::assert_snapshot!(render(&rows, &ListTimersArgs::default(), now, &Layout::PLAIN), @r"
+        insta::assert_snapshot!(render(&rows, &ListArgs::default(), now, &Layout::PLAIN), @r"
         NEXT                        LEFT       LAST                        PASSED      UNIT             STATE   RESULT
         Sat 2026-11-21 05:21:25 UTC 10min left Sat 2026-11-21 04:11:25 UTC 1h 0min ago backup.container waiting exit-code
         -                           -          Sat 2026-11-21 05:11:20 UTC 5s ago      once.container   elapsed success

@@ -1,11 +1,11 @@
 //! `sampanctl list-units`: the units in memory and their states.
 
 use super::args::ListUnitsArgs;
-use super::client::talk;
+use super::client::ask;
 use super::display::{Layout, Shape};
 use super::output::{Paging, print};
 use super::text::{Column, Dot, Heading, Style, Table, Tone};
-use super::unit_properties::{ActiveState, Value, Values};
+use super::unit_properties::ActiveState;
 use crate::bus::wire::UnitRow;
 use crate::unit::pattern::matches_any;
 use serde::Serialize;
@@ -26,7 +26,21 @@ struct JsonRow<'a> {
     sub: &'a str,
     job: Option<&'a str>,
     description: &'a str,
-    labels: &'a BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl<'a> JsonRow<'a> {
+    fn of(row: &'a UnitRow, labels: BTreeMap<String, String>) -> Self {
+        Self {
+            unit: &row.name,
+            load: &row.load_state,
+            active: &row.active_state,
+            sub: &row.sub_state,
+            job: (row.job_id != 0).then_some(&row.job_type),
+            description: &row.description,
+            labels,
+        }
+    }
 }
 
 /// Runs the verb.
@@ -44,15 +58,19 @@ pub fn run(args: &ListUnitsArgs) -> anyhow::Result<u8> {
     if let Some(kind) = args.kind.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         anyhow::bail!("Unknown unit type \"{kind}\". Use \"--type=help\" to list the known ones.");
     }
-    let (rows, labels) = talk(async |client| {
+    let (rows, mut labels) = ask(async |client| {
         let rows = selected(client.list_units().await?, args);
-        let mut all = Vec::new();
-        for row in rows.iter().filter(|_| args.display.output.json().is_some()) {
-            all.push(labels(client.values(&row.name).await?));
+        let mut labels = BTreeMap::new();
+        // Tables have no column for them.
+        if args.display.output.json().is_some() {
+            for row in &rows {
+                labels.insert(row.name.clone(), client.labels(row).await?);
+            }
         }
-        Ok((rows, all))
+        Ok((rows, labels))
     })?;
-    let json: Vec<JsonRow> = rows.iter().zip(&labels).map(|(row, labels)| json(row, labels)).collect();
+    let mut json = |row| JsonRow::of(row, labels.remove(&row.name).unwrap_or_default());
+    let json: Vec<JsonRow> = rows.iter().map(&mut json).collect();
     args.display.show(&json, |layout| render(&rows, args, layout))?;
     Ok(0)
 }
@@ -93,26 +111,6 @@ fn selected(mut rows: Vec<UnitRow>, args: &ListUnitsArgs) -> Vec<UnitRow> {
     });
     rows.sort_by(|left, right| left.name.cmp(&right.name));
     rows
-}
-
-/// Those of a container that runs, or of its unit.
-fn labels(mut values: Values) -> BTreeMap<String, String> {
-    match values.remove("Labels") {
-        Some(Value::Words(labels)) => labels,
-        _ => BTreeMap::new(),
-    }
-}
-
-fn json<'a>(row: &'a UnitRow, labels: &'a BTreeMap<String, String>) -> JsonRow<'a> {
-    JsonRow {
-        unit: &row.name,
-        load: &row.load_state,
-        active: &row.active_state,
-        sub: &row.sub_state,
-        job: (row.job_id != 0).then_some(&row.job_type),
-        description: &row.description,
-        labels,
-    }
 }
 
 fn render(rows: &[UnitRow], args: &ListUnitsArgs, layout: &Layout) -> String {

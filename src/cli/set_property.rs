@@ -47,7 +47,7 @@ fn property(words: &str) -> anyhow::Result<(&'static str, Amount)> {
     });
     let Some(known) = known else {
         let keys = KEYS.map(|known| known.key);
-        anyhow::bail!("Unknown property {key}: {}.", crate::unit::suggest::help(key, &keys));
+        anyhow::bail!("Unknown property {key}: {}", crate::unit::suggest::help(key, &keys));
     };
     let (device, number) = match (known.about, text.rsplit_once(' ')) {
         (About::Container, _) => ("", text),

@@ -10,6 +10,10 @@ use crate::unit::suggest::nearest;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
+/// Suffixes of units that are never ours, systemd.unit(5).
+const NATIVE: [&str; 8] =
+    [".service", ".socket", ".timer", ".mount", ".path", ".slice", ".scope", ".automount"];
+
 /// A question to put behind a message about a unit that does not exist; empty where no name is near.
 pub fn of_unit(name: &str, paths: &Paths) -> String {
     let known = Search::new(paths).names();
@@ -19,7 +23,13 @@ pub fn of_unit(name: &str, paths: &Paths) -> String {
     // Whoever comes from Quadlet writes the name of the service that it makes.
     let wanted = wanted.strip_suffix(".service").unwrap_or(&wanted);
     match nearest(wanted, known.iter().map(String::as_str)) {
+        Some(template) if template.ends_with('@') => {
+            format!(" There is a template: write an instance of it, such as \"{template}NAME\".")
+        }
         Some(near) => format!(" Did you mean \"{near}\"?"),
+        None if NATIVE.iter().any(|suffix| stem(name).ends_with(suffix)) => {
+            " Units of systemd are those of systemctl(1).".to_owned()
+        }
         None => String::new(),
     }
 }
@@ -80,5 +90,13 @@ mod tests {
         assert_eq!(of_unit("wbe.container", &paths), " Did you mean \"web\"?");
         assert_eq!(of_unit("web.service.container", &paths), " Did you mean \"web\"?");
         assert_eq!(of_unit("mail.container", &paths), "");
+        let native = " Units of systemd are those of systemctl(1).";
+        for name in ["dbus.service.container", "x.service.container", "backup.timer.container"] {
+            assert_eq!(of_unit(name, &paths), native, "{name}");
+        }
+        std::fs::write(units.join("worker@.container.toml"), "[container]\n").unwrap();
+        for name in ["worker.container", "worker@.container"] {
+            assert!(of_unit(name, &paths).contains("an instance of it, such as \"worker@NAME\""), "{name}");
+        }
     }
 }

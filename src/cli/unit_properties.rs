@@ -25,6 +25,16 @@ pub enum Value {
     Words(BTreeMap<String, String>),
 }
 
+impl Value {
+    /// The words, where it is that.
+    pub fn words(self) -> Option<BTreeMap<String, String>> {
+        match self {
+            Self::Words(words) => Some(words),
+            _ => None,
+        }
+    }
+}
+
 /// All properties by name.
 pub type Values = BTreeMap<String, Value>;
 
@@ -45,22 +55,18 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
             Value::Words(words.iter().filter_map(word).collect())
         }
         Variant::Array(array) if array.element_signature().to_string() == "(st)" => {
-            let time = |item: &Variant<'_>| match item {
+            let number = |item: &Variant<'_>| match item {
                 Variant::Structure(pair) => match pair.fields() {
-                    [Variant::Str(name), Variant::U64(time)] => Some((name.to_string(), *time)),
+                    [Variant::Str(name), Variant::U64(number)] => Some((name.to_string(), *number)),
                     _ => None,
                 },
                 _ => None,
             };
-            Value::Numbers(array.inner().iter().filter_map(time).collect())
+            Value::Numbers(array.inner().iter().filter_map(number).collect())
         }
         Variant::Array(array) => {
             let text = |item: &Variant<'_>| match item {
                 Variant::Str(text) => Some(text.to_string()),
-                Variant::Structure(phase) => match phase.fields() {
-                    [Variant::Str(name), Variant::U64(time)] => Some(format!("{name}={time}us")),
-                    _ => None,
-                },
                 _ => None,
             };
             Value::List(array.inner().iter().filter_map(text).collect())

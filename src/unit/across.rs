@@ -127,8 +127,12 @@ fn unknown_units(unit: &Unit, known: &Known<'_>, found: &mut Vec<Diagnostic>) {
             // A name that is wrong in "requires" is as wrong in "after".
             if told.insert(name) {
                 let place = Place::of(unit, &["unit", key], Some(name.as_str()));
-                let help = near.map(|near| format!("did you mean \"{near}\"?"));
-                found.push(place.warning(format!("{name} {consequence}")).with_help(help));
+                let help = match (known.catalog.find(name), near) {
+                    (Some(Loaded::Masked), _) => format!("run \"sampanctl unmask {name}\""),
+                    (_, Some(near)) => format!("did you mean \"{near}\"?"),
+                    _ => "make it, or take the name away".to_owned(),
+                };
+                found.push(place.warning(format!("{name} {consequence}")).with_help(Some(help)));
             }
         }
     }
@@ -186,10 +190,10 @@ fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
                 let place = Place::of(unit, &["socket", name, "listen"], None);
                 let message =
                     format!("{} listens on this address, too: one of the two cannot start", other.name);
+                let warning =
+                    place.warning(message).with_help(Some("give each of them an address of its own"));
                 let there = Place::of(other, &["socket", other_name, "listen"], None);
-                found.push(
-                    there.note(place.warning(message), &format!("[socket.{other_name}] of {}", other.name)),
-                );
+                found.push(there.note(warning, &format!("[socket.{other_name}] of {}", other.name)));
             }
             others.push((unit, name, &socket.listen));
         }

@@ -273,7 +273,8 @@ fn later(text: &str) -> Result<Dependency, ValueError> {
                 },
             )
         }
-        None if text.is_empty() => Err(ValueError::new("the name of a unit is empty")),
+        None if text.is_empty() => Err(ValueError::new("the name of a unit is empty")
+            .with_help("write one such as \"db.container\"; what is no instance has no \"%i\"")),
         None => Err(ValueError::new(format!("\"{text}\" has no unit type"))
             .with_help(format!("did you mean \"{text}.container\"?"))),
     }

@@ -90,6 +90,21 @@ impl Fault {
         Self { diagnostic: Some(Box::new(diagnostic)), ..self }
     }
 
+    /// An array such as `["NAME=VALUE"]`, as other programs have it, where a table is expected.
+    fn with_pairs(mut self, array: &[Node]) -> Self {
+        let words = array.iter().filter_map(|node| match &node.value {
+            Value::String(word) if word.contains(['=', ':']) => Some(word.as_str()),
+            _ => None,
+        });
+        let mut words = words.peekable();
+        if let Some(message) = self.message.strip_suffix(NAME_AND_VALUE)
+            && words.peek().is_some()
+        {
+            self.message = format!("{message}write {}", pairs(words));
+        }
+        self
+    }
+
     fn within(mut self, step: Step) -> Self {
         self.way.push(step);
         self
@@ -150,10 +165,22 @@ fn plain(expected: &dyn de::Expected) -> String {
 /// How a value of another type is written as the one that is expected; the second line of a message.
 fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
     match (expected, found) {
-        ("an array", de::Unexpected::Str(text)) => {
-            let words: Vec<String> = suggest::words(text).iter().map(|word| format!("\"{word}\"")).collect();
-            format!("\nwrite [{}]", words.join(", "))
+        ("an array", de::Unexpected::Str(text)) => format!("\nwrite [{}]", items(text)),
+        ("a table", de::Unexpected::Str(text)) => match text.split_once('=') {
+            Some(_) => format!("\nwrite {}", pairs(suggest::words(text).iter().map(String::as_str))),
+            None => String::new(),
+        },
+        ("a string", de::Unexpected::Map) => {
+            "\nwrite a string; a name with dots in it is put in quotes: \"a.b\" = \"VALUE\"".to_owned()
         }
+        ("a string", de::Unexpected::Seq) => "\nwrite one string, without brackets".to_owned(),
+        (text, de::Unexpected::Str(_)) if text.starts_with("a table such as [mount.") => {
+            "\nwrite \"type\", \"source\" and \"options\" in it".to_owned()
+        }
+        (text, de::Unexpected::Unsigned(number)) if text.starts_with("an access mode") => {
+            format!("\nwrite \"{number:04}\"")
+        }
+        (text, de::Unexpected::Map) if text.starts_with("a limit") => "\nwrite \"SOFT:HARD\"".to_owned(),
         ("an array", de::Unexpected::Signed(number)) => format!("\nwrite [{number}]"),
         ("an array", de::Unexpected::Unsigned(number)) => format!("\nwrite [{number}]"),
         ("true or false", de::Unexpected::Str("yes" | "on" | "true" | "1") | de::Unexpected::Unsigned(1)) => {
@@ -172,10 +199,60 @@ fn written_as(expected: &str, found: de::Unexpected<'_>) -> String {
         (text, de::Unexpected::Unsigned(number)) if text.starts_with("a share of one CPU") => {
             format!("\nwrite \"{number}%\"")
         }
+        (text, de::Unexpected::Float(number)) if text.starts_with("a share of one CPU") => {
+            format!("\nwrite \"{}%\"", number * 100.0)
+        }
         ("an array", de::Unexpected::Map) => "\nput it in brackets: [{ ... }]".to_owned(),
-        ("a table", de::Unexpected::Seq) => "\nwrite { NAME = \"VALUE\" }".to_owned(),
+        ("a table", de::Unexpected::Seq) => format!("\n{NAME_AND_VALUE}"),
         _ => String::new(),
     }
+}
+
+/// What is said where there is nothing that can be said better.
+const NAME_AND_VALUE: &str = "write { NAME = \"VALUE\" }";
+
+/// The items that a string stands for: a line of the shell, words, or words with commas between.
+fn items(text: &str) -> String {
+    if is_for_a_shell(text) {
+        return format!("\"sh\", \"-c\", {}", quoted(text));
+    }
+    let words = match text.contains(char::is_whitespace) {
+        true => suggest::words(text),
+        false => text.split(',').map(str::to_owned).collect(),
+    };
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a line has signs outside of quotes that mean something to a shell.
+fn is_for_a_shell(line: &str) -> bool {
+    let mut quote: Option<char> = None;
+    line.chars().any(|letter| {
+        quote = match (quote, letter) {
+            (Some(open), letter) => Some(open).filter(|open| *open != letter),
+            (None, '"' | '\'') => Some(letter),
+            (None, _) => None,
+        };
+        quote.is_none() && matches!(letter, '|' | '&' | ';' | '<' | '>' | '`')
+    })
+}
+
+/// A string as TOML has it, in one line.
+fn quoted(word: &str) -> String {
+    toml::Value::from(word).to_string().replace('\n', "\\n")
+}
+
+/// The table that words such as `NAME=VALUE` stand for.
+fn pairs<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    let pair = |word: &str| {
+        let (name, value) = word.split_once('=').or_else(|| word.split_once(':'))?;
+        Some(match !name.is_empty() && name.chars().all(is_bare) {
+            true => format!("{name} = {}", quoted(value)),
+            false => format!("{} = {}", quoted(name), quoted(value)),
+        })
+    };
+    let pairs: Vec<String> = words.filter_map(pair).collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn thing(found: de::Unexpected<'_>) -> String {
@@ -211,7 +288,9 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
             Value::Datetime => {
                 Err(de::Error::invalid_type(de::Unexpected::Other("a date or time"), &visitor))
             }
-            Value::Array(array) => visitor.visit_seq(Items { rest: array.iter(), next: 0 }),
+            Value::Array(array) => visitor
+                .visit_seq(Items { rest: array.iter(), next: 0 })
+                .map_err(|fault| fault.with_pairs(array)),
             Value::Table(table) => visitor.visit_map(Entries { rest: table.iter(), current: None }),
         }
         .map_err(|fault| fault.placed(&self.0.mark))
@@ -329,7 +408,11 @@ fn unknown_table_help(table: &str, fields: &'static [&'static str]) -> (String, 
     match near() {
         Some(field) => meant(field),
         None if schema::is_table_of_containers(table) => {
-            (format!("[{table}] is for the files of containers, NAME.container.toml"), None)
+            let help = match fields.contains(&"install") {
+                true => format!("[{table}] is for the files of containers, NAME.container.toml"),
+                false => format!("[{table}] is a table of its own, beside [container]"),
+            };
+            (help, None)
         }
         None => (known(fields), None),
     }
@@ -337,9 +420,15 @@ fn unknown_table_help(table: &str, fields: &'static [&'static str]) -> (String, 
 
 fn known(fields: &[&str]) -> String {
     match fields.len() > LISTED_MAX {
+        true if is_of_unit(fields) => "sampan.unit(5) lists what is known here".to_owned(),
         true => "sampan.container(5) lists what is known here".to_owned(),
         false => format!("known here: {}", fields.join(", ")),
     }
+}
+
+/// Whether keys are those of `[unit]` or its conditions, which all kinds of units have.
+fn is_of_unit(fields: &[&str]) -> bool {
+    ["unit", "unit.condition"].iter().any(|table| schema::is_table(table, fields))
 }
 
 /// Tables of tables, each of which has a name.

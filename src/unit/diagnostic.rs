@@ -147,7 +147,8 @@ impl From<Unreadable> for Diagnostic {
                 let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
                 Self::at(Severity::Error, &error.source, span, error.message).with_help(Some(error.help))
             }
-            None => Self::of_file(Severity::Error, &error.source.path, error.message),
+            None => Self::of_file(Severity::Error, &error.source.path, error.message)
+                .with_help(Some(error.help).filter(|help| !help.is_empty())),
         }
     }
 }

@@ -7,11 +7,13 @@ use super::suggest::list;
 enum Here {
     /// A key: its way.
     Key(&'static str),
+    /// The same, where that key could stand.
+    There(&'static str),
     /// Something else, told in words.
     Words(&'static str),
 }
 
-use Here::{Key, Words};
+use Here::{Key, There, Words};
 
 /// Foreign keys, in small letters and without `_` and `-`.
 const KEYS: &[(&str, Here)] = &[
@@ -20,6 +22,8 @@ const KEYS: &[(&str, Here)] = &[
     ("cmd", Key("container.command")),
     ("test", Key("health.command")),
     ("execreload", Key("container.reload_command")),
+    ("jobtimeoutsec", Key("container.start_timeout")),
+    ("jobrunningtimeoutsec", Key("container.start_timeout")),
     ("reloadsignal", Key("container.reload_signal")),
     ("restartsec", Key("container.restart_delay")),
     ("restartmaxdelaysec", Key("container.restart_delay_max")),
@@ -37,11 +41,37 @@ const KEYS: &[(&str, Here)] = &[
     ("killmode", Words("the stop signal goes to the main process, SIGKILL to all: leave it out")),
     ("sendsigkill", Words("write stop_timeout = \"infinity\"")),
     ("pidfile", Words("the main process is the first of the container: leave it out")),
+    ("guessmainpid", Words("the main process is the first of the container: leave it out")),
+    ("sockets", Words("sockets are tables of the unit that they start: [socket.NAME]")),
+    ("service", Words("a socket starts the unit that it stands in: leave it out")),
     ("busname", Words("use type = \"notify\", or ready = \"listening\"")),
     ("notifyaccess", Words("with type = \"notify\" every process of the container may notify: leave it out")),
     ("dynamicuser", Words("user_namespace = \"auto\" gives every container ids of its own: leave it out")),
     ("rootdirectory", Words("write image = \"dir:/PATH\"")),
     ("rootimage", Words("import the image, and write its name in \"image\"")),
+    ("privatetmp", Words(OWN_FILES)),
+    ("privatemounts", Words(OWN_FILES)),
+    ("protectsystem", Words(OWN_FILES)),
+    ("protecthome", Words(OWN_FILES)),
+    ("readwritepaths", Words("write root = \"read-only\", and a [mount.\"/PATH\"] for what is written")),
+    ("privateipc", Words(ANYWAY)),
+    ("removeipc", Words(ANYWAY)),
+    ("protecthostname", Words(ANYWAY)),
+    ("protectclock", Words(ANYWAY)),
+    ("protectcontrolgroups", Words(ANYWAY)),
+    ("protectkernellogs", Words(ANYWAY)),
+    ("protectkernelmodules", Words(ANYWAY)),
+    ("protectkerneltunables", Words(ANYWAY)),
+    ("restrictnamespaces", Words(ANYWAY)),
+    ("keyringmode", Words(ANYWAY)),
+    ("devicepolicy", Words("there are no devices but those in \"devices\" of [security]: leave it out")),
+    ("cpuaccounting", Words(COUNTED)),
+    ("memoryaccounting", Words(COUNTED)),
+    ("tasksaccounting", Words(COUNTED)),
+    ("ioaccounting", Words(COUNTED)),
+    ("blockioaccounting", Words(COUNTED)),
+    ("blockioweight", Key("resources.io_weight")),
+    ("selinuxcontext", Key("security.selinux_label")),
     ("privatenetwork", Words("write mode = \"private\" in [network], which is the default")),
     ("joinsnamespaceof", Key("network.mode")),
     ("oncalendar", Key("timer.on_calendar")),
@@ -63,14 +93,28 @@ const KEYS: &[(&str, Here)] = &[
     ("loadcredential", Words(SECRET)),
     ("loadcredentialencrypted", Words(SECRET)),
     ("setcredential", Words(SECRET)),
+    ("setcredentialencrypted", Words(SECRET)),
+    ("importcredential", Words(SECRET)),
     ("exitpolicy", Words("leave it out")),
     ("standardoutput", Words(JOURNAL)),
     ("standarderror", Words(JOURNAL)),
     ("syslogidentifier", Words(JOURNAL)),
-    ("limitnofile", Words(LIMITS)),
-    ("limitnproc", Words(LIMITS)),
-    ("limitcore", Words(LIMITS)),
-    ("limitmemlock", Words(LIMITS)),
+    ("limitas", Key("resources.limits.as")),
+    ("limitcore", Key("resources.limits.core")),
+    ("limitcpu", Key("resources.limits.cpu")),
+    ("limitdata", Key("resources.limits.data")),
+    ("limitfsize", Key("resources.limits.fsize")),
+    ("limitlocks", Key("resources.limits.locks")),
+    ("limitmemlock", Key("resources.limits.memlock")),
+    ("limitmsgqueue", Key("resources.limits.msgqueue")),
+    ("limitnice", Key("resources.limits.nice")),
+    ("limitnofile", Key("resources.limits.nofile")),
+    ("limitnproc", Key("resources.limits.nproc")),
+    ("limitrss", Key("resources.limits.rss")),
+    ("limitrtprio", Key("resources.limits.rtprio")),
+    ("limitrttime", Key("resources.limits.rttime")),
+    ("limitsigpending", Key("resources.limits.sigpending")),
+    ("limitstack", Key("resources.limits.stack")),
     ("oomscoreadjust", Key("resources.oom_score_adjust")),
     ("cpuaffinity", Key("resources.cpu_affinity")),
     ("memorylimit", Key("resources.memory_max")),
@@ -88,6 +132,10 @@ const KEYS: &[(&str, Here)] = &[
     ("bindreadonlypaths", Words(MOUNT)),
     ("temporaryfilesystem", Words(MOUNT)),
     ("statedirectory", Words(MOUNT)),
+    ("runtimedirectory", Words(MOUNT)),
+    ("cachedirectory", Words(MOUNT)),
+    ("logsdirectory", Words(MOUNT)),
+    ("configurationdirectory", Words(MOUNT)),
     // podman-systemd.unit(5)
     ("containername", Words("a container has the name of its file: leave it out")),
     ("podname", Words("there are no pods: units share a network by mode = \"container:NAME\"")),
@@ -140,6 +188,7 @@ const KEYS: &[(&str, Here)] = &[
     ("subgidmap", Key("security.user_namespace")),
     ("autoupdate", Key("update.policy")),
     ("ulimit", Words(LIMITS)),
+    ("file", There("credentials.*.path")),
     ("pidslimit", Key("resources.tasks_max")),
     ("memory", Key("resources.memory_max")),
     ("logdriver", Words(JOURNAL)),
@@ -194,6 +243,31 @@ const KEYS: &[(&str, Here)] = &[
     ("macaddress", Words("an interface gets its address from its network: leave it out")),
     ("capadd", Key("security.add_capabilities")),
     ("capdrop", Key("security.drop_capabilities")),
+    ("cgroupparent", Key("resources.slice")),
+    ("devicecgrouprules", Key("security.devices")),
+    ("domainname", Words("write the whole name as \"hostname\" of [network]")),
+    ("dnsopt", Key("network.dns_options")),
+    ("dnssearch", Key("network.dns_search")),
+    ("gpus", Key("security.devices")),
+    ("ipc", Words(OWN_NAMESPACES)),
+    ("pid", Words(OWN_NAMESPACES)),
+    ("uts", Words(OWN_NAMESPACES)),
+    ("labelfile", Key("container.labels")),
+    ("annotations", Key("container.labels")),
+    ("usernsmode", Key("security.user_namespace")),
+    ("volumesfrom", Words("give both units the same [mount.\"/PATH\"] with type = \"volume\"")),
+    ("poststart", Key("container.exec_start_post")),
+    ("prestop", Key("container.exec_stop")),
+    ("platform", Words("pull it first, with \"sampanctl pull --platform\"")),
+    ("storageopt", Words("write \"root_size\"")),
+    ("memswappiness", Words("write \"memory_swap_max\" in [resources]")),
+    ("oomkilldisable", Words("write \"oom_score_adjust\" in [resources]")),
+    ("cpuperiod", Words("write cpu_quota = \"50%\" in [resources]: 100% is one CPU")),
+    ("cpupercent", Words("write cpu_quota = \"50%\" in [resources]: 100% is one CPU")),
+    ("cpucount", Words("write cpu_quota = \"50%\" in [resources]: 100% is one CPU")),
+    ("blkioconfig", Words("write \"io_weight\" and the keys that begin with \"io_\" in [resources]")),
+    ("externallinks", Words("write both \"requires\" and \"after\" in [unit]")),
+    ("disable", Words("leave [health] out")),
     ("privileged", Words("name what it needs: \"add_capabilities\", \"devices\", user_namespace = \"host\"")),
     ("securityopt", Words("the keys of [security] say it")),
     ("sysctls", Key("security.sysctl")),
@@ -257,6 +331,10 @@ const TABLES: &[(&str, &str)] = &[
     ("assert", "assertions are written in [unit.assert]"),
 ];
 
+const OWN_FILES: &str = "a container sees no files of the host but those that are mounted: leave it out";
+const OWN_NAMESPACES: &str = "the namespaces of a container are always its own: leave it out";
+const ANYWAY: &str = "every container is kept so, sampan-isolation(7): leave it out";
+const COUNTED: &str = "what a container uses is always counted: leave it out";
 const SECRET: &str = "secrets are tables of their own: [credentials.NAME] with \"path\" or \"encrypted\"";
 const JOURNAL: &str = "what a container prints goes to the journal: leave it out";
 const LIMITS: &str = "limits of processes are written in [resources.limits]: nofile = 1024";
@@ -298,12 +376,12 @@ pub fn of_key(key: &str, fields: &[&str]) -> Option<String> {
     let key = plain(key);
     let condition =
         ["condition", "assert"].into_iter().find(|table| key.len() > table.len() && key.starts_with(table));
-    if let Some(table) = condition.filter(|_| fields.contains(&"condition")) {
-        return Some(format!("write it in [unit.{table}], such as {table} = {{ path_exists = \"/srv\" }}"));
-    }
     let bare = condition.map(|table| &key[table.len()..]);
     if let Some(field) = fields.iter().find(|field| bare.is_some_and(|bare| plain(field) == bare)) {
         return Some(format!("here this is \"{field}\""));
+    }
+    if let Some((table, bare)) = condition.zip(bare) {
+        return Some(of_condition(table, bare));
     }
     let (_, here) = KEYS.iter().find(|(word, _)| *word == key)?;
     Some(match here {
@@ -313,7 +391,23 @@ pub fn of_key(key: &str, fields: &[&str]) -> Option<String> {
             Some((table, last)) => format!("here this is \"{last}\" in [{}]", table.replace('*', "NAME")),
             None => return None,
         },
+        There(way) => match way.rsplit_once('.') {
+            Some((table, last)) if schema::is_table(table, fields) => format!("here this is \"{last}\""),
+            _ => return None,
+        },
     })
+}
+
+/// A condition or assertion, which has a table of its own.
+fn of_condition(table: &str, bare: &str) -> String {
+    let mut known = schema::keys().iter().filter_map(|key| match key.way.as_slice() {
+        [unit, known, last] if unit == "unit" && known == table => Some(last),
+        _ => None,
+    });
+    match known.find(|known| plain(known) == bare) {
+        Some(known) => format!("here this is \"{known}\" in [unit.{table}]"),
+        None => format!("[unit.{table}] has nothing of the kind: sampan.unit(5) lists what it has"),
+    }
 }
 
 /// The same for a table.
@@ -338,7 +432,7 @@ mod tests {
         let keys: Vec<String> = schema::keys().iter().map(|key| key.way.join(".")).collect();
         for (word, here) in KEYS {
             assert_eq!(*word, plain(word));
-            if let Key(way) = here {
+            if let Key(way) | There(way) = here {
                 assert!(keys.iter().any(|key| key == way), "{word}: {way}");
             }
         }
@@ -349,7 +443,12 @@ mod tests {
         assert_eq!(of_key("AutoUpdate", &["policy"]).unwrap(), "here this is \"policy\"");
         assert_eq!(of_key("mem_limit", &["image"]).unwrap(), "here this is \"memory_max\" in [resources]");
         assert_eq!(of_key("colour", &["image"]), None);
-        assert!(of_key("ConditionPathExists", &["condition"]).unwrap().contains("[unit.condition]"));
+        for fields in [["condition"], ["image"]] {
+            let help = of_key("ConditionPathIsMountPoint", &fields).unwrap();
+            assert_eq!(help, "here this is \"path_is_mount_point\" in [unit.condition]");
+        }
+        assert_eq!(of_key("AssertHost", &["host"]).unwrap(), "here this is \"host\"");
+        assert!(of_key("ConditionNeedsUpdate", &["condition"]).unwrap().contains("sampan.unit(5)"));
         assert!(of_table("Service").unwrap().contains("[container]"));
         assert_eq!(of_value("simple", &["exec", "notify"]).unwrap(), "here this is \"exec\"");
     }

@@ -157,14 +157,15 @@ impl<'p> Loader<'p> {
                 }
                 Some(Found::Alias(other)) => {
                     let message = format!("this is a link to {other}, which is no unit of this type");
-                    return self.bad_link(name, message);
+                    return self.bad_link(name, message, "make it a link to one of this type, or a file");
                 }
                 Some(Found::Masked(_)) => {
                     return Reading { name, loaded: Some(Loaded::Masked), diagnostics: Vec::new() };
                 }
                 Some(Found::Dangling { link, target }) => {
                     let message = format!("this is a link to {}, which does not exist", target.display());
-                    return failed(name, vec![Diagnostic::of_file(Severity::Error, &link, message)]);
+                    let fault = Diagnostic::of_file(Severity::Error, &link, message);
+                    return failed(name, vec![fault.with_help(Some("make that file, or remove the link"))]);
                 }
                 Some(Found::File(file) | Found::Linked { file, .. }) => Some(file),
                 None if name.as_str() == DEFAULT_TARGET => None,
@@ -173,12 +174,12 @@ impl<'p> Loader<'p> {
             let drop_ins = self.search.drop_ins(&name);
             return self.read(name, Files { fragment, drop_ins });
         }
-        self.bad_link(name, "this link leads back to itself".to_owned())
+        self.bad_link(name, "this link leads back to itself".to_owned(), "remove it, or make it a file")
     }
 
-    fn bad_link(&self, name: UnitName, message: String) -> Reading {
+    fn bad_link(&self, name: UnitName, message: String, help: &str) -> Reading {
         let path = self.search.path(&name).unwrap_or_else(|| name.file_name().into());
-        failed(name, vec![Diagnostic::of_file(Severity::Error, &path, message)])
+        failed(name, vec![Diagnostic::of_file(Severity::Error, &path, message).with_help(Some(help))])
     }
 
     fn read(&self, name: UnitName, files: Files) -> Reading {

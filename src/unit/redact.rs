@@ -72,9 +72,13 @@ impl Table {
         }
     }
 
-    /// Above all headers a key can be the table in one line.
+    /// Above all headers a key can be the table in one line, and below one it may stand by mistake.
     fn has_secret(self, line: &str) -> bool {
-        self == Self::Credentials || self == Self::None && is_credentials(line)
+        match self {
+            Self::Credentials => true,
+            Self::None => is_credentials(line),
+            Self::Other => is_credentials(line) && names_a_secret(line),
+        }
     }
 }
 
@@ -82,6 +86,11 @@ impl Table {
 fn is_credentials(word: &str) -> bool {
     let word = word.trim_start_matches(['[', ' ', '\t', '"', '\'']).to_ascii_lowercase();
     word.starts_with("cred") || word.starts_with("secret")
+}
+
+/// Whether a line has a value in a table: a list of names, as other programs have it, is none.
+fn names_a_secret(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(key, value)| key.contains('.') || value.trim_start().starts_with('{'))
 }
 
 /// Where in a line of a credential begins what is not to be shown.
@@ -123,6 +132,8 @@ mod tests {
             "[credential.a]\nvalue: hunter2\n",
             "credentials = { a = { value = \"hunter2\" } }\n",
             "credentials.a.value = 'hunter2'\n",
+            "[container]\ncredentials.a.value = 'hunter2'\n",
+            "[container]\ncredentials = { a = { value = \"hunter2\" } }\n",
         ] {
             assert!(lines(text).iter().all(|line| !line.contains("hunter2")), "{text}: {:?}", lines(text));
         }

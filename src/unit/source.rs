@@ -24,19 +24,37 @@ impl Source {
     /// # Errors
     /// When it cannot be read, is no regular file, is too long or is not UTF-8.
     pub fn read(path: &Path) -> Result<Arc<Self>, Unreadable> {
-        let fail =
-            |message: String| Unreadable { source: Self::from_text(path, ""), message, help: "", at: None };
+        let fail = |message: String, help: &'static str| Unreadable {
+            source: Self::from_text(path, ""),
+            message,
+            help,
+            at: None,
+        };
         let bytes = match bytes(path) {
             Ok(Content::Bytes(bytes)) => bytes,
-            Ok(Content::Directory) => return Err(fail("this is a directory, not a unit file".to_owned())),
-            Ok(Content::Special) => return Err(fail("this is not a regular file".to_owned())),
+            Ok(Content::Directory) => {
+                let help = "drop-ins of a unit are in NAME.container.toml.d";
+                return Err(fail("this is a directory, not a unit file".to_owned(), help));
+            }
+            Ok(Content::Special) => {
+                return Err(fail(
+                    "this is not a regular file".to_owned(),
+                    "a link to /dev/null masks a unit",
+                ));
+            }
             Ok(Content::TooLong) => {
-                return Err(fail("this file is longer than 1 MiB, the limit of a unit file".to_owned()));
+                let help = "what is long has files of its own, such as \"environment_file\"";
+                return Err(fail(
+                    "this file is longer than 1 MiB, the limit of a unit file".to_owned(),
+                    help,
+                ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
-                return Err(fail(dangling(path)));
+                return Err(fail(dangling(path), "make that file, or remove the link"));
             }
-            Err(error) => return Err(fail(format!("this file cannot be read: {}", errno::words(&error)))),
+            Err(error) => {
+                return Err(fail(format!("this file cannot be read: {}", errno::words(&error)), ""));
+            }
         };
         String::from_utf8(bytes).map(|text| Self::from_text(path, &text)).map_err(|error| {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();

@@ -5,8 +5,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let written = plain(word.get(..64).unwrap_or(word));
     let reach = match written.len() {
-        0..=2 => 1,
-        3..=5 => 2,
+        0..=3 => 1,
+        4..=5 => 2,
         _ => 3,
     };
     let letters = written.chars().count();
@@ -70,6 +70,7 @@ mod tests {
         assert_eq!(nearest("MemoryMax", keys), Some("memory_max"));
         assert_eq!(nearest("imgae", keys), Some("image"));
         assert_eq!(nearest("colour", keys), None);
+        assert_eq!(nearest("web", ["dev"]), None, "two letters of three are no slip");
         assert_eq!(words("nginx -g 'daemon off;' \"\""), ["nginx", "-g", "daemon off;", ""]);
         assert_eq!(help("colour", &["fd", "swap"]), "use \"fd\" or \"swap\"");
     }

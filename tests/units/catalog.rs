@@ -65,6 +65,15 @@ fn container(unit: &Unit) -> &Container {
 const WEB: &str = "[container]\nimage = \"localhost/web\"\n";
 
 #[test]
+fn no_time_for_a_start_or_a_stop_is_no_limit() {
+    let text = format!("{WEB}start_timeout = 0\nstop_timeout = \"0s\"\n");
+    let host = Host::new().write("etc/sampan/units/web.container.toml", &text);
+    let catalog = load_all(&host.paths());
+    let web = container(good(&catalog, "web.container"));
+    assert_eq!((web.start_timeout, web.stop_timeout), (None, None), "as in systemd.service(5)");
+}
+
+#[test]
 fn the_first_directory_wins_and_drop_ins_of_all_are_merged_by_name() {
     let host = Host::new()
         .write("usr/lib/sampan/units/web.container.toml", "[container]\nimage = \"localhost/old\"\n")

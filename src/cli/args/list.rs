@@ -28,27 +28,13 @@ pub struct ListUnitsArgs {
     pub display: DisplayArgs,
 }
 
-/// `list-sockets`.
+/// `list-sockets` and `list-timers`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListArgs {
     /// Names and patterns of units
     #[arg(value_name = "PATTERN", add = ArgValueCandidates::new(unit_names))]
     pub patterns: Vec<String>,
-    /// Sockets that do not listen, too
-    #[arg(long, short)]
-    pub all: bool,
-    /// How it is printed
-    #[command(flatten)]
-    pub display: DisplayArgs,
-}
-
-/// `list-timers`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ListTimersArgs {
-    /// Names and patterns of units
-    #[arg(value_name = "PATTERN", add = ArgValueCandidates::new(unit_names))]
-    pub patterns: Vec<String>,
-    /// Timers that are not armed, too
+    /// Those that do not listen or are not armed, too
     #[arg(long, short)]
     pub all: bool,
     /// How it is printed

@@ -13,7 +13,7 @@ pub use files::{
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{CancelArgs, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs, Whom};
-pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListTimersArgs, ListUnitsArgs};
+pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
     TopArgs,
@@ -127,7 +127,7 @@ pub enum Verb {
     /// List sockets and the units behind them
     ListSockets(Of<ListArgs>),
     /// List timers, and when they start their units
-    ListTimers(Of<ListTimersArgs>),
+    ListTimers(Of<ListArgs>),
     /// List jobs
     ListJobs(Of<ListJobsArgs>),
     /// Take jobs back

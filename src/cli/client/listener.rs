@@ -51,8 +51,8 @@ impl Client {
         let subscribe = Message::method_call(MANAGER_PATH, "Subscribe").destination(BUS_NAME);
         let subscribe = subscribe.interface(MANAGER_INTERFACE).with_flags(Flags::NO_REPLY_EXPECTED);
         messages.extend([asked, subscribe.build(&()).map_err(failed)?]);
-        let stream = MessageStream::from(self.connection());
-        self.connection().send_all(&messages).await.map_err(failed)?;
+        let stream = MessageStream::from(&self.connection);
+        self.connection.send_all(&messages).await.map_err(failed)?;
         Ok(Listener { messages: stream, asked: serial, manager: None })
     }
 }

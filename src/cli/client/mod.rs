@@ -14,11 +14,10 @@ use serde::Serialize;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
-use zbus::message::Type;
+use zbus::Connection;
 use zbus::names::BusName;
-use zbus::proxy::{CacheProperties, MethodFlags, OwnerChangedStream};
+use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
-use zbus::{Connection, MatchRule, MessageStream};
 
 /// How long a bus that is being restarted may take.
 const BUS_DEADLINE: Duration = Duration::from_secs(10);
@@ -28,8 +27,6 @@ const SUCCESSION: Duration = Duration::from_secs(30);
 
 /// Between calls of a manager that others keep busy.
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
-
-const UNITS_PATH: &str = "/org/sampan1/unit";
 
 /// The manager as a client sees it.
 #[derive(Debug)]
@@ -220,11 +217,6 @@ impl Client {
         call.await.map(drop).map_err(|error| CliError::of_call("reload systemd", error))
     }
 
-    /// The connection, for signals of any object.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
     /// Calls a method of the manager. Where polkit wants a password before, it is asked for, unless the command line
     /// forbids it: by the agent of the session, or one that is started here.
     ///
@@ -243,30 +235,6 @@ impl Client {
         self.agent.get_or_init(Agent::start).await;
         let flags = MethodFlags::ALLOW_INTERACTIVE_AUTH;
         manager.call_with_flags(method, flags, body).await?.ok_or(zbus::Error::InvalidReply)
-    }
-
-    /// The signals of changes of units' properties.
-    ///
-    /// # Errors
-    /// When the bus does not answer.
-    pub async fn unit_signals(&self) -> Result<MessageStream, CliError> {
-        let failed = |error| CliError::of_call("watch units", error);
-        let rule = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender(BUS_NAME)
-            .interface("org.freedesktop.DBus.Properties")
-            .path_namespace(UNITS_PATH);
-        let rule = rule.build().map_err(failed)?;
-        MessageStream::for_match_rule(rule, &self.connection, None).await.map_err(failed)
-    }
-
-    /// Managers that leave the bus, and that come.
-    ///
-    /// # Errors
-    /// When the bus does not answer.
-    pub async fn owners(&self) -> Result<OwnerChangedStream<'static>, CliError> {
-        let owners = self.manager.inner().receive_owner_changed().await;
-        owners.map_err(|error| CliError::of_call("watch sampand", error))
     }
 
     /// Has the manager send signals, as it does while somebody subscribes.

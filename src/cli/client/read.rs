@@ -3,10 +3,10 @@
 use super::{Client, again, talk};
 use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, labelled, unit_path};
 use crate::cli::error::CliError;
-use crate::cli::unit_properties::{UnitProperties, Values, value};
+use crate::cli::unit_properties::{UnitProperties, Value, Values, value};
 use crate::sys::pidfd;
 use crate::unit::name::DEFAULT_TARGET;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use zbus::fdo::PropertiesProxy;
 use zbus::names::InterfaceName;
@@ -119,6 +119,19 @@ impl Client {
     pub async fn unit_property(&self, path: OwnedObjectPath, property: &str) -> zbus::Result<OwnedVariant> {
         let interface = InterfaceName::from_static_str_unchecked(UNIT_INTERFACE);
         Ok(self.properties(path).await?.get(interface, property).await?)
+    }
+
+    /// The labels of a container that runs, or of its unit; a target has none, nor has a unit that is gone meanwhile.
+    ///
+    /// # Errors
+    /// When the manager leaves before it answers.
+    pub async fn labels(&self, row: &UnitRow) -> Result<BTreeMap<String, String>, CliError> {
+        let failed = |error| CliError::of_call(&format!("get labels of {}", row.name), error);
+        match self.unit_property(row.path.clone(), "Labels").await.map_err(failed) {
+            Ok(labels) => Ok(value(&labels).and_then(Value::words).unwrap_or_default()),
+            Err(CliError::Refused { .. }) => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The `ActiveState` of a unit of systemd's own; `None` when systemd does not tell it.

@@ -1,33 +1,27 @@
 //! One transfer of the manager, from the call that asks for it to its end, as its signals tell it.
 
-use futures_util::StreamExt;
 use std::collections::{BTreeMap, VecDeque};
-use zbus::message::Type;
-use zbus::proxy::OwnerChangedStream;
-use zbus::{MatchRule, Message, MessageStream, OwnedObjectPath};
+use zbus::{Message, OwnedObjectPath};
 
 use super::progress::Display;
-use crate::bus::wire::BUS_NAME;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, Heard, Listener};
 use crate::cli::error::CliError;
+use crate::cli::transfers::Transfers;
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::transfer::{Imported, Report, Step};
 
-const INTERFACE: &str = "org.sampan1.Transfer";
-
 /// Listens to transfers; made before one is asked for, so that nothing of it is missed.
 pub(super) struct Watch {
-    signals: MessageStream,
-    owners: OwnerChangedStream<'static>,
+    listener: Listener,
     /// What came before the answer to the call.
-    early: VecDeque<Message>,
+    early: VecDeque<Heard>,
     /// What is asked for, for errors: `pull docker.io/library/nginx:1`.
     action: String,
 }
 
 /// What a signal does to the transfer.
-enum Heard {
+enum Told {
     GoesOn,
     Finished,
     Failed(String),
@@ -36,13 +30,8 @@ enum Heard {
 
 impl Watch {
     pub(super) async fn new(client: &Client, action: &str) -> anyhow::Result<Self> {
-        let failed = |error| CliError::of_call(action, error);
-        let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).interface(INTERFACE);
-        let rule = rule.build().map_err(failed)?;
-        let signals = MessageStream::for_match_rule(rule, client.connection(), None).await.map_err(failed)?;
-        let owners = client.owners().await?;
-        client.subscribe().await?;
-        Ok(Self { signals, owners, early: VecDeque::new(), action: action.to_owned() })
+        let listener = client.listen(&[Transfers::SIGNALS]).await?;
+        Ok(Self { listener, early: VecDeque::new(), action: action.to_owned() })
     }
 
     /// Makes the call. Signals are taken in meanwhile: one who is asked for a password takes time, and a full queue
@@ -57,7 +46,7 @@ impl Watch {
                 answer = &mut call => {
                     return answer.map_err(|error| CliError::of_call(&self.action, error).into());
                 }
-                Some(signal) = self.signals.next() => self.early.extend(signal),
+                Some(heard) = self.listener.next() => self.early.push_back(heard),
             }
         }
     }
@@ -75,24 +64,22 @@ impl Watch {
                 continue;
             }
             match shown.hear(&signal) {
-                Heard::GoesOn => {}
-                Heard::Finished => return Ok(shown.report),
-                Heard::Failed(reason) => anyhow::bail!("{reason}"),
-                Heard::Canceled => anyhow::bail!("somebody has cancelled it"),
+                Told::GoesOn => {}
+                Told::Finished => return Ok(shown.report),
+                Told::Failed(reason) => anyhow::bail!("{reason}"),
+                Told::Canceled => anyhow::bail!("somebody has cancelled it"),
             }
         }
     }
 
     async fn next(&mut self) -> Result<Message, CliError> {
-        if let Some(signal) = self.early.pop_front() {
-            return Ok(signal);
-        }
-        let left = || CliError::Left { action: self.action.clone() };
-        tokio::select! {
-            // What it said last comes before its leaving.
-            biased;
-            signal = self.signals.next() => signal.and_then(Result::ok).ok_or_else(left),
-            _ = self.owners.next() => Err(left()),
+        let heard = match self.early.pop_front() {
+            Some(heard) => Some(heard),
+            None => self.listener.next().await,
+        };
+        match heard {
+            Some(Heard::Signal(signal)) => Ok(signal),
+            Some(Heard::Left) | None => Err(CliError::Left { action: self.action.clone() }),
         }
     }
 }
@@ -107,7 +94,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     /// A signal of another form than ours is of a newer manager.
-    fn hear(&mut self, signal: &Message) -> Heard {
+    fn hear(&mut self, signal: &Message) -> Told {
         let (header, body) = (signal.header(), signal.body());
         let text = || body.deserialize::<&str>().unwrap_or_default().to_owned();
         match header.member().map(|member| member.as_str()).unwrap_or_default() {
@@ -131,12 +118,12 @@ impl Shown<'_> {
                 self.report.images.extend(imported);
             }
             "Healed" => self.report.healed = body.deserialize().unwrap_or_default(),
-            "Finished" => return Heard::Finished,
-            "Failed" => return Heard::Failed(text()),
-            "Canceled" => return Heard::Canceled,
+            "Finished" => return Told::Finished,
+            "Failed" => return Told::Failed(text()),
+            "Canceled" => return Told::Canceled,
             _ => {}
         }
-        Heard::GoesOn
+        Told::GoesOn
     }
 
     /// The first word of a part is its begin, and the first that is of all of it afterwards its end.

@@ -35,6 +35,16 @@ impl Table {
         self.rows.push(cells.into_iter().map(|(text, tone)| (escaped(&text).into_owned(), tone)).collect());
     }
 
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The heading, if wanted, and the rows. Lines are cut at `width` columns, where there is a width.
     pub fn render(&self, style: Style, heading: Heading, width: Option<usize>) -> String {
         let widths = self.widths(heading);

@@ -3,7 +3,7 @@
 use crate::cli::display::{DisplayArgs, Layout};
 use crate::cli::list_units::asks_for_help;
 use crate::cli::output::{Paging, print};
-use crate::cli::text::{Column, Heading, Table, Tone};
+use crate::cli::text::{Column, Table, Tone};
 use crate::paths::Paths;
 use crate::unit::load::Loader;
 use crate::unit::pattern::matches_any;
@@ -71,11 +71,7 @@ fn table(rows: &[Row], layout: &Layout) -> String {
         };
         table.row([(row.unit_file.clone(), Tone::Normal), (row.state.to_owned(), tone)]);
     }
-    let mut text = table.render(layout.style, layout.heading, layout.width);
-    if layout.heading == Heading::Shown {
-        text.push_str(&format!("\n{} unit files listed.\n", rows.len()));
-    }
-    text
+    layout.list(&table, "unit files", None)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `sampanctl verify`: checks unit files and prints everything that is wrong with them.
 
 use super::FAILURE;
+use crate::cli::suggestion;
 use crate::paths::Paths;
 use crate::unit::across;
 use crate::unit::assemble::assemble;
@@ -103,7 +104,10 @@ fn one(word: &str, paths: &Paths) -> Vec<Diagnostic> {
     match UnitName::from_command_line(word) {
         Ok(name) if name.is_template() && Search::new(paths).find(&name).is_some() => template(paths, &name),
         Ok(name) => match load_one(paths, &name.sample()) {
-            reading if reading.loaded.is_none() => error(format!("unit {name} could not be found")),
+            reading if reading.loaded.is_none() => {
+                let near = suggestion::of_unit(name.as_str(), paths);
+                error(format!("unit {name} could not be found.{near}"))
+            }
             reading => reading.diagnostics.iter().cloned().chain(beside(paths, &reading)).collect(),
         },
         Err(fault) => error(fault.to_string()),

@@ -1,8 +1,8 @@
 //! What the core hears and what it asks for.
 
-use super::elapse::{Clocks, Schedule};
 use super::job::{Asked, JobId, JobKind, JobResult};
 use super::native::NativeState;
+use super::schedule::{Clocks, Schedule};
 use super::state::{Exit, Failure, Phase, Stamp, UnitResult};
 use super::unit::{Loaded, Run, Stamps};
 use crate::systemd::notify_server::Notification;

@@ -22,6 +22,7 @@ mod notify;
 mod reload;
 mod request;
 mod restart;
+mod schedule;
 mod settle;
 mod shutdown;
 #[cfg(test)]
@@ -35,11 +36,11 @@ mod transaction;
 mod unit;
 mod wake;
 
-pub use elapse::{Clocks, Schedule, TimerStage};
 pub use event::{Action, Event, HealthState, Launched, Left, Unmet};
 pub use job::{Asked, Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
+pub use schedule::{Clocks, Schedule, TimerStage};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps, Terms};
 pub use wake::Clock;

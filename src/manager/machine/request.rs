@@ -82,7 +82,10 @@ pub enum RequestError {
         reason: Box<RequestError>,
     },
     /// `after` and `before` contradict each other.
-    #[error("Ordering cycle: {}", .0.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after "))]
+    #[error(
+        "Ordering cycle: {}. Take one of these away, see \"sampanctl verify\".",
+        .0.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after ")
+    )]
     Cycle(Vec<UnitName>),
     /// One and the same unit would have to start and stop.
     #[error("Transaction contradicts itself: {0} would be started and stopped. See conflicts= of the units.")]
@@ -104,7 +107,7 @@ pub enum RequestError {
         kind: JobKind,
     },
     /// It says nothing of how it is reloaded.
-    #[error("Unit {0} cannot be reloaded: it has no reload_signal= and no reload_command=.")]
+    #[error("Unit {0} cannot be reloaded: it has neither \"reload_signal\" nor \"reload_command\".")]
     NoReload(UnitName),
     /// `refuse_manual_start` or `refuse_manual_stop`.
     #[error(

@@ -3,10 +3,10 @@
 //! dependencies.
 
 use super::Machine;
-use super::elapse::TimerStage;
 use super::event::Action;
 use super::job::{Asked, Job, JobId, JobKind, JobPhase, JobResult, Order};
 use super::native::NativeJob;
+use super::schedule::TimerStage;
 use super::state::{ActiveState, Phase, ToStop, UnitResult};
 use super::unit::Intent;
 use crate::unit::name::UnitName;

@@ -1,8 +1,8 @@
 //! One unit as the core sees it.
 
-use super::elapse::Schedule;
 use super::event::{HealthState, Unmet};
 use super::job::JobId;
+use super::schedule::Schedule;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 use super::timers::Timers;
 use crate::unit::model::{

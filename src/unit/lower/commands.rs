@@ -37,6 +37,20 @@ fn list(stage: Stage, written: &CommandList, report: &mut Report<'_>) -> Vec<Exe
     commands
 }
 
+/// Why words are no command: what is to be said and done.
+pub fn no_program(words: &[String]) -> Option<(String, &'static str)> {
+    match words.first().map(String::as_str).unwrap_or_default() {
+        "" => Some(("there is no program to execute".to_owned(), "begin with its name or path")),
+        program if program.contains(char::is_whitespace) => {
+            Some((format!("\"{program}\" is not the name of a program"), LINES))
+        }
+        _ => None,
+    }
+}
+
+const LINES: &str =
+    "each word is a string of its own; for a line of the shell write [\"sh\", \"-c\", \"...\"]";
+
 fn command(entry: &CommandEntry) -> Result<ExecCommand, (String, &'static str)> {
     let mut words = entry.command.clone();
     let mut failure = OnFailure::Counts;
@@ -46,13 +60,15 @@ fn command(entry: &CommandEntry) -> Result<ExecCommand, (String, &'static str)> 
         (*first, failure) = (program.to_owned(), OnFailure::Ignored);
     }
     let program = words.first().map(String::as_str).unwrap_or_default();
-    if program.is_empty() {
-        return Err(("there is no program to execute".to_owned(), ""));
+    if let Some(prefix) = program.chars().next().filter(|first| "@:+!|".contains(*first)) {
+        let help = match prefix {
+            '+' => "what runs on the host is { command = [...], host = true }",
+            _ => "\"-\" alone, for a failure that is no matter, can be before a program",
+        };
+        return Err((format!("\"{program}\" begins with \"{prefix}\""), help));
     }
-    if program.contains(char::is_whitespace) && words.len() == 1 {
-        let help =
-            "each word is a string of its own; for a line of the shell write [\"sh\", \"-c\", \"...\"]";
-        return Err((format!("\"{program}\" is not the name of a program"), help));
+    if let Some(fault) = no_program(&words) {
+        return Err(fault);
     }
     if entry.host && !program.starts_with('/') {
         let message = format!("\"{program}\" runs on the host and is no absolute path");

@@ -67,8 +67,8 @@ pub fn lower(
         restart_prevent_exit_status: life::statuses(&table.restart_prevent_exit_status),
         restart_force_exit_status: life::statuses(&table.restart_force_exit_status),
         start_limit: life::start_limit(table),
-        start_timeout: span(&table.start_timeout, Some(TIMEOUT)),
-        stop_timeout: span(&table.stop_timeout, Some(TIMEOUT)),
+        start_timeout: timeout(&table.start_timeout),
+        stop_timeout: timeout(&table.stop_timeout),
         runtime_max: span(&table.runtime_max, None),
         runtime_randomized_extra: span(&table.runtime_randomized_extra, None).unwrap_or_default(),
         watchdog: life::watchdog(table),
@@ -180,8 +180,9 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     for name in table.environment.keys() {
         environment_name(name, report);
     }
-    if table.entrypoint.as_ref().and_then(|words| words.first()).is_some_and(String::is_empty) {
-        report.item_error(&["container", "entrypoint"], 0, "the program to execute is an empty word", "");
+    let entrypoint = table.entrypoint.as_deref().filter(|words| !words.is_empty());
+    if let Some((message, help)) = entrypoint.and_then(commands::no_program) {
+        report.item_error(&["container", "entrypoint"], 0, message, help);
     }
 }
 
@@ -227,6 +228,11 @@ pub fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Opti
         Some(Text(TimeSpan(span))) => *span,
         None => default,
     }
+}
+
+/// To systemd 0 is no limit.
+fn timeout(written: &Option<Text<TimeSpan>>) -> Option<Duration> {
+    span(written, Some(TIMEOUT)).filter(|time| !time.is_zero())
 }
 
 fn variables(names: &[Text<VariableName>]) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! `[health]` as meant.
 
+use super::commands::no_program;
 use super::container::span;
 use crate::unit::model::{Check, Health, ReadyOn};
 use crate::unit::report::Report;
@@ -36,6 +37,17 @@ fn time(written: &Option<Text<TimeSpan>>) -> Option<Duration> {
     written.as_ref().map(|_| span(written, None).unwrap_or(Duration::MAX))
 }
 
+/// Why a check cannot be executed. Other programs have a word before it that says how.
+fn wrong(command: &[String]) -> Option<(String, &'static str)> {
+    let help = match command.first().map(String::as_str) {
+        Some("CMD") => "leave it out: what follows is the command",
+        Some("CMD-SHELL") => "write [\"sh\", \"-c\", \"...\"] for a line of the shell",
+        Some("NONE") => "leave [health] out",
+        _ => return no_program(command),
+    };
+    Some((format!("\"{}\" is no program", command[0]), help))
+}
+
 fn contradictions(table: &HealthTable, report: &mut Report<'_>) {
     let checks =
         [("command", table.command.is_some()), ("http", table.http.is_some()), ("tcp", table.tcp.is_some())];
@@ -44,8 +56,8 @@ fn contradictions(table: &HealthTable, report: &mut Report<'_>) {
         let message = format!("there are a \"{first}\" and a \"{second}\", and one check alone");
         report.error(&["health", second], message, "leave one out");
     }
-    if table.command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
-        report.error(&["health", "command"], "there is no program to execute", "");
+    if let Some((message, help)) = table.command.as_deref().and_then(wrong) {
+        report.error(&["health", "command"], message, help);
     }
     if table.retries == Some(0) {
         report.error(&["health", "retries"], "\"retries\" cannot be 0", "1: the first failure counts");
@@ -57,7 +69,7 @@ fn contradictions(table: &HealthTable, report: &mut Report<'_>) {
         ("start_interval", &table.start_interval),
     ] {
         if zero(written) {
-            report.error(&["health", key], format!("\"{key}\" cannot be 0"), "");
+            report.error(&["health", key], format!("\"{key}\" cannot be 0"), "write a time, such as \"30s\"");
         }
     }
 }

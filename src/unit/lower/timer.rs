@@ -18,7 +18,7 @@ pub fn lower(file: &ContainerFile, report: &mut Report<'_>) -> Option<Timer> {
         monotonic: monotonic(table, report),
         on_clock_change: table.on_clock_change.unwrap_or_default(),
         on_timezone_change: table.on_timezone_change.unwrap_or_default(),
-        // At no time is more than a moment away from any other.
+        // systemd.timer(5): the finest is 1us, which is what 0 means.
         accuracy: span(&table.accuracy, Some(ACCURACY))
             .unwrap_or(Duration::MAX)
             .max(Duration::from_micros(1)),
@@ -29,6 +29,7 @@ pub fn lower(file: &ContainerFile, report: &mut Report<'_>) -> Option<Timer> {
         remain_after_elapse: table.remain_after_elapse.unwrap_or(true),
         defer_reactivation: table.defer_reactivation.unwrap_or_default(),
     };
+    endless_delay(table, report);
     contradictions(file, &timer, report);
     timer.elapses().then_some(timer)
 }
@@ -58,6 +59,14 @@ fn finite(spans: &Several<TimeSpan>, key: &str, report: &mut Report<'_>) -> impl
         report.error(&["timer", key], format!("\"{key}\" would never come"), "leave it out");
     }
     spans.0.iter().filter_map(|Text(span)| span.0)
+}
+
+/// systemd.timer(5) has no delay without an end.
+fn endless_delay(table: &TimerTable, report: &mut Report<'_>) {
+    if matches!(table.randomized_delay, Some(Text(TimeSpan(None)))) {
+        let message = "what is delayed for ever is never started";
+        report.error(&["timer", "randomized_delay"], message, "write a time span, such as \"1h\"");
+    }
 }
 
 fn contradictions(file: &ContainerFile, timer: &Timer, report: &mut Report<'_>) {

@@ -1,6 +1,7 @@
 //! Times, sizes and shares, as systemd writes them: systemd.time(7) and systemd.resource-control(5).
 
 use super::written::{Numbers, ValueError, Written, number_within};
+use crate::unit::suggest;
 use std::time::Duration;
 
 /// A time span; `None` is infinity.
@@ -90,7 +91,8 @@ const NO_LIMIT: &[&str] = &["-1", "forever", "inf", "infinite", "max", "never", 
 /// it can be read.
 fn meant(text: &str) -> Option<String> {
     let plain = text.trim().to_ascii_lowercase();
-    if NO_LIMIT.contains(&plain.as_str()) {
+    let is_near = || suggest::nearest(&plain, ["infinity"]).is_some();
+    if NO_LIMIT.contains(&plain.as_str()) || is_near() {
         return Some("infinity".to_owned());
     }
     let meant = text.trim().trim_end_matches('.').replace(',', ".").replace('_', "");

@@ -105,7 +105,8 @@ impl Written for CapabilityName {
         }
         let error = ValueError::new(format!("\"{text}\" is not a capability"));
         if text.eq_ignore_ascii_case("all") {
-            return Err(error.with_help("name each that is needed, capabilities(7)"));
+            let help = "name each that is needed, capabilities(7); capabilities = [] is none of them";
+            return Err(error.with_help(help));
         }
         if text.contains([',', ' ', '|']) {
             return Err(error.with_help("write each as an item of its own"));

@@ -22,7 +22,15 @@ pub fn lower(tables: &BTreeMap<String, MountTable>, report: &mut Report<'_>) -> 
     for (name, table) in tables {
         let target = target(name, report);
         let Some(kind) = table.kind else {
-            let help = "write \"volume\", \"bind\", \"tmpfs\", \"image\" or \"mqueue\"";
+            let help = match table.source.as_deref().unwrap_or_default() {
+                source if source.starts_with(['/', '.', '~']) => {
+                    "write type = \"bind\" for a path of the host"
+                }
+                source if volume(source).is_ok() => {
+                    "write type = \"volume\", or \"image\" for an image's tree"
+                }
+                _ => "write \"volume\", \"bind\", \"tmpfs\", \"image\" or \"mqueue\"",
+            };
             report.missing(&["mount", name], "type", help);
             continue;
         };
@@ -43,6 +51,11 @@ pub fn lower(tables: &BTreeMap<String, MountTable>, report: &mut Report<'_>) -> 
 
 fn target(name: &str, report: &mut Report<'_>) -> Option<PathBuf> {
     match AbsolutePath::read(name) {
+        Ok(_) if let Some((path, options)) = with_options(name) => {
+            let help = format!("write [mount.\"{path}\"] with options = [{options}]");
+            report.error(&["mount", name], format!("\"{name}\" is a path with options"), help);
+            None
+        }
         Ok(path) if path.0.starts_with(HIDDEN) => {
             let message = format!(
                 "nothing can be mounted at {name}: the container finds there what it is told of its host"
@@ -113,6 +126,10 @@ fn bind(written: &str, options: &Options) -> Result<Bind, ValueError> {
         None => (written, IfMissing::Fail),
     };
     let path = AbsolutePath::read(path)?.0;
+    if let Some((path, options)) = with_options(written) {
+        return Err(ValueError::new(format!("\"{written}\" is a path with options"))
+            .with_help(format!("write source = \"{path}\" and options = [{options}]")));
+    }
     Ok(Bind {
         missing,
         depth: options.depth,
@@ -120,6 +137,22 @@ fn bind(written: &str, options: &Options) -> Result<Bind, ValueError> {
         owners: options.owners,
         ..Bind::new(path)
     })
+}
+
+/// `/srv/data:ro,z`, as other programs have it: the path, and the options in quotes.
+fn with_options(written: &str) -> Option<(&str, String)> {
+    const WORDS: [&str; 10] =
+        ["ro", "rw", "z", "Z", "U", "cached", "delegated", "consistent", "nocopy", "slave"];
+    let (path, options) = written.rsplit_once(':')?;
+    let options: Vec<&str> = options.split(',').collect();
+    let quoted = || options.iter().filter(|word| is_meant(word)).map(|word| format!("\"{word}\""));
+    let all = options.iter().all(|word| WORDS.contains(word));
+    all.then(|| (path, quoted().collect::<Vec<_>>().join(", ")))
+}
+
+/// Whether an option of other programs is one here.
+fn is_meant(word: &str) -> bool {
+    matches!(word, "ro" | "rw" | "nocopy" | "slave")
 }
 
 fn volume(name: &str) -> Result<String, ValueError> {

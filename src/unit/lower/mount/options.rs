@@ -51,6 +51,16 @@ const OPTIONS: &[(&str, &str, &[MountKind])] = &[
     ("gid=", "gid", TMPFS),
 ];
 
+/// Options of other programs, and what to do here.
+const FOREIGN: &[(&[&str], &str)] = &[
+    (&["z", "Z"], "files are not labelled for a container: leave it out"),
+    (&["U", "chown"], "\"idmap\" has the owners of files be the same inside: leave it out"),
+    (&["cached", "delegated", "consistent"], "files of a mount are those of the host at once: leave it out"),
+    (&["bind"], "write type = \"bind\""),
+    (&["O", "overlay"], "type = \"image\" mounts a tree that nobody changes"),
+    (&["defaults"], "leave it out"),
+];
+
 /// Reads the options of a mount; what is wrong is reported.
 pub fn read(name: &str, kind: MountKind, written: &[String], report: &mut Report<'_>) -> Options {
     let way = ["mount", name, "options"];
@@ -107,6 +117,9 @@ fn unknown(option: &str, key: &str, kind: MountKind) -> (String, String) {
     if matches!(key, "dev") {
         let help = "devices of the host that the container can use are listed in security.devices";
         return ("files of a mount are never devices".to_owned(), help.to_owned());
+    }
+    if let Some((_, help)) = FOREIGN.iter().find(|(words, _)| words.contains(&key)) {
+        return (format!("unknown option \"{option}\""), (*help).to_owned());
     }
     if OPTIONS.iter().any(|(known, ..)| *known == key) {
         return (format!("\"{option}\" is not for type = \"{word}\""), "leave it out".to_owned());

@@ -63,7 +63,7 @@ fn zone(word: &str) -> Option<TimeZone> {
     }
     let begins = word.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_name = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte));
-    let zone = TimeZone::get(word).ok().filter(|_| begins && is_name)?;
+    let zone = TimeZone::get((begins && is_name).then_some(word)?).ok()?;
     // The database of names is looked up without regard to case, and files are not.
     (zone.iana_name() == Some(word)).then_some(zone)
 }
