@@ -5,6 +5,7 @@ use super::commands::{Commands, Inhabited};
 use super::control::{Control, errno, failure, io_failure, only, step_failure};
 use super::discard::discard;
 use super::helper::leave_scope;
+use super::limits::tell_devices;
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::output::Outlet;
 use super::prepare::{Ends, Prepared, prepare};
@@ -276,12 +277,14 @@ impl RunTask {
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
+        let invocation = prepared.invocation.clone();
         let control = &*launcher.insert(Control::new(launch)?);
         let turns = Turns::new(&prepared.plan);
         let scope = async {
             turns.movable.notified().await;
             self.start_scope(&request).await?;
             self.attached(container, pid);
+            tell_devices(&self.unit.name, Some(&invocation), &container.resources);
             control.order(&Order::Attached);
             turns.attached.notify_one();
             Ok(())
