@@ -2,12 +2,33 @@
 
 use super::failure::During;
 use super::protocol::StepError;
-use super::step::{Label, LabelModule};
 use crate::unit::model::IfMissing;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write as _};
+
+/// What a program is from its execve(2) on, for a security module of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Which one.
+    pub module: LabelModule,
+    /// The profile or the label.
+    pub name: String,
+    /// What happens when the module does not take it.
+    pub missing: IfMissing,
+}
+
+/// A security module that tells processes apart by labels, which are not their files'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelModule {
+    /// apparmor(7).
+    Apparmor,
+    /// selinux(8).
+    Selinux,
+}
 
 /// What the caller is after its next execve(2).
 pub fn set(labels: &[Label]) -> Result<(), StepError> {

@@ -1,5 +1,6 @@
 //! The words of a plan. A plan prints, is a snapshot in tests, and is all that a launcher is told.
 
+pub use super::label::{Label, LabelModule};
 use super::profile::CallRules;
 use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
@@ -498,6 +499,10 @@ pub enum Links {
 pub struct Execute {
     /// The command line; its first word is searched in `PATH`.
     pub command: Vec<String>,
+    /// Those that follow it, each after the success of the one before.
+    pub then: Vec<Vec<String>>,
+    /// After this signal none follows any more.
+    pub stop_signal: i32,
     /// `NAME=value`, without what is only known inside.
     pub environment: Vec<String>,
     /// `name`, `uid`, `name:group` or `uid:gid`, of the image.
@@ -524,27 +529,6 @@ pub struct Execute {
     pub sockets: Vec<String>,
     /// Whether bind(2) is answered by the manager.
     pub binds: Binds,
-}
-
-/// What a program is from its execve(2) on, for a security module of the kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Label {
-    /// Which one.
-    pub module: LabelModule,
-    /// The profile or the label.
-    pub name: String,
-    /// What happens when the module does not take it.
-    pub missing: IfMissing,
-}
-
-/// A security module that tells processes apart by labels, which are not their files'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LabelModule {
-    /// apparmor(7).
-    Apparmor,
-    /// selinux(8).
-    Selinux,
 }
 
 /// What the first process of a container is.

@@ -26,7 +26,7 @@ use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::systemd::notify_server::{Notification, NotifyListener};
 use crate::unit::address::is_native;
-use crate::unit::model::{Body, Container, Init, Pass, Stage, Unit};
+use crate::unit::model::{Body, Container, Pass, Stage, Unit};
 use crate::unit::name::UnitName;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
@@ -471,7 +471,7 @@ impl RunTask {
     /// Our init cannot end by the signal that has ended the payload: the kernel keeps it from that.
     fn of_payload(&self, exit: Exit) -> Exit {
         const SIGNALLED: i32 = 128;
-        let has_init = self.unit.body.container().is_some_and(|container| container.init == Init::Minimal);
+        let has_init = self.unit.body.container().is_some_and(|container| container.has_init());
         match exit {
             Exit::Code(code) if has_init && (1..=libc::SIGRTMAX()).contains(&(code - SIGNALLED)) => {
                 Exit::Signal(code - SIGNALLED)
