@@ -124,7 +124,7 @@ fn a_limit_of_a_device_that_is_not_there_is_told() {
     assert!(verdict.contains("web.container.toml:6:49\n") && verdict.contains("3 warnings"), "{verdict}");
     host.succeed(&["sampanctl", "start", "web"]);
     for fault in faults {
-        host.wait_log("web", fault);
+        host.journal(&["SAMPAN_UNIT=web.container"]).wait(fault);
         assert!(verdict.contains(fault.split_once(": ").unwrap().1), "{fault}: {verdict}");
     }
     let status = host.succeed(&["sampanctl", "status", "web"]);
@@ -132,5 +132,6 @@ fn a_limit_of_a_device_that_is_not_there_is_told() {
         assert!(status.contains(&format!("{fault}, continuing without this limit.")), "{fault}: {status}");
     }
     host.succeed(&["sampanctl", "set-property", "--runtime", "web", "io_write_iops_max=/gone 50"]);
-    host.wait_log("web", "io_write_iops_max: /gone does not exist, continuing without this limit.");
+    let told = "io_write_iops_max: /gone does not exist, continuing without this limit.";
+    host.journal(&["SAMPAN_UNIT=web.container"]).wait(told);
 }

@@ -294,8 +294,9 @@ fn a_oneshot_runs_its_commands_one_after_the_other() {
     host.unit("job.container", &oneshot(commands, bind));
     host.succeed(&["sampanctl", "start", "--no-block", "job"]);
     host.wait_log("job", "two");
-    let status = host.answer(3, &["sampanctl", "status", "job"]);
+    let status = host.succeed(&["sampanctl", "status", "job"]);
     assert!(status.contains("Active: activating (start)"), "{status}");
+    assert_eq!(status.lines().filter(|line| line.ends_with(" sampan-init")).count(), 2, "{status}");
     let running: Vec<&str> = status.lines().filter(|line| line.contains("sh -c echo")).collect();
     assert!(matches!(running[..], [line] if line.contains("echo two")), "{status}");
     // Nobody but their own init says that their turn has come.
