@@ -106,3 +106,32 @@ fn a_bad_archive_leaves_no_image() {
     assert!(!host.succeed(&["sampanctl", "images"]).contains("half"));
     host.succeed(&["sampanctl", "fsck"]);
 }
+
+#[test]
+fn a_limit_of_a_device_that_is_not_there_is_told() {
+    let host = Host::with_images(&["hello"]);
+    let limits = "[resources]\nio_read_bandwidth_max = { \"/dev/no-such-disk\" = \"5M\", \"/proc\" = \"5M\" }\n\
+                  io_device_weight = { \"/dev/null\" = 50 }\n";
+    host.unit("web.container", &(shell("exec sleep 1000") + limits));
+    let faults = [
+        "io_device_weight: /dev/null is a character device, not a block device",
+        "io_read_bandwidth_max: /dev/no-such-disk does not exist",
+        "io_read_bandwidth_max: /proc is on a file system without a block device",
+    ];
+    let verdict = host.run(&["sampanctl", "verify", "web"]);
+    assert_eq!(verdict.status.code(), Some(0), "the container runs without them");
+    let verdict = String::from_utf8_lossy(&verdict.stderr).into_owned();
+    assert!(verdict.contains("web.container.toml:6:49\n") && verdict.contains("3 warnings"), "{verdict}");
+    host.succeed(&["sampanctl", "start", "web"]);
+    for fault in faults {
+        host.journal(&["SAMPAN_UNIT=web.container"]).wait(fault);
+        assert!(verdict.contains(fault.split_once(": ").unwrap().1), "{fault}: {verdict}");
+    }
+    let status = host.succeed(&["sampanctl", "status", "web"]);
+    for fault in faults {
+        assert!(status.contains(&format!("{fault}, continuing without this limit.")), "{fault}: {status}");
+    }
+    host.succeed(&["sampanctl", "set-property", "--runtime", "web", "io_write_iops_max=/gone 50"]);
+    let told = "io_write_iops_max: /gone does not exist, continuing without this limit.";
+    host.journal(&["SAMPAN_UNIT=web.container"]).wait(told);
+}

@@ -275,3 +275,87 @@ fn a_command_that_hangs_is_the_control_process() {
     let told = host.fail(1, &["sampanctl", "kill", "--kill-whom=control", "plain"]);
     assert!(told.contains("plain.container has no control process"), "{told}");
 }
+
+fn oneshot(commands: &str, more: &str) -> String {
+    format!(
+        "[container]\nimage = \"localhost/hello\"\nentrypoint = [\"sh\", \"-c\"]\ntype = \"oneshot\"\n\
+         command = {commands}\n{more}"
+    )
+}
+
+/// As `ExecStart=` of a oneshot of systemd's, systemd.service(5).
+#[test]
+fn a_oneshot_runs_its_commands_one_after_the_other() {
+    let host = Host::with_images(&["hello"]);
+    let bind = "[mount.\"/data\"]\ntype = \"bind\"\nsource = \"/srv/data\"\n";
+    host.succeed(&["mkdir", "--mode=0777", "/srv/data"]);
+    let commands = "[[\"echo one; echo made > /tmp/here\"], \
+                    [\"echo two; until test -e /data/go; do sleep 0.1; done\"], [\"cat /tmp/here; echo three\"]]";
+    host.unit("job.container", &oneshot(commands, bind));
+    host.succeed(&["sampanctl", "start", "--no-block", "job"]);
+    host.wait_log("job", "two");
+    let status = host.succeed(&["sampanctl", "status", "job"]);
+    assert!(status.contains("Active: activating (start)"), "{status}");
+    assert_eq!(status.lines().filter(|line| line.ends_with(" sampan-init")).count(), 2, "{status}");
+    let running: Vec<&str> = status.lines().filter(|line| line.contains("sh -c echo")).collect();
+    assert!(matches!(running[..], [line] if line.contains("echo two")), "{status}");
+    // Nobody but their own init says that their turn has come.
+    host.succeed(&["sh", "-c", "kill -USR1 $(pgrep -x sampan-init | tail -n 1)"]);
+    // A manager that is killed has nothing to do with it.
+    host.succeed(&["systemctl", "kill", "--signal=SIGKILL", "--kill-whom=main", "sampand"]);
+    host.wait_until("another manager", |host| {
+        host.run(&["sampanctl", "is-active", "job"]).status.code() == Some(3)
+    });
+    host.write("/srv/data/go", "");
+    host.wait_log("job", "three");
+    host.wait_property("job", "ActiveState", "inactive");
+    assert_eq!(host.property("job", "Result"), "success");
+    let log = host.succeed(&["sampanctl", "logs", "--no-pager", "--output=cat", "job"]);
+    let said: Vec<&str> = log.lines().filter(|line| ["one", "two", "made", "three"].contains(line)).collect();
+    assert_eq!(said, ["one", "two", "made", "three"], "{log}");
+    assert_eq!(host.succeed(&["systemctl", "list-units", "--no-legend", "sampan-job.scope"]), "");
+}
+
+#[test]
+fn the_first_command_of_a_oneshot_that_fails_is_the_last() {
+    let host = Host::with_images(&["hello"]);
+    for (name, commands, status, said) in [
+        (
+            "first",
+            "[[\"exit 7\"], [\"echo never\"], [\"echo never\"]]",
+            "status=7",
+            "command 1 of 3 has failed",
+        ),
+        (
+            "second",
+            "[[\"true\"], [\"kill -KILL $$\"], [\"echo never\"]]",
+            "signal=KILL",
+            "command 2 of 3 has",
+        ),
+        ("third", "[[\"true\"], [\"true\"], [\"exit 3\"]]", "status=3", ""),
+    ] {
+        host.unit(&format!("{name}.container"), &oneshot(commands, ""));
+        host.fail(1, &["sampanctl", "start", name]);
+        let page = host.answer(3, &["sampanctl", "status", name]);
+        assert!(page.contains(status) && page.contains("Active: failed"), "{name}: {page}");
+        if !said.is_empty() {
+            host.wait_log(name, said);
+        }
+        let log = host.succeed(&["sampanctl", "logs", "--no-pager", "--output=cat", name]);
+        assert!(!log.lines().any(|line| line == "never"), "{name}: {log}");
+    }
+    let missing = oneshot("[[\"/bin/true\"], [\"/no/such\"]]", "").replace("[\"sh\", \"-c\"]", "[]");
+    host.unit("missing.container", &missing);
+    host.fail(1, &["sampanctl", "start", "missing"]);
+    host.wait_log("missing", "command 2 of 2: execute: /no/such: ");
+    assert!(host.answer(3, &["sampanctl", "status", "missing"]).contains("status=203"));
+    // One that ends well on its stop signal is the last, too.
+    let stopped = "[[\"trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done\"], [\"echo never\"]]";
+    host.unit("stopped.container", &oneshot(stopped, ""));
+    host.succeed(&["sampanctl", "start", "--no-block", "stopped"]);
+    host.wait_log("stopped", "ready");
+    host.succeed(&["sampanctl", "stop", "stopped"]);
+    let log = host.succeed(&["sampanctl", "logs", "--no-pager", "--output=cat", "stopped"]);
+    assert!(!log.lines().any(|line| line == "never"), "{log}");
+    assert!(!host.run(&["pgrep", "-x", "sampan-init"]).status.success());
+}

@@ -199,6 +199,34 @@ fn an_unhealthy_container_is_restarted_or_stopped_where_the_unit_wants_it() {
     assert_eq!(host.succeed(&["sampanctl", "is-active", "left"]), "active\n");
 }
 
+/// Neither the stop signal nor the commands of a stop come to one that is to be killed, and the policy decides what
+/// follows.
+#[test]
+fn an_unhealthy_container_that_is_to_be_killed_is_killed() {
+    let host = Host::with_images(&["hello"]);
+    let check = "command = [\"test\", \"!\", \"-e\", \"/tmp/sick\"]";
+    let script = "trap 'echo asked to end' TERM; while :; do sleep 0.1; done";
+    let keys = "exec_stop = [\"sh\", \"-c\", \"echo the stop has begun\"]\n";
+    let table = quick(&format!("{check}\non_unhealthy = \"kill\""));
+    for (unit, restart) in [("down", "restart = \"no\"\n"), ("again", "restart = \"on-abnormal\"\n")] {
+        host.unit(&format!("{unit}.container"), &(shell(script) + keys + restart + &table));
+        host.succeed(&["sampanctl", "start", unit]);
+        host.wait_property(unit, "HealthState", "healthy");
+        host.succeed(&["sampanctl", "exec", unit, "sh", "-c", "echo > /tmp/sick"]);
+    }
+    host.wait_property("down", "ActiveState", "failed");
+    assert_eq!(host.property("down", "Result"), "unhealthy");
+    let status = host.answer(3, &["sampanctl", "status", "down"]);
+    assert!(status.contains("signal=KILL") && status.contains("health: "), "{status}");
+    host.wait_until("another run", |host| {
+        host.property("again", "NRestarts") == "1" && host.property("again", "HealthState") == "healthy"
+    });
+    for unit in ["down", "again"] {
+        let log = host.succeed(&["sampanctl", "logs", "--no-pager", unit]);
+        assert!(!log.contains("asked to end") && !log.contains("the stop has begun"), "{unit}: {log}");
+    }
+}
+
 #[test]
 fn failures_during_the_start_period_do_not_count() {
     let host = Host::with_images(&["hello"]);

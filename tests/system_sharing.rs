@@ -151,6 +151,61 @@ fn a_unit_that_does_not_share_has_files_of_its_own() {
     assert!(!collected().contains("private"), "its file wants it");
     host.succeed(&["rm", "/etc/sampan/units/own.container.toml"]);
     host.succeed(&["sampanctl", "daemon-reload"]);
-    assert!(collected().contains("Removed the private copies of 1 unit."));
+    let explained = host.succeed(&["sampanctl", "gc", "--explain"]);
+    assert!(explained.contains("the private copy of own.container of sha256:"), "{explained}");
+    assert!(collected().contains("Removed 1 private copy: "));
     gone("no unit wants it");
+}
+
+#[test]
+fn copies_of_an_image_are_known_beside_it() {
+    let host = Host::with_images(&["hello"]);
+    let unit = "[container]\nimage = \"localhost/hello\"\nentrypoint = [\"sh\", \"-c\"]\n\
+                command = [\"exec sleep 100000\"]\nshare = false\n";
+    host.unit("own.container", unit);
+    host.succeed(&["sampanctl", "start", "own"]);
+    let listed = host.succeed(&["sampanctl", "images"]);
+    let row: Vec<&str> = listed.lines().nth(2).expect(&listed).split_whitespace().collect();
+    let image: Vec<&str> = listed.lines().nth(1).expect(&listed).split_whitespace().collect();
+    assert_eq!(row[..4], ["copy", "of", "own.container", image[1]], "{listed}");
+    let size = image[image.len() - 3];
+    assert_eq!(row[4..], ["-", size, "0B", size], "{listed}");
+    let over_bus =
+        host.succeed(&["busctl", "call", "org.sampan1", "/org/sampan1", "org.sampan1.Manager", "ListImages"]);
+    assert!(over_bus.contains("1 \"own.container\""), "{over_bus}");
+    let inspected = host.succeed(&["sampanctl", "inspect", "hello"]);
+    assert!(inspected.contains("Copy: own.container has one of its own, "), "{inspected}");
+    host.succeed(&["sampanctl", "fsck"]);
+
+    // What is wrong with a copy is found, and the next start makes another.
+    let copy = host.property("own", "RootFS");
+    let damage = "cd \"$0\"; date >> bin/busybox; chmod 700 etc; rm bin/sh; echo > strange";
+    host.succeed(&["sh", "-c", damage, &copy]);
+    let found = host.answer(1, &["sampanctl", "fsck"]);
+    for (path, what) in [
+        ("bin/busybox", "has other content than the image's index says"),
+        ("etc", "has other metadata than the image's index says"),
+        ("bin/sh", "is missing"),
+        ("strange", "is not in the image's index"),
+    ] {
+        assert!(found.contains(&format!("{copy}/{path} {what}\n")), "{path}: {found}");
+    }
+    let kept = host.answer(1, &["sampanctl", "fsck", "--repair"]);
+    assert!(kept.contains("is damaged, and containers run from its image: stop them"), "{kept}");
+    host.succeed(&["sampanctl", "stop", "own"]);
+    let repaired = host.succeed(&["sampanctl", "fsck", "--repair"]);
+    assert!(repaired.contains("the next start of own.container copies it again\n"), "{repaired}");
+    assert!(!host.succeed(&["sampanctl", "images"]).contains("copy of"));
+    host.succeed(&["sampanctl", "start", "own"]);
+    host.succeed(&["sampanctl", "fsck"]);
+    host.succeed(&["mkdir", "/var/lib/sampan/containers/own.container/private/strange"]);
+    assert!(host.answer(1, &["sampanctl", "fsck"]).contains("private/strange is foreign to the store"));
+
+    // It goes with its image, and not before.
+    host.fail(1, &["sampanctl", "remove", "--force", "hello"]);
+    host.succeed(&["sampanctl", "stop", "own"]);
+    host.fail(1, &["sampanctl", "remove", "hello"]);
+    assert!(host.run(&["test", "-d", &copy]).status.success(), "nothing was removed");
+    host.succeed(&["sampanctl", "remove", "--force", "hello"]);
+    assert!(!host.run(&["test", "-e", &copy]).status.success(), "{copy} has gone with the image");
 }

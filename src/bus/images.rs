@@ -147,6 +147,7 @@ fn row(image: Listed) -> ImageRow {
         size: image.usage.size,
         shared: image.usage.shared,
         own: image.usage.own,
+        copies: image.copies.into_iter().map(|copy| (copy.unit, copy.size)).collect(),
     }
 }
 

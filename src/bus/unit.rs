@@ -10,6 +10,8 @@ use crate::manager::machine::Verb;
 use crate::manager::view::{self, Beside};
 use crate::systemd::manager::{Systemd, Traffic};
 use crate::unit::name::UnitName;
+use rustix::fs::statvfs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The interface's name.
@@ -54,10 +56,27 @@ pub(super) fn interface() -> Interface<UnitName> {
 fn properties(unit: UnitName, manager: &mut Manager, reader: Reader) -> Result<Found, BusError> {
     let name = manager.ensure_loaded(&unit);
     let wants_traffic = TRAFFIC.iter().any(|property| reader.which.wants(property));
-    match counter(manager, &name).filter(|_| wants_traffic) {
-        Some(systemd) => Ok(Found::Part(Box::new(|call| Box::pin(counted(call, name, reader, systemd))))),
-        None => Ok(Found::All(values(manager, &name, &reader, Traffic::default()))),
+    let systemd = counter(manager, &name).filter(|_| wants_traffic);
+    let root = sized_root(manager, &name).filter(|_| reader.which.wants("RootUsed"));
+    match (&systemd, &root) {
+        (None, None) => Ok(Found::All(values(manager, &name, &reader, Traffic::default(), None))),
+        _ => Ok(Found::Part(Box::new(|call| Box::pin(counted(call, name, reader, systemd, root))))),
     }
+}
+
+/// The root of a unit that runs, where that has a size.
+fn sized_root(manager: &Manager, name: &UnitName) -> Option<PathBuf> {
+    let managed = manager.machine().unit(name)?;
+    managed.container()?.root_size?;
+    Some(manager.paths().process_root(managed.main_pid()?))
+}
+
+/// What is written to it. The overlay answers for the file system that takes the changes, which may have to wait for its
+/// disk: the manager does not.
+async fn used(root: PathBuf) -> Option<u64> {
+    let looked = tokio::task::spawn_blocking(move || statvfs(&root));
+    let found = tokio::time::timeout(PATIENCE, looked).await.ok()?.ok()?.ok()?;
+    Some((found.f_blocks - found.f_bfree) * found.f_frsize)
 }
 
 /// systemd, where it counts the traffic of a unit.
@@ -67,14 +86,36 @@ fn counter(manager: &Manager, name: &UnitName) -> Option<Systemd> {
     managed.container()?.resources.ip_accounting.then(|| manager.systemd().clone())
 }
 
-/// All of them, once systemd has said what it counted. A scope that has just ended has no figures.
-async fn counted(call: Call, name: UnitName, reader: Reader, systemd: Systemd) -> Result<Values, BusError> {
-    let traffic = tokio::time::timeout(PATIENCE, systemd.traffic(&name.scope())).await;
-    let traffic = traffic.ok().and_then(Result::ok).unwrap_or_default();
-    call.with(move |manager| values(manager, &name, &reader, traffic)).await
+/// All of them, once systemd and the kernel have said what they counted. A scope that has just ended has no figures.
+async fn counted(
+    call: Call,
+    name: UnitName,
+    reader: Reader,
+    systemd: Option<Systemd>,
+    root: Option<PathBuf>,
+) -> Result<Values, BusError> {
+    let traffic = async {
+        let Some(systemd) = systemd else { return Traffic::default() };
+        let told = tokio::time::timeout(PATIENCE, systemd.traffic(&name.scope())).await;
+        told.ok().and_then(Result::ok).unwrap_or_default()
+    };
+    let root_used = async {
+        match root {
+            Some(root) => used(root).await,
+            None => None,
+        }
+    };
+    let (traffic, root_used) = tokio::join!(traffic, root_used);
+    call.with(move |manager| values(manager, &name, &reader, traffic, root_used)).await
 }
 
-fn values(manager: &Manager, name: &UnitName, reader: &Reader, traffic: Traffic) -> Values {
-    let beside = Beside { viewer: reader.viewer, traffic };
+fn values(
+    manager: &Manager,
+    name: &UnitName,
+    reader: &Reader,
+    traffic: Traffic,
+    root_used: Option<u64>,
+) -> Values {
+    let beside = Beside { viewer: reader.viewer, traffic, root_used };
     view::properties(manager, name, beside, |property| reader.which.wants(property))
 }

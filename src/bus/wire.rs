@@ -174,6 +174,8 @@ pub struct ImageRow {
     pub shared: u64,
     /// Of those that no other image has.
     pub own: u64,
+    /// The copies that units have for themselves alone: the unit, and bytes of its files.
+    pub copies: Vec<(String, u64)>,
 }
 
 /// The object path of a unit: every byte but letters and digits as `_xx`, as `sd_bus_path_encode(3)`.

@@ -10,9 +10,9 @@ use super::capability::{self, Holder};
 use super::execute::{self, Passed};
 use super::failure::During;
 use super::filter;
-use super::protocol::StepError;
+use super::protocol::{StepError, UNSTARTED};
 use super::step::{Execute, SystemCalls};
-use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process};
+use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::{init, seccomp};
 use crate::unit::system_calls::{CallBase, SystemCallFilter};
 use rustix::process::{WaitOptions, wait};
@@ -43,22 +43,68 @@ const SIGNALLED: i32 = 128;
 /// How a process ends whose payload cannot be waited for.
 const LOST: i32 = 255;
 
+/// Its own number.
+const FIRST: i32 = 1;
+/// By these it tells a process that waits for its turn that it has come, or that it will not.
+const GO: i32 = libc::SIGUSR1;
+const LEAVE: i32 = libc::SIGUSR2;
+
 /// Starts the payload as a child and looks after it. Returns in the child alone, and on failure.
+///
+/// Of several commands each is a child from the beginning, which waits for its turn: later this process has no right
+/// to make one.
 pub fn begin(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
     // Before there is a child whose end could be missed.
     init::block_signals();
-    let cloned = clone_process(NewNamespaces::default(), Parent::Caller, ControlGroup::Callers);
-    match cloned.during("start init", "clone")? {
-        Cloned::Child => {
-            tell_number(plan);
-            execute::join_payload(plan, passed)
-        }
-        Cloned::Parent { pid, .. } => {
-            give_up()?;
-            let payload = i32::try_from(pid).unwrap_or_default();
-            init::live_without_descriptors(|| accompany(payload))
+    let mut children = Vec::with_capacity(1 + plan.then.len());
+    for index in 0..=plan.then.len() {
+        let cloned = clone_process(NewNamespaces::default(), Parent::Caller, ControlGroup::Callers);
+        match cloned.during("start init", "clone")? {
+            Cloned::Child if index == 0 => {
+                tell_number(plan);
+                return execute::join_payload(plan, passed);
+            }
+            Cloned::Child => exit_now(follow(plan, index, passed)),
+            Cloned::Parent { pid, .. } => children.push(i32::try_from(pid).unwrap_or_default()),
         }
     }
+    give_up()?;
+    let stop_signal = plan.stop_signal;
+    init::live_without_descriptors(|| accompany(children, stop_signal))
+}
+
+/// Waits for the turn of a command that follows others, and becomes it. How it ends where it does not.
+fn follow(plan: &Execute, index: usize, passed: Passed<'_>) -> i32 {
+    let all = 1 + plan.then.len();
+    // The manager waits for the first one to be executed, which it sees when nobody holds this any more.
+    if init::blind(passed.control).is_err() {
+        return LOST;
+    }
+    // Shown by ps(1) and top(1).
+    let _ = rustix::thread::set_name(c"sampan-init");
+    loop {
+        match init::next_signal_and_sender() {
+            Ok((GO, FIRST)) => break,
+            Ok((LEAVE, FIRST)) => {
+                say(&format!("command {index} of {all} has failed, and those after it are not run"));
+                return 0;
+            }
+            _ => {}
+        }
+    }
+    tell_number(plan);
+    let own = plan.then.get(index - 1).cloned().unwrap_or_default();
+    let plan = Execute { command: own, ..plan.clone() };
+    if let Err(error) = execute::join_payload(&plan, passed) {
+        say(&format!("command {} of {all}: {error}", index + 1));
+    }
+    UNSTARTED
+}
+
+/// Where the payload's own complaints go.
+fn say(text: &str) {
+    // Without a reader nobody is told.
+    let _ = rustix::io::write(rustix::stdio::stderr(), format!("{text}\n").as_bytes());
 }
 
 /// systemd learns the number of a main process that is not the first one by `MAINPID=`, sd_notify(3).
@@ -87,30 +133,65 @@ fn give_up() -> Result<(), StepError> {
     Ok(())
 }
 
-/// The payload's exit status, or, as shells have it, 128 and the signal that ended it.
-fn accompany(payload: i32) -> i32 {
+/// The exit status of the last command or of the first that fails, or, as shells have it, 128 and the signal that ended
+/// it.
+fn accompany(mut children: Vec<i32>, stop_signal: i32) -> i32 {
+    let (mut current, mut is_stopping) = (0, false);
     loop {
         match init::next_signal() {
             Ok(libc::SIGCHLD) => {
-                if let Some(status) = reap(payload) {
+                let Some(status) = reap(&mut children, current) else { continue };
+                let Some(next) = children.get(current + 1).copied().filter(|_| !is_stopping) else {
                     return status;
+                };
+                if next == GONE || status != 0 {
+                    return leave(next, status);
                 }
+                // It waits, and has not been waited for: the number is its own.
+                if init::signal_child(next, GO).is_err() {
+                    return LOST;
+                }
+                current += 1;
             }
-            // One that is about to end needs none.
-            Ok(signal) => drop(init::signal_child(payload, signal)),
+            Ok(signal) => {
+                is_stopping |= signal == stop_signal;
+                // One that is about to end needs none.
+                let _ = children.get(current).map(|payload| init::signal_child(*payload, signal));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return LOST,
         }
     }
 }
 
-/// Several children can have ended for one signal.
-fn reap(payload: i32) -> Option<i32> {
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if pid.as_raw_pid() == payload {
-            let signalled = status.terminating_signal().map(|signal| SIGNALLED + signal);
-            return Some(status.exit_status().or(signalled).unwrap_or(LOST));
+/// In place of the number of a child that has ended before its turn.
+const GONE: i32 = 0;
+
+/// Has the next command tell that it is not run, and waits for that.
+fn leave(next: i32, status: i32) -> i32 {
+    if next == GONE {
+        return if status == 0 { LOST } else { status };
+    }
+    if init::signal_child(next, LEAVE).is_ok() {
+        while let Ok(Some((pid, _))) = wait(WaitOptions::empty()) {
+            if pid.as_raw_pid() == next {
+                break;
+            }
         }
     }
-    None
+    status
+}
+
+/// How the current child has ended. Several can have ended for one signal.
+fn reap(children: &mut [i32], current: usize) -> Option<i32> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        let Some(index) = children.iter().position(|child| *child == pid.as_raw_pid()) else { continue };
+        children[index] = GONE;
+        if index == current {
+            let signalled = status.terminating_signal().map(|signal| SIGNALLED + signal);
+            ended = Some(status.exit_status().or(signalled).unwrap_or(LOST));
+        }
+    }
+    ended
 }

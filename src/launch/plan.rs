@@ -15,9 +15,9 @@ use super::system;
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::{
-    CREDENTIALS_DIRECTORY, Container, IfMissing, Init, NetworkMode, Pass, RootMode, Security, Unit,
-    UserNamespace,
+    CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
 };
+use crate::unit::signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -195,7 +195,7 @@ pub fn plan(
     inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
     execute.output = facts.output;
-    if container.init == Init::Minimal {
+    if container.has_init() {
         execute.first = First::Init;
     }
     Ok(Plan {
@@ -251,6 +251,7 @@ pub fn join(
     let mut asked = container.clone();
     asked.entrypoint = Some(Vec::new());
     asked.command = Some(command.words.clone());
+    asked.then.clear();
     asked.sockets.clear();
     asked.user = command.user.clone().or(asked.user);
     asked.working_directory = command.working_directory.clone().or(asked.working_directory);
@@ -345,6 +346,8 @@ fn execute(
     let capabilities = capabilities(unit, &container.security)?;
     Ok(Execute {
         command: command(unit, container, image)?,
+        then: container.then.iter().map(|words| with_entrypoint(container, image, words)).collect(),
+        stop_signal: stop_signal(container, image).unwrap_or(libc::SIGTERM),
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
         first: First::Payload,
@@ -406,15 +409,24 @@ fn system_calls(
 
 /// As with other engines, a unit that has its own entrypoint does not get the image's command.
 fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Vec<String>, PlanError> {
-    let entrypoint = container.entrypoint.as_ref().unwrap_or(&image.entrypoint);
     let no_words = Vec::new();
     let image_words = if container.entrypoint.is_some() { &no_words } else { &image.command };
     let words = container.command.as_ref().unwrap_or(image_words);
-    let command = [entrypoint.as_slice(), words.as_slice()].concat();
+    let command = with_entrypoint(container, image, words);
     match command.first() {
         Some(program) if !program.is_empty() => Ok(command),
         _ => Err(PlanError::NoCommand(unit.name.to_string())),
     }
+}
+
+fn with_entrypoint(container: &Container, image: &ImageConfig, words: &[String]) -> Vec<String> {
+    let entrypoint = container.entrypoint.as_ref().unwrap_or(&image.entrypoint);
+    [entrypoint.as_slice(), words].concat()
+}
+
+/// The unit's or the image's, where one says something.
+pub fn stop_signal(container: &Container, image: &ImageConfig) -> Option<i32> {
+    container.stop_signal.or_else(|| signal::number(&image.stop_signal))
 }
 
 fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {

@@ -478,6 +478,10 @@ pub enum Links {
 pub struct Execute {
     /// The command line; its first word is searched in `PATH`.
     pub command: Vec<String>,
+    /// Those that follow it, each after the success of the one before.
+    pub then: Vec<Vec<String>>,
+    /// After this signal none follows any more.
+    pub stop_signal: i32,
     /// `NAME=value`, without what is only known inside.
     pub environment: Vec<String>,
     /// `name`, `uid`, `name:group` or `uid:gid`, of the image.

@@ -37,7 +37,7 @@ pub fn is_booted(container: &Container, command: &[String]) -> bool {
     let boots = || command.first().is_some_and(|program| PROGRAMS.contains(&program.as_str()));
     match container.init {
         Init::System => true,
-        Init::Detected => has_ids && boots(),
+        Init::Detected => has_ids && container.then.is_empty() && boots(),
         Init::Minimal | Init::Payload => false,
     }
 }

@@ -10,7 +10,9 @@ use super::error::StoreError;
 use super::names::file_name;
 use super::notices::{self, index_name};
 use super::objects::{self, Key, State};
+use super::private::{self, PrivateCopy};
 use super::record::{ImageRecord, size_of};
+use super::tree::Files;
 use super::{DIRECTORIES, ImageId, Index, OF_NEW_DISK, Store, list, tree};
 use crate::image::digest::Digest;
 use crate::image::document::{self, ConfigDocument};
@@ -46,6 +48,7 @@ impl Store {
         self.check_layers(&mut findings)?;
         self.check_images(&mut findings)?;
         self.check_names(&mut findings)?;
+        self.check_copies(&mut findings)?;
         Ok(findings)
     }
 
@@ -129,7 +132,7 @@ impl Store {
         match read_whole::<TreeEntry>(&index) {
             Ok(entries) => {
                 found.extend(self.index_fault(id, &entries).map(|what| finding(&index, what)));
-                found.extend(tree::compare(self, &directory.join("rootfs"), &entries));
+                found.extend(tree::compare(self, &directory.join("rootfs"), &entries, Files::Objects));
             }
             Err(error) => found.push(damage(&index, error)),
         }
@@ -195,6 +198,25 @@ impl Store {
             findings.push(finding(&path, format!("is missing: {id} has this name")));
         }
         Ok(())
+    }
+
+    fn check_copies(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        for (_, directory) in self.private_directories()? {
+            let names = list(&directory)?.into_iter().filter(|name| private::image_of(name).is_none());
+            findings.extend(names.map(|name| finding(&directory.join(name), FOREIGN)));
+        }
+        for copy in self.private_copies()? {
+            let found = self.copy_faults(&copy);
+            findings.extend(found.into_iter().filter(|_| is_there(&copy.tree)));
+        }
+        Ok(())
+    }
+
+    /// What a unit's copy has otherwise than its image. Of one whose image has gone, or has no index that could be
+    /// read, nothing can be said.
+    pub(super) fn copy_faults(&self, copy: &PrivateCopy) -> Vec<Finding> {
+        let entries = read_whole::<TreeEntry>(&self.image_directory(&copy.image).join("index"));
+        entries.map(|entries| tree::compare(self, &copy.tree, &entries, Files::Own)).unwrap_or_default()
     }
 
     /// What is wrong with one image's tree and record; contents of objects are not read.

@@ -34,7 +34,7 @@ pub(super) fn mend(
     let mender = Mender { rootfs: Rootfs::open(store, rootfs)?, entries, path: &path, workshop };
     let mut mended = 0;
     for _ in 0..ROUNDS {
-        let findings = tree::compare(store, rootfs, entries);
+        let findings = tree::compare(store, rootfs, entries, tree::Files::Objects);
         let below = findings.iter().filter_map(|finding| finding.path.strip_prefix(rootfs).ok());
         let names = below.map(|path| path.as_os_str().as_bytes().split(|byte| *byte == b'/'));
         let path = |names: std::slice::Split<'_, u8, _>| {

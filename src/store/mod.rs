@@ -86,6 +86,7 @@ pub use index::{Index, from_bytes as parse_index, to_bytes as write_index};
 pub use inode::FOREIGN_BASE;
 pub use lookup::KnownFile;
 pub use objects::Sharing;
+pub use private::PrivateCopy;
 pub use record::{ImageRecord, LayerRecord};
 pub use repair::Repair;
 pub use staging::Purpose;

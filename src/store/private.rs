@@ -2,15 +2,38 @@
 //! to be whole: it is made in `staging/` and renamed into place, and stays for later starts.
 
 use rustix::fs::Mode;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Store;
 use super::error::{Context, StoreError};
 use super::staging::{self, Staging, open_directory};
 use super::volumes::{self, SourceIds};
+use super::{ImageId, Store};
+use crate::image::digest::Digest;
+
+/// A copy of an image's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateCopy {
+    /// The unit that has it.
+    pub unit: String,
+    /// What it is a copy of; the store may have that no more.
+    pub image: ImageId,
+    /// The tree.
+    pub tree: PathBuf,
+}
+
+impl PrivateCopy {
+    /// Bytes that it takes on disk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        let usage = open_directory(&self.tree).and_then(volumes::usage);
+        Ok(usage.context("read", &self.tree)?.bytes)
+    }
+}
 
 /// Where the copies are that a unit with this directory has.
 pub fn directory(unit: &Path) -> PathBuf {
@@ -65,22 +88,61 @@ fn remove(store: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 impl Store {
-    /// Removes the copies of units that do not want any. Gives the names of those units.
+    /// All copies, by unit and image.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn private_copies(&self) -> Result<Vec<PrivateCopy>, StoreError> {
+        let mut copies = Vec::new();
+        for (unit, directory) in self.private_directories()? {
+            for name in super::list(&directory)? {
+                let Some(image) = image_of(&name) else { continue };
+                copies.push(PrivateCopy {
+                    unit: unit.clone(),
+                    image,
+                    tree: directory.join(name).join("rootfs"),
+                });
+            }
+        }
+        Ok(copies)
+    }
+
+    /// The directories of copies, with the names of their units.
+    pub(super) fn private_directories(&self) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let all = self.all_containers_dir();
+        let of = |unit: String| {
+            let directory = directory(&all.join(&unit));
+            (unit, directory)
+        };
+        let directories = super::list(&all)?.into_iter().map(of);
+        Ok(directories.filter(|(_, directory)| directory.is_dir()).collect())
+    }
+
+    /// Removes the copies that nobody wants, and gives what they were and the bytes that they took.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn remove_private(&self, wants: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, StoreError> {
-        let mut removed = BTreeSet::new();
-        let all = self.all_containers_dir();
-        for unit in super::list(&all)? {
-            let directory = directory(&all.join(&unit));
-            if directory.symlink_metadata().is_ok() && !wants(&unit) {
-                remove(self.root(), &directory)?;
-                removed.insert(unit);
-            }
+    pub fn remove_private(
+        &self,
+        wanted: impl Fn(&PrivateCopy) -> bool,
+    ) -> Result<Vec<(PrivateCopy, u64)>, StoreError> {
+        let mut removed = Vec::new();
+        for copy in self.private_copies()?.into_iter().filter(|copy| !wanted(copy)) {
+            // What cannot be read is removed all the same.
+            let bytes = copy.bytes().unwrap_or_default();
+            let place = copy.tree.parent().unwrap_or(&copy.tree);
+            remove(self.root(), place)?;
+            // The directory stays while it has others.
+            let _ = place.parent().map(fs::remove_dir);
+            removed.push((copy, bytes));
         }
         Ok(removed)
     }
+}
+
+/// The image whose copy has this name.
+pub(super) fn image_of(name: &str) -> Option<ImageId> {
+    ImageId::new(Digest::parse(&format!("sha256:{name}")).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -117,8 +179,13 @@ mod tests {
         assert_eq!(first, inode(tree(&unit, "a").join("bin/sh")));
         assert!(!tree(&unit, "b").exists());
         assert_eq!(super::super::list(&store.root().join("staging")).unwrap(), Vec::<String>::new());
-        assert!(store.remove_private(|unit| unit == "web.container").unwrap().is_empty());
-        assert_eq!(store.remove_private(|_| false).unwrap(), ["web.container".to_owned()].into());
+        let hex = "e".repeat(64);
+        keep(store.root(), &unit, &trees(&[&hex])).unwrap();
+        assert!(store.remove_private(|copy| copy.unit == "web.container").unwrap().is_empty());
+        let removed = store.remove_private(|_| false).unwrap();
+        let [(copy, bytes)] = &removed[..] else { panic!("{removed:?}") };
+        assert_eq!((copy.unit.as_str(), copy.image.digest().hex()), ("web.container", hex.as_str()));
+        assert!(*bytes > 0);
         assert!(!super::directory(&unit).exists());
     }
 

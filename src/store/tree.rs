@@ -3,19 +3,29 @@
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::staging::open_directory;
-use super::{Finding, Store};
-use super::{inode, parts};
+use super::{Finding, Sharing, Store, inode, objects, parts};
+use crate::image::digest::ContentHash;
 use crate::image::entry::{EntryPath, Node, TreeEntry};
 
-/// Compares a tree with its index, by names, inodes and metadata; contents are the objects' own matter. The
+/// Whose the content of a tree's files is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    /// That of objects, which are looked at by themselves.
+    Objects,
+    /// The tree's alone.
+    Own,
+}
+
+/// Compares a tree with an index, by names, inodes and metadata, and by content where that is the tree's own. The
 /// entries are sorted by path.
-pub(super) fn compare(store: &Store, rootfs: &Path, entries: &[TreeEntry]) -> Vec<Finding> {
-    let comparison = Comparison { store, rootfs, entries };
+pub(super) fn compare(store: &Store, rootfs: &Path, entries: &[TreeEntry], files: Files) -> Vec<Finding> {
+    let comparison = Comparison { store, rootfs, entries, files };
     parts::each(parts::of(entries), |part| comparison.findings(part)).concat()
 }
 
@@ -23,6 +33,7 @@ struct Comparison<'a> {
     store: &'a Store,
     rootfs: &'a Path,
     entries: &'a [TreeEntry],
+    files: Files,
 }
 
 impl Comparison<'_> {
@@ -96,7 +107,7 @@ impl Comparison<'_> {
         if inode::file_type(stat) != kind {
             return Some("is of another type than the image's index says".to_owned());
         }
-        if let Node::File { size: 1.., sha256 } = &entry.node {
+        if let (Node::File { size: 1.., sha256 }, Files::Objects) = (&entry.node, self.files) {
             let object = self.store.object(&self.store.key(sha256, &entry.metadata), entry.slot);
             let same = rustix::fs::lstat(&object).is_ok_and(|object| object.st_ino == stat.st_ino);
             return (!same).then(|| "is not a link to its object".to_owned());
@@ -105,6 +116,12 @@ impl Comparison<'_> {
             && !rustix::fs::lstat(self.path(first)).is_ok_and(|first| first.st_ino == stat.st_ino)
         {
             return Some("is not a link to its first name".to_owned());
+        }
+        if let Node::File { size: 1.., sha256 } = &entry.node {
+            return match entry.hard_link {
+                Some(_) => None,
+                None => self.own_fault(path, entry, sha256),
+            };
         }
         let target = match &entry.node {
             Node::Symlink { target } => Some(target.0.as_slice()),
@@ -117,7 +134,30 @@ impl Comparison<'_> {
         }
         metadata_fault(path, entry, stat)
     }
+
+    /// What is wrong with a file that is the tree's own.
+    fn own_fault(&self, path: &Path, entry: &TreeEntry, content: &ContentHash) -> Option<String> {
+        let read = || -> std::io::Result<_> {
+            let file = inode::open(path)?;
+            let found = inode::examine(&file)?;
+            Ok((found.metadata, objects::hash(&mut File::from(file))?))
+        };
+        let (mut metadata, found) = match read() {
+            Ok(read) => read,
+            Err(error) => return Some(format!("cannot be read: {error}")),
+        };
+        if self.store.sharing == Sharing::AnyTime {
+            metadata.mtime = entry.metadata.mtime;
+        }
+        match (found == *content, metadata == entry.metadata) {
+            (true, true) => None,
+            (true, false) => Some(OTHER_METADATA.to_owned()),
+            (false, _) => Some("has other content than the image's index says".to_owned()),
+        }
+    }
 }
+
+const OTHER_METADATA: &str = "has other metadata than the image's index says";
 
 fn metadata_fault(path: &Path, entry: &TreeEntry, stat: &Stat) -> Option<String> {
     let mut found = match &entry.node {
@@ -134,5 +174,5 @@ fn metadata_fault(path: &Path, entry: &TreeEntry, stat: &Stat) -> Option<String>
         // The mode of a link means nothing and is always 0777.
         found.mode = entry.metadata.mode;
     }
-    (found != entry.metadata).then(|| "has other metadata than the image's index says".to_owned())
+    (found != entry.metadata).then(|| OTHER_METADATA.to_owned())
 }

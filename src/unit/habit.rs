@@ -353,7 +353,6 @@ const VALUES: &[(&str, &str)] = &[
     ("readonly", "read-only"),
     ("ro", "read-only"),
     ("bridge", "private"),
-    ("kill", "restart"),
     ("keep-id", "auto"),
     ("nomap", "auto"),
     ("pick", "auto"),

@@ -11,6 +11,7 @@
 pub mod across;
 pub mod address;
 pub mod assemble;
+pub mod block_device;
 pub mod decode;
 pub mod diagnostic;
 pub mod difference;

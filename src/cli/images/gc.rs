@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{Common, show};
 use crate::cli::display::OutputFormat;
-use crate::manager::images::roots::{self, Root, private_users, roots};
+use crate::manager::images::roots::{self, Root, roots, wants_copy};
 use crate::paths::Paths;
-use crate::store::{Collected, Store, Unused};
+use crate::store::{Collected, ImageId, PrivateCopy, Store, Unused};
 
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
@@ -26,30 +26,33 @@ pub struct Args {
 pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     // Where no store was made yet there is nothing to remove.
     let Some(store) = args.common.open(paths)? else {
-        return told(Collected::default(), 0, args.common.output);
+        return told(Collected::default(), &[], args.common.output);
     };
     if args.explain {
-        return explain(&store, &roots(paths), args.common.output);
+        return explain(&store, paths, args.common.output);
     }
     let collected = store.gc(|| roots(paths).into_iter().map(|root| root.image).collect())?;
-    let copies = store.remove_private(private_users(paths))?.len();
-    told(collected, copies, args.common.output)
+    let copies = store.remove_private(wants_copy(paths, &store)?)?;
+    told(collected, &copies, args.common.output)
 }
 
-fn told(collected: Collected, copies: usize, output: OutputFormat) -> anyhow::Result<u8> {
+fn told(collected: Collected, copies: &[(PrivateCopy, u64)], output: OutputFormat) -> anyhow::Result<u8> {
     let Collected { images, layers, objects, bytes } = collected;
+    let copied: u64 = copies.iter().map(|(_, bytes)| bytes).sum();
     let collected = serde_json::json!({
-        "images": images, "layers": layers, "objects": objects, "bytes": bytes, "copies": copies,
+        "images": images, "layers": layers, "objects": objects, "bytes": bytes,
+        "copies": copies.len(), "copied_bytes": copied,
     });
     output.show(&collected, || {
         let freed = show::size(bytes);
-        let units = match copies {
+        let copied = show::size(copied);
+        let copies = match copies.len() {
             0 => String::new(),
-            1 => "Removed the private copies of 1 unit.\n".to_owned(),
-            _ => format!("Removed the private copies of {copies} units.\n"),
+            1 => format!("Removed 1 private copy: {copied} freed.\n"),
+            copies => format!("Removed {copies} private copies: {copied} freed.\n"),
         };
         format!(
-            "Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n{units}"
+            "Removed {images} images, {layers} layer indexes and {objects} files: {freed} freed.\n{copies}"
         )
     })?;
     Ok(0)
@@ -64,16 +67,26 @@ struct Explained {
     own: u64,
 }
 
+/// A unit's copy that goes.
+#[derive(Debug, Serialize)]
+struct Unwanted {
+    unit: String,
+    image: String,
+    bytes: u64,
+}
+
 #[derive(Debug, Serialize)]
 struct Explanation {
     images: Vec<Explained>,
+    copies: Vec<Unwanted>,
     #[serde(flatten)]
     unused: Unused,
 }
 
-fn explain(store: &Store, roots: &[Root], output: OutputFormat) -> anyhow::Result<u8> {
+fn explain(store: &Store, paths: &Paths, output: OutputFormat) -> anyhow::Result<u8> {
+    let roots: Vec<Root> = roots(paths);
     let (names, lost, usages) = (store.names()?, store.lost_names()?, store.usages()?);
-    let roots = roots::resolved(roots, store);
+    let roots = roots::resolved(&roots, store);
     let mut kept = BTreeSet::new();
     let mut images = Vec::new();
     for id in store.images()? {
@@ -91,9 +104,22 @@ fn explain(store: &Store, roots: &[Root], output: OutputFormat) -> anyhow::Resul
             kept.insert(id);
         }
     }
-    let explanation = Explanation { images, unused: store.unused(&kept)? };
+    let copies = unwanted(store, paths, &kept)?;
+    let explanation = Explanation { images, copies, unused: store.unused(&kept)? };
     output.show(&explanation, || text(&explanation))?;
     Ok(0)
+}
+
+/// The copies that go: those that no unit wants, and those of images that go.
+fn unwanted(store: &Store, paths: &Paths, kept: &BTreeSet<ImageId>) -> anyhow::Result<Vec<Unwanted>> {
+    let (running, wanted) = (roots::running_units(paths), wants_copy(paths, store)?);
+    let goes = |copy: &PrivateCopy| !running(&copy.unit) && (!kept.contains(&copy.image) || !wanted(copy));
+    let copies = store.private_copies()?.into_iter().filter(goes);
+    // A tree that cannot be read goes, too.
+    let bytes = |copy: &PrivateCopy| copy.bytes().unwrap_or_default();
+    let unwanted =
+        |copy: PrivateCopy| Unwanted { bytes: bytes(&copy), image: copy.image.to_string(), unit: copy.unit };
+    Ok(copies.map(unwanted).collect())
 }
 
 fn text(explanation: &Explanation) -> String {
@@ -105,6 +131,12 @@ fn text(explanation: &Explanation) -> String {
             false => text.push_str(&format!("{} stays, {size} are its own\n", image.id)),
         }
         text.extend(image.reasons.iter().map(|reason| format!("  {reason}\n")));
+    }
+    for Unwanted { unit, image, bytes } in &explanation.copies {
+        let size = show::size(*bytes);
+        text.push_str(&format!(
+            "the private copy of {unit} of {image} goes, nothing needs it: {size} freed\n"
+        ));
     }
     let Unused { layers, objects, bytes } = explanation.unused;
     let size = show::size(bytes);

@@ -9,6 +9,7 @@ use super::{Common, show};
 use crate::cli::candidates::image_names;
 use crate::image::config::ImageConfig;
 use crate::image::text::printable;
+use crate::manager::images::list::{CopyOf, copies_of};
 use crate::manager::images::roots::{self, roots};
 use crate::paths::Paths;
 use crate::store::{ImageId, ImageRecord, Store, Usage};
@@ -31,6 +32,7 @@ struct Inspected {
     #[serde(flatten)]
     record: ImageRecord,
     usage: Option<Usage>,
+    copies: Vec<CopyOf>,
     /// The documents as they came; nothing where one is damaged.
     documents: Documents,
 }
@@ -50,12 +52,14 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
     let id = store.resolve(&args.image)?;
     let names = store.names()?;
     let roots = roots(paths);
+    let usage = store.usage(&id)?;
     let inspected = Inspected {
         names: names.iter().filter(|(_, other)| *other == id).map(|(name, _)| name.to_string()).collect(),
         rootfs: std::path::absolute(store.rootfs(&id))?,
         used_by: roots::of_image(&roots, &store, &id).map(|root| root.user.to_string()).collect(),
         record: store.record(&id)?,
-        usage: store.usage(&id)?,
+        usage,
+        copies: copies_of(&store.private_copies()?, &id, usage.unwrap_or_default()),
         documents: documents(&store, &id),
     };
     args.common.output.show(&inspected, || text(&inspected))?;
@@ -80,6 +84,8 @@ fn text(inspected: &Inspected) -> String {
     lines.push(("Platform", format!("linux/{}", record.architecture)));
     lines.push(("Files", files(inspected)));
     lines.extend(inspected.used_by.iter().map(|user| ("Used by", user.clone())));
+    let copy = |copy: &CopyOf| format!("{} has one of its own, {}", copy.unit, show::size(copy.size));
+    lines.extend(inspected.copies.iter().map(|each| ("Copy", copy(each))));
     lines.push(("Tree", inspected.rootfs.display().to_string()));
     lines.extend(record.layers.iter().map(|layer| ("Layer", layer.diff_id.to_string())));
     lines.extend(start(&record.config));

@@ -1,4 +1,4 @@
-//! `sampanctl images`: the images of the store, one line for each name.
+//! `sampanctl images`: the images of the store, one line for each name, and below one for each copy that a unit has.
 
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
@@ -66,6 +66,12 @@ fn rows(images: &[Listed]) -> Vec<Vec<String>> {
             let id = image.id[7..19].to_owned();
             let age = age.clone().unwrap_or_else(|| "-".to_owned());
             let row = [name.clone(), id, age, show::size(size), show::size(shared), show::size(own)];
+            rows.push(row.to_vec());
+        }
+        for copy in &image.copies {
+            let (id, size) = (image.id[7..19].to_owned(), show::size(copy.size));
+            let row =
+                [format!("  copy of {}", copy.unit), id, "-".to_owned(), size.clone(), show::size(0), size];
             rows.push(row.to_vec());
         }
     }

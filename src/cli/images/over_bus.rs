@@ -12,7 +12,7 @@ use crate::cli::client::{ask, talk};
 use crate::cli::error::CliError;
 use crate::image::reference::Reference;
 use crate::image::text::printable;
-use crate::manager::images::list::Listed;
+use crate::manager::images::list::{CopyOf, Listed};
 use crate::manager::images::remove::Consent;
 use crate::store::{Scrutiny, Usage};
 use crate::transfer::order::{ImportOrder, PullOrder};
@@ -125,5 +125,6 @@ fn flags(options: &[(&'static str, bool)]) -> HashMap<&'static str, Variant<'sta
 fn listed(row: ImageRow) -> Listed {
     let usage = Usage { size: row.size, shared: row.shared, own: row.own };
     let digest = Some(row.digest).filter(|digest| !digest.is_empty());
-    Listed { id: row.id, names: row.names, digest, created: row.created, usage }
+    let copies = row.copies.into_iter().map(|(unit, size)| CopyOf { unit, size }).collect();
+    Listed { id: row.id, names: row.names, digest, created: row.created, usage, copies }
 }

@@ -103,6 +103,8 @@ fn command(paths: &Paths, pid: u64) -> String {
     match line.trim_end() {
         // A process that has overwritten its arguments, or has none, has a name all the same.
         "" => format!("[{}]", name(paths, pid).unwrap_or_else(|| "n/a".to_owned())),
+        // Our init is executed by a descriptor, which tells nobody anything.
+        line if line.starts_with("/proc/self/fd/") => name(paths, pid).unwrap_or_else(|| line.to_owned()),
         line => escaped(line).into_owned(),
     }
 }

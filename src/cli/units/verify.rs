@@ -5,10 +5,12 @@ use crate::cli::suggestion;
 use crate::paths::Paths;
 use crate::unit::across;
 use crate::unit::assemble::assemble;
+use crate::unit::block_device;
 use crate::unit::diagnostic::{Diagnostic, Severity, Style};
 use crate::unit::drop_in::{drop_ins_in, spellings};
 use crate::unit::load::{Loaded, Reading, load_all, load_one};
 use crate::unit::lower::Files;
+use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use crate::unit::search::{Search, unit_of_file};
 use crate::unit::specifier::Host;
@@ -61,6 +63,11 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
     let catalog = load_all(paths);
     let mut diagnostics = catalog.diagnostics.clone();
     diagnostics.extend(across::check(&catalog, paths));
+    let good = catalog.units.values().filter_map(|loaded| match loaded {
+        Loaded::Good(unit) => Some(unit),
+        _ => None,
+    });
+    diagnostics.extend(good.flat_map(|unit| of_host(unit, paths)));
     let names = Search::new(paths).names();
     for name in names.iter().filter(|name| name.is_template()) {
         diagnostics.extend(template(paths, name));
@@ -74,13 +81,19 @@ fn everything(paths: &Paths) -> Vec<Diagnostic> {
     diagnostics
 }
 
+/// What is wrong between a unit and the host that it would run on, where this is that host.
+fn of_host(unit: &Unit, paths: &Paths) -> Vec<Diagnostic> {
+    if paths.are_of_this_host() { block_device::check(unit) } else { Vec::new() }
+}
+
 /// What is wrong between a unit and all others.
 fn beside(paths: &Paths, reading: &Reading) -> Vec<Diagnostic> {
     let Some(Loaded::Good(unit)) = &reading.loaded else { return Vec::new() };
     let own = |diagnostic: &Diagnostic| {
         unit.fragment.iter().chain(&unit.drop_ins).any(|path| *path == diagnostic.path)
     };
-    across::check(&load_all(paths), paths).into_iter().filter(own).collect()
+    let across = across::check(&load_all(paths), paths).into_iter().filter(own);
+    across.chain(of_host(unit, paths)).collect()
 }
 
 /// A template, seen by two of its instances.
@@ -91,6 +104,7 @@ fn template(paths: &Paths, name: &UnitName) -> Vec<Diagnostic> {
     let mut found = one.diagnostics;
     if let (Some(Loaded::Good(one)), Some(Loaded::Good(other))) = (&one.loaded, &other.loaded) {
         found.extend(across::check_template(one, other));
+        found.extend(of_host(one, paths));
     }
     found
 }
@@ -124,7 +138,7 @@ fn file(path: &Path, paths: &Paths) -> Vec<Diagnostic> {
     let drop_ins = beside.iter().flat_map(|directory| drop_ins_in(directory)).collect();
     let files = Files { fragment: Some(path.to_owned()), drop_ins };
     match assemble(&name.sample(), files, &Host::read(paths)) {
-        Ok((_, warnings)) => warnings,
+        Ok((unit, warnings)) => warnings.into_iter().chain(of_host(&unit, paths)).collect(),
         Err(faults) => faults,
     }
 }

@@ -59,7 +59,7 @@ pub(super) enum Keeping {
     /// Nobody: nothing was ever set.
     #[default]
     Nobody,
-    /// A task, to the end of the run.
+    /// A task, to the end of the run or until it cannot.
     Task,
 }
 
@@ -84,6 +84,8 @@ async fn keep(live: Rc<LiveRun>, group: PathBuf) {
             Ok(Ok(_)) => next_look.map(|look: Duration| look * 2).filter(|look| *look <= LAST_LOOK),
             Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound && !live.over.get() => {
                 tracing::warn!("{}: cannot keep page_cache_high: {error}", group.display());
+                // New limits of the unit have it tried again.
+                live.keeping.set(Keeping::Nobody);
                 return;
             }
             _ => return,
@@ -118,6 +120,41 @@ fn adjust(group: &Path, ceiling: Ceiling) -> io::Result<Adjusted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+    use tokio::task::LocalSet;
+
+    async fn until(what: &str, ready: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !ready() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn what_has_failed_begins_again_with_new_limits() {
+        let directory = tempfile::tempdir().unwrap();
+        let group = directory.path();
+        let high = group.join("memory.high");
+        fs::create_dir(&high).unwrap();
+        fs::write(group.join("memory.current"), "1048576\n").unwrap();
+        fs::write(group.join("memory.stat"), "anon 1048576\nfile 0\nshmem 0\n").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let live = Rc::new(LiveRun::new(1));
+            let resources = Resources { page_cache_high: Some(8 << 20), ..Resources::default() };
+            keep_below(&live, group, &resources);
+            assert_eq!(live.keeping.get(), Keeping::Task);
+            until("it fails", || live.keeping.get() == Keeping::Nobody).await;
+            fs::remove_dir(&high).unwrap();
+            fs::write(&high, "max\n").unwrap();
+            keep_below(&live, group, &resources);
+            let is_set = || fs::read_to_string(&high).is_ok_and(|high| high == (8 << 20).to_string());
+            until("it is kept", is_set).await;
+            live.over.set(true);
+            live.pressure.notify_one();
+        });
+    }
 
     const M: u64 = 1 << 20;
 

@@ -5,6 +5,7 @@ use super::commands::{Commands, Hands, Inhabited};
 use super::control::{Control, failure, io_failure, log_exit, only, step_failure, unlaunched};
 use super::discard::discard;
 use super::helper::leave_scope;
+use super::limits::tell_devices;
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::notify::{NotifyServer, bind_notify};
 use super::output::Outlet;
@@ -25,7 +26,7 @@ use crate::systemd::fdstore::StoredDescriptor;
 use crate::systemd::manager::{HostState, Keeper, ScopeRequest, Systemd};
 use crate::systemd::notify::ServiceManager;
 use crate::unit::address::is_native;
-use crate::unit::model::{Body, Container, Init, Pass, Stage, Unit};
+use crate::unit::model::{Body, Container, Pass, Stage, Unit};
 use crate::unit::name::UnitName;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
@@ -278,12 +279,14 @@ impl RunTask {
         let pid = launch.process.id();
         let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
         let request = self.scope_request(container, &prepared.facts, pid, pidfd);
+        let invocation = prepared.invocation.clone();
         let control = &*launcher.insert(Control::new(launch)?);
         let turns = Turns::default();
         let scope = async {
             turns.movable.notified().await;
             self.start_scope(&request).await?;
             self.attached(container, pid);
+            tell_devices(&self.unit.name, Some(&invocation), &container.resources);
             control.order(&Order::Attached);
             turns.attached.notify_one();
             Ok(())
@@ -486,7 +489,7 @@ impl RunTask {
     /// Our init cannot end by the signal that has ended the payload: the kernel keeps it from that.
     fn of_payload(&self, exit: Exit) -> Exit {
         const SIGNALLED: i32 = 128;
-        let has_init = self.unit.body.container().is_some_and(|container| container.init == Init::Minimal);
+        let has_init = self.unit.body.container().is_some_and(|container| container.has_init());
         match exit {
             Exit::Code(code) if has_init && (1..=libc::SIGRTMAX()).contains(&(code - SIGNALLED)) => {
                 Exit::Signal(code - SIGNALLED)

@@ -2,10 +2,32 @@
 
 use super::Manager;
 use crate::systemd::manager::Systemd;
+use crate::unit::block_device;
 use crate::unit::links::Lasting;
 use crate::unit::model::Resources;
 use crate::unit::name::UnitName;
 use crate::unit::property::Assignment;
+
+/// Tells of limits of devices that systemd finds no device for: it goes on without, systemd.resource-control(5), and so
+/// does the container.
+pub(super) fn tell_devices(unit: &UnitName, invocation: Option<&str>, resources: &Resources) {
+    if resources.of_devices().iter().all(|(_, limits)| limits.is_empty()) {
+        return;
+    }
+    let (unit, invocation) = (unit.clone(), invocation.map(str::to_owned));
+    let resources = resources.clone();
+    // A file system that does not answer holds nobody else up.
+    drop(tokio::task::spawn_blocking(move || {
+        for (key, path, fault) in block_device::faults(&resources) {
+            tracing::warn!(
+                SAMPAN_UNIT = %unit,
+                INVOCATION_ID = invocation,
+                "{unit}: {key}: {} {fault}, continuing without this limit.",
+                path.display()
+            );
+        }
+    }));
+}
 
 impl Manager {
     /// Keeps new limits of a unit and reads it again. Where it runs, the answer is what its scope is to be told, and
@@ -28,7 +50,10 @@ impl Manager {
             kept.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
         }
         self.reload_one(unit);
-        let runs = self.machine.unit(unit).and_then(|managed| managed.main_pid()).is_some();
+        let managed = self.machine.unit(unit);
+        let runs = managed.and_then(|managed| managed.main_pid()).is_some();
+        let run = managed.and_then(|managed| managed.run.as_ref());
+        tell_devices(unit, run.map(|run| run.invocation.as_str()), &limits);
         Ok(runs.then(|| (self.systemd.clone(), limits)))
     }
 }

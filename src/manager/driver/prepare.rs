@@ -25,7 +25,6 @@ use crate::sys::errno::words;
 use crate::systemd::manager::slice_group;
 use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, SecurityModule, Unit};
 use crate::unit::name::UnitName;
-use crate::unit::signal;
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -93,7 +92,6 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
             tree.shared = hands.shared.get(&tree.path).cloned();
         }
     }
-    let image_signal = signal::number(&rootfs.config.stop_signal);
     let facts = RunFacts {
         image_id: rootfs.id,
         rootfs: host.rootfs.path.display().to_string(),
@@ -102,7 +100,7 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
         ephemeral: Some(plan::passing(container.root, &host.directory)),
         slice: slice.clone(),
-        stop_signal: container.stop_signal.or(image_signal).unwrap_or(match plan.delegation {
+        stop_signal: plan::stop_signal(container, &rootfs.config).unwrap_or(match plan.delegation {
             Delegation::None => libc::SIGTERM,
             Delegation::Subtree => STOP_SIGNAL,
         }),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
-use crate::store::{ImageId, Store, StoreError, Usage};
+use crate::store::{ImageId, PrivateCopy, Store, StoreError, Usage};
 use crate::unit::pattern;
 
 /// An image as listed.
@@ -21,6 +21,23 @@ pub struct Listed {
     /// What it costs.
     #[serde(flatten)]
     pub usage: Usage,
+    /// The copies that units have for themselves alone.
+    pub copies: Vec<CopyOf>,
+}
+
+/// A unit's own copy of an image: it has what the image has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOf {
+    /// The unit.
+    pub unit: String,
+    /// Bytes of its files.
+    pub size: u64,
+}
+
+/// The copies of one image.
+pub fn copies_of(copies: &[PrivateCopy], id: &ImageId, usage: Usage) -> Vec<CopyOf> {
+    let of_image = copies.iter().filter(|copy| copy.image == *id);
+    of_image.map(|copy| CopyOf { unit: copy.unit.clone(), size: usage.size }).collect()
 }
 
 impl Listed {
@@ -49,15 +66,17 @@ impl Listed {
 /// When the store cannot be read.
 pub fn list(store: &Store, words: &[String]) -> Result<Vec<Listed>, StoreError> {
     let names = store.names()?;
-    let usages = store.usages()?;
+    let (usages, copies) = (store.usages()?, store.private_copies()?);
     let listed = |id: &ImageId| {
         let record = store.record(id).ok();
+        let usage = usages.get(id).copied().unwrap_or_default();
         Listed {
             id: id.to_string(),
             names: names.iter().filter(|(_, other)| other == id).map(|(name, _)| name.to_string()).collect(),
             digest: record.as_ref().and_then(|record| record.digest.as_ref()).map(ToString::to_string),
             created: record.as_ref().map(|record| record.created.clone()).unwrap_or_default(),
-            usage: usages.get(id).copied().unwrap_or_default(),
+            usage,
+            copies: copies_of(&copies, id, usage),
         }
     };
     let mut images: Vec<Listed> = store.images()?.iter().map(listed).collect();

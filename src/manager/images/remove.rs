@@ -31,7 +31,8 @@ pub enum RemoveError {
     Store(#[from] StoreError),
 }
 
-/// Removes a name, or an image with all its names where it is given by its id; what is gone.
+/// Removes a name, or an image with all its names where it is given by its id; what is gone. Copies that units have of
+/// an image go with it.
 ///
 /// # Errors
 /// When somebody needs it, there is nothing of this name, or it cannot be removed.
@@ -41,11 +42,15 @@ pub fn remove(
     image: &str,
     consent: Consent,
 ) -> Result<Vec<String>, RemoveError> {
-    store.remove(image, || match hindrance(store, &roots::roots(paths), image)? {
+    let removed = store.remove(image, || match hindrance(store, &roots::roots(paths), image)? {
         Some(User::Running(unit)) => Err(RemoveError::Running(unit.clone())),
         Some(user) if consent == Consent::Unnamed => Err(RemoveError::Named(user.clone())),
         _ => Ok(()),
-    })
+    })?;
+    let running = roots::running_units(paths);
+    let images = store.images()?;
+    store.remove_private(|copy| images.contains(&copy.image) || running(&copy.unit))?;
+    Ok(removed)
 }
 
 /// Who needs what would be gone: this name, or, when it is the last one, the image. What runs comes first.

@@ -2,7 +2,7 @@
 
 use crate::manager::shelf;
 use crate::paths::Paths;
-use crate::store::{ImageId, Store};
+use crate::store::{ImageId, PrivateCopy, Store, StoreError};
 use crate::unit::load::{Loaded, Loader, load_all_and_templates, load_one};
 use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
@@ -68,19 +68,28 @@ pub fn running(paths: &Paths) -> impl Iterator<Item = Root> {
     })
 }
 
-/// Tells of the name of a unit whether it has copies of images for itself: where its files want it so or cannot be read,
-/// and while it runs.
-pub fn private_users(paths: &Paths) -> impl Fn(&str) -> bool {
+/// Tells of the name of a unit whether it runs.
+pub fn running_units(paths: &Paths) -> impl Fn(&str) -> bool {
     let running: BTreeSet<UnitName> = shelf::all(paths).into_iter().map(|record| record.unit).collect();
-    move |name| {
-        let Ok(unit) = UnitName::parse(name) else { return false };
-        running.contains(&unit)
-            || match load_one(paths, &unit).loaded {
-                Some(Loaded::Good(good)) => good.body.container().is_some_and(|container| !container.share),
-                Some(Loaded::Bad(_) | Loaded::Masked) => true,
-                None => false,
-            }
-    }
+    move |name| UnitName::parse(name).is_ok_and(|unit| running.contains(&unit))
+}
+
+/// Tells of a copy whether its unit wants it: while the unit runs; otherwise where the store has the image, and the
+/// files of the unit say so or cannot be read.
+pub fn wants_copy(paths: &Paths, store: &Store) -> Result<impl Fn(&PrivateCopy) -> bool, StoreError> {
+    let (running, images) = (running_units(paths), store.images()?);
+    Ok(move |copy: &PrivateCopy| {
+        let Ok(unit) = UnitName::parse(&copy.unit) else { return false };
+        running(&copy.unit)
+            || images.contains(&copy.image)
+                && match load_one(paths, &unit).loaded {
+                    Some(Loaded::Good(good)) => {
+                        good.body.container().is_some_and(|container| !container.share)
+                    }
+                    Some(Loaded::Bad(_) | Loaded::Masked) => true,
+                    None => false,
+                }
+    })
 }
 
 /// The uses by a unit. A file with errors keeps its image, too: as well as it can be read.

@@ -65,14 +65,24 @@ impl Machine {
     fn unhealthy(&mut self, name: &UnitName, message: String) {
         let Some(managed) = self.units.get_mut(name) else { return };
         let on_unhealthy = |managed: &Managed| Some(managed.container()?.health.as_ref()?.on_unhealthy);
-        let then = match on_unhealthy(managed) {
-            Some(OnUnhealthy::Restart) => Then::Restart,
-            Some(OnUnhealthy::Stop) => Then::Rest,
-            Some(OnUnhealthy::None) | None => return,
+        let Some(wanted) = on_unhealthy(managed) else { return };
+        let failed = |then| Intent::Failed(UnitResult::Unhealthy, then);
+        let intent = match wanted {
+            OnUnhealthy::None => return,
+            OnUnhealthy::Kill => failed(Then::Policy),
+            OnUnhealthy::Restart => failed(Then::Restart),
+            OnUnhealthy::Stop => failed(Then::Rest),
         };
-        if managed.active_state().is_up() {
-            managed.failure = Some(Failure { message, errno: 0, exit: None });
-            self.begin_stop(name, Intent::Failed(UnitResult::Unhealthy, then));
+        if !managed.active_state().is_up() {
+            return;
+        }
+        managed.failure = Some(Failure { message, errno: 0, exit: None });
+        match wanted {
+            OnUnhealthy::Kill => {
+                managed.intent = intent;
+                self.begin_kill(name);
+            }
+            _ => self.begin_stop(name, intent),
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::manager::transfer::Transfer;
 use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
 use crate::unit::model::{Container, Credential, OfDevices, Resources};
-use rustix::fs::statvfs;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ pub(super) const TABLE: &[Entry] = &[
     untold("RootFS", Text(|look| fact(look, |facts| &facts.rootfs))),
     untold("Share", Flag(|look| look.container().is_some_and(|own| own.share))),
     untold("RootSize", Large(|look| look.container().and_then(|own| own.root_size).unwrap_or(UNKNOWN))),
-    untold("RootUsed", Large(root_used)),
+    untold("RootUsed", Large(|look| look.beside.root_used.unwrap_or(UNKNOWN))),
     untold("Command", List(|look| facts(look).map(|facts| facts.command.clone()).unwrap_or_default())),
     untold("UserNamespace", Text(|look| fact(look, |facts| &facts.user_namespace))),
     untold("Transfer", Unsigned(|look| transfer(look).map_or(0, |transfer| transfer.id))),
@@ -79,17 +78,6 @@ fn time(look: &Look<'_>, pick: fn(&Container) -> Option<Duration>) -> u64 {
 /// The largest number: none is set.
 fn limit(look: &Look<'_>, pick: fn(&Resources) -> Option<u64>) -> u64 {
     look.container().and_then(|container| pick(&container.resources)).unwrap_or(u64::MAX)
-}
-
-/// What is written to a root that has a size. The overlay answers for the file system that takes the changes.
-fn root_used(look: &Look<'_>) -> u64 {
-    let used = || {
-        look.container()?.root_size?;
-        let root = look.manager.paths().process_root(look.managed.main_pid()?);
-        let found = statvfs(&root).ok()?;
-        Some((found.f_blocks - found.f_bfree) * found.f_frsize)
-    };
-    used().unwrap_or(UNKNOWN)
 }
 
 fn of_devices(look: &Look<'_>, pick: fn(&Resources) -> &OfDevices) -> Vec<(String, u64)> {

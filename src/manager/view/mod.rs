@@ -84,6 +84,8 @@ pub struct Beside {
     pub viewer: Viewer,
     /// What systemd has counted for the unit's scope.
     pub traffic: Traffic,
+    /// Bytes that are written to its root, where it has a size.
+    pub root_used: Option<u64>,
 }
 
 /// One unit as it is looked at.
@@ -198,7 +200,7 @@ pub type Property = (&'static str, Value);
 /// The properties of a unit whose changes are told; none of a unit that is not in memory.
 pub fn changing(manager: &Manager, name: &UnitName) -> Vec<Property> {
     let Some(managed) = manager.machine().unit(name) else { return Vec::new() };
-    let beside = Beside { viewer: Viewer::Anybody, traffic: Traffic::default() };
+    let beside = Beside { viewer: Viewer::Anybody, traffic: Traffic::default(), root_used: None };
     let look = Look { manager, name, managed, beside, usage: OnceCell::new() };
     let told = entries().filter(|entry| entry.change == Change::Told);
     told.map(|entry| (entry.name, entry.read.value(&look))).collect()

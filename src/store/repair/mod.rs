@@ -22,7 +22,7 @@ use super::names::{file_name, is_file_name, text_of};
 use super::notices;
 use super::staging::{Purpose, remove_tree};
 use super::writer::{Scrutiny, Writer};
-use super::{ImageId, Store};
+use super::{ImageId, PrivateCopy, Store};
 use crate::image::entry::{LayerEntry, TreeEntry};
 use crate::image::reference::Reference;
 
@@ -71,7 +71,9 @@ impl Store {
         repairer.objects()?;
         repairer.trees()?;
         repairer.names()?;
-        let unhealed = repairer.take_out(&kept())?;
+        let kept = kept();
+        let mut unhealed = repairer.take_out(&kept)?;
+        unhealed.extend(repairer.private_copies(&kept)?);
         repairer.remove_garbage()?;
         let repaired = std::mem::take(&mut repairer.done);
         drop(repairer);
@@ -182,6 +184,25 @@ impl Repairer<'_> {
                     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
                 self.note(&path, format!("is taken out{called}: {why}; import it again"));
             }
+        }
+        Ok(unhealed)
+    }
+
+    /// A unit's copy of a tree that is damaged goes: the unit's next start makes another. Gives those that stay, as a
+    /// container runs from the image.
+    fn private_copies(&mut self, kept: &BTreeSet<ImageId>) -> Result<Vec<Finding>, StoreError> {
+        let copies = self.store.private_copies()?.into_iter();
+        let damaged: Vec<PrivateCopy> =
+            copies.filter(|copy| !self.store.copy_faults(copy).is_empty()).collect();
+        let unhealed = damaged.iter().filter(|copy| kept.contains(&copy.image)).map(|copy| {
+            let what = "is damaged, and containers run from its image: stop them, and repair again";
+            finding(&copy.tree, what)
+        });
+        let unhealed = unhealed.collect();
+        let is_damaged = |copy: &PrivateCopy| damaged.contains(copy) && !kept.contains(&copy.image);
+        for (copy, _) in self.store.remove_private(|copy| !is_damaged(copy))? {
+            let what = format!("was damaged and is removed: the next start of {} copies it again", copy.unit);
+            self.note(&copy.tree, what);
         }
         Ok(unhealed)
     }

@@ -1,8 +1,9 @@
 //! Commands before and after the payload, as meant.
 
-use crate::unit::model::{Commands, ExecCommand, OnFailure, Place, ServiceType, Stage};
+use crate::unit::model::{Commands, ExecCommand, Init, OnFailure, Pass, Place, ServiceType, Stage};
 use crate::unit::report::Report;
-use crate::unit::schema::{CommandEntry, CommandList, ContainerTable};
+use crate::unit::schema::{CommandEntry, CommandLines, CommandList, ContainerFile, ContainerTable};
+use crate::unit::value::Text;
 
 pub fn lower(table: &ContainerTable, report: &mut Report<'_>) -> Commands {
     let mut read = |stage, written: &CommandList| list(stage, written, report);
@@ -22,6 +23,34 @@ pub fn lower(table: &ContainerTable, report: &mut Report<'_>) -> Commands {
         report.item_error(&["container", Stage::StartPost.key()], index, message, help);
     }
     commands
+}
+
+/// The words of the payload, and of those that follow it in a oneshot.
+pub fn payload(file: &ContainerFile, report: &mut Report<'_>) -> (Option<Vec<String>>, Vec<Vec<String>>) {
+    const WAY: [&str; 2] = ["container", "command"];
+    let table = &file.container;
+    let Some(CommandLines(lines)) = &table.command else { return (None, Vec::new()) };
+    let (first, then) = lines.split_first().map_or((None, &[][..]), |(first, then)| (Some(first), then));
+    if then.is_empty() {
+        return (first.cloned(), Vec::new());
+    }
+    if table.kind != Some(ServiceType::Oneshot) {
+        let help = "write type = \"oneshot\", or one command that starts the others";
+        report.item_error(&WAY, 1, "only a unit of type \"oneshot\" has several commands", help);
+    }
+    if let Some(empty) = lines.iter().position(|line| line.first().is_none_or(String::is_empty)) {
+        report.item_error(&WAY, empty, "there is no program to execute", "");
+    }
+    if matches!(table.init, Some(Text(Init::System | Init::Payload))) {
+        let message = "several commands are run by an init of Sampan's own";
+        report.error(&["container", "init"], message, "leave it out");
+    }
+    let swapped = file.socket.iter().filter(|(_, socket)| matches!(socket.pass, Some(Text(Pass::Swap))));
+    for (name, _) in swapped {
+        let message = "pass = \"swap\" is for a unit with one command";
+        report.error(&["socket", name, "pass"], message, "use \"fd\", or one command");
+    }
+    (first.cloned(), then.to_vec())
 }
 
 fn list(stage: Stage, written: &CommandList, report: &mut Report<'_>) -> Vec<ExecCommand> {

@@ -37,11 +37,13 @@ pub fn lower(
     let (resources, security) = (resources::resources(&file.resources, report), security(file, report));
     let root_size = root_size(table, report);
     let timer = timer::lower(file, report);
+    let (command, then) = commands::payload(file, report);
     let image = image(table, report)?;
     Some(Container {
         image,
         entrypoint: table.entrypoint.clone(),
-        command: table.command.clone(),
+        command,
+        then,
         user: table.user.clone().map(|Text(user)| user.0),
         working_directory: table.working_directory.clone().map(|Text(path)| path.0),
         stop_signal: table.stop_signal.clone().map(|Text(signal)| signal.0),

@@ -62,6 +62,8 @@ pub enum OnUnhealthy {
     /// Nothing.
     #[default]
     None,
+    /// SIGKILL to all of it, and what `restart` says.
+    Kill,
     /// A restart.
     Restart,
     /// A stop.

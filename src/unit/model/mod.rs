@@ -115,6 +115,9 @@ pub struct Container {
     pub entrypoint: Option<Vec<String>>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
+    /// Commands that follow it in a oneshot, each after the success of the one before.
+    #[serde(default)]
+    pub then: Vec<Vec<String>>,
     /// Replaces the image's user: `name`, `uid`, `name:group`, `uid:gid`.
     pub user: Option<String>,
     /// Replaces the image's working directory; absolute.
@@ -217,6 +220,11 @@ pub struct Container {
 }
 
 impl Container {
+    /// Whether its first process is an init of Sampan's own.
+    pub fn has_init(&self) -> bool {
+        self.init == Init::Minimal || !self.then.is_empty()
+    }
+
     /// Whether the payload gets a socket for sd_notify(3).
     pub fn notifies(&self) -> bool {
         self.kind == ServiceType::Notify || self.watchdog.is_some()

@@ -59,6 +59,19 @@ pub struct Resources {
     pub slice: Option<String>,
 }
 
+impl Resources {
+    /// The limits of single devices, by their keys.
+    pub fn of_devices(&self) -> [(&'static str, &OfDevices); 5] {
+        [
+            ("io_device_weight", &self.io_device_weight),
+            ("io_read_bandwidth_max", &self.io_read_bandwidth_max),
+            ("io_write_bandwidth_max", &self.io_write_bandwidth_max),
+            ("io_read_iops_max", &self.io_read_iops_max),
+            ("io_write_iops_max", &self.io_write_iops_max),
+        ]
+    }
+}
+
 /// Numbers of single devices, by the path of the device or of anything that is on it.
 pub type OfDevices = BTreeMap<PathBuf, u64>;
 

@@ -21,6 +21,96 @@ pub struct CommandEntry {
     pub user: Option<String>,
 }
 
+/// `container.command`: the words of one command, or several commands, each an array of words.
+#[derive(Debug, Clone, Default)]
+pub struct CommandLines(pub Vec<Vec<String>>);
+
+impl<'de> Deserialize<'de> for CommandLines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LinesVisitor)
+    }
+}
+
+struct LinesVisitor;
+
+impl<'de> Visitor<'de> for LinesVisitor {
+    type Value = CommandLines;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<CommandLines, A::Error> {
+        let (mut words, mut lines) = (Vec::new(), Vec::new());
+        while let Some(item) = items.next_element()? {
+            match item {
+                Line::Word(word) => words.push(word),
+                Line::Words(line) => lines.push(line),
+            }
+        }
+        match (words.is_empty(), lines.is_empty()) {
+            (_, true) => Ok(CommandLines(vec![words])),
+            (true, false) => Ok(CommandLines(lines)),
+            (false, false) => Err(de::Error::custom(BESIDE)),
+        }
+    }
+}
+
+const BESIDE: &str =
+    "words stand beside commands\nwrite each command as an array of its own: [[\"one\"], [\"two\"]]";
+
+/// What an array of such can hold.
+enum Line {
+    Word(String),
+    Words(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Line, E> {
+        Ok(Line::Word(word.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut words: A) -> Result<Line, A::Error> {
+        let mut line = Vec::new();
+        while let Some(word) = words.next_element()? {
+            line.push(word);
+        }
+        Ok(Line::Words(line))
+    }
+}
+
+impl JsonSchema for CommandLines {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("command lines")
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = || json_schema!({ "type": "array", "items": { "type": "string" } });
+        json_schema!({
+            "title": "the words of a command or an array of commands",
+            "anyOf": [words(), { "type": "array", "items": words(), "minItems": 1 }],
+        })
+    }
+}
+
 /// What an array of commands can hold.
 enum Item {
     Word(String),
@@ -55,9 +145,7 @@ impl<'de> Visitor<'de> for ListVisitor {
             (false, true) => {
                 Ok(CommandList(vec![CommandEntry { command: words, ..CommandEntry::default() }]))
             }
-            (false, false) => Err(de::Error::custom(
-                "words stand beside commands\nwrite each command as an array of its own: [[\"one\"], [\"two\"]]",
-            )),
+            (false, false) => Err(de::Error::custom(BESIDE)),
         }
     }
 }

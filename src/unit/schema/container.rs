@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::commands::CommandList;
+use super::commands::{CommandLines, CommandList};
 use super::parts::IdleAction;
 
 /// `[container]`.
@@ -25,7 +25,7 @@ pub struct ContainerTable {
     /// Replaces the image's entrypoint.
     pub entrypoint: Option<Vec<String>>,
     /// Replaces the image's command.
-    pub command: Option<Vec<String>>,
+    pub command: Option<CommandLines>,
     /// Replaces the image's user: a name or number, and a group after ":".
     pub user: Option<Text<Account>>,
     /// Replaces the image's working directory.

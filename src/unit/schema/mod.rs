@@ -10,7 +10,7 @@ mod health;
 mod parts;
 mod timer;
 
-pub use commands::{CommandEntry, CommandList};
+pub use commands::{CommandEntry, CommandLines, CommandList};
 pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
 pub use health::HealthTable;

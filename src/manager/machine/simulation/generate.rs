@@ -175,7 +175,8 @@ fn times(dice: &mut Dice<'_>, own: &mut Container) {
         own.restart_prevent_exit_status.insert(ExitStatus::Code(1));
     }
     own.health = Some(Health {
-        on_unhealthy: [OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Stop][dice.below(3)],
+        on_unhealthy: [OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Stop, OnUnhealthy::Kill]
+            [dice.below(4)],
         ..Health::default()
     });
 }

@@ -352,3 +352,53 @@ fn sockets_and_a_timer_both_start_the_container() {
     let connection = Event::Connection { unit: name(0), socket: "s".into() };
     assert_eq!(launches(&machine.handle(at(62), connection)), [&name(0)]);
 }
+
+fn adopted(units: &[Arc<Unit>], left: Left, seconds: u64) -> (Machine, Vec<Action>) {
+    let mut new = machine(units);
+    let adopted = new.handle(at(seconds), Event::Adopted { unit: name(0), left: Box::new(left) });
+    assert!(launches(&adopted).is_empty(), "nothing follows before all are adopted: {adopted:?}");
+    let actions = new.handle(at(seconds), Event::AdoptionDone);
+    (new, actions)
+}
+
+/// A unit whose run has been asked to end by a job.
+fn ending(unit: &Arc<Unit>) -> Left {
+    let mut before = machine(std::slice::from_ref(unit));
+    ask(&mut before, Verb::Start, 0).0.unwrap();
+    due(&mut before, 60);
+    ask(&mut before, Verb::Stop, 0).0.unwrap();
+    left(&before, &name(0))
+}
+
+#[test]
+fn the_next_manager_knows_whether_a_stop_was_of_the_unit_or_came_along() {
+    let unit = [job(minutely)];
+    for (asked, stays) in [(Asked::Along, Phase::Waiting), (Asked::ByName, Phase::Dead)] {
+        for phase in [Phase::StopSigterm, Phase::Pull] {
+            let left = Left { phase, job: Some((JobKind::Stop, asked)), ..ending(&unit[0]) };
+            let (machine, actions) = adopted(&unit, left, 61);
+            assert_eq!(
+                (self::phase(&machine, 0), launches(&actions).len()),
+                (stays, 0),
+                "{asked:?} {phase:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_next_manager_finishes_the_restart_of_a_run() {
+    let unit = [job(minutely)];
+    let left = Left { job: Some((JobKind::Restart, Asked::ByName)), ..ending(&unit[0]) };
+    assert_eq!(launches(&adopted(&unit, left, 61).1), [&name(0)]);
+}
+
+#[test]
+fn a_run_that_ended_unseen_starts_nobody_while_others_are_adopted() {
+    let mut unit = Arc::unwrap_or_clone(job(minutely));
+    unit.dependencies.on_success.insert(name(1));
+    let units = [Arc::new(unit), plain(1)];
+    let left = Left { job: None, ..ending(&units[0]) };
+    let (machine, _) = adopted(&units, left, 61);
+    assert_eq!(phase(&machine, 0), Phase::Waiting);
+}
