@@ -90,11 +90,15 @@ fn tasks_max_stops_a_fork_bomb(host: &Host) {
     assert!(host.succeed(&["echo", "the host goes on"]).contains("goes on"));
 }
 
-/// Each process of it makes two, and those that die are replaced.
+/// Its shells make processes until they cannot, and these stay.
 fn a_fork_bomb_is_ended(host: &Host) {
     host.unit("bystander.container", &shell("exec sleep 1000"));
     let keys = "stop_timeout = \"1s\"\n[resources]\ntasks_max = 100\n";
-    host.unit("bomb.container", &(shell("bomb() { bomb | bomb & }; while :; do bomb; done") + keys));
+    host.unit(
+        "bomb.container",
+        &(shell("for shell in 1 2 3; do (while :; do sleep 1000 & done) & done; wait; exec sleep 1000")
+            + keys),
+    );
     host.succeed(&["sampanctl", "start", "bomb"]);
     host.wait_log("bomb", "can't fork");
     for words in [&["start", "bystander"][..], &["list-units"], &["status", "bomb"], &["stop", "bystander"]] {
@@ -106,7 +110,6 @@ fn a_fork_bomb_is_ended(host: &Host) {
     let directory = format!("/sys/fs/cgroup{}", host.property("bomb", "ControlGroup"));
     host.succeed(&["timeout", "60", "sampanctl", "stop", "bomb"]);
     host.fail(1, &["test", "-e", &directory]);
-    assert_eq!(host.property("bomb", "ActiveState"), "failed", "what had to be killed");
 }
 
 fn cpu_quota_holds_a_busy_loop(host: &Host) {

@@ -151,8 +151,10 @@ fn a_divided_container_is_killed(host: &Host) {
         host.unit(&format!("{name}.container"), &unit(script, "init = \"system\"\n", policy));
         host.succeed(&["sampanctl", "start", &name]);
         host.wait_property(&name, "ActiveState", "failed");
-        let properties = ["Result", "OOMKills"].map(|property| host.property(&name, property));
-        assert_eq!(properties, ["oom-kill", "1"], "{policy}");
+        assert_eq!(host.property(&name, "Result"), "oom-kill", "{policy}");
+        // Of a group that is killed as one, the kernel counts each process.
+        let kills: u32 = host.property(&name, "OOMKills").parse().expect("a number");
+        assert!(kills == 1 || policy == "kill" && kills > 1, "{policy}: {kills}");
         let scope = format!("--unit=sampan-{name}.scope");
         let said = host.succeed(&["journalctl", "--output=cat", &scope]);
         assert!(said.contains("limit 25165824") && said.contains("divided"), "{policy}: {said}");

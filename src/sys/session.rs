@@ -36,7 +36,11 @@ pub fn new_keyring() -> io::Result<()> {
     }
 }
 
-/// Marks all descriptors from `first` on to be closed by execve(2).
+/// The first descriptor that is none of the standard ones.
+pub const FIRST_OTHER: u32 = 3;
+
+/// Marks all descriptors from `first` on to be closed by execve(2). Those that come over the bus are not marked by
+/// who receives them.
 ///
 /// # Errors
 /// As close_range(2).

@@ -4,6 +4,7 @@ use super::Note;
 use super::boot::Network;
 use crate::paths::Paths;
 use crate::sys::pidfd;
+use crate::sys::session::{FIRST_OTHER, close_on_execute_from};
 use crate::systemd::manager::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, Systemd};
 use crate::transfer::errand::{self, Fault, LINE_MAX, Word};
 use crate::transfer::order::Order;
@@ -165,6 +166,7 @@ impl Errand {
     }
 
     fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<Child> {
+        close_on_execute_from(FIRST_OTHER)?;
         Command::new(program)
             .args(self.order.arguments())
             .arg("--root")

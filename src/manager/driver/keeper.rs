@@ -8,6 +8,7 @@ use crate::image::text::printable;
 use crate::manager::images::{Answer, Cause, Question, Refused};
 use crate::paths::Paths;
 use crate::sys::pidfd;
+use crate::sys::session::{FIRST_OTHER, close_on_execute_from};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -23,6 +24,7 @@ pub async fn ask_store(paths: &Paths, question: &Question) -> Answer {
 }
 
 async fn ask(paths: &Paths, question: &Question) -> io::Result<Answer> {
+    close_on_execute_from(FIRST_OTHER)?;
     let mut process = Command::new(paths.helper("sampan-import"))
         .args(["keep", &serde_json::to_string(question)?])
         .arg("--root")
