@@ -131,7 +131,8 @@ fn start(
         }
         Cloned::Parent { pid, pidfd } => {
             drop((supply, inside, streams, sockets));
-            reported(control, helper.born(birthplace.place()))?;
+            // One that has failed has said so. Of the process the manager hears in any case.
+            let _ = helper.born(birthplace.place());
             let started = Report::Started { pid, times };
             let told = channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report");
             reported(control, told)?;

@@ -118,11 +118,11 @@ impl Held {
 
     async fn end(self) {
         let Self { control, live, scope, systemd, ephemeral } = self;
+        control.end().await;
         if live.process.get().is_some() {
             live.kill();
             live.wait().await;
         }
-        control.end().await;
         leave_scope(&systemd, &scope).await;
         if let Some(directory) = ephemeral {
             super::discard::discard(&directory);

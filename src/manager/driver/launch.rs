@@ -499,15 +499,16 @@ impl RunTask {
     }
 
     async fn failed(self, broken: Broken, begun: Begun) {
+        let launcher = begun.launcher.as_ref().map(Control::pid);
+        // It may be making what is to be removed, also where its scope has failed and there is no process yet. Killed
+        // with the others of the scope it would leave its own children to process 1 of the host.
+        if let Some(launcher) = begun.launcher {
+            launcher.end().await;
+        }
         let mut ended = None;
         if self.live.process.get().is_some() {
             self.live.kill();
             ended = Some(self.live.wait().await);
-        }
-        let launcher = begun.launcher.as_ref().map(Control::pid);
-        // It may be making what is to be removed, also where its scope has failed and there is no process yet.
-        if let Some(launcher) = begun.launcher {
-            launcher.end().await;
         }
         self.clean_up(begun.ephemeral).await;
         self.note(Note::RunOver(self.unit(), self.live.number()));
