@@ -81,11 +81,6 @@ pub fn prepared(host: Host) -> Host {
     host
 }
 
-/// Whether some case in these sources is about a step.
-pub fn told_in(sources: &str, step: &str) -> bool {
-    sources.contains(&format!("\"{step}: "))
-}
-
 /// systemd.exec(5), "Process Exit Codes": that of each step. What comes before there is a process is "resources".
 const STATUSES: &[(&str, &str)] = &[
     ("begin: ", "202/FDS"),
