@@ -7,7 +7,6 @@ mod rig;
 use rig::{RANGE, Rig, STORE, own, socket};
 use rustix::process::Signal;
 use sampan::launch::plan::Command;
-use sampan::launch::protocol::UNSTARTED;
 use sampan::launch::step::{HostTree, LabelModule};
 use sampan::sys::pidfd::{self, Exit};
 use sampan::sys::seccomp::{Instruction, install};
@@ -444,13 +443,6 @@ fn older_kernels_get_the_same_root() {
 }
 
 #[test]
-fn a_launch_ends_with_its_manager() {
-    let rig = Rig::new();
-    let process = rig.abandon();
-    assert_eq!(pidfd::wait(&process).unwrap(), Exit::Code(UNSTARTED));
-}
-
-#[test]
 fn limits_of_the_manager_are_not_the_payloads() {
     let mut rig = Rig::new();
     rig.script(
@@ -585,25 +577,4 @@ fn a_label_that_no_module_takes_is_told_or_passed_over() {
             }
         }
     }
-}
-
-#[test]
-fn a_launcher_that_waits_is_the_next_one_and_ends_with_who_keeps_it() {
-    let mut rig = Rig::new();
-    rig.script("echo launched");
-    let kept = rig.keep_launcher();
-    assert_eq!(rig.keep_launcher(), kept, "one is enough");
-    assert_eq!(rig.run().printed(), "launched\n");
-    assert!(!rig::children().contains(&kept), "it has launched");
-    // One that has ended meanwhile is in nobody's way.
-    let killed = rig.keep_launcher();
-    assert_ne!(killed, kept);
-    let process = sampan::sys::pidfd::open(killed).unwrap();
-    sampan::sys::pidfd::signal(&process, rustix::process::Signal::KILL).unwrap();
-    let mut ended = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    rustix::event::poll(&mut ended, None).unwrap();
-    assert_eq!(rig.run().printed(), "launched\n");
-    rig.keep_launcher();
-    drop(rig);
-    assert!(rig::children().is_empty(), "{:?}", rig::children());
 }

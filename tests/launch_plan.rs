@@ -18,6 +18,7 @@ fn facts() -> HostFacts {
         range: RANGE,
         directory: "/var/lib/sampan/containers/web".into(),
         store: "/var/lib/sampan".into(),
+        shared: BTreeMap::new(),
         images: BTreeMap::new(),
         private: None,
         device_groups: std::collections::BTreeMap::new(),

@@ -457,6 +457,8 @@ fn a_link_above_what_another_container_binds_leads_nowhere() {
     let shows = |host: &Host| host.succeed(&["sampanctl", "exec", "shop", "ls", "/x"]);
     start(&host, "shop", victim);
     assert_eq!(shows(&host), "own\n", "without a link it is as ever");
+    let plan = host.succeed(&["sampanctl", "show", "--plan", "shop"]);
+    assert!(plan.contains("\"shared\": \"/srv/tree\""), "{plan}");
     host.succeed(&["sampanctl", "stop", "shop"]);
 
     let inside = |script: &str| host.succeed(&["sampanctl", "exec", "web", "/bin/sh", "-c", script]);

@@ -5,8 +5,9 @@
 //! its limits itself.
 
 use super::channel;
+use super::failure::During;
 use super::outside::Place;
-use super::protocol::Order;
+use super::protocol::{Order, StepError};
 use super::step::ScopeGroup;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -69,8 +70,12 @@ pub fn next_order(control: &OwnedFd) -> io::Result<Order> {
     }
 }
 
-/// Opens a control group to be born in.
-pub fn open(directory: &Path) -> io::Result<OwnedFd> {
+/// Opens a control group to be born in, or to look at.
+pub fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
+    open(directory).during_path("open", directory)
+}
+
+fn open(directory: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat(CWD, directory, flags, Mode::empty())?)
 }

@@ -4,7 +4,7 @@
 use super::credentials::{self, Beside, Patience, Reader};
 use super::device;
 use super::failure::During;
-use super::idmap::Maps;
+use super::idmap::{Maps, is_mappable};
 use super::journal;
 use super::moment;
 use super::named;
@@ -12,7 +12,7 @@ use super::protocol::StepError;
 use super::root;
 use super::step::{Attribute, Filesystem, HostStep, HostTree};
 use crate::sys::mount::{self, Change, Depth, Propagation};
-use rustix::fs::{CWD, FileType, fstat};
+use rustix::fs::{CWD, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
@@ -144,11 +144,10 @@ fn clone(source: &HostTree, attributes: &[Attribute], maps: &mut Maps) -> Result
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, &source.path, flags).during_path("copy mount", &source.path)?;
-    let mode = fstat(&tree).during_path("copy mount", &source.path)?.st_mode;
-    let idmap = match FileType::from_raw_mode(mode) {
-        FileType::Directory | FileType::RegularFile => maps.namespace(source.id_base)?.map(AsFd::as_fd),
-        // The bits of a device or socket say who may use it, and many file systems that hold such know no maps.
-        _ => None,
+    let found = fstat(&tree).during_path("copy mount", &source.path)?;
+    let idmap = match is_mappable(&found) {
+        true => maps.namespace(source.id_base)?.map(AsFd::as_fd),
+        false => None,
     };
     let (propagation, depth) = (Propagation::Private, Depth::Recursive);
     mount::change(&tree, &Change { set: bits(attributes), idmap, propagation, depth, ..Change::default() })

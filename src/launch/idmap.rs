@@ -133,11 +133,14 @@ impl Maps {
     }
 }
 
-/// What is at a path, where ids of its files can be mapped.
+/// Whether ids are mapped for what is there. The bits of a device or socket say who may use it, and many file systems
+/// that hold such know no maps.
+pub fn is_mappable(found: &Stat) -> bool {
+    matches!(FileType::from_raw_mode(found.st_mode), FileType::Directory | FileType::RegularFile)
+}
+
+/// What is at a path, where ids are mapped for it.
 fn mappable(path: &Path) -> Option<Stat> {
-    let is_mappable = |found: &Stat| {
-        matches!(FileType::from_raw_mode(found.st_mode), FileType::Directory | FileType::RegularFile)
-    };
     stat(path).ok().filter(is_mappable)
 }
 

@@ -125,7 +125,7 @@ impl Mounts {
             MountSource::Bind(bind) => {
                 stand.kind = StandKind::Like(bind.path.clone());
                 missing = bind.missing;
-                self.host.push(HostStep::Bind(self::bind(tree.clone(), bind, attributes)));
+                self.host.push(HostStep::Bind(self::bind(tree.clone(), bind, attributes, facts)));
             }
             MountSource::Volume { name, seed } => {
                 let seed = (*seed == Seed::Image)
@@ -156,11 +156,11 @@ impl Mounts {
     }
 }
 
-fn bind(tree: String, bind: &Bind, attributes: Vec<Attribute>) -> Tree {
+fn bind(tree: String, bind: &Bind, attributes: Vec<Attribute>, facts: &HostFacts) -> Tree {
     Tree {
         tree,
         path: bind.path.clone(),
-        shared: None,
+        shared: facts.shared.get(&bind.path).cloned(),
         missing: bind.missing,
         depth: match bind.depth {
             BindDepth::Recursive => Depth::Recursive,

@@ -2,14 +2,14 @@
 
 use super::failure::During;
 use super::host;
-use super::idmap::{First, Maps};
+use super::idmap::{First, Maps, is_mappable};
 use super::protocol::StepError;
 use super::step::{Attribute, Owners, PrivateTrees, Seeding, Tree};
 use crate::store::volumes::{self, SourceIds, Volumes};
 use crate::store::{self, FOREIGN_BASE, StoreError};
 use crate::sys::mount::{self, Change, Depth, Propagation};
 use crate::unit::model::IfMissing;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,11 +34,10 @@ pub fn bind(bind: &Tree, maps: &mut Maps) -> Result<Option<OwnedFd>, StepError> 
     };
     let stat = fstat(&tree).during_path("open bind", &bind.path)?;
     let owner = First { user: stat.st_uid, group: stat.st_gid };
-    let idmap = match (FileType::from_raw_mode(stat.st_mode), bind.owners) {
-        (FileType::Directory | FileType::RegularFile, Owners::Same) => maps.namespace(0)?,
-        (FileType::Directory | FileType::RegularFile, Owners::Root) => maps.owner_to_root(owner)?,
-        // The bits of a device or socket say who may use it, and many file systems that hold such know no maps.
-        _ => None,
+    let idmap = match bind.owners {
+        Owners::Same if is_mappable(&stat) => maps.namespace(0)?,
+        Owners::Root if is_mappable(&stat) => maps.owner_to_root(owner)?,
+        Owners::Same | Owners::Root | Owners::Unmapped => None,
     };
     let idmap = idmap.map(AsFd::as_fd);
     let Tree { depth, propagation, .. } = *bind;

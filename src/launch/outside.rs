@@ -1,7 +1,7 @@
 //! The launcher's helper: a process that stays on the host and does what needs its privilege, while the launcher
 //! enters the container's namespaces and systemd makes the scope.
 
-use super::birthplace;
+use super::birthplace::open_group;
 use super::channel;
 use super::failure::{During, reported};
 use super::host::{self, Made, Means};
@@ -18,7 +18,6 @@ use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 /// Names and descriptors of one packet: what is allowed, with room for the words around them.
 const TREES_MAX: usize = 200;
@@ -143,12 +142,17 @@ fn help(
     drop(means);
     let report = Report::Mounted { rooted: begun + root, mounted: moment::now() };
     channel::send(control, &report, &[]).during("begin", "report")?;
-    expect_separate(launcher)?;
+    let Progress::Separate = hear(launcher)? else {
+        return Err(Errno::PROTO).during("hand over", "launcher");
+    };
     let process = getppid().map_or(0, |process| process.as_raw_nonzero().get().cast_unsigned());
     if let Some(ids) = plan.ids {
         idmap::write(process, First::both(0), ids)?;
     }
-    if let Some(view) = view_of(plan, expect_born(launcher)?, process)? {
+    let Progress::Born(place) = hear(launcher)? else {
+        return Err(Errno::PROTO).during("hand over", "launcher");
+    };
+    if let Some(view) = view_of(plan, place, process)? {
         made.insert("cgroup".to_owned(), view);
     }
     supply(&made, container)
@@ -158,20 +162,6 @@ fn hear(launcher: &OwnedFd) -> Result<Progress, StepError> {
     match channel::receive(launcher).during("hand over", "launcher")? {
         Some((progress, _)) => Ok(progress),
         None => Err(Errno::CONNRESET).during("hand over", "launcher"),
-    }
-}
-
-fn expect_separate(launcher: &OwnedFd) -> Result<(), StepError> {
-    match hear(launcher)? {
-        Progress::Separate => Ok(()),
-        Progress::Born(_) => Err(Errno::PROTO).during("hand over", "launcher"),
-    }
-}
-
-fn expect_born(launcher: &OwnedFd) -> Result<Place, StepError> {
-    match hear(launcher)? {
-        Progress::Born(place) => Ok(place),
-        Progress::Separate => Err(Errno::PROTO).during("hand over", "launcher"),
     }
 }
 
@@ -193,11 +183,6 @@ fn view_of(plan: &Plan, place: Place, launcher: u32) -> Result<Option<OwnedFd>, 
             host::delegated_group(&directory)?
         }
     }))
-}
-
-/// Opens a control group to be born in, or to look at.
-pub fn open_group(directory: &Path) -> Result<OwnedFd, StepError> {
-    birthplace::open(directory).during_path("open", directory)
 }
 
 fn supply(made: &Made, container: &OwnedFd) -> Result<(), StepError> {

@@ -34,6 +34,8 @@ pub struct HostFacts {
     pub store: PathBuf,
     /// The trees of images that the unit mounts, by the targets.
     pub images: BTreeMap<PathBuf, HostTree>,
+    /// By the sources of its binds: a directory above that containers can write.
+    pub shared: BTreeMap<PathBuf, PathBuf>,
     /// What these and its root are copies of, where the unit shares no file.
     pub private: Option<PrivateTrees>,
     /// What of the manager's variables is passed, and lines of `environment_file`, in their order.

@@ -1,6 +1,6 @@
 //! The launcher itself: what `sampan-launch` does from its first to its last instruction.
 
-use super::birthplace::{self, Birthplace, Watch, Woken, next_order};
+use super::birthplace::{self, Birthplace, Watch, Woken, next_order, open_group};
 use super::channel;
 use super::credentials::{self, Beside, Patience};
 use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
@@ -9,7 +9,7 @@ use super::host::Means;
 use super::idmap::Maps;
 use super::inside::{self, Trees};
 use super::moment;
-use super::outside::{Helper, Supply, open_group};
+use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
 use super::step::{Delegation, Join, Output, Pause, Plan, Work};

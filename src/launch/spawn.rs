@@ -4,7 +4,7 @@ use super::channel;
 use super::credentials;
 use super::protocol::{Order, Report};
 use super::step::{Join, Plan, Work};
-use crate::sys::session::{FIRST_OTHER, close_on_execute_from};
+use crate::sys::child::start_alone;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::cell::RefCell;
@@ -138,15 +138,11 @@ impl Launcher {
     fn execute(&self) -> io::Result<Launch> {
         let (control, theirs) = channel::pair()?;
         ioctl_fionbio(&control, true)?;
-        close_on_execute_from(FIRST_OTHER)?;
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
+        command.env_clear().current_dir("/");
+        command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // The standard library spawns with an empty signal mask.
-        let process = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let process = start_alone(&mut command)?;
         Ok(Launch { control, process })
     }
 }

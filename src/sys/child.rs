@@ -1,10 +1,25 @@
-//! Programs that are started and must not outlive us, prctl(2) `PR_SET_PDEATHSIG`.
+//! Programs that are started: what they have of us, and that they do not outlive us.
 
+use super::session::close_on_execute_from;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
 
-/// Has a program get `SIGTERM` when the thread ends that starts it.
+/// The first descriptor that is none of the standard ones.
+const FIRST_OTHER: u32 = 3;
+
+/// Starts a program that has no descriptor of ours but its standard ones. Those that come over the bus are not marked
+/// to be closed by execve(2) by who receives them.
+///
+/// # Errors
+/// As [`Command::spawn`].
+pub fn start_alone(command: &mut Command) -> io::Result<Child> {
+    close_on_execute_from(FIRST_OTHER)?;
+    command.spawn()
+}
+
+/// Has a program get `SIGTERM` when the thread ends that starts it, prctl(2) `PR_SET_PDEATHSIG`.
 pub fn end_with_us(command: &mut Command) -> &mut Command {
     let bind = || Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
     // SAFETY: between fork and exec the closure makes one system call, prctl(2), which is safe in a signal handler. It
@@ -15,7 +30,20 @@ pub fn end_with_us(command: &mut Command) -> &mut Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::{FdFlags, fcntl_setfd};
+    use std::io::Read as _;
     use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_program_holds_nothing_of_ours_open() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        fcntl_setfd(&writer, FdFlags::empty()).unwrap();
+        let mut child = start_alone(Command::new("sleep").arg("1000")).unwrap();
+        drop(writer);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_program_ends_with_the_thread_that_started_it() {

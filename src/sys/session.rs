@@ -36,11 +36,7 @@ pub fn new_keyring() -> io::Result<()> {
     }
 }
 
-/// The first descriptor that is none of the standard ones.
-pub const FIRST_OTHER: u32 = 3;
-
-/// Marks all descriptors from `first` on to be closed by execve(2). Those that come over the bus are not marked by
-/// who receives them.
+/// Marks all descriptors from `first` on to be closed by execve(2).
 ///
 /// # Errors
 /// As close_range(2).

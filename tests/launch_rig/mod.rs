@@ -79,6 +79,7 @@ impl Rig {
             range: RANGE,
             directory: directory.path().join("container"),
             store: directory.path().join("store"),
+            shared: BTreeMap::new(),
             images: BTreeMap::new(),
             private: None,
             device_groups: BTreeMap::new(),

@@ -32,7 +32,8 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         return explain(&store, paths, args.common.output);
     }
     let collected = store.gc(|| roots(paths).into_iter().map(|root| root.image).collect())?;
-    let copies = store.remove_private(wants_copy(paths, &store)?)?;
+    let images = store.images()?.into_iter().collect();
+    let copies = store.remove_private(wants_copy(paths, &images))?;
     told(collected, &copies, args.common.output)
 }
 
@@ -112,9 +113,8 @@ fn explain(store: &Store, paths: &Paths, output: OutputFormat) -> anyhow::Result
 
 /// The copies that go: those that no unit wants, and those of images that go.
 fn unwanted(store: &Store, paths: &Paths, kept: &BTreeSet<ImageId>) -> anyhow::Result<Vec<Unwanted>> {
-    let (running, wanted) = (roots::running_units(paths), wants_copy(paths, store)?);
-    let goes = |copy: &PrivateCopy| !running(&copy.unit) && (!kept.contains(&copy.image) || !wanted(copy));
-    let copies = store.private_copies()?.into_iter().filter(goes);
+    let wanted = wants_copy(paths, kept);
+    let copies = store.private_copies()?.into_iter().filter(|copy| !wanted(copy));
     // A tree that cannot be read goes, too.
     let bytes = |copy: &PrivateCopy| copy.bytes().unwrap_or_default();
     let unwanted =

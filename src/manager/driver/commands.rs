@@ -225,7 +225,7 @@ pub(super) fn services_of_launch(unit: &UnitName, run: u64) -> [String; 2] {
 }
 
 impl Manager {
-    pub(super) fn hands(&self, slice: String) -> Hands {
+    pub(super) fn hands(&self, unit: &Unit, slice: String) -> Hands {
         Hands {
             slice,
             paths: self.paths.clone(),
@@ -233,7 +233,7 @@ impl Manager {
             store: self.store.clone(),
             launcher: self.launcher.clone(),
             ranges: self.ranges.clone(),
-            shared: BTreeMap::new(),
+            shared: self.shared_above(unit),
         }
     }
 
@@ -241,7 +241,8 @@ impl Manager {
         let Some(managed) = self.machine.unit(unit) else { return };
         let Some(specification) = managed.unit().cloned() else { return };
         let slice = self.choose_slice(managed.container().and_then(|own| own.resources.slice.as_deref()));
-        let mut commands = Commands::new(specification, run, self.hands(slice), self.notes.clone());
+        let hands = self.hands(&specification, slice);
+        let mut commands = Commands::new(specification, run, hands, self.notes.clone());
         commands.environment = environment(managed, stage);
         let invocation = managed.run.as_ref().map(|run| run.invocation.clone()).unwrap_or_default();
         let live = self.runs.get(unit).filter(|live| live.number() == run && !live.over.get()).cloned();

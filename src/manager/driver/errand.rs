@@ -3,8 +3,8 @@
 use super::Note;
 use super::boot::Network;
 use crate::paths::Paths;
+use crate::sys::child::start_alone;
 use crate::sys::pidfd;
-use crate::sys::session::{FIRST_OTHER, close_on_execute_from};
 use crate::systemd::manager::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, Systemd};
 use crate::transfer::errand::{self, Fault, LINE_MAX, Word};
 use crate::transfer::order::Order;
@@ -166,8 +166,8 @@ impl Errand {
     }
 
     fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<Child> {
-        close_on_execute_from(FIRST_OTHER)?;
-        Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(self.order.arguments())
             .arg("--root")
             .arg(self.paths.root())
@@ -175,8 +175,8 @@ impl Errand {
             .arg(self.paths.store())
             .current_dir("/")
             .stdin(gate)
-            .stdout(Stdio::piped())
-            .spawn()
+            .stdout(Stdio::piped());
+        start_alone(&mut command)
     }
 
     fn scope(&self, pid: u32, pidfd: OwnedFd) -> ScopeRequest {

@@ -7,8 +7,8 @@ use super::pull::naming;
 use crate::image::text::printable;
 use crate::manager::images::{Answer, Cause, Question, Refused};
 use crate::paths::Paths;
+use crate::sys::child::start_alone;
 use crate::sys::pidfd;
-use crate::sys::session::{FIRST_OTHER, close_on_execute_from};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -24,8 +24,8 @@ pub async fn ask_store(paths: &Paths, question: &Question) -> Answer {
 }
 
 async fn ask(paths: &Paths, question: &Question) -> io::Result<Answer> {
-    close_on_execute_from(FIRST_OTHER)?;
-    let mut process = Command::new(paths.helper("sampan-import"))
+    let mut command = Command::new(paths.helper("sampan-import"));
+    command
         .args(["keep", &serde_json::to_string(question)?])
         .arg("--root")
         .arg(paths.root())
@@ -33,8 +33,8 @@ async fn ask(paths: &Paths, question: &Question) -> io::Result<Answer> {
         .arg(paths.store())
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
+        .stdout(Stdio::piped());
+    let mut process = start_alone(&mut command)?;
     reap(pidfd::open(process.id())?);
     let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let mut answer = Vec::new();

@@ -1,7 +1,7 @@
 //! One run of a container, from the launcher's start to its end, as one task.
 
 use super::before::BeforePayload;
-use super::commands::{Commands, Hands, Inhabited};
+use super::commands::{Commands, Inhabited};
 use super::control::{Control, failure, io_failure, log_exit, only, step_failure, unlaunched};
 use super::discard::discard;
 use super::helper::leave_scope;
@@ -122,7 +122,7 @@ impl Manager {
             passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
-        let hands = Hands { shared: self.shared_above(&task.unit), ..self.hands(slice) };
+        let hands = self.hands(&task.unit, slice);
         let before = Commands::new(task.unit.clone(), run, hands, self.notes.clone());
         let before = BeforePayload::new(before, abandoned);
         let means = Means { before, turns: self.launches.clone(), sockets, stdio };

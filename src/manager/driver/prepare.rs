@@ -82,16 +82,12 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
     host.identity.hosts = small_text(&paths.hosts());
     host.identity.resolver = Some(paths.resolver()).filter(|path| path.exists());
     host.output = ends.output;
+    host.shared.clone_from(&hands.shared);
     // What an earlier scope has left there is not to be taken for the new one.
     host.group = Some(host.hierarchy.join(slice_group(slice)).join(unit.name.scope()))
         .filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
-    let mut plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
-    for step in &mut plan.host {
-        if let HostStep::Bind(tree) = step {
-            tree.shared = hands.shared.get(&tree.path).cloned();
-        }
-    }
+    let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
     let facts = RunFacts {
         image_id: rootfs.id,
         rootfs: host.rootfs.path.display().to_string(),
@@ -171,6 +167,7 @@ fn host_facts(
         directory: directory(store, unit)?,
         store: store.root().to_owned(),
         images: images(unit, container, paths, store)?,
+        shared: BTreeMap::new(),
         private: None,
         environment: environment(container)?,
         device_groups: devices::groups(unit, container)?,
@@ -401,7 +398,7 @@ impl Manager {
         };
         let ends = Ends { notify: None, output: Output::Journal };
         let slice = self.choose_slice(container.resources.slice.as_deref());
-        let prepared = prepare(&unit, container, &self.hands(slice), ends);
+        let prepared = prepare(&unit, container, &self.hands(&unit, slice), ends);
         discard::unless_used(&self.store, &unit);
         let prepared = prepared.map_err(|failure| failure.message)?;
         serde_json::to_string_pretty(&prepared.plan).map_err(|error| error.to_string())

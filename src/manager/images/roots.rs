@@ -2,7 +2,7 @@
 
 use crate::manager::shelf;
 use crate::paths::Paths;
-use crate::store::{ImageId, PrivateCopy, Store, StoreError};
+use crate::store::{ImageId, PrivateCopy, Store};
 use crate::unit::load::{Loaded, Loader, load_all_and_templates, load_one};
 use crate::unit::model::{Body, Container, ImageSource, MountSource};
 use crate::unit::name::UnitName;
@@ -74,11 +74,11 @@ pub fn running_units(paths: &Paths) -> impl Fn(&str) -> bool {
     move |name| UnitName::parse(name).is_ok_and(|unit| running.contains(&unit))
 }
 
-/// Tells of a copy whether its unit wants it: while the unit runs; otherwise where the store has the image, and the
+/// Tells of a copy whether its unit wants it: while the unit runs; otherwise where the image is one of these, and the
 /// files of the unit say so or cannot be read.
-pub fn wants_copy(paths: &Paths, store: &Store) -> Result<impl Fn(&PrivateCopy) -> bool, StoreError> {
-    let (running, images) = (running_units(paths), store.images()?);
-    Ok(move |copy: &PrivateCopy| {
+pub fn wants_copy(paths: &Paths, images: &BTreeSet<ImageId>) -> impl Fn(&PrivateCopy) -> bool {
+    let running = running_units(paths);
+    move |copy: &PrivateCopy| {
         let Ok(unit) = UnitName::parse(&copy.unit) else { return false };
         running(&copy.unit)
             || images.contains(&copy.image)
@@ -89,7 +89,7 @@ pub fn wants_copy(paths: &Paths, store: &Store) -> Result<impl Fn(&PrivateCopy) 
                     Some(Loaded::Bad(_) | Loaded::Masked) => true,
                     None => false,
                 }
-    })
+    }
 }
 
 /// The uses by a unit. A file with errors keeps its image, too: as well as it can be read.
