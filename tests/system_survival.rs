@@ -217,7 +217,7 @@ fn a_client_that_waits_for_a_job_hears_its_end_from_the_next_manager() {
 #[test]
 fn calls_are_answered_though_managers_are_killed() {
     let host = Host::with_images(&["hello"]);
-    host.unit("job.container", &shell("exec sleep 1000"));
+    host.unit("job.container", &(shell("exec sleep 1000") + "start_limit = { burst = 0 }\n"));
     under_kills(&host, || {
         for _ in 0..rounds().min(20) {
             host.succeed(&["sampanctl", "start", "job"]);
@@ -227,6 +227,12 @@ fn calls_are_answered_though_managers_are_killed() {
         }
     });
     assert_eq!(host.property("job", "ActiveState"), "inactive");
+    let told = host.succeed(&[
+        "sh",
+        "-c",
+        "journalctl --quiet --unit=sampand --output=cat | grep 'job.container' || true",
+    ]);
+    assert!(!told.contains("Failed"), "{told}");
 }
 
 /// Kills managers one after the other while `work` goes on.
@@ -236,7 +242,10 @@ fn under_kills(host: &Host, work: impl FnOnce()) {
         let killer = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 kill_manager(host);
-                host.succeed(&["sampanctl", "list-units"]);
+                // What is asked of them takes several calls.
+                for _ in 0..5 {
+                    host.succeed(&["sampanctl", "list-units"]);
+                }
             }
         });
         let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));

@@ -137,10 +137,8 @@ impl Manager {
         self.forget_run(unit, run);
         if self.machine.unit(unit).is_some_and(|managed| managed.phase.is_starting()) {
             tracing::info!(SAMPAN_UNIT = %unit, "{unit}: its launch ended with the manager before, launching it anew.");
-            self.launch(unit, run);
-        } else {
-            self.event(Event::Ended { unit: unit.clone(), run, exit: Exit::Code(UNSTARTED) });
         }
+        self.event(Event::Unstarted { unit: unit.clone(), run, exit: Exit::Code(UNSTARTED) });
     }
 
     pub(super) fn run_task(&self, unit: Arc<Unit>, live: Rc<LiveRun>) -> RunTask {
@@ -304,8 +302,12 @@ impl RunTask {
         self.live.executed.set(true);
         prepared.facts.moments.executed = now().boottime;
         prepared.facts.executed = true;
-        self.facts(prepared.facts.clone());
-        self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
+        self.tell_executed(prepared.facts.clone());
+    }
+
+    /// One note, so that no record has the one without the other: nobody would tell it again.
+    fn tell_executed(&self, facts: RunFacts) {
+        self.note(Note::Executed(self.unit(), self.live.number(), Box::new(facts)));
     }
 
     /// Keeps the process findable for a successor; without it there are still its number and start time.
@@ -449,8 +451,7 @@ impl RunTask {
             }
         }
         self.live.executed.set(true);
-        self.facts(RunFacts { executed: true, ..facts.clone() });
-        self.tell(Event::Executed { unit: self.unit(), run: self.live.number() });
+        self.tell_executed(RunFacts { executed: true, ..facts.clone() });
     }
 
     /// systemd does not make a scope whose launcher ends with the manager before it was moved.

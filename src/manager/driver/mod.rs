@@ -101,6 +101,8 @@ enum Note {
     Event(Event),
     /// The facts of a run are known, or have changed.
     Facts(UnitName, u64, Box<RunFacts>),
+    /// The payload of a run has been executed, and these are its facts.
+    Executed(UnitName, u64, Box<RunFacts>),
     /// The server of a container has got the held socket of this name.
     Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
@@ -321,6 +323,10 @@ impl Manager {
                     self.facts.insert(unit.clone(), *facts);
                     self.changed.insert(unit);
                 }
+            }
+            Note::Executed(unit, run, facts) => {
+                self.take_note(Note::Facts(unit.clone(), run, facts));
+                self.take_event(Event::Executed { unit, run });
             }
             Note::Progress(unit, progress) => self.keep_progress(unit, progress),
             Note::Bound(unit, socket) => self.bound(&unit, &socket),

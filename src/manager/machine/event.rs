@@ -112,6 +112,15 @@ pub enum Event {
         /// What failed, with its exit.
         result: Result<(), Failure>,
     },
+    /// The first process has ended with the manager that launched it, before there was a payload.
+    Unstarted {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// How.
+        exit: Exit,
+    },
     /// The payload has been executed.
     Executed {
         /// The unit.

@@ -150,6 +150,7 @@ impl Machine {
             Event::CommandsDone { unit, run, stage, result } => {
                 self.commands_done(&unit, run, stage, result);
             }
+            Event::Unstarted { unit, run, exit } => self.unstarted(&unit, run, exit),
             Event::Executed { unit, run } => self.executed(&unit, run),
             Event::Notified { unit, run, what } => self.notified(&unit, run, what),
             Event::Listening { unit, run } => self.ready(&unit, run, ReadyOn::Listening),

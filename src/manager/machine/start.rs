@@ -4,7 +4,7 @@ use super::Machine;
 use super::event::{Action, HealthState, Launched, Unmet};
 use super::job::{JobKind, JobResult};
 use super::restart::{TRIGGER_LIMIT, exceeds_limit};
-use super::state::{Failure, Phase, UnitResult};
+use super::state::{Exit, Failure, Phase, UnitResult};
 use super::unit::{Intent, Run, SocketState, Terms};
 use crate::unit::model::{Otherwise, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
@@ -159,6 +159,20 @@ impl Machine {
             run.started = now;
         }
         self.actions.push(Action::Changed(name.clone()));
+    }
+
+    /// A run that is still wanted is launched again. Until that has a process, it has none: who would look for the one
+    /// that has ended finds that it failed.
+    pub(super) fn unstarted(&mut self, name: &UnitName, run: u64, exit: Exit) {
+        let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) else { return };
+        if !managed.phase.is_starting() {
+            return self.ended(name, run, exit);
+        }
+        if let Some(run) = &mut managed.run {
+            run.pid = 0;
+        }
+        self.actions.push(Action::Changed(name.clone()));
+        self.actions.push(Action::Launch { unit: name.clone(), run });
     }
 
     /// What `ready` of the unit may wait for has happened.

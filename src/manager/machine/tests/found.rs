@@ -273,6 +273,23 @@ fn a_start_that_had_no_process_is_made_anew_by_the_next_manager() {
 }
 
 #[test]
+fn a_launch_that_ended_with_its_manager_is_made_anew_also_where_the_next_one_ends_meanwhile() {
+    let units = [plain(0)];
+    let mut old = machine(&units);
+    ask(&mut old, Verb::Start, 0).0.unwrap();
+    let run = old.unit(&name(0)).unwrap().run.as_ref().unwrap().number;
+    let launched = Launched { pid: 7, invocation: String::new() };
+    old.handle(at(1), Event::Started { unit: name(0), run, launched });
+    let (mut new, actions) = successor(&old, &units);
+    assert!(launches(&actions).is_empty(), "its process may live: {actions:?}");
+    let exit = Exit::Code(203);
+    let actions = new.handle(at(2), Event::Unstarted { unit: name(0), run, exit });
+    assert_eq!(launches(&actions), [&name(0)]);
+    let (_, actions) = successor(&new, &units);
+    assert_eq!(launches(&actions), [&name(0)], "nobody looks for the process that has ended");
+}
+
+#[test]
 fn a_container_that_is_ready_before_its_process_is_known_is_started_by_the_next_manager() {
     let units = [notifying(0)];
     let mut old = machine(&units);
