@@ -195,6 +195,11 @@ impl Paths {
         self.root.join("run/sampan")
     }
 
+    /// Root's own way to the manager, beside the bus.
+    pub fn private_socket(&self) -> PathBuf {
+        self.runtime().join("private")
+    }
+
     /// One record for each running unit.
     pub fn state(&self) -> PathBuf {
         self.runtime().join("state")

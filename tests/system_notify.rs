@@ -156,10 +156,10 @@ fn a_start_that_asks_for_more_time_gets_it() {
     let host = Host::with_images(&["servers"]);
     let begin = r#"
 say("EXTEND_TIMEOUT_USEC=60000000")
-time.sleep(1.2)
+time.sleep(3.5)
 print("still at it", flush=True)
 "#;
-    host.unit("web.container", &speaker(begin, "start_timeout = \"800ms\"\n"));
+    host.unit("web.container", &speaker(begin, "start_timeout = \"3s\"\n"));
     host.succeed(&["sampanctl", "start", "--no-block", "web"]);
     host.wait_log("web", "still at it");
     assert_eq!(host.property("web", "ActiveState"), "activating");

@@ -81,7 +81,11 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     let (mut manager, inbox, handle) = Manager::new(parts)?;
     manager.reload();
     let predecessor = reconcile::adopt(&mut manager, descriptors, &containers);
-    let bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
+    let private = manager.paths().private_socket();
+    let mut bus = Bus::connect(handle).await.context("cannot take the bus name org.sampan1")?;
+    if let Err(error) = bus.listen(&private) {
+        tracing::warn!("{}: {error}, root goes by the bus", private.display());
+    }
     let bus = tokio::task::spawn_local(bus.run(notice_receiver));
     service.ready()?;
     if predecessor == Predecessor::None {

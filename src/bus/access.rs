@@ -148,6 +148,7 @@ impl Access {
     pub(super) async fn allow(
         &self,
         call: &Call,
+        name: &str,
         action: Action,
         details: Details<'_>,
     ) -> Result<(), BusError> {
@@ -155,9 +156,9 @@ impl Access {
             return Ok(());
         }
         let what = format!("{action} ({details})", action = action.id());
-        match self.authority.check(call, action.id(), &details.map()).await {
+        match self.authority.check(call, name, action.id(), &details.map()).await {
             // Whoever asked for a thing and left does not get it.
-            Ok(Verdict::Yes) if self.ask_user(call.sender()).await.is_ok() => Ok(()),
+            Ok(Verdict::Yes) if self.ask_user(name).await.is_ok() => Ok(()),
             Ok(Verdict::Yes | Verdict::Gone) => {
                 tracing::info!("{what}: the caller is gone, nothing is done.");
                 Err(BusError::AccessDenied(format!("Access denied: {what}: the caller is gone.")))

@@ -1,7 +1,9 @@
 //! One method call on its way: who made it, what it says, and its answer.
 
-use super::access::{Action, Details};
+use super::access::{Action, Details, Waiting};
+use super::bus_end::BusEnd;
 use super::error::BusError;
+use super::peer::Peer;
 use super::serve::Shared;
 use crate::manager::driver::{Manager, ManagerHandle};
 use crate::manager::view::Viewer;
@@ -15,32 +17,104 @@ use zbus::{Message, Signature, Type};
 #[derive(Clone)]
 pub(super) struct Call {
     message: Message,
-    sender: Rc<str>,
-    user: u32,
+    caller: Caller,
     pub(super) shared: Rc<Shared>,
 }
 
+/// Who calls, and over which connection.
+#[derive(Clone)]
+pub(super) enum Caller {
+    /// Somebody on the bus.
+    Client {
+        /// The connection that the call came over.
+        end: Rc<BusEnd>,
+        /// The unique name, given by the bus.
+        name: Rc<str>,
+        /// Whose connection it is, as the bus says.
+        user: u32,
+    },
+    /// Root.
+    Peer(Rc<Peer>),
+}
+
+impl Caller {
+    /// Who sent a message over the bus; `None` where it has left meanwhile.
+    pub(super) async fn of(message: &Message, end: &Rc<BusEnd>) -> Option<Self> {
+        let name: Rc<str> = Rc::from(message.header().sender()?.as_str());
+        let user = end.access.user(&name).await.ok()?;
+        Some(Self::Client { end: Rc::clone(end), name, user })
+    }
+}
+
 impl Call {
-    /// The call in a message; `None` where the caller has left meanwhile.
-    pub(super) async fn new(message: Message, shared: Rc<Shared>) -> Option<Self> {
-        let sender: Rc<str> = Rc::from(message.header().sender()?.as_str());
-        let user = shared.access.user(&sender).await.ok()?;
-        Some(Self { message, sender, user, shared })
+    /// The call in a message.
+    pub(super) fn new(message: Message, caller: Caller, shared: Rc<Shared>) -> Self {
+        Self { message, caller, shared }
     }
 
-    /// Whose connection it is, as the bus says.
+    /// Who calls.
     pub(super) fn user(&self) -> u32 {
-        self.user
+        match &self.caller {
+            Caller::Client { user, .. } => *user,
+            Caller::Peer(_) => 0,
+        }
     }
 
     /// What the caller may see.
     pub(super) fn viewer(&self) -> Viewer {
-        if self.user == 0 { Viewer::Root } else { Viewer::Anybody }
+        if self.user() == 0 { Viewer::Root } else { Viewer::Anybody }
     }
 
-    /// The unique name of the connection that called, given by the bus.
-    pub(super) fn sender(&self) -> &str {
-        &self.sender
+    /// Root at its own connection.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match &self.caller {
+            Caller::Client { .. } => None,
+            Caller::Peer(peer) => Some(peer),
+        }
+    }
+
+    /// Whether the caller reads its answers: what does not is given no more of them.
+    pub(super) async fn may_be_answered(&self) -> bool {
+        match &self.caller {
+            Caller::Client { end, name, user } if *user != 0 => end.ledger.may_answer(name).await,
+            Caller::Client { .. } | Caller::Peer(_) => true,
+        }
+    }
+
+    /// Counts a call that waits for others.
+    pub(super) fn enter(&self) -> Result<Option<Waiting>, BusError> {
+        match &self.caller {
+            Caller::Client { end, user, .. } => end.access.enter(*user),
+            Caller::Peer(_) => Ok(None),
+        }
+    }
+
+    /// Has the caller told what changes.
+    pub(super) fn subscribe(&self) -> Result<(), BusError> {
+        match &self.caller {
+            Caller::Client { end, name, user } => end.subscribers.add(name, *user),
+            // Its rules say what it is told.
+            Caller::Peer(_) => Ok(()),
+        }
+    }
+
+    /// The same no longer.
+    pub(super) fn unsubscribe(&self) -> Result<(), BusError> {
+        match &self.caller {
+            Caller::Client { end, name, .. } => end.subscribers.remove(name),
+            Caller::Peer(_) => Ok(()),
+        }
+    }
+
+    /// Sends the answer.
+    pub(super) async fn send(&self, answer: &Message) -> zbus::Result<()> {
+        match &self.caller {
+            Caller::Client { end, name, .. } => {
+                end.ledger.note(name, answer.data().len());
+                end.connection.send(answer).await
+            }
+            Caller::Peer(peer) => peer.send(answer).await,
+        }
     }
 
     /// The message.
@@ -82,7 +156,10 @@ impl Call {
     /// Goes on only where the caller may do this. The call is not looked at again afterwards: what was asked for
     /// is what is done.
     pub(super) async fn allow(&self, action: Action, details: Details<'_>) -> Result<(), BusError> {
-        self.shared.access.allow(self, action, details).await
+        match &self.caller {
+            Caller::Client { end, name, .. } => end.access.allow(self, name, action, details).await,
+            Caller::Peer(_) => Ok(()),
+        }
     }
 
     /// Looks at the manager, or has it do something at once.

@@ -1,6 +1,7 @@
 //! The object `/org/sampan1`: interface `org.sampan1.Manager`. Its methods stand in the table here, and what they
 //! do in the files beside.
 
+use super::call::Call;
 use super::interface::{Found, Interface, Values};
 use super::{exec, files, images, jobs, listing, process, resources, transfer, transient};
 use crate::manager::driver::Manager;
@@ -96,8 +97,8 @@ fn others(manager: Interface<()>) -> Interface<()> {
         .look("ListJobs", &[], &["jobs"], |(), manager, ()| Ok(jobs::list(manager)))
         .look("ListSockets", &[], &["sockets"], |(), manager, ()| Ok(listing::sockets(manager)))
         .look("ListTimers", &[], &["timers"], |(), manager, ()| Ok(listing::timers(manager)))
-        .note("Subscribe", |call| call.shared.subscribers.add(call.sender(), call.user()))
-        .note("Unsubscribe", |call| call.shared.subscribers.remove(call.sender()))
+        .note("Subscribe", Call::subscribe)
+        .note("Unsubscribe", Call::unsubscribe)
         .act("GetUnitDefinitions", &[], &["definitions"], |(), call, ()| exec::definitions(call))
         .act("Plan", &["name"], &["plan"], |(), call, (name,)| exec::plan(call, name))
 }

@@ -67,6 +67,7 @@ impl Authority {
     pub(super) async fn check(
         &self,
         call: &Call,
+        name: &str,
         action: &str,
         details: &BTreeMap<&'static str, &str>,
     ) -> Result<Verdict, String> {
@@ -74,10 +75,10 @@ impl Authority {
             true => (ALLOW_USER_INTERACTION, INTERACTIVE),
             false => (0, ALONE),
         };
-        let subject = ("system-bus-name", HashMap::from([("name", Variant::from(call.sender()))]));
+        let subject = ("system-bus-name", HashMap::from([("name", Variant::from(name))]));
         let number = self.asked.replace(self.asked.get() + 1);
         let cancellation = format!("sampan-{number}");
-        let leaves = self.leaving(call.sender()).await.map_err(reason)?;
+        let leaves = self.leaving(name).await.map_err(reason)?;
         let authority = self.authority().await.map_err(reason)?;
         let verdict = tokio::select! {
             answer = authority.check_authorization(&subject, action, details, flags, &cancellation) => {

@@ -34,7 +34,7 @@ impl Publisher {
     pub(super) async fn run(&mut self, shared: &Rc<Shared>) {
         let mut batch = Vec::new();
         while self.notices.recv_many(&mut batch, BATCH).await > 0 {
-            if !shared.subscribers.exist() {
+            if !is_listened_to(shared) {
                 batch.clear();
                 self.told.clear();
                 continue;
@@ -43,12 +43,6 @@ impl Publisher {
                 tracing::debug!("bus: {error}");
             }
         }
-    }
-
-    /// Hears what happens while there is no bus, until the manager ends.
-    pub(super) async fn rest(&mut self) {
-        self.told.clear();
-        while self.notices.recv().await.is_some() {}
     }
 
     /// A unit's new state is told before the end of the job that led to it.
@@ -161,12 +155,16 @@ async fn unit_signal(shared: &Shared, member: &str, unit: &UnitName) -> zbus::Re
 
 /// Tells that links of unit files have changed.
 pub(super) async fn unit_files_changed(shared: &Shared) {
-    if !shared.subscribers.exist() {
+    if !is_listened_to(shared) {
         return;
     }
     if let Err(error) = emit(shared, MANAGER_PATH, manager::NAME, "UnitFilesChanged", &()).await {
         tracing::debug!("bus: {error}");
     }
+}
+
+fn is_listened_to(shared: &Shared) -> bool {
+    shared.peers.listen() || shared.end().subscribers.exist()
 }
 
 async fn emit(
@@ -177,17 +175,24 @@ async fn emit(
     body: &(impl Serialize + DynamicType),
 ) -> zbus::Result<()> {
     let signal = || Message::signal(path, interface, member);
-    if shared.ledger.space().await == Space::Much {
+    if shared.peers.listen() {
+        shared.peers.tell(&signal().build(body)?);
+    }
+    let end = shared.end();
+    if !end.subscribers.exist() {
+        return Ok(());
+    }
+    if end.ledger.space().await == Space::Much {
         let signal = signal().build(body)?;
-        shared.ledger.note_to_all(signal.data().len());
-        return shared.connection.send(&signal).await;
+        end.ledger.note_to_all(signal.data().len());
+        return end.connection.send(&signal).await;
     }
     // The bus also keeps what is for everybody on our account, for those that listen and do not read.
-    for (name, user) in shared.subscribers.all() {
-        if user == 0 || shared.ledger.may_answer(&name).await {
+    for (name, user) in end.subscribers.all() {
+        if user == 0 || end.ledger.may_answer(&name).await {
             let signal = signal().destination(name.as_str()).build(body)?;
-            shared.ledger.note(&name, signal.data().len());
-            shared.connection.send(&signal).await?;
+            end.ledger.note(&name, signal.data().len());
+            end.connection.send(&signal).await?;
         }
     }
     Ok(())

@@ -1,25 +1,28 @@
 //! Our end of the bus: takes calls in, finds what they are for, and sends the answers. This connection is not the
 //! one to systemd, so that no client can stand between systemd and us.
 
-use super::access::{Access, Waiting};
+use super::access::Waiting;
 use super::allowance::Allowance;
-use super::call::Call;
+use super::bus_end::BusEnd;
+use super::call::{Call, Caller};
 use super::catalogue::Catalogue;
 use super::error::BusError;
 use super::interface::{Answer, Interface, Pending, Values, Which};
-use super::ledger::Ledger;
 use super::object::{Interfaces, Object};
+use super::peer::{self, Peers};
 use super::publish::Publisher;
-use super::subscribers::Subscribers;
 use super::{standard, wire};
 use crate::manager::driver::{ManagerHandle, Notice};
 use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::fdo::{DBusProxy, RequestNameFlags};
-use zbus::message::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream};
+use zbus::{Message, MessageStream};
 
 /// The longest call that is listened to, in bytes. Whatever is longer is no call of ours.
 const CALL_MAX: usize = 256 << 10;
@@ -29,20 +32,27 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 /// What all calls share.
 pub(super) struct Shared {
-    pub(super) connection: Connection,
     pub(super) manager: ManagerHandle,
-    pub(super) access: Access,
-    pub(super) subscribers: Subscribers,
-    pub(super) ledger: Ledger,
     pub(super) allowance: Allowance,
     pub(super) catalogue: Catalogue,
     pub(super) interfaces: Interfaces,
+    pub(super) peers: Peers,
+    /// The connection to the bus of now, or the last one.
+    end: RefCell<Rc<BusEnd>>,
+}
+
+impl Shared {
+    /// The connection to the bus of now, or the last one.
+    pub(super) fn end(&self) -> Rc<BusEnd> {
+        Rc::clone(&self.end.borrow())
+    }
 }
 
 /// Our name on the bus, and the calls that come for it.
 pub struct Bus {
-    pub(super) shared: Rc<Shared>,
+    shared: Rc<Shared>,
     calls: MessageStream,
+    listener: Option<UnixListener>,
 }
 
 impl Bus {
@@ -51,84 +61,96 @@ impl Bus {
     /// # Errors
     /// When there is no bus, another process has the name, or the policy of the bus forbids it.
     pub async fn connect(manager: ManagerHandle) -> zbus::Result<Self> {
-        let connection = Connection::system().await?;
-        // What we ask ourselves has a connection of its own: its answers must not wait behind calls.
-        let asking = Connection::system().await?;
-        let rule = MatchRule::builder().msg_type(Type::MethodCall).build()?;
-        let calls = MessageStream::for_match_rule(rule, &connection, None).await?;
+        let (end, calls) = BusEnd::connect().await?;
         let shared = Shared {
-            access: Access::new(&asking).await?,
-            subscribers: Subscribers::new(&asking).await?,
-            ledger: Ledger::new(&connection, &asking).await?,
+            manager,
             allowance: Allowance::default(),
             catalogue: Catalogue::default(),
             interfaces: Interfaces::new(),
-            manager,
-            connection: connection.clone(),
+            peers: Peers::default(),
+            end: RefCell::new(end),
         };
-        let bus = DBusProxy::new(&connection).await?;
-        let name = wire::BUS_NAME.try_into()?;
-        bus.request_name(name, RequestNameFlags::DO_NOT_QUEUE).await?;
-        Ok(Self { shared: Rc::new(shared), calls })
+        Ok(Self { shared: Rc::new(shared), calls, listener: None })
+    }
+
+    /// Makes the socket by which root needs no bus.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn listen(&mut self, socket: &Path) -> io::Result<()> {
+        self.listener = Some(peer::listen(socket)?);
+        Ok(())
     }
 
     /// Answers calls and carries notices of the manager to the bus, over one connection after the other.
     pub async fn run(mut self, notices: UnboundedReceiver<Notice>) {
+        let shared = Rc::clone(&self.shared);
+        let listener = self.listener.take();
         let mut publisher = Publisher::new(notices);
+        tokio::select! {
+            () = publisher.run(&shared) => {}
+            () = self.stay() => {}
+            Some(()) = OptionFuture::from(listener.map(|listener| peer::accept(Rc::clone(&shared), listener))) => {}
+        }
+    }
+
+    /// Answers calls that come over the bus.
+    async fn stay(&mut self) {
         loop {
-            let shared = Rc::clone(&self.shared);
+            let end = self.shared.end();
             tokio::select! {
-                () = self.serve() => {}
+                () = self.serve(&end) => {}
                 // They end with the connection, as the other does.
-                () = shared.subscribers.watch() => {}
-                () = publisher.run(&shared) => return,
+                () = end.subscribers.watch() => {}
             }
-            let again = Self::connect_again(&shared.manager);
-            tokio::select! {
-                bus = again => self = bus,
-                () = publisher.rest() => return,
-            }
+            end.subscribers.clear();
+            let (end, calls) = connect_again().await;
+            self.shared.end.replace(end);
+            self.calls = calls;
             tracing::info!("Back on the bus as {}.", wire::BUS_NAME);
         }
     }
 
-    async fn serve(&mut self) {
+    async fn serve(&mut self, end: &Rc<BusEnd>) {
         while let Some(message) = self.calls.next().await {
             match message {
-                Ok(message) => take(&self.shared, message).await,
+                Ok(message) => {
+                    if let Some(caller) = Caller::of(&message, end).await {
+                        take(Call::new(message, caller, Rc::clone(&self.shared))).await;
+                    }
+                }
                 Err(error) => tracing::debug!("bus: {error}"),
             }
-        }
-    }
-
-    async fn connect_again(manager: &ManagerHandle) -> Self {
-        let mut pause = PAUSES.0;
-        loop {
-            match Self::connect(manager.clone()).await {
-                Ok(bus) => return bus,
-                Err(error) => tracing::debug!("bus: {error}"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 }
 
+async fn connect_again() -> (Rc<BusEnd>, MessageStream) {
+    let mut pause = PAUSES.0;
+    loop {
+        match BusEnd::connect().await {
+            Ok(end) => return end,
+            Err(error) => tracing::debug!("bus: {error}"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
 /// Answers a call, or has a task of its own answer it where others are asked before.
-async fn take(shared: &Rc<Shared>, message: Message) {
+pub(super) async fn take(call: Call) {
     let began = Instant::now();
-    let Some(call) = Call::new(message, Rc::clone(shared)).await else { return };
     let user = call.user();
-    // What does not read its answers is given no more of them.
-    if user != 0 && !shared.ledger.may_answer(call.sender()).await {
+    if !call.may_be_answered().await {
         return;
     }
+    let shared = Rc::clone(&call.shared);
     if let Err(error) = shared.allowance.check(user, began) {
         return finish(&call, Err(error)).await;
     }
     match answer(&call).await {
         Ok(Answer::Ready(answer)) => finish(&call, Ok(answer)).await,
-        Ok(Answer::Later(answer)) => match shared.access.enter(user) {
+        Ok(Answer::Later(answer)) => match call.enter() {
             Ok(waiting) => drop(tokio::task::spawn_local(finish_later(call, answer, waiting))),
             Err(error) => finish(&call, Err(error)).await,
         },
@@ -154,8 +176,7 @@ async fn finish(call: &Call, answer: Result<Message, BusError>) {
             Err(error) => return tracing::debug!("bus: {error}"),
         },
     };
-    call.shared.ledger.note(call.sender(), answer.data().len());
-    if let Err(error) = call.shared.connection.send(&answer).await {
+    if let Err(error) = call.send(&answer).await {
         tracing::debug!("bus: {error}");
     }
 }
@@ -169,6 +190,9 @@ async fn answer(call: &Call) -> Result<Answer<Message>, BusError> {
     let path = header.path().map(|path| path.as_str()).unwrap_or_default();
     let member = header.member().map(|member| member.as_str()).unwrap_or_default();
     let interface = header.interface().map(|interface| interface.as_str());
+    if let Some(peer) = call.peer().filter(|_| peer::is_for_bus(interface)) {
+        return Ok(Answer::Ready(peer.answer_as_bus(call, member)?));
+    }
     if let Some(answer) = standard::answer(call, interface, path, member)? {
         return answer.await;
     }

@@ -75,6 +75,11 @@ impl Subscribers {
         Ok(())
     }
 
+    /// Forgets all: their bus is gone.
+    pub(super) fn clear(&self) {
+        self.names.borrow_mut().clear();
+    }
+
     /// Forgets those that leave the bus, until the connection ends. While there is no subscriber the bus is not
     /// listened to, so that an idle daemon is not woken.
     pub(super) async fn watch(&self) {

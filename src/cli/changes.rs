@@ -10,10 +10,10 @@ const CHANGED: &str = "interface='org.freedesktop.DBus.Properties',path_namespac
 /// Changes, of which those that come together are one.
 #[derive(Debug)]
 pub struct Changes {
-    /// Marked at each change; counts managers that have left.
-    left: watch::Receiver<u32>,
-    /// After which of them this connection has subscribed.
-    subscribed: u32,
+    /// Marked at each change; whether the manager has left that told them.
+    left: watch::Receiver<bool>,
+    /// How many managers have left.
+    managers: u32,
 }
 
 impl Changes {
@@ -22,15 +22,12 @@ impl Changes {
     /// # Errors
     /// When the connection is broken.
     pub async fn new(client: &Client) -> Result<Self, CliError> {
-        let listener = client.listen(&[CHANGED]).await?;
-        let (sender, left) = watch::channel(0);
-        drop(tokio::spawn(take(listener, sender)));
-        Ok(Self { left, subscribed: 0 })
+        Ok(Self { left: listen(client).await?, managers: 0 })
     }
 
     /// How many managers have left.
     pub fn managers(&self) -> u32 {
-        self.subscribed
+        self.managers
     }
 
     /// Waits for a change, or for the successor of a manager that has left, of which anything may be different.
@@ -40,22 +37,28 @@ impl Changes {
     pub async fn next(&mut self, client: &Client) -> Result<(), CliError> {
         let gone = |_| CliError::Left { action: "wait for units".to_owned() };
         self.left.changed().await.map_err(gone)?;
-        let left = *self.left.borrow_and_update();
-        if self.subscribed != left {
-            client.subscribe().await?;
-            self.subscribed = left;
+        if *self.left.borrow_and_update() {
+            self.left = listen(client).await?;
+            self.managers += 1;
         }
         Ok(())
     }
 }
 
-/// Takes signals all the time: what nobody takes holds up the connection.
-async fn take(mut listener: Listener, changes: watch::Sender<u32>) {
+async fn listen(client: &Client) -> Result<watch::Receiver<bool>, CliError> {
+    let listener = client.listen(&[CHANGED]).await?;
+    let (sender, left) = watch::channel(false);
+    drop(tokio::spawn(take(listener, sender)));
+    Ok(left)
+}
+
+/// Takes signals all the time, as long as the manager is there: what nobody takes holds up the connection.
+async fn take(mut listener: Listener, changes: watch::Sender<bool>) {
     while let Some(heard) = listener.next().await {
-        let left = match heard {
-            Heard::Signal(_) => 0,
-            Heard::Left => 1,
-        };
-        changes.send_modify(|managers| *managers += left);
+        let has_left = matches!(heard, Heard::Left);
+        // Nobody may wait any more.
+        if changes.send(has_left).is_err() || has_left {
+            return;
+        }
     }
 }

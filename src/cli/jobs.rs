@@ -86,7 +86,7 @@ impl JobWatch {
     pub async fn wait(mut self, client: &Client, operation: Operation) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
         // A manager from before an upgrade knows of none.
-        let transfers = self.during(client.manager.list_transfers()).await;
+        let transfers = self.during(client.ask(async |manager| manager.list_transfers().await)).await;
         self.transfers.add(transfers.unwrap_or_default());
         loop {
             if self.succeeded {

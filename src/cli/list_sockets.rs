@@ -14,7 +14,7 @@ use crate::unit::pattern::matches_any;
 /// When the manager cannot be reached.
 pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
     let mut rows = ask(async |client| {
-        let rows = client.manager.list_sockets().await;
+        let rows = client.ask(async |manager| manager.list_sockets().await).await;
         Ok(rows.map_err(|error| CliError::of_call("list sockets", error))?)
     })?;
     rows.retain(|row| matches_any(&args.patterns, &row.unit) && (args.all || row.state != "closed"));

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 /// When the manager cannot be reached.
 pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
     let mut rows = ask(async |client| {
-        let rows = client.manager.list_timers().await;
+        let rows = client.ask(async |manager| manager.list_timers().await).await;
         Ok(rows.map_err(|error| CliError::of_call("list timers", error))?)
     })?;
     rows.retain(|row| matches_any(&args.patterns, &row.unit) && (args.all || row.state != "dead"));

@@ -1,26 +1,24 @@
 //! The connection to the manager, made only by verbs that need it.
 
 mod agent;
+mod link;
 mod listener;
 mod read;
 
 use super::error::CliError;
 use crate::bus::proxy::ManagerProxy;
-use crate::bus::wire::BUS_NAME;
+use crate::paths::Paths;
 use agent::Agent;
+use link::{BUS_DEADLINE, Link};
 pub use listener::{Heard, Listener};
 pub use read::property_names;
 use serde::Serialize;
+use std::io;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
-use zbus::Connection;
-use zbus::names::BusName;
-use zbus::proxy::{CacheProperties, MethodFlags};
+use zbus::proxy::MethodFlags;
 use zbus::zvariant::{DynamicDeserialize, DynamicType};
-
-/// How long a bus that is being restarted may take.
-const BUS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// For how long managers may end, one after the other, before one answers.
 const SUCCESSION: Duration = Duration::from_secs(30);
@@ -31,9 +29,10 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 /// The manager as a client sees it.
 #[derive(Debug)]
 pub struct Client {
-    connection: Connection,
-    /// What it can be asked without a permission, and its signals.
-    pub manager: ManagerProxy<'static>,
+    /// Root's own way, to the manager of now alone.
+    private: Option<Link>,
+    /// The way to the manager that has the name on the bus, whoever that is at the time; made when it is needed.
+    bus: OnceCell<Link>,
     /// Started once a password is needed; none where there cannot be one.
     agent: OnceCell<Option<Agent>>,
 }
@@ -174,27 +173,51 @@ pub async fn again<T>(call: impl AsyncFn() -> Result<T, CliError>) -> Result<T, 
 impl Client {
     async fn connect() -> Result<Self, CliError> {
         expect_this_host()?;
-        let connecting = async {
-            match bus() {
-                Bus::System => Connection::system().await,
-                Bus::User => Connection::session().await,
+        let private = match bus() {
+            Bus::System => Link::private(&Paths::default().private_socket()).await,
+            Bus::User => None,
+        };
+        let client = Self { private, bus: OnceCell::new(), agent: OnceCell::new() };
+        match client.link().await {
+            Ok(_) => Ok(client),
+            Err(zbus::Error::InputOutput(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(CliError::Bus { after: BUS_DEADLINE })
             }
-        };
-        let connection = match tokio::time::timeout(BUS_DEADLINE, connecting).await {
-            Ok(connection) => connection.map_err(CliError::of_connection)?,
-            Err(_) => return Err(CliError::Bus { after: BUS_DEADLINE }),
-        };
-        let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await;
-        Ok(Self { manager: manager.map_err(CliError::of_connection)?, connection, agent: OnceCell::new() })
+            Err(error) => Err(CliError::of_connection(error)),
+        }
+    }
+
+    /// The way to the manager. Root's own ends with the manager that it leads to, and then the bus leads to its
+    /// successor.
+    async fn link(&self) -> zbus::Result<&Link> {
+        match &self.private {
+            Some(link) if !link.is_over() => Ok(link),
+            _ => self.over_bus().await,
+        }
+    }
+
+    async fn over_bus(&self) -> zbus::Result<&Link> {
+        self.bus.get_or_try_init(Link::over_bus).await
+    }
+
+    /// Asks the manager what needs no permission.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached, or answers with an error.
+    pub async fn ask<T>(
+        &self,
+        call: impl AsyncFnOnce(&ManagerProxy<'static>) -> zbus::Result<T>,
+    ) -> zbus::Result<T> {
+        let link = self.link().await?;
+        call(&link.manager).await.map_err(|error| link.told(error))
     }
 
     /// Whether the manager runs; it is not started to find out.
     pub async fn is_running(&self) -> bool {
-        let asked = async {
-            let bus = zbus::fdo::DBusProxy::new(&self.connection).await?;
-            Ok::<bool, zbus::Error>(bus.name_has_owner(BusName::try_from(BUS_NAME)?).await?)
-        };
-        asked.await.unwrap_or_default()
+        match self.link().await {
+            Ok(link) => link.has_manager().await,
+            Err(_) => false,
+        }
     }
 
     /// Has the manager read its unit files again.
@@ -213,8 +236,11 @@ impl Client {
     pub async fn reload_systemd(&self) -> Result<(), CliError> {
         let (name, interface) = ("org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager");
         let path = "/org/freedesktop/systemd1";
-        let call = self.connection.call_method(Some(name), path, Some(interface), "Reload", &());
-        call.await.map(drop).map_err(|error| CliError::of_call("reload systemd", error))
+        let reload = async {
+            let bus = &self.over_bus().await?.connection;
+            bus.call_method(Some(name), path, Some(interface), "Reload", &()).await
+        };
+        reload.await.map(drop).map_err(|error| CliError::of_call("reload systemd", error))
     }
 
     /// Calls a method of the manager. Where polkit wants a password before, it is asked for, unless the command line
@@ -227,31 +253,17 @@ impl Client {
         B: Serialize + DynamicType,
         R: for<'d> DynamicDeserialize<'d>,
     {
-        let manager = self.manager.inner();
-        match manager.call(method, body).await {
+        match self.ask(async |manager| manager.inner().call(method, body).await).await {
             Err(error) if needs_password(&error) && choice().asking == Asking::Allowed => {}
             answer => return answer,
         }
         self.agent.get_or_init(Agent::start).await;
         let flags = MethodFlags::ALLOW_INTERACTIVE_AUTH;
-        manager.call_with_flags(method, flags, body).await?.ok_or(zbus::Error::InvalidReply)
+        let again = async |manager: &ManagerProxy<'static>| {
+            manager.inner().call_with_flags(method, flags, body).await?.ok_or(zbus::Error::InvalidReply)
+        };
+        self.ask(again).await
     }
-
-    /// Has the manager send signals, as it does while somebody subscribes.
-    ///
-    /// # Errors
-    /// When the manager cannot be reached.
-    pub async fn subscribe(&self) -> Result<(), CliError> {
-        again(async || match self.manager.subscribe().await {
-            Err(error) if !is_subscribed(&error) => Err(CliError::of_call("watch units", error)),
-            _ => Ok(()),
-        })
-        .await
-    }
-}
-
-fn is_subscribed(error: &zbus::Error) -> bool {
-    matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str().ends_with(".AlreadySubscribed"))
 }
 
 fn needs_password(error: &zbus::Error) -> bool {

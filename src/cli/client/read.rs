@@ -1,5 +1,6 @@
 //! What clients read. It may be asked for twice, so each reader asks again where the manager is restarted meanwhile.
 
+use super::link::Link;
 use super::{Client, again, talk};
 use crate::bus::wire::{BUS_NAME, JobRow, MANAGER_PATH, UnitRow, labelled, unit_path};
 use crate::cli::error::CliError;
@@ -26,8 +27,11 @@ pub fn property_names() -> Vec<String> {
             return Ok(Vec::new());
         }
         let values = client.values_of(unit_path(DEFAULT_TARGET), UNIT_INTERFACE).await?;
-        let unit =
-            client.manager.list_units().await?.into_iter().find(|unit| unit.name.ends_with(".container"));
+        let unit = client
+            .ask(async |manager| manager.list_units().await)
+            .await?
+            .into_iter()
+            .find(|unit| unit.name.ends_with(".container"));
         let more = match unit {
             Some(unit) => client.values_of(unit.path, UNIT_INTERFACE).await?,
             None => Values::new(),
@@ -49,7 +53,7 @@ impl Client {
     /// When the manager cannot be reached.
     pub async fn list_units(&self) -> Result<Vec<UnitRow>, CliError> {
         let failed = |error| CliError::of_call("list units", error);
-        again(async || self.manager.list_units().await.map_err(failed)).await
+        again(async || self.ask(async |manager| manager.list_units().await).await.map_err(failed)).await
     }
 
     /// The unit that a process is in.
@@ -65,8 +69,8 @@ impl Client {
             error => CliError::of_call(&format!("get unit for PID {pid}"), error),
         };
         let process = zbus::Fd::from(&process);
-        let (_, name, _) =
-            again(async || self.manager.get_unit_by_pidfd(&process).await.map_err(failed)).await?;
+        let asked = async || self.ask(async |manager| manager.get_unit_by_pidfd(&process).await).await;
+        let (_, name, _) = again(async || asked().await.map_err(failed)).await?;
         Ok(name)
     }
 
@@ -76,7 +80,7 @@ impl Client {
     /// When the manager cannot be reached.
     pub async fn list_jobs(&self) -> Result<Vec<JobRow>, CliError> {
         let failed = |error| CliError::of_call("list jobs", error);
-        again(async || self.manager.list_jobs().await.map_err(failed)).await
+        again(async || self.ask(async |manager| manager.list_jobs().await).await.map_err(failed)).await
     }
 
     /// The properties of a unit, which is loaded for it, also of one that does not exist.
@@ -108,7 +112,7 @@ impl Client {
 
     async fn values_of(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Values> {
         let interface = InterfaceName::from_static_str_unchecked(interface);
-        let all = self.properties(path).await?.get_all(interface).await?;
+        let all = self.properties(path, async |unit| Ok(unit.get_all(interface).await?)).await?;
         Ok(all.into_iter().filter_map(|(name, value)| Some((name, self::value(&value)?))).collect())
     }
 
@@ -118,7 +122,7 @@ impl Client {
     /// When the manager does not answer.
     pub async fn unit_property(&self, path: OwnedObjectPath, property: &str) -> zbus::Result<OwnedVariant> {
         let interface = InterfaceName::from_static_str_unchecked(UNIT_INTERFACE);
-        Ok(self.properties(path).await?.get(interface, property).await?)
+        self.properties(path, async |unit| Ok(unit.get(interface, property).await?)).await
     }
 
     /// The labels of a container that runs, or of its unit; a target has none, nor has a unit that is gone meanwhile.
@@ -139,20 +143,26 @@ impl Client {
         const SYSTEMD: &str = "org.freedesktop.systemd1";
         let interface = InterfaceName::from_static_str_unchecked("org.freedesktop.systemd1.Unit");
         let path = labelled("/org/freedesktop/systemd1/unit", name);
-        let properties = self.properties_at(SYSTEMD, path).await.ok()?;
-        String::try_from(properties.get(interface, "ActiveState").await.ok()?).ok()
+        let unit = properties_at(self.over_bus().await.ok()?, SYSTEMD, path).await.ok()?;
+        String::try_from(unit.get(interface, "ActiveState").await.ok()?).ok()
     }
 
-    async fn properties(&self, path: OwnedObjectPath) -> zbus::Result<PropertiesProxy<'static>> {
-        self.properties_at(BUS_NAME, path).await
-    }
-
-    async fn properties_at(
+    async fn properties<T>(
         &self,
-        service: &'static str,
         path: OwnedObjectPath,
-    ) -> zbus::Result<PropertiesProxy<'static>> {
-        let properties = PropertiesProxy::builder(&self.connection).destination(service).path(path);
-        properties.cache_properties(CacheProperties::No).build().await
+        read: impl AsyncFnOnce(&PropertiesProxy<'static>) -> zbus::Result<T>,
+    ) -> zbus::Result<T> {
+        let link = self.link().await?;
+        let properties = properties_at(link, BUS_NAME, path).await?;
+        read(&properties).await.map_err(|error| link.told(error))
     }
+}
+
+async fn properties_at(
+    link: &Link,
+    service: &'static str,
+    path: OwnedObjectPath,
+) -> zbus::Result<PropertiesProxy<'static>> {
+    let properties = PropertiesProxy::builder(&link.connection).destination(service).path(path);
+    properties.cache_properties(CacheProperties::No).build().await
 }

@@ -29,8 +29,8 @@ impl Images for OverBus {
     fn list(&self, words: &[String]) -> anyhow::Result<Vec<Listed>> {
         ask(async |client| {
             let rows = match words {
-                [] => client.manager.list_images().await,
-                words => client.manager.list_images_by_patterns(words).await,
+                [] => client.ask(async |manager| manager.list_images().await).await,
+                words => client.ask(async |manager| manager.list_images_by_patterns(words).await).await,
             };
             let rows = rows.map_err(|error| CliError::of_call("list images", error))?;
             Ok(rows.into_iter().map(listed).collect())
