@@ -20,7 +20,7 @@ fn start_units(host: &Host, units: &[(&str, &str)]) {
 
 /// No file system of a root, no loop device, no mount but those of the host.
 fn assert_no_disk(host: &Host, unit: &str) {
-    let script = "find /var/lib/sampan/containers/$0.container -name 'disk*' -not -path '*/gone-*'; grep -h /dev/loop /proc/1/mountinfo; \
+    let script = "find /var/lib/sampan/containers/$0.container -name 'disk*' -not -path '*/gone-*'; grep -h /dev/loop /proc/1/mountinfo | grep -v ' /var/lib/sampan '; \
         grep -ls /var/lib/sampan/containers/$0.container /sys/block/loop*/loop/backing_file; true";
     host.wait_until("nothing is left of the root", |host| {
         host.succeed(&["sh", "-c", script, unit]).is_empty()
@@ -134,6 +134,43 @@ fn the_store_can_be_in_memory_and_the_host_can_lack_what_is_needed() {
     let told = host.property("web", "LaunchError");
     assert!(told.starts_with("limit root: /usr/sbin/mkfs.ext4: No such file or directory; "), "{told}");
     assert_no_disk(&host, "web");
+}
+
+/// A file in which there is a file system takes as much of any disk as is in it; quotas would be another thing on each.
+#[test]
+fn the_store_can_be_on_xfs_and_on_btrfs() {
+    for kind in ["xfs", "btrfs"] {
+        let host = Host::boot();
+        let make = format!(
+            "truncate -s 512M /srv/disk && mkfs.{kind} -q /srv/disk && mount -o loop /srv/disk /var/lib/sampan"
+        );
+        host.succeed(&["sh", "-c", &make]);
+        host.succeed(&["systemctl", "start", "sampand"]);
+        host.add_images(&["hello"]);
+        start_units(
+            &host,
+            &[("small", "root_size = \"32M\"\n"), ("kept", "root = \"persistent\"\nroot_size = \"32M\"\n")],
+        );
+        for unit in ["small", "kept"] {
+            let filled = inside(&host, unit, FILL);
+            assert!(filled.contains("No space left on device"), "{kind}: {filled}");
+            let written: u64 = filled.lines().last().unwrap().parse().unwrap();
+            assert!(written < 32 << 20 && written > 24 << 20, "{kind} {unit}: {written}");
+        }
+        inside(&host, "kept", "echo kept >/kept; sync");
+        let disk = "/var/lib/sampan/containers/kept.container/persistent/disk";
+        let blocks = || host.succeed(&["stat", "-c", "%b", disk]).trim().parse::<u64>().unwrap();
+        assert!(blocks() * 512 < 16 << 20, "{kind}: what was removed inside is free outside: {}", blocks());
+        host.succeed(&["sampanctl", "restart", "kept"]);
+        assert_eq!(inside(&host, "kept", "cat /kept"), "kept\n");
+        // Copies for one unit are made here as well, of shared blocks.
+        start_units(&host, &[("own", "share = false\n")]);
+        host.succeed(&["sampanctl", "fsck"]);
+        host.succeed(&["sampanctl", "stop", "small", "kept", "own"]);
+        assert_no_disk(&host, "small");
+        host.succeed(&["systemctl", "stop", "sampand"]);
+        host.succeed(&["umount", "/var/lib/sampan"]);
+    }
 }
 
 /// As with podman's --read-only and --read-only-tmpfs.
