@@ -108,6 +108,7 @@ fn with_another_root_nothing_is_said_or_done_of_what_runs_on_this_host() {
         &["stop", "web"],
         &["isolate", "web"],
         &["freeze", "web"],
+        &["clean", "web"],
         &["kill", "web"],
         &["set-property", "web", "memory_max=1G"],
         &["status", "web"],

@@ -56,6 +56,7 @@ fn looking_is_free_and_changing_is_not() {
         &["RestartUnit", "ss", "web.container", "replace"],
         &["KillUnit", "ssi", "web.container", "all", "9"],
         &["FreezeUnit", "s", "web.container"],
+        &["CleanUnit", "sas", "web.container", "1", "all"],
         &["SetUnitProperties", "sba(sv)", "web.container", "true", "1", "MemoryMax", "t", "1"],
         &["ResetFailed"],
         &["Reload"],

@@ -201,6 +201,14 @@ fn copies_of_an_image_are_known_beside_it() {
     host.succeed(&["mkdir", "/var/lib/sampan/containers/own.container/private/strange"]);
     assert!(host.answer(1, &["sampanctl", "fsck"]).contains("private/strange is foreign to the store"));
 
+    // Whoever wants another one has it made again, and whoever needs the room gets it.
+    assert!(host.fail(1, &["sampanctl", "clean", "own"]).contains("is active or has a job"));
+    host.succeed(&["sampanctl", "stop", "own"]);
+    host.succeed(&["rmdir", "/var/lib/sampan/containers/own.container/private/strange"]);
+    host.succeed(&["sampanctl", "clean", "own"]);
+    assert!(!host.succeed(&["sampanctl", "images"]).contains("copy of"));
+    host.succeed(&["sampanctl", "start", "own"]);
+
     // It goes with its image, and not before.
     host.fail(1, &["sampanctl", "remove", "--force", "hello"]);
     host.succeed(&["sampanctl", "stop", "own"]);

@@ -33,6 +33,10 @@ pub enum BusError {
     BadUnitSetting(String),
     /// The unit does not run.
     UnitInactive(String),
+    /// The unit is not down.
+    UnitBusy(String),
+    /// The unit has left nothing behind.
+    NothingToClean(String),
     /// The container has no such program.
     NoSuchProgram(String),
     /// The container has the program, and it cannot be executed.
@@ -92,6 +96,8 @@ impl BusError {
             Self::UnitMasked(text) => ("org.sampan1.Error.UnitMasked", text),
             Self::BadUnitSetting(text) => ("org.sampan1.Error.BadUnitSetting", text),
             Self::UnitInactive(text) => ("org.sampan1.Error.UnitInactive", text),
+            Self::UnitBusy(text) => ("org.sampan1.Error.UnitBusy", text),
+            Self::NothingToClean(text) => ("org.sampan1.Error.NothingToClean", text),
             Self::NoSuchProgram(text) => ("org.sampan1.Error.NoSuchProgram", text),
             Self::NotExecutable(text) => ("org.sampan1.Error.NotExecutable", text),
             Self::TransactionIsDestructive(text) => ("org.sampan1.Error.TransactionIsDestructive", text),

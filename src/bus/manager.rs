@@ -44,6 +44,7 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
         .act("KillUnit", &["name", "whom", "signal"], &[], |(), call, asked| process::kill(call, asked))
         .act("FreezeUnit", &["name"], &[], |(), call, (name,)| process::freeze(call, name))
         .act("ThawUnit", &["name"], &[], |(), call, (name,)| process::thaw(call, name))
+        .act("CleanUnit", &["name", "what"], &[], |(), call, asked| process::clean(call, asked))
         .act("ResetFailedUnit", &["name"], &[], |(), call, (name,)| jobs::reset_failed_unit(call, name))
         .act("ResetFailed", &[], &[], |(), call, ()| jobs::reset_failed(call))
         .act("SetUnitProperties", &["name", "runtime", "properties"], &[], |(), call, asked| {

@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::error::BusError;
 use super::jobs::allowed;
-use crate::manager::driver::Whom;
+use crate::manager::driver::{CleanError, Leftover, Whom};
 use crate::systemd::SystemdError;
 use crate::systemd::manager::Systemd;
 use crate::unit::name::UnitName;
@@ -32,6 +32,30 @@ pub(super) async fn thaw(call: Call, name: String) -> Result<(), BusError> {
     let systemd = running(&call, &unit).await?;
     systemd.thaw_scope(&unit.scope()).await.map_err(failed)?;
     call.with(move |manager| manager.thawed(&unit)).await
+}
+
+/// Removes what a unit has left behind, as `CleanUnit` of systemd does.
+pub(super) async fn clean(call: Call, (name, what): (String, Vec<String>)) -> Result<(), BusError> {
+    let mut kinds = Vec::new();
+    for word in &what {
+        match Leftover::ALL.iter().find(|kind| kind.as_str() == word) {
+            Some(kind) => kinds.push(*kind),
+            None if word == "all" => kinds.extend(Leftover::ALL),
+            None => {
+                return Err(BusError::InvalidArgs(format!(
+                    "\"{}\" is not known: use cache, state or all.",
+                    word.escape_debug()
+                )));
+            }
+        }
+    }
+    let unit = allowed(&call, &name, "clean").await?;
+    let cleaned = call.with(move |manager| manager.clean(&unit, &kinds)).await?;
+    cleaned.map_err(|error| match error {
+        CleanError::Busy(_) => BusError::UnitBusy(error.to_string()),
+        CleanError::Nothing(_) => BusError::NothingToClean(error.to_string()),
+        CleanError::Io(..) => BusError::Failed(error.to_string()),
+    })
 }
 
 /// systemd, for a unit whose scope is there.

@@ -13,7 +13,7 @@ use super::plan::{self, Purpose};
 use super::suggestion;
 use super::units::enable::Change;
 use super::{
-    blame, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
+    blame, clean, completions, critical_chain, daemon, exec, freeze, images, is_active, kill, lifecycle,
     list_dependencies, list_jobs, list_sockets, list_timers, list_units, logs, run as run_verb, set_property,
     show, status, system_state, top, unit_files, units, volumes,
 };
@@ -107,6 +107,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
         Verb::Isolate(args) => lifecycle::isolate(&args, paths),
         Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        Verb::Clean(args) => clean::run(&args),
         Verb::SetProperty(args) => set_property::run(&args),
         Verb::Top(args) => top::run(&args, paths),
         Verb::Blame(args) => blame::run(&args),

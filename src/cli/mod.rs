@@ -8,6 +8,7 @@ mod argv;
 mod blame;
 mod candidates;
 mod changes;
+mod clean;
 pub mod client;
 mod completions;
 mod critical_chain;

@@ -88,6 +88,39 @@ pub struct UnitsArgs {
     pub units: Vec<String>,
 }
 
+/// `clean`.
+#[derive(Debug, Clone, Args)]
+pub struct CleanArgs {
+    /// Names of units, or patterns over loaded ones
+    #[arg(value_name = "UNIT", required = true, add = ArgValueCandidates::new(unit_names))]
+    pub units: Vec<String>,
+    /// What is removed
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "cache", value_name = "WHAT")]
+    pub what: Vec<Cleaned>,
+}
+
+/// What a unit leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cleaned {
+    /// Copies of images that it has for itself
+    Cache,
+    /// Its persistent root, and when its persistent timer elapsed last
+    State,
+    /// Both
+    All,
+}
+
+impl Cleaned {
+    /// The word of the bus.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::State => "state",
+            Self::All => "all",
+        }
+    }
+}
+
 /// `kill`.
 #[derive(Debug, Clone, Args)]
 pub struct KillArgs {

@@ -12,7 +12,10 @@ pub use files::{
     LinkArgs, NowArgs, PresetAllArgs,
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
-pub use jobs::{CancelArgs, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs, Whom};
+pub use jobs::{
+    CancelArgs, CleanArgs, Cleaned, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs,
+    Whom,
+};
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
@@ -112,6 +115,8 @@ pub enum Verb {
     Freeze(Of<UnitsArgs>),
     /// Let frozen units go on
     Thaw(Of<UnitsArgs>),
+    /// Remove what units that are down have left behind
+    Clean(Of<CleanArgs>),
     /// Change limits of a unit, also while it runs
     SetProperty(Of<SetPropertyArgs>),
     /// Show what units do, with the last lines of their logs

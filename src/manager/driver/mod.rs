@@ -6,6 +6,7 @@ mod adopt;
 mod before;
 mod boot;
 mod cache;
+mod clean;
 mod clock;
 mod commands;
 mod condition;
@@ -44,6 +45,7 @@ mod transient;
 mod turns;
 
 pub use adopt::Adoption;
+pub use clean::{CleanError, Leftover};
 pub use exec::ExecError;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use health::Checked;

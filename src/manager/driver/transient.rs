@@ -2,11 +2,13 @@
 //! and a successor of this process find them as they find all others. A file goes with its unit: once that is down
 //! and nobody holds it any more.
 
+use super::discard::discard;
 use super::exec::pulls;
 use super::{Manager, Note};
 use crate::manager::machine::{
     Event, JobId, JobMode, LoadState, Loaded, Managed, Request, RequestError, Verb,
 };
+use crate::store::private;
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,6 +185,8 @@ impl Manager {
     fn unmake(&mut self, unit: &UnitName, path: &Path) {
         self.transients.stdio.remove(unit);
         let removed = fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()));
+        // Another thread removes what may be large.
+        discard(&private::directory(&self.store.all_containers_dir().join(unit.as_str())));
         let forgotten = self.store.forget_container(unit.as_str()).map_err(|error| error.to_string());
         for error in [removed, forgotten].into_iter().filter_map(Result::err) {
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
