@@ -5,7 +5,7 @@ mod support;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 use support::host::Host;
-use support::units::shell;
+use support::units::{shell, socket};
 
 /// A oneshot that says that it ran. More keys of `[timer]` may follow.
 fn job(timer: &str) -> String {
@@ -143,13 +143,15 @@ fn another_timer_in_the_file_is_in_effect_after_a_reload() {
     let host = Host::with_images(&["hello"]);
     host.unit("tick@.container", &job("on_calendar = \"yearly\""));
     host.succeed(&["sampanctl", "start", "tick@one"]);
-    assert_eq!(host.property("tick@one", "TimersCalendar"), "yearly");
+    let yearly = host.property("tick@one", "TimersCalendar");
+    assert!(yearly.starts_with("{ OnCalendar=yearly ; next_elapse="), "{yearly}");
+    assert!(yearly.contains("-01-01 00:00:00"), "{yearly}");
     host.unit("tick@.container", &job("on_calendar = [\"*:*:0/2\", \"yearly\"]\non_boot = 1"));
     host.succeed(&["sampanctl", "daemon-reload"]);
     // A colon stands for the "@" in the name of its scope.
     wait_runs(&host, "tick:one", 2);
     let monotonic = host.property("tick@one", "TimersMonotonic");
-    assert!(monotonic.contains("OnBootUSec"), "{monotonic}");
+    assert!(monotonic.starts_with("{ OnBootUSec=1s ; next_elapse="), "{monotonic}");
 }
 
 #[test]
@@ -172,4 +174,151 @@ fn an_idle_manager_sleeps_until_a_timer_is_due() {
     host.succeed(&["sleep", "5"]);
     let woken = switches() - before;
     assert!(woken < 20, "20 timers that are due in an hour woke it {woken} times in 5 seconds");
+}
+
+/// Seconds since 1970 on the host.
+fn clock(host: &Host) -> u64 {
+    host.succeed(&["date", "+%s"]).trim().parse().expect("a number")
+}
+
+/// As systemd does: what has elapsed is looked at once, however often it has.
+#[test]
+fn ticks_that_a_manager_misses_are_one_run() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("tick.container", &job("on_calendar = \"*:*:0/4\""));
+    host.succeed(&["sampanctl", "start", "tick"]);
+    let before = wait_runs(&host, "tick", 1).len();
+    let signal = |signal: &str| {
+        host.succeed(&["systemctl", "kill", &format!("--signal={signal}"), "--kill-whom=main", "sampand"]);
+    };
+    signal("STOP");
+    // Spans of time are what is looked at.
+    host.succeed(&["sleep", "9"]);
+    let missed = runs(&host, "tick").len();
+    assert!(missed <= before + 1, "it ran without a manager");
+    let awake = clock(&host);
+    signal("CONT");
+    let after = wait_runs(&host, "tick", missed + 2);
+    let (made_up, next) = (after[missed] / 1_000_000, after[missed + 1] / 1_000_000);
+    assert!(made_up >= awake && next / 4 > awake / 4, "{after:?}, awake since {awake}\n{}", host.recent());
+}
+
+#[test]
+fn a_socket_and_a_timer_start_one_container() {
+    let host = Host::with_images(&["hello"]);
+    let text = shell("echo it ran; exec sleep 1000")
+        + &socket("127.0.0.1:8080", "\"fd\"")
+        + "[timer]\non_calendar = \"*:*:0/1\"\naccuracy = \"1us\"\n";
+    host.unit("web.container", &text);
+    for first in ["the timer", "a connection"] {
+        let count = runs(&host, "web").len();
+        host.succeed(&["sampanctl", "start", "web"]);
+        let connection = (first == "a connection").then(|| host.connect("127.0.0.1:8080").expect(first));
+        wait_runs(&host, "web", count + 1);
+        host.wait_property("web", "SubState", "running");
+        let process = host.property("web", "MainPID");
+        let other = host.connect("127.0.0.1:8080").expect("the socket listens");
+        // Some of its ticks pass.
+        host.succeed(&["sleep", "3"]);
+        assert_eq!(host.property("web", "MainPID"), process, "{first}");
+        assert_eq!(runs(&host, "web").len(), count + 1, "{first}");
+        drop((connection, other));
+        host.succeed(&["sampanctl", "stop", "web"]);
+    }
+}
+
+#[test]
+fn a_fixed_random_delay_is_the_same_each_time() {
+    let host = Host::with_images(&["hello"]);
+    let timer = "on_calendar = \"yearly\"\nrandomized_delay = \"1h\"\nfixed_random_delay = true";
+    let units = ["one", "two", "three"];
+    let next = || units.map(|unit| host.property(unit, "NextElapseUSecRealtime"));
+    for unit in units {
+        host.unit(&format!("{unit}.container"), &job(timer));
+        host.succeed(&["sampanctl", "start", unit]);
+    }
+    let first = next();
+    assert!(first[0] != first[1] || first[1] != first[2], "each unit has its own: {first:?}");
+    assert!(first.iter().all(|next| next.contains("-01-01 00:")), "{first:?}");
+    host.succeed(&[&["sampanctl", "restart"][..], &units].concat());
+    assert_eq!(next(), first);
+    host.succeed(&["systemctl", "restart", "sampand"]);
+    assert_eq!(next(), first);
+    // What the calendar alone says.
+    assert!(host.property("one", "TimersCalendar").contains("-01-01 00:00:00"));
+}
+
+#[test]
+fn another_time_zone_starts_what_waits_for_it_and_moves_the_calendar() {
+    let host = Host::with_images(&["hello"]);
+    let zone = |name: &str| {
+        let link = format!("ln -sfn /usr/share/zoneinfo/{name} /etc/new && mv -T /etc/new /etc/localtime");
+        host.succeed(&["sh", "-c", &link]);
+    };
+    zone("UTC");
+    host.unit("moved.container", &job("on_timezone_change = true"));
+    host.unit("noon.container", &job("on_calendar = \"*-06-01 12:00:00\""));
+    host.succeed(&["sampanctl", "start", "moved", "noon"]);
+    assert_eq!(host.property("moved", "SubState"), "waiting");
+    let moment = || {
+        let json =
+            host.succeed(&["sampanctl", "show", "--output=json", "-p", "NextElapseUSecRealtime", "noon"]);
+        json.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().expect("a number")
+    };
+    let before = moment();
+    zone("Asia/Tokyo");
+    assert_eq!(wait_runs(&host, "moved", 1).len(), 1);
+    assert_eq!(before - moment(), 9 * 3600 * 1_000_000);
+    host.wait_property("moved", "SubState", "waiting");
+    assert!(runs(&host, "noon").is_empty());
+}
+
+#[test]
+fn a_host_that_nothing_can_wake_has_its_timers_all_the_same() {
+    let host = Host::with_images(&["hello"]);
+    host.succeed(&["sh", "-c", "test ! -d /sys/class/rtc || mount -t tmpfs none /sys/class/rtc"]);
+    host.unit("early.container", &job("on_calendar = \"*:*:0/2\"\nwake_system = true"));
+    host.succeed(&["sampanctl", "start", "early"]);
+    host.journal(&["--unit=sampand"]).wait("timers do not wake this host when it is suspended");
+    wait_runs(&host, "early", 2);
+    assert_eq!(host.property("early", "WakeSystem"), "yes");
+}
+
+#[test]
+fn when_a_persistent_timer_elapsed_can_be_forgotten() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("backup.container", &job("on_calendar = \"yearly\"\npersistent = true\n"));
+    host.succeed(&["sampanctl", "start", "backup"]);
+    let stamp = ["test", "-e", "/var/lib/sampan/timers/stamp-backup.container"];
+    host.wait_until("the stamp is made", |host| host.run(&stamp).status.success());
+    let clean = ["sampanctl", "clean", "--what=state", "backup"];
+    assert!(host.fail(1, &clean).contains("is active or has a job: stop it first"));
+    host.succeed(&["sampanctl", "stop", "backup"]);
+    assert!(host.fail(1, &["sampanctl", "clean", "backup"]).contains("has left nothing of this behind"));
+    host.succeed(&clean);
+    assert!(!host.run(&stamp).status.success());
+    host.fail(1, &clean);
+    host.fail(1, &["sampanctl", "clean", "--what=logs", "backup"]);
+}
+
+/// A clock that can be set is that of a kernel of the test's own.
+#[test]
+fn a_clock_that_is_set_starts_what_waits_for_it() {
+    let host = Host::with_controllers(&["hello"]);
+    host.unit("set.container", &job("on_clock_change = true"));
+    host.unit("year.container", &job("on_calendar = \"yearly\""));
+    host.succeed(&["sampanctl", "start", "set", "year"]);
+    let year: i32 = host.succeed(&["date", "-u", "+%Y"]).trim().parse().expect("a number");
+    let set = |moment: &str| host.succeed(&["date", "-u", "--set", &format!("{}-{moment}", year + 3)]);
+    set("06-30 12:00:00");
+    wait_runs(&host, "set", 1);
+    host.wait_property("set", "SubState", "waiting");
+    // What the calendar has left out is made up for once.
+    wait_runs(&host, "year", 1);
+    host.wait_property("year", "SubState", "waiting");
+    assert_eq!(runs(&host, "year").len(), 1);
+    // And it goes by the new time.
+    set("12-31 23:59:57");
+    assert_eq!(wait_runs(&host, "year", 2).len(), 2);
+    assert!(runs(&host, "set").len() >= 2);
 }

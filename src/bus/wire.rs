@@ -221,6 +221,7 @@ pub(super) fn variant(value: Value) -> Variant<'static> {
         Value::Numbers(list) => list.into(),
         Value::Words(words) => words.into(),
         Value::Parts(list) => list.into(),
+        Value::Moments(list) => list.into(),
     }
 }
 

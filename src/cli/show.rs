@@ -65,13 +65,14 @@ fn selected(mut values: Values, names: &[String]) -> Values {
 fn render(values: &Values, args: &ShowArgs, zone: &TimeZone) -> String {
     let mut text = String::new();
     for (name, value) in in_order(values, args.names()) {
-        let value = word(name, value, zone);
-        if value.is_empty() && !args.all && args.names().is_empty() {
-            continue;
-        }
-        match args.is_bare() {
-            true => text.push_str(&format!("{value}\n")),
-            false => text.push_str(&format!("{name}={value}\n")),
+        for value in words(name, value, zone) {
+            if value.is_empty() && !args.all && args.names().is_empty() {
+                continue;
+            }
+            match args.is_bare() {
+                true => text.push_str(&format!("{value}\n")),
+                false => text.push_str(&format!("{name}={value}\n")),
+            }
         }
     }
     text
@@ -82,6 +83,29 @@ fn in_order<'a>(values: &'a Values, names: &[String]) -> Vec<(&'a String, &'a Va
     let mut order: Vec<_> = values.iter().collect();
     order.sort_by_key(|(name, _)| names.iter().position(|wanted| wanted == *name));
     order
+}
+
+/// The lines of a property. Each part of a timer has one, as systemctl has it.
+fn words(name: &str, value: &Value, zone: &TimeZone) -> Vec<String> {
+    let part = |name: &str, what: &str, next: String| {
+        format!("{{ {}={} ; next_elapse={next} }}", escaped(name), escaped(what))
+    };
+    match value {
+        Value::Spans(list) => {
+            let of = |(name, span, next): &(String, u64, u64)| {
+                part(name, &time::span(*span), if *next == 0 { "0".to_owned() } else { time::span(*next) })
+            };
+            list.iter().map(of).collect()
+        }
+        Value::Moments(list) => {
+            let of = |(name, text, next): &(String, String, u64)| {
+                let never = || "n/a".to_owned();
+                part(name, text, if *next == 0 { never() } else { time::timestamp(*next, zone) })
+            };
+            list.iter().map(of).collect()
+        }
+        value => vec![word(name, value, zone)],
+    }
 }
 
 fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
@@ -110,6 +134,7 @@ fn word(name: &str, value: &Value, zone: &TimeZone) -> String {
             let of = |(name, word): (&String, &String)| format!("{}={}", escaped(name), escaped(word));
             words.iter().map(of).collect::<Vec<_>>().join(" ")
         }
+        Value::Spans(_) | Value::Moments(_) => words(name, value, zone).join(" "),
         Value::Flag(true) => "yes".to_owned(),
         Value::Flag(false) => "no".to_owned(),
     }
@@ -154,6 +179,17 @@ mod tests {
             ("RestartUSec".to_owned(), Value::Unsigned(100_000)),
             ("TimeoutStartUSec".to_owned(), Value::Unsigned(90_000_000)),
             ("TimeoutStopUSec".to_owned(), Value::Unsigned(u64::MAX)),
+            (
+                "TimersCalendar".to_owned(),
+                Value::Moments(vec![
+                    ("OnCalendar".to_owned(), "daily".to_owned(), 1_795_237_685_000_000),
+                    ("OnCalendar".to_owned(), "2020-01-01".to_owned(), 0),
+                ]),
+            ),
+            (
+                "TimersMonotonic".to_owned(),
+                Value::Spans(vec![("OnBootUSec".to_owned(), 900_000_000, 7_562_000_000)]),
+            ),
             ("UMask".to_owned(), Value::Unsigned(0o27)),
             ("WatchdogUSec".to_owned(), Value::Unsigned(0)),
         ]);
@@ -176,6 +212,9 @@ mod tests {
         RestartUSec=100ms
         TimeoutStartUSec=1min 30s
         TimeoutStopUSec=infinity
+        TimersCalendar={ OnCalendar=daily ; next_elapse=Sat 2026-11-21 05:08:05 UTC }
+        TimersCalendar={ OnCalendar=2020-01-01 ; next_elapse=n/a }
+        TimersMonotonic={ OnBootUSec=15min ; next_elapse=2h 6min 2s }
         UMask=0027
         WatchdogUSec=0
         ");

@@ -23,6 +23,10 @@ pub enum Value {
     Numbers(Vec<(String, u64)>),
     /// `a{ss}`.
     Words(BTreeMap<String, String>),
+    /// `a(stt)`: names, spans, and moments since boot.
+    Spans(Vec<(String, u64, u64)>),
+    /// `a(sst)`: names, texts, and moments since 1970.
+    Moments(Vec<(String, String, u64)>),
 }
 
 impl Value {
@@ -53,6 +57,30 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
                 _ => None,
             };
             Value::Words(words.iter().filter_map(word).collect())
+        }
+        Variant::Array(array) if array.element_signature().to_string() == "(stt)" => {
+            let span = |item: &Variant<'_>| match item {
+                Variant::Structure(parts) => match parts.fields() {
+                    [Variant::Str(name), Variant::U64(span), Variant::U64(next)] => {
+                        Some((name.to_string(), *span, *next))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            Value::Spans(array.inner().iter().filter_map(span).collect())
+        }
+        Variant::Array(array) if array.element_signature().to_string() == "(sst)" => {
+            let moment = |item: &Variant<'_>| match item {
+                Variant::Structure(parts) => match parts.fields() {
+                    [Variant::Str(name), Variant::Str(text), Variant::U64(next)] => {
+                        Some((name.to_string(), text.to_string(), *next))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            Value::Moments(array.inner().iter().filter_map(moment).collect())
         }
         Variant::Array(array) if array.element_signature().to_string() == "(st)" => {
             let number = |item: &Variant<'_>| match item {

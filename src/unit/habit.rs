@@ -373,6 +373,9 @@ pub fn plain(word: &str) -> String {
 /// What to write for a key of another program, where `fields` are those that could stand in its place.
 pub fn of_key(key: &str, fields: &[&str]) -> Option<String> {
     let key = plain(key);
+    if key == "unit" && fields.contains(&"on_calendar") {
+        return Some("a timer starts the unit in whose file it stands: move the table there".to_owned());
+    }
     let condition =
         ["condition", "assert"].into_iter().find(|table| key.len() > table.len() && key.starts_with(table));
     let bare = condition.map(|table| &key[table.len()..]);

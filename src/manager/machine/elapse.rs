@@ -7,7 +7,7 @@ use super::Machine;
 use super::event::Action;
 use super::job::{Asked, JobKind, JobMode};
 use super::request::{Request, Verb};
-use super::schedule::{Because, Clocks, Plan, Schedule, TimerStage};
+use super::schedule::{Because, Clocks, Elapses, Plan, Schedule, TimerStage};
 use super::state::{Failure, Phase, Stamp, UnitResult};
 use super::unit::{Intent, Managed};
 use super::wake::Clock;
@@ -79,6 +79,19 @@ impl Machine {
         self.reschedule(name, Because::Unit);
         self.settle_waiting(name);
         self.actions.push(Action::Changed(name.clone()));
+    }
+
+    /// When the parts of an armed timer elapse next.
+    pub fn elapses(&self, name: &UnitName) -> Elapses {
+        let Some(managed) = self.units.get(name) else { return Elapses::default() };
+        let Some(timer) = managed.timer() else { return Elapses::default() };
+        let schedule = &managed.schedule;
+        if matches!(schedule.stage, TimerStage::Dead | TimerStage::Running) || schedule.unread {
+            return Elapses::default();
+        }
+        let began = managed.run.as_ref().map(|run| run.began);
+        let plan = Plan { name, timer, clocks: &self.clocks, now: self.now, began };
+        plan.elapses(schedule)
     }
 
     /// Finds out when an armed timer elapses next.

@@ -40,7 +40,7 @@ pub use event::{Action, Event, HealthState, Launched, Left, Unmet};
 pub use job::{Asked, Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
-pub use schedule::{Clocks, Schedule, TimerStage};
+pub use schedule::{Clocks, Elapses, Schedule, TimerStage};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps, Terms};
 pub use wake::Clock;

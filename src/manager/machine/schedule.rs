@@ -103,6 +103,15 @@ pub(super) enum Because {
     ClockSet,
 }
 
+/// When the parts of a timer elapse next, without its random delay, each at the place of its part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Elapses {
+    /// Since 1970.
+    pub calendar: Vec<Option<Duration>>,
+    /// Since boot.
+    pub monotonic: Vec<Option<Duration>>,
+}
+
 /// What the next times follow from.
 pub(super) struct Plan<'a> {
     pub(super) name: &'a UnitName,
@@ -114,7 +123,16 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// When each part elapses next.
+    pub(super) fn elapses(&self, schedule: &Schedule) -> Elapses {
+        Elapses { calendar: self.calendar(schedule), monotonic: self.monotonic(schedule) }
+    }
+
     pub(super) fn realtime(&self, schedule: &Schedule) -> Option<Duration> {
+        self.calendar(schedule).into_iter().flatten().min()
+    }
+
+    fn calendar(&self, schedule: &Schedule) -> Vec<Option<Duration>> {
         let Stamp { realtime: now, boottime, .. } = self.now;
         let last = schedule.last_trigger;
         let ended = schedule.ended.filter(|_| self.timer.defer_reactivation);
@@ -129,16 +147,30 @@ impl Plan<'_> {
         let earlier = ended.is_none() && last.is_some_and(|last| last.boottime < startup.boottime);
         let earliest = if earlier { now.saturating_sub(since_startup) } else { Duration::ZERO };
         let next = |calendar: &Calendar| calendar.next(base.min(now), &self.clocks.zone);
-        self.timer.on_calendar.iter().filter_map(next).min().map(|next| next.max(earliest))
+        self.timer.on_calendar.iter().map(next).map(|next| next.map(|next| next.max(earliest))).collect()
     }
 
     pub(super) fn boottime(&self, schedule: &mut Schedule, because: Because) -> Option<Duration> {
         let now = self.now.boottime;
-        let last = schedule.last_trigger.map(|last| last.boottime);
         let mut first: Option<Duration> = None;
-        for (index, (base, span)) in self.timer.monotonic.iter().enumerate() {
-            if schedule.spent.contains(&index) {
+        for (index, next) in self.monotonic(schedule).into_iter().enumerate() {
+            let Some(next) = next else { continue };
+            let is_single = self.timer.monotonic[index].0.is_single();
+            if is_single && next < now && schedule.last_trigger.is_some() && because == Because::Unit {
+                schedule.spent.insert(index);
                 continue;
+            }
+            first = Some(first.map_or(next, |first| first.min(next)));
+        }
+        first
+    }
+
+    /// The next moment of each span that is not spent.
+    fn monotonic(&self, schedule: &Schedule) -> Vec<Option<Duration>> {
+        let last = schedule.last_trigger.map(|last| last.boottime);
+        let next = |(index, (base, span)): (usize, &(TimerBase, Duration))| {
+            if schedule.spent.contains(&index) {
+                return None;
             }
             let since = match base {
                 TimerBase::Active => Some(schedule.armed.boottime),
@@ -148,15 +180,10 @@ impl Plan<'_> {
                 TimerBase::UnitInactive => schedule.ended.map(|ended| ended.boottime).max(last),
             };
             // Where the unit has not been there yet, there is nothing to count from.
-            let Some(since) = since.filter(|since| base.is_single() || !since.is_zero()) else { continue };
-            let next = since.saturating_add(*span);
-            if base.is_single() && next < now && schedule.last_trigger.is_some() && because == Because::Unit {
-                schedule.spent.insert(index);
-                continue;
-            }
-            first = Some(first.map_or(next, |first| first.min(next)));
-        }
-        first
+            let since = since.filter(|since| base.is_single() || !since.is_zero())?;
+            Some(since.saturating_add(*span))
+        };
+        self.timer.monotonic.iter().enumerate().map(next).collect()
     }
 
     /// The core has no dice: the name, the host and the time are as good, and are the same when they are asked again.

@@ -44,6 +44,8 @@ pub enum Value {
     Words(BTreeMap<String, String>),
     /// `a(stt)`
     Parts(Vec<(String, u64, u64)>),
+    /// `a(sst)`
+    Moments(Vec<(String, String, u64)>),
 }
 
 /// Whether a new value of a property is told by `PropertiesChanged`.
@@ -126,6 +128,8 @@ enum Read {
     Flag(fn(&Look<'_>) -> bool),
     Numbers(fn(&Look<'_>) -> Vec<(String, u64)>),
     Words(fn(&Look<'_>) -> BTreeMap<String, String>),
+    Parts(fn(&Look<'_>) -> Vec<(String, u64, u64)>),
+    Moments(fn(&Look<'_>) -> Vec<(String, String, u64)>),
 }
 
 impl Read {
@@ -139,6 +143,8 @@ impl Read {
             Self::Flag(read) => Value::Flag(read(look)),
             Self::Numbers(read) => Value::Numbers(read(look)),
             Self::Words(read) => Value::Words(read(look)),
+            Self::Parts(read) => Value::Parts(read(look)),
+            Self::Moments(read) => Value::Moments(read(look)),
         }
     }
 
@@ -152,6 +158,8 @@ impl Read {
             Self::Flag(_) => "b",
             Self::Numbers(_) => "a(st)",
             Self::Words(_) => "a{ss}",
+            Self::Parts(_) => "a(stt)",
+            Self::Moments(_) => "a(sst)",
         }
     }
 }

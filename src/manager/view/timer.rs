@@ -1,14 +1,15 @@
 //! When a unit is started by itself: the properties of systemd's timers.
 
-use super::Read::{Flag, Large, List, Numbers, Text};
+use super::Read::{Flag, Large, Moments, Parts, Text};
 use super::{Entry, Look, told, untold};
-use crate::unit::model::Timer;
+use crate::unit::model::{Timer, TimerBase};
+use crate::unit::value::Calendar;
 use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     told("TimerState", Text(|look| look.managed.schedule.stage.as_str().to_owned())),
-    untold("TimersCalendar", List(calendar)),
-    untold("TimersMonotonic", Numbers(monotonic)),
+    untold("TimersCalendar", Moments(calendar)),
+    untold("TimersMonotonic", Parts(monotonic)),
     told("NextElapseUSecRealtime", Large(|look| micros(look.managed.schedule.next_realtime))),
     told("NextElapseUSecMonotonic", Large(|look| micros(look.managed.schedule.next_boottime))),
     told(
@@ -38,12 +39,22 @@ fn micros(time: Option<Duration>) -> u64 {
     time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn calendar(look: &Look<'_>) -> Vec<String> {
+fn calendar(look: &Look<'_>) -> Vec<(String, String, u64)> {
     let expressions = timer(look).map(|timer| timer.on_calendar.as_slice()).unwrap_or_default();
-    expressions.iter().map(|calendar| calendar.as_str().to_owned()).collect()
+    let elapses = look.manager.machine().elapses(look.name).calendar;
+    let moment = |(index, expression): (usize, &Calendar)| {
+        let next = micros(elapses.get(index).copied().flatten());
+        ("OnCalendar".to_owned(), expression.as_str().to_owned(), next)
+    };
+    expressions.iter().enumerate().map(moment).collect()
 }
 
-fn monotonic(look: &Look<'_>) -> Vec<(String, u64)> {
+fn monotonic(look: &Look<'_>) -> Vec<(String, u64, u64)> {
     let spans = timer(look).map(|timer| timer.monotonic.as_slice()).unwrap_or_default();
-    spans.iter().map(|(base, span)| (base.property().to_owned(), micros(Some(*span)))).collect()
+    let elapses = look.manager.machine().elapses(look.name).monotonic;
+    let moment = |(index, (base, span)): (usize, &(TimerBase, Duration))| {
+        let next = micros(elapses.get(index).copied().flatten());
+        (base.property().to_owned(), micros(Some(*span)), next)
+    };
+    spans.iter().enumerate().map(moment).collect()
 }
