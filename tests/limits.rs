@@ -161,6 +161,69 @@ fn the_hosts_limits_are_for_units_without_any(host: &Host) {
     host.succeed(&["sampanctl", "stop", "plain", "own"]);
 }
 
+/// Known amounts of everything that has a column.
+#[test]
+fn top_tells_what_each_container_uses() {
+    let host = &Host::with_controllers(&["hello"]);
+    const MEBIBYTE: u64 = 1 << 20;
+    start(host, "idle", "exec sleep 1000", "");
+    start(host, "busy", "while :; do :; done & while :; do :; done", "");
+    // Private memory by awk, page cache by a file, shared memory by one in /dev/shm, processes by number.
+    let script = "dd if=/dev/zero of=/file bs=1M count=24 2>/dev/null; sync
+        dd if=/dev/zero of=/dev/shm/file bs=1M count=8 2>/dev/null
+        for i in 1 2 3; do sleep 1000 & done
+        exec awk 'BEGIN { s = \"x\"; while (length(s) < 16777216) s = s s; print \"full\"; system(\"exec sleep 1000\") }'";
+    start(host, "full", script, "");
+    host.wait_property("full", "TasksCurrent", "5");
+    start(
+        host,
+        "writes",
+        "while :; do dd if=/dev/zero of=/file bs=64k count=16 conv=fsync 2>/dev/null; done",
+        "",
+    );
+    let top =
+        |words: &[&str]| host.succeed(&[&["sampanctl", "top", "-b", "-n", "1", "-d", "1"], words].concat());
+    let number = |row: &serde_json::Value, column: &str| {
+        row[column].as_f64().unwrap_or_else(|| panic!("{column}: {row}")) as u64
+    };
+    let text = top(&["--output=json"]);
+    let last = text.lines().last().expect("a table");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(last).expect(last);
+    let row = |unit: &str| {
+        let name = format!("{unit}.container");
+        rows.iter().find(|row| row["unit"] == name.as_str()).unwrap_or_else(|| panic!("no {unit}: {text}"))
+    };
+    assert_eq!(number(row("idle"), "tasks"), 1);
+    assert_eq!(number(row("full"), "tasks"), 5, "three, awk and its child");
+    assert!(number(row("busy"), "cpu_percent") > 10 && number(row("idle"), "cpu_percent") < 5, "{text}");
+    let full = |column: &str| number(row("full"), column) / MEBIBYTE;
+    assert!((16..40).contains(&full("memory_private")), "{text}");
+    assert!((8..16).contains(&full("memory_shared")), "{text}");
+    assert!((20..32).contains(&full("memory_page_cache")), "{text}");
+    assert!(
+        full("memory") >= full("memory_private") + full("memory_shared") + full("memory_page_cache"),
+        "{text}"
+    );
+    assert!(number(row("writes"), "io_write_per_second") > MEBIBYTE, "{text}");
+    assert_eq!(number(row("idle"), "io_write_per_second"), 0, "{text}");
+    // The same for people: the order is what is asked for.
+    for (order, first) in
+        [("cpu", "busy"), ("tasks", "full"), ("memory", "full"), ("io", "writes"), ("path", "busy")]
+    {
+        let table = top(&["--order", order]);
+        let heading = table.lines().position(|line| line.starts_with("UNIT ")).expect(&table);
+        let columns: Vec<&str> = table.lines().nth(heading).expect(&table).split_whitespace().collect();
+        assert_eq!(
+            columns,
+            ["UNIT", "TASKS", "%CPU", "MEMORY", "PRIVATE", "SHARED", "CACHE", "INPUT/s", "OUTPUT/s"]
+        );
+        let line = table.lines().nth(heading + 1).expect(&table);
+        assert!(line.starts_with(&format!("{first}.container ")), "{order}: {table}");
+        assert_eq!(line.split_whitespace().count(), columns.len(), "{table}");
+    }
+    host.succeed(&["sampanctl", "stop", "idle", "busy", "full", "writes"]);
+}
+
 fn limits_change_while_it_runs(host: &Host) {
     start(host, "changed", "exec sleep 1000", "[resources]\nmemory_max = \"64M\"\n");
     let set = |words: &[&str]| host.succeed(&[&["sampanctl", "set-property"], words].concat());
