@@ -66,6 +66,33 @@ fn processes_begin_as_the_unit_says() {
 }
 
 #[test]
+fn systemd_oomd_is_told_of_a_container_what_the_unit_says() {
+    const OURS: [&str; 4] = [
+        "ManagedOOMSwap",
+        "ManagedOOMMemoryPressure",
+        "ManagedOOMMemoryPressureLimit",
+        "ManagedOOMPreference",
+    ];
+    let host = Host::with_images(&["hello"]);
+    let told = "managed_oom_swap = \"kill\"\nmanaged_oom_memory_pressure = \"kill\"\n\
+        managed_oom_memory_pressure_limit = \"60%\"\nmanaged_oom_preference = \"omit\"\n";
+    for (unit, keys, expected) in
+        [("told", told, ["kill", "kill", "2576980377", "omit"]), ("plain", "", ["auto", "auto", "0", "none"])]
+    {
+        let text = format!("{}[resources]\n{keys}", shell("exec sleep 1000"));
+        host.unit(&format!("{unit}.container"), &text);
+        host.succeed(&["sampanctl", "start", unit]);
+        let scope = format!("sampan-{unit}.scope");
+        let of_scope = OURS.map(|name| {
+            let property = format!("--property={name}");
+            host.succeed(&["systemctl", "show", "--value", &property, &scope]).trim().to_owned()
+        });
+        assert_eq!(of_scope, expected, "{unit}");
+        assert_eq!(OURS.map(|name| host.property(unit, name)), expected, "{unit}");
+    }
+}
+
+#[test]
 fn a_machine_id_stays_and_is_nobody_elses() {
     let host = Host::with_images(&["hello"]);
     const TELL: &str = "cat /etc/machine-id /etc/hostname; echo $container_uuid; cat /run/host/os-release";

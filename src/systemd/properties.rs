@@ -1,7 +1,7 @@
 //! What a scope is asked to be, and how that is said to systemd: systemd.scope(5), systemd.kill(5),
 //! systemd.resource-control(5).
 
-use crate::unit::model::{OfDevices, Resources};
+use crate::unit::model::{ManagedOom, OfDevices, Resources};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,10 +146,23 @@ pub(super) fn of_scope<'a>(
 pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<'static>)> {
     let mut properties = numbers(resources);
     properties.extend(of_devices(resources));
+    properties.extend(managed_oom(&resources.managed_oom));
     if !resources.allowed_cpus.is_empty() {
         properties.push(("AllowedCPUs", bits(&resources.allowed_cpus).into()));
     }
     properties
+}
+
+/// What systemd tells systemd-oomd.service(8).
+fn managed_oom(managed: &ManagedOom) -> impl Iterator<Item = (&'static str, Variant<'static>)> {
+    [
+        ("ManagedOOMSwap", managed.swap.map(|mode| mode.word().into())),
+        ("ManagedOOMMemoryPressure", managed.memory_pressure.map(|mode| mode.word().into())),
+        ("ManagedOOMMemoryPressureLimit", managed.memory_pressure_limit.map(Variant::from)),
+        ("ManagedOOMPreference", managed.preference.map(|preference| preference.word().into())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// Limits of single devices, which systemd finds by paths of files on them.

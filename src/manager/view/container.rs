@@ -7,7 +7,7 @@ use crate::manager::record::RunFacts;
 use crate::manager::transfer::Transfer;
 use crate::sys::process;
 use crate::systemd::manager::DEFAULT_SLICE;
-use crate::unit::model::{Container, Credential, OfDevices, Resources};
+use crate::unit::model::{Container, Credential, ManagedOom, OfDevices, Resources};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,6 +49,16 @@ pub(super) const TABLE: &[Entry] = &[
         "OOMPolicy",
         Text(|look| word(look, |container| words::oom_policy(container.resources.oom_policy))),
     ),
+    untold("ManagedOOMSwap", Text(|look| managed(look, |oom| oom.swap.unwrap_or_default().word()))),
+    untold(
+        "ManagedOOMMemoryPressure",
+        Text(|look| managed(look, |oom| oom.memory_pressure.unwrap_or_default().word())),
+    ),
+    untold("ManagedOOMMemoryPressureLimit", Unsigned(pressure_limit)),
+    untold(
+        "ManagedOOMPreference",
+        Text(|look| managed(look, |oom| oom.preference.unwrap_or_default().word())),
+    ),
     untold("TasksMax", Large(tasks_max)),
     untold("CPUQuotaPerSecUSec", Large(|look| limit(look, |limits| limits.cpu_quota_per_sec_usec))),
     untold("CPUWeight", Large(|look| limit(look, |limits| limits.cpu_weight))),
@@ -67,6 +77,14 @@ fn credentials(look: &Look<'_>, told: fn(&str, &Credential) -> Option<String>) -
 
 fn word(look: &Look<'_>, word: fn(&Container) -> &'static str) -> String {
     look.container().map_or("", word).to_owned()
+}
+
+fn managed(look: &Look<'_>, word: fn(&ManagedOom) -> &'static str) -> String {
+    look.container().map_or("", |container| word(&container.resources.managed_oom)).to_owned()
+}
+
+fn pressure_limit(look: &Look<'_>) -> u32 {
+    look.container().and_then(|own| own.resources.managed_oom.memory_pressure_limit).unwrap_or_default()
 }
 
 /// Microseconds; the largest number: infinity.

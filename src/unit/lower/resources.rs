@@ -1,9 +1,9 @@
 //! How much of the host a container may use, as meant.
 
-use crate::unit::model::{OfDevices, Resources};
+use crate::unit::model::{ManagedOom, OfDevices, OomManagement, Resources};
 use crate::unit::report::Report;
 use crate::unit::schema::ResourcesTable;
-use crate::unit::value::{AbsolutePath, Text};
+use crate::unit::value::{AbsolutePath, PressureLimit, Text};
 use std::collections::BTreeMap;
 
 pub fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
@@ -29,6 +29,7 @@ pub fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
         memory_swap_max: table.memory_swap_max.clone().map(|Text(bytes)| bytes.0),
         page_cache_high: table.page_cache_high.clone().map(|Text(bytes)| bytes.0),
         oom_policy: table.oom_policy.unwrap_or_default(),
+        managed_oom: managed_oom(table, report),
         cpu_quota_per_sec_usec: table.cpu_quota.clone().map(|Text(share)| share.0),
         cpu_weight: table.cpu_weight.clone().map(|Text(weight)| weight.0),
         io_weight: table.io_weight.clone().map(|Text(weight)| weight.0),
@@ -41,6 +42,24 @@ pub fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
         tasks_max: table.tasks_max.clone().map(|Text(limit)| limit.0),
         allowed_cpus: table.allowed_cpus.clone().map(|Text(cpus)| cpus.0).unwrap_or_default(),
         slice: table.slice.clone().map(|Text(slice)| slice.0),
+    }
+}
+
+/// systemd passes a limit over where nobody looks at what it limits.
+fn managed_oom(table: &ResourcesTable, report: &mut Report<'_>) -> ManagedOom {
+    let limit = table.managed_oom_memory_pressure_limit.as_ref().map(|Text(PressureLimit(limit))| *limit);
+    if limit.is_some() && table.managed_oom_memory_pressure != Some(OomManagement::Kill) {
+        report.error(
+            &["resources", "managed_oom_memory_pressure_limit"],
+            "nothing follows from this limit",
+            "write managed_oom_memory_pressure = \"kill\" beside it, or leave it out",
+        );
+    }
+    ManagedOom {
+        swap: table.managed_oom_swap,
+        memory_pressure: table.managed_oom_memory_pressure,
+        memory_pressure_limit: limit,
+        preference: table.managed_oom_preference,
     }
 }
 

@@ -31,7 +31,7 @@ pub use mount::{
 };
 pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
-pub use resources::{OfDevices, OomPolicy, Resources};
+pub use resources::{ManagedOom, OfDevices, OomManagement, OomPolicy, OomPreference, Resources};
 pub use scheduling::{CpuPolicy, CpuScheduling, IoClass, IoScheduling, Personality};
 pub use timer::{Timer, TimerBase};
 

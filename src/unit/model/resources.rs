@@ -26,6 +26,9 @@ pub struct Resources {
     /// What follows when the kernel has killed for want of memory.
     #[serde(default)]
     pub oom_policy: OomPolicy,
+    /// What systemd-oomd does.
+    #[serde(default)]
+    pub managed_oom: ManagedOom,
     /// Microseconds of CPU time for each second: 50% is 500,000.
     pub cpu_quota_per_sec_usec: Option<u64>,
     /// 1 to 10,000.
@@ -89,6 +92,64 @@ impl Resources {
             io_weight: self.io_weight.or(host.io_weight),
             tasks_max: self.tasks_max.or(host.tasks_max),
             ..self
+        }
+    }
+}
+
+/// What systemd-oomd.service(8) does about a container. `None`: systemd's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedOom {
+    /// Where the host runs out of swap.
+    pub swap: Option<OomManagement>,
+    /// Where its processes wait for memory.
+    pub memory_pressure: Option<OomManagement>,
+    /// The part of `u32::MAX` of all time above which that is too long; 0: as oomd.conf(5) has it.
+    pub memory_pressure_limit: Option<u32>,
+    /// Whether it is spared.
+    pub preference: Option<OomPreference>,
+}
+
+/// `resources.managed_oom_swap` and `resources.managed_oom_memory_pressure`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OomManagement {
+    /// What its slices say.
+    #[default]
+    Auto,
+    /// A control group in it is killed.
+    Kill,
+}
+
+impl OomManagement {
+    /// systemd's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// `resources.managed_oom_preference`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OomPreference {
+    /// It is as good as any other.
+    #[default]
+    None,
+    /// It is killed only where there is no other.
+    Avoid,
+    /// It is never killed.
+    Omit,
+}
+
+impl OomPreference {
+    /// systemd's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Avoid => "avoid",
+            Self::Omit => "omit",
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
-use crate::unit::model::{CpuPolicy, IoClass, NetworkMode, OomPolicy, UserNamespace};
+use crate::unit::model::{
+    CpuPolicy, IoClass, NetworkMode, OomManagement, OomPolicy, OomPreference, UserNamespace,
+};
 use crate::unit::value::{
     AbsolutePath, Address, Bytes, CapabilityName, ContainerPort, CpuSet, CredentialPattern, CredentialSource,
     DeviceRule, EncryptedCredential, HostName, HostPort, InterfaceAddress, InterfaceName, IoPriority,
-    KernelSetting, Nice, OomScore, Percentage, ProcessLimit, ProfileName, Rate, RealtimePriority,
-    SelinuxLabel, SliceName, TaskLimit, Text, Weight, Word,
+    KernelSetting, Nice, OomScore, Percentage, PressureLimit, ProcessLimit, ProfileName, Rate,
+    RealtimePriority, SelinuxLabel, SliceName, TaskLimit, Text, Weight, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,6 +71,14 @@ pub struct ResourcesTable {
     pub slice: Option<Text<SliceName>>,
     /// What becomes of the container when the kernel kills one of its processes for lack of memory.
     pub oom_policy: Option<OomPolicy>,
+    /// Whether systemd-oomd kills in the container when the host runs out of swap: "auto" or "kill".
+    pub managed_oom_swap: Option<OomManagement>,
+    /// Whether systemd-oomd kills in the container when its processes wait too long for memory: "auto" or "kill".
+    pub managed_oom_memory_pressure: Option<OomManagement>,
+    /// The share of time for which its processes wait for memory above which systemd-oomd kills.
+    pub managed_oom_memory_pressure_limit: Option<Text<PressureLimit>>,
+    /// Whether systemd-oomd spares the container when it kills: "none", "avoid" or "omit".
+    pub managed_oom_preference: Option<OomPreference>,
     /// The page cache charged to the container is kept below this.
     pub page_cache_high: Option<Text<Bytes>>,
     /// Whether equal pages of memory are merged.

@@ -23,7 +23,7 @@ pub use process::{
     CpuSet, DeviceRule, DeviceSource, KernelSetting, MachineId, OomScore, ProcessLimit, ProfileName,
     SelinuxLabel, TimeZone, VariableName,
 };
-pub use quantity::{Bytes, Percentage, Rate, TaskLimit, TimeSpan, Weight};
+pub use quantity::{Bytes, Percentage, PressureLimit, Rate, TaskLimit, TimeSpan, Weight};
 pub use scheduling::{IoPriority, Nice, RealtimePriority};
 pub use word::{AbsolutePath, Account, CapabilityName, HostName, Mode, SignalNumber, SliceName};
 pub use written::{Numbers, Text, ValueError, Written};

@@ -161,6 +161,28 @@ impl Written for Percentage {
     }
 }
 
+/// A share of time, as a part of `u32::MAX`: so org.freedesktop.systemd1(5) has `ManagedOOMMemoryPressureLimit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PressureLimit(pub u32);
+
+impl Written for PressureLimit {
+    const EXPECTED: &'static str = "a share of time such as \"60%\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        const WHOLE: u64 = 10_000;
+        let share = match number(text.trim()) {
+            Some((amount, "%")) => amount.times(WHOLE / 100).filter(|share| *share <= WHOLE),
+            _ => None,
+        };
+        let part =
+            share.and_then(|share| u32::try_from((share * u64::from(u32::MAX) + WHOLE / 2) / WHOLE).ok());
+        part.map(Self).ok_or_else(|| {
+            ValueError::new(format!("\"{text}\" is not a share of time"))
+                .with_help("write it with a percent sign, from \"0%\" to \"100%\"")
+        })
+    }
+}
+
 /// How much in a second, of bytes or operations; `u64::MAX` is infinity. Powers of 1000, as of other measures of
 /// devices: systemd.resource-control(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +246,16 @@ impl Written for TaskLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_of_time_are_parts_of_the_largest_number() {
+        for (text, part) in [("0%", 0), ("50%", 2_147_483_648), ("12.5%", 536_870_912), ("100%", u32::MAX)] {
+            assert_eq!(PressureLimit::read(text).unwrap().0, part, "{text}");
+        }
+        for text in ["", "60", "101%", "-1%", "60 per cent", "0.6"] {
+            assert!(PressureLimit::read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn time_spans_are_those_of_systemd() {
