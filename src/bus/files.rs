@@ -9,7 +9,7 @@ use super::wire::ChangeRow;
 use super::words::Words;
 use crate::manager::driver::Manager;
 use crate::paths::Paths;
-use crate::unit::enable::{self, EnableError, Manner, Outcome};
+use crate::unit::enable::{self, EnableError, Manner, Outcome, PresetMode};
 use crate::unit::links::Lasting;
 use crate::unit::load::Loader;
 use crate::unit::name::UnitName;
@@ -58,16 +58,36 @@ pub(super) async fn reenable(call: Call, asked: Asked) -> Result<(bool, Changes)
 }
 
 pub(super) async fn preset(call: Call, asked: Asked) -> Result<(bool, Changes), BusError> {
-    install(call, "preset", asked, enable::preset).await
+    preset_with(call, PresetMode::Full, asked).await
 }
 
-type Install = fn(&Paths, &[UnitName], Manner) -> Result<Outcome, EnableError>;
+pub(super) async fn preset_with_mode(
+    call: Call,
+    (names, mode, runtime, force): (Vec<String>, String, bool, bool),
+) -> Result<(bool, Changes), BusError> {
+    preset_with(call, preset_mode(&mode)?, (names, runtime, force)).await
+}
+
+async fn preset_with(call: Call, mode: PresetMode, asked: Asked) -> Result<(bool, Changes), BusError> {
+    let act = move |paths: &Paths, names: &[UnitName], manner| enable::preset(paths, names, mode, manner);
+    install(call, "preset", asked, act).await
+}
+
+fn preset_mode(word: &str) -> Result<PresetMode, BusError> {
+    let unknown = || {
+        let word = word.escape_debug();
+        BusError::InvalidArgs(format!(
+            "Preset mode \"{word}\" is not known: use full, enable-only or disable-only."
+        ))
+    };
+    PresetMode::of_word(word).ok_or_else(unknown)
+}
 
 async fn install(
     call: Call,
     verb: &'static str,
     asked: Asked,
-    act: Install,
+    act: impl FnOnce(&Paths, &[UnitName], Manner) -> Result<Outcome, EnableError> + Send + 'static,
 ) -> Result<(bool, Changes), BusError> {
     let (count, manner) = (asked.0.len(), manner(&asked));
     let outcome = change(&call, verb, asked.0, move |paths, names| act(paths, names, manner)).await?;
@@ -120,12 +140,10 @@ pub(super) async fn preset_all(
     call: Call,
     (mode, runtime, force): (String, bool, bool),
 ) -> Result<(Changes,), BusError> {
-    if !matches!(mode.as_str(), "" | "full") {
-        return Err(BusError::InvalidArgs(format!("Preset mode \"{mode}\" is not known: use full.")));
-    }
+    let mode = preset_mode(&mode)?;
     call.allow(Action::ManageUnitFiles, Details::Verb("preset-all")).await?;
     let manner = Manner::of_options(runtime, force);
-    let outcome = call.with(move |manager| enable::preset_all(manager.paths(), manner)).await?;
+    let outcome = call.with(move |manager| enable::preset_all(manager.paths(), mode, manner)).await?;
     let (outcome, failures) = outcome?;
     let mut changes = done(&call, outcome).await?;
     changes.extend(failures.iter().map(ChangeRow::of_failure));

@@ -121,6 +121,12 @@ fn unit_files(manager: Interface<()>) -> Interface<()> {
         .act("EnableUnitFiles", asked, installed, |(), call, asked| files::enable(call, asked))
         .act("ReenableUnitFiles", asked, installed, |(), call, asked| files::reenable(call, asked))
         .act("PresetUnitFiles", asked, installed, |(), call, asked| files::preset(call, asked))
+        .act(
+            "PresetUnitFilesWithMode",
+            &["files", "mode", "runtime", "force"],
+            installed,
+            |(), call, asked| files::preset_with_mode(call, asked),
+        )
         .act("DisableUnitFiles", &["files", "runtime"], changes, |(), call, asked| {
             files::disable(call, asked)
         })

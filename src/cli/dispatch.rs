@@ -131,7 +131,7 @@ fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
         Verb::Unmask(args) => unit_files::run(Change::Unmask, &args.0, paths),
         Verb::Edit(args) => units::edit::run(&args, paths),
         Verb::Link(args) => unit_files::run(Change::Link, &args.0, paths),
-        Verb::Preset(args) => unit_files::run(Change::Preset, &args.0, paths),
+        Verb::Preset(args) => unit_files::run(Change::Preset(args.0.mode.into()), &args.0, paths),
         Verb::PresetAll(args) => unit_files::preset_all(&args, paths),
         Verb::Revert(args) => unit_files::run(Change::Revert, &args.0, paths),
         Verb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),

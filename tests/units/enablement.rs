@@ -2,7 +2,7 @@
 
 use super::catalog::{Host, name};
 use sampan::paths::Paths;
-use sampan::unit::enable::{self, Conflict, EnableError, Manner, Outcome};
+use sampan::unit::enable::{self, Conflict, EnableError, Manner, Outcome, PresetMode};
 use sampan::unit::links::Lasting;
 use sampan::unit::preset::Presets;
 use sampan::unit::search::LinkKind;
@@ -252,7 +252,7 @@ fn preset_files_decide_by_the_first_line_that_matches() {
         .write("etc/sampan/presets/90-none.preset", "# nothing else\n; at all\n\n disable *\n");
     let paths = host.paths();
     enable(&paths, &names(&["db.container"])).unwrap();
-    let (outcome, failures) = enable::preset_all(&paths, Manner::default()).unwrap();
+    let (outcome, failures) = enable::preset_all(&paths, PresetMode::Full, Manner::default()).unwrap();
     assert!(failures.is_empty(), "{failures:?}");
     assert_eq!(outcome.changes.len(), 4, "{outcome:?}");
     for (unit, expected) in [
@@ -281,8 +281,13 @@ fn preset_files_decide_by_the_first_line_that_matches() {
 #[test]
 fn without_preset_files_units_are_enabled() {
     let host = Host::new().write("usr/lib/sampan/units/web.container.toml", INSTALLED);
-    enable::preset(&host.paths(), &names(&["web.container"]), Manner::default()).unwrap();
-    assert_eq!(word(&host, "web.container"), "enabled");
+    let preset = |mode| {
+        enable::preset(&host.paths(), &names(&["web.container"]), mode, Manner::default()).unwrap();
+        word(&host, "web.container")
+    };
+    assert_eq!(preset(PresetMode::DisableOnly), "disabled");
+    assert_eq!(preset(PresetMode::EnableOnly), "enabled");
+    assert_eq!(preset(PresetMode::Full), "enabled");
 }
 
 #[test]

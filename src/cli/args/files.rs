@@ -2,7 +2,8 @@
 
 use crate::cli::candidates::unit_names;
 use crate::cli::units::enable::EnableArgs;
-use clap::Args;
+use crate::unit::enable::PresetMode;
+use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 /// `revert`, and what its kin take, too.
@@ -27,7 +28,7 @@ pub struct LastingArgs {
     pub runtime: bool,
 }
 
-/// `preset`, `link`, and what others take that make links where there may be some.
+/// `link`, and what others take that make links where there may be some.
 #[derive(Debug, Clone, Args)]
 pub struct ForceArgs {
     /// Which links, and for how long.
@@ -91,9 +92,44 @@ pub struct AddDependencyArgs {
     pub quiet: bool,
 }
 
+/// `preset`.
+#[derive(Debug, Clone, Args)]
+pub struct PresetArgs {
+    /// Which links, and how they are made.
+    #[command(flatten)]
+    pub links: ForceArgs,
+    /// Which of what preset files say is done
+    #[arg(long = "preset-mode", value_enum, default_value = "full", value_name = "MODE")]
+    pub mode: PresetModeArg,
+}
+
+/// [`PresetMode`] as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetModeArg {
+    /// All of it
+    Full,
+    /// What they enable
+    EnableOnly,
+    /// What they disable
+    DisableOnly,
+}
+
+impl From<PresetModeArg> for PresetMode {
+    fn from(mode: PresetModeArg) -> Self {
+        match mode {
+            PresetModeArg::Full => Self::Full,
+            PresetModeArg::EnableOnly => Self::EnableOnly,
+            PresetModeArg::DisableOnly => Self::DisableOnly,
+        }
+    }
+}
+
 /// `preset-all`.
 #[derive(Debug, Clone, Args)]
 pub struct PresetAllArgs {
+    /// Which of what preset files say is done
+    #[arg(long = "preset-mode", value_enum, default_value = "full", value_name = "MODE")]
+    pub mode: PresetModeArg,
     /// Only until the next boot
     #[arg(long)]
     pub runtime: bool,

@@ -9,7 +9,7 @@ mod run;
 
 pub use files::{
     AddDependencyArgs, DefaultTargetArgs, DisableArgs, EditArgs, EnableNowArgs, ForceArgs, LastingArgs,
-    LinkArgs, NowArgs, PresetAllArgs,
+    LinkArgs, NowArgs, PresetAllArgs, PresetArgs, PresetModeArg,
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
@@ -154,7 +154,7 @@ pub enum Verb {
     /// Make files from elsewhere units
     Link(Of<ForceArgs>),
     /// Enable or disable units as preset files say
-    Preset(Of<ForceArgs>),
+    Preset(Of<PresetArgs>),
     /// Enable or disable all units as preset files say
     PresetAll(Of<PresetAllArgs>),
     /// Take back what was laid over the files of packages

@@ -81,7 +81,11 @@ pub fn add_dependency(kind: LinkKind, args: &AddDependencyArgs, paths: &Paths) -
 /// When a preset file has errors.
 pub fn preset_all(args: &PresetAllArgs, paths: &Paths) -> anyhow::Result<u8> {
     let manner = Manner::of_options(args.runtime, false);
-    settle(&Order { change: Change::PresetAll, words: &[], manner }, Telling::of_quiet(args.quiet), paths)
+    settle(
+        &Order { change: Change::PresetAll(args.mode.into()), words: &[], manner },
+        Telling::of_quiet(args.quiet),
+        paths,
+    )
 }
 
 /// Runs `get-default`.

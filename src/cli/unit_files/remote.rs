@@ -5,7 +5,7 @@ use crate::cli::client::Client;
 use crate::cli::error::CliError;
 use crate::cli::units::enable::{Change, Done, Order, files, files_outside, unit_names};
 use crate::paths::Paths;
-use crate::unit::enable::{Conflict, Outcome};
+use crate::unit::enable::{Conflict, Outcome, PresetMode};
 use crate::unit::links::Lasting;
 use crate::unit::name::UnitName;
 use crate::unit::search::LinkKind;
@@ -24,14 +24,14 @@ pub async fn perform(client: &Client, order: &Order<'_>, paths: &Paths) -> anyho
     let bus = Bus { client, action: order.change.action() };
     let (runtime, force) = options(order);
     let names: Vec<String> = match order.change {
-        Change::Link | Change::PresetAll => Vec::new(),
+        Change::Link | Change::PresetAll(_) => Vec::new(),
         _ => unit_names(order.words)?.iter().map(ToString::to_string).collect(),
     };
     let rows: Rows = match &order.change {
         Change::Enable => return bus.install("EnableUnitFiles", &names, order, paths).await,
         Change::Reenable => return bus.install("ReenableUnitFiles", &names, order, paths).await,
-        Change::Preset => return bus.install("PresetUnitFiles", &names, order, paths).await,
-        Change::PresetAll => bus.call("PresetAllUnitFiles", &("full", runtime, force)).await?,
+        Change::Preset(mode) => return bus.preset(&names, *mode, order).await,
+        Change::PresetAll(mode) => bus.call("PresetAllUnitFiles", &(mode.word(), runtime, force)).await?,
         Change::Disable => bus.call("DisableUnitFiles", &(names, runtime)).await?,
         Change::Mask => bus.call("MaskUnitFiles", &(names, runtime, force)).await?,
         Change::Unmask => bus.call("UnmaskUnitFiles", &(names, runtime)).await?,
@@ -82,14 +82,27 @@ impl Bus<'_> {
         order: &Order<'_>,
         paths: &Paths,
     ) -> anyhow::Result<Done> {
-        let outside = match order.change {
-            Change::Preset => Vec::new(),
-            _ => files_outside(order.words, paths)?,
-        };
+        let outside = files_outside(order.words, paths)?;
         let mut rows = if outside.is_empty() { Rows::new() } else { self.link(&outside, order).await? };
         let (runtime, force) = options(order);
         let (carries_install_info, more): (bool, Rows) = self.call(method, &(names, runtime, force)).await?;
         rows.extend(more);
+        self.installed(names, carries_install_info, rows).await
+    }
+
+    async fn preset(self, names: &[String], mode: PresetMode, order: &Order<'_>) -> anyhow::Result<Done> {
+        let (runtime, force) = options(order);
+        let asked = (names, mode.word(), runtime, force);
+        let (carries_install_info, rows) = self.call("PresetUnitFilesWithMode", &asked).await?;
+        self.installed(names, carries_install_info, rows).await
+    }
+
+    async fn installed(
+        self,
+        names: &[String],
+        carries_install_info: bool,
+        rows: Rows,
+    ) -> anyhow::Result<Done> {
         let mut done = done(rows);
         for name in names {
             // With one of several units that has none the answer does not say which.

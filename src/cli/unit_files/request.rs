@@ -1,6 +1,6 @@
 //! What the options of each verb over links come to.
 
-use crate::cli::args::{DisableArgs, EnableNowArgs, ForceArgs, LastingArgs, LinkArgs, NowArgs};
+use crate::cli::args::{DisableArgs, EnableNowArgs, ForceArgs, LastingArgs, LinkArgs, NowArgs, PresetArgs};
 use crate::cli::lifecycle::Until;
 use crate::cli::units::enable::EnableArgs;
 use crate::unit::enable::Manner;
@@ -34,6 +34,12 @@ impl<'a> From<&'a ForceArgs> for Request<'a> {
     fn from(args: &'a ForceArgs) -> Self {
         let manner = Manner::of_options(args.lasting.runtime, args.force);
         Self { manner, ..Self::from(&args.lasting) }
+    }
+}
+
+impl<'a> From<&'a PresetArgs> for Request<'a> {
+    fn from(args: &'a PresetArgs) -> Self {
+        Self::from(&args.links)
     }
 }
 

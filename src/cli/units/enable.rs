@@ -2,7 +2,7 @@
 
 use super::{FAILURE, NOT_FOUND, names};
 use crate::paths::Paths;
-use crate::unit::enable::{self, Manner, Outcome};
+use crate::unit::enable::{self, Manner, Outcome, PresetMode};
 use crate::unit::name::UnitName;
 use crate::unit::search::{LinkKind, unit_of_file};
 use crate::unit::state;
@@ -32,9 +32,9 @@ pub enum Change {
     /// `reenable`.
     Reenable,
     /// `preset`.
-    Preset,
+    Preset(PresetMode),
     /// `preset-all`, which names no units.
-    PresetAll,
+    PresetAll(PresetMode),
     /// `mask`.
     Mask,
     /// `unmask`.
@@ -56,8 +56,8 @@ impl Change {
             Self::Enable => "enable unit",
             Self::Disable => "disable unit",
             Self::Reenable => "reenable unit",
-            Self::Preset => "preset unit",
-            Self::PresetAll => "preset all units",
+            Self::Preset(_) => "preset unit",
+            Self::PresetAll(_) => "preset all units",
             Self::Mask => "mask unit",
             Self::Unmask => "unmask unit",
             Self::Link => "link unit",
@@ -100,8 +100,8 @@ impl From<Outcome> for Done {
 /// When a word is no name, a unit cannot be loaded, or a link cannot be made or removed.
 pub fn perform(order: &Order<'_>, paths: &Paths) -> anyhow::Result<Done> {
     let (manner, lasting) = (order.manner, order.manner.lasting);
-    if order.change == Change::PresetAll {
-        let (outcome, failures) = enable::preset_all(paths, manner)?;
+    if let Change::PresetAll(mode) = order.change {
+        let (outcome, failures) = enable::preset_all(paths, mode, manner)?;
         return Ok(Done { outcome, failures: failures.iter().map(ToString::to_string).collect() });
     }
     if order.change == Change::Link {
@@ -118,13 +118,13 @@ pub fn perform(order: &Order<'_>, paths: &Paths) -> anyhow::Result<Done> {
         Change::Enable => enable::enable(paths, &names, manner),
         Change::Disable => enable::disable(paths, &names, lasting),
         Change::Reenable => enable::reenable(paths, &names, manner),
-        Change::Preset => enable::preset(paths, &names, manner),
+        Change::Preset(mode) => enable::preset(paths, &names, *mode, manner),
         Change::Mask => enable::mask(paths, &names, manner),
         Change::Unmask => enable::unmask(paths, &names, lasting),
         Change::Revert => enable::revert(paths, &names),
         Change::AddTo(target, kind) => enable::add_dependency(paths, target, &names, *kind, manner),
         Change::SetDefault(target) => enable::set_default_target(paths, target),
-        Change::Link | Change::PresetAll => Ok(Outcome::default()),
+        Change::Link | Change::PresetAll(_) => Ok(Outcome::default()),
     }?;
     let changes = linked.changes.into_iter().chain(outcome.changes).collect();
     Ok(Outcome { changes, ..outcome }.into())

@@ -8,7 +8,7 @@ mod preset;
 
 pub use install::{add_dependency, default_target, disable, enable, reenable, set_default_target};
 pub use mask::{link, mask, revert, unmask};
-pub use preset::{preset, preset_all};
+pub use preset::{PresetMode, preset, preset_all};
 
 use super::links::Lasting;
 use super::name::UnitName;

@@ -8,15 +8,54 @@ use crate::unit::name::UnitName;
 use crate::unit::preset::{Presets, Verdict};
 use crate::unit::state::{self, FileState};
 
+/// Which of what preset files say is done, systemctl(1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PresetMode {
+    /// All of it.
+    #[default]
+    Full,
+    /// What they enable.
+    EnableOnly,
+    /// What they disable.
+    DisableOnly,
+}
+
+impl PresetMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Full, Self::EnableOnly, Self::DisableOnly];
+
+    /// systemd's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::EnableOnly => "enable-only",
+            Self::DisableOnly => "disable-only",
+        }
+    }
+
+    /// The other way round; nothing means all of it.
+    pub fn of_word(word: &str) -> Option<Self> {
+        if word.is_empty() {
+            return Some(Self::Full);
+        }
+        Self::ALL.into_iter().find(|mode| mode.word() == word)
+    }
+}
+
 /// Does for each unit what the preset files say.
 ///
 /// # Errors
 /// When a preset file has errors, and as [`enable`] and [`disable`].
-pub fn preset(paths: &Paths, names: &[UnitName], manner: Manner) -> Result<Outcome, EnableError> {
+pub fn preset(
+    paths: &Paths,
+    names: &[UnitName],
+    mode: PresetMode,
+    manner: Manner,
+) -> Result<Outcome, EnableError> {
     let presets = read(paths)?;
     let mut outcome = Outcome::default();
     for name in names {
-        let done = apply(paths, name, &presets, manner)?;
+        let done = apply(paths, name, (&presets, mode), manner)?;
         outcome.changes.extend(done.changes);
         outcome.without_install.extend(done.without_install);
     }
@@ -27,7 +66,11 @@ pub fn preset(paths: &Paths, names: &[UnitName], manner: Manner) -> Result<Outco
 ///
 /// # Errors
 /// When a preset file has errors.
-pub fn preset_all(paths: &Paths, manner: Manner) -> Result<(Outcome, Vec<EnableError>), EnableError> {
+pub fn preset_all(
+    paths: &Paths,
+    mode: PresetMode,
+    manner: Manner,
+) -> Result<(Outcome, Vec<EnableError>), EnableError> {
     let presets = read(paths)?;
     let (mut outcome, mut failures) = (Outcome::default(), Vec::new());
     let loader = Loader::new(paths);
@@ -38,7 +81,7 @@ pub fn preset_all(paths: &Paths, manner: Manner) -> Result<(Outcome, Vec<EnableE
         )
     };
     for name in loader.search().names().into_iter().filter(is_installable) {
-        match apply(paths, &name, &presets, manner) {
+        match apply(paths, &name, (&presets, mode), manner) {
             Ok(done) => outcome.changes.extend(done.changes),
             Err(error) => failures.push(error),
         }
@@ -53,8 +96,15 @@ fn read(paths: &Paths) -> Result<Presets, EnableError> {
     })
 }
 
-fn apply(paths: &Paths, name: &UnitName, presets: &Presets, manner: Manner) -> Result<Outcome, EnableError> {
+fn apply(
+    paths: &Paths,
+    name: &UnitName,
+    (presets, mode): (&Presets, PresetMode),
+    manner: Manner,
+) -> Result<Outcome, EnableError> {
     match presets.of(name) {
+        Verdict::Disable if mode == PresetMode::EnableOnly => Ok(Outcome::default()),
+        Verdict::Enable(_) if mode == PresetMode::DisableOnly => Ok(Outcome::default()),
         Verdict::Disable => disable(paths, std::slice::from_ref(name), manner.lasting),
         Verdict::Enable(instances) if name.is_template() && !instances.is_empty() => {
             let named: Vec<UnitName> =
