@@ -19,6 +19,33 @@ fn host() -> Host {
     host
 }
 
+#[test]
+fn what_has_failed_is_told_once_and_remembered() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("bad.container", &shell("sleep 0.2; exit 7"));
+    host.unit("none.container", "[container]\nimage = \"localhost/hello\"\nentrypoint = [\"/none\"]\n");
+    host.succeed(&["sampanctl", "start", "bad"]);
+    host.wait_property("bad", "ActiveState", "failed");
+    host.fail(1, &["sampanctl", "start", "none"]);
+    let often = "restart = \"on-failure\"\nstart_limit = { burst = 2, interval = \"1h\" }\n";
+    host.unit("often.container", &(shell("exit 7") + often));
+    host.run(&["sampanctl", "start", "often"]);
+    host.wait_property("often", "Result", "start-limit-hit");
+    let blame = || host.succeed(&["sampanctl", "blame", "bad", "none"]);
+    let before = blame();
+    assert!(before.contains("bad.container") && before.contains("none.container"), "{before}");
+    for restart in [&["restart", "sampand"][..], &["kill", "--signal=KILL", "--kill-whom=main", "sampand"]] {
+        host.succeed(&[&["systemctl"], restart].concat());
+        host.wait_property("bad", "ActiveState", "failed");
+        assert_eq!(host.property("bad", "ExecMainStatus"), "7");
+        assert_eq!(blame(), before);
+    }
+    for unit in ["bad", "none", "often"] {
+        let told = host.succeed(&["journalctl", "--output=cat", &format!("SAMPAN_UNIT={unit}.container")]);
+        assert_eq!(told.matches("Failed with result").count(), 1, "{told}");
+    }
+}
+
 /// Has the manager killed, and something done before the next one comes.
 fn between_managers(host: &Host, script: &str) {
     host.write(

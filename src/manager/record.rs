@@ -60,6 +60,18 @@ pub struct RunFacts {
     pub memory_peak: Option<u64>,
 }
 
+impl RunFacts {
+    /// What is still told of a run that is over.
+    fn past(&self) -> Self {
+        Self {
+            moments: self.moments,
+            oom_kills: self.oom_kills,
+            memory_peak: self.memory_peak,
+            ..Self::default()
+        }
+    }
+}
+
 /// How far the commands of a stage are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -195,10 +207,10 @@ impl Record {
         let worth = managed.phase != Phase::Dead || job.is_some();
         // What has failed holds no image and no volume, unless its process does not end.
         let lives = managed.run.as_ref().is_some_and(|run| run.ended.is_none());
-        let facts = facts.filter(|_| !managed.is_idle() || lives);
+        let facts = facts.map(|facts| if managed.is_idle() && !lives { facts.past() } else { facts.clone() });
         worth.then(|| Self {
             run: managed.run.clone(),
-            facts: facts.cloned().unwrap_or_default(),
+            facts: facts.unwrap_or_default(),
             stamps: managed.stamps,
             result: managed.result,
             failure: managed.failure.clone(),

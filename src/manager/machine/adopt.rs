@@ -2,7 +2,7 @@
 //! that were not over.
 
 use super::Machine;
-use super::event::Left;
+use super::event::{Action, Left};
 use super::job::{Asked, JobKind, Order, Tenure};
 use super::restart::restart_delay;
 use super::state::{Phase, UnitResult};
@@ -16,8 +16,9 @@ impl Machine {
         let Left { phase, run, stamps, result, failure, restarts, starts, schedule, job } = left;
         let Some(managed) = self.units.get_mut(name) else { return };
         self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
-        // A run that had no process yet has nothing to be waited for, but commands may see it off.
-        managed.run = run.filter(|run| run.pid != 0 || phase.is_final());
+        // A run that had no process yet has nothing to be waited for, but commands may see it off, and why it failed is
+        // told of it.
+        managed.run = run.filter(|run| run.pid != 0 || phase.is_final() || phase == Phase::Failed);
         (managed.result, managed.failure) = (result, failure);
         (managed.restarts, managed.starts) = (restarts, starts);
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
@@ -27,6 +28,12 @@ impl Machine {
         self.adopt_phase(name, phase, stamps.active_enter.boottime);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
+            // It was there before, and that it came there was told then.
+            for action in &mut self.actions {
+                if matches!(action, Action::Entered(entered) if entered == name) {
+                    *action = Action::Changed(name.clone());
+                }
+            }
         }
         if self.units.get(name).is_some_and(|managed| managed.loaded.state == LoadState::NotFound) {
             self.vanished.insert(name.clone());

@@ -136,6 +136,11 @@ impl Machine {
                 self.finish_job(id, JobResult::Done);
             }
             Some((_, JobKind::Start, _)) if managed.intent == Intent::Again => self.begin_start(name),
+            // With its job, one that is to be restarted is given up: it is down before, once.
+            _ if managed.phase == Phase::AutoRestart && !restarts => {
+                self.rest(name, result);
+                self.fail_jobs(name, result);
+            }
             _ => {
                 self.fail_jobs(name, result);
                 if restarts { self.schedule_restart(name) } else { self.rest(name, result) }
