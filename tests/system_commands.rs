@@ -143,6 +143,7 @@ fn time_limits_and_stops_end_commands() {
                 host.succeed(&["sampanctl", "stop", "web"]);
             }
             assert_eq!(host.property("web", "Result"), result, "{key} {command}");
+            assert_eq!(host.property("web", "LaunchError"), format!("{key}: timed out, killed"), "{command}");
             assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success(), "{key} {command}");
         }
         let text = shell("exec sleep 1000") + &list("exec_start_pre", std::slice::from_ref(&command));
@@ -154,6 +155,26 @@ fn time_limits_and_stops_end_commands() {
         assert_eq!(host.property("web", "SubState"), "dead");
         assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success(), "{command}");
     }
+}
+
+#[test]
+fn a_payload_that_does_not_end_in_time_is_killed_with_all_that_it_has() {
+    let host = Host::with_images(&["hello"]);
+    let script = "trap '' TERM; setsid sh -c 'exec sleep 4321' & echo up; while :; do sleep 0.1; done";
+    host.unit("web.container", &(shell(script) + "stop_timeout = \"1s\"\n"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.wait_log("web", "up");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    let told =
+        ["ActiveState", "Result", "ExecMainStatus", "LaunchError"].map(|name| host.property("web", name));
+    assert_eq!(told, ["failed", "timeout", "9", "stop: not over in time, killed"]);
+    assert!(
+        host.answer(3, &["sampanctl", "status", "web"]).contains("Error: stop: not over in time, killed")
+    );
+    assert!(!host.run(&["pgrep", "--full", "sleep 4321"]).status.success());
+    // What a start finds then is not held against it.
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert_eq!(host.property("web", "LaunchError"), "");
 }
 
 #[test]

@@ -97,8 +97,11 @@ fn a_start_waits_for_health_and_its_time_is_bounded() {
     assert_eq!(host.property("web", "HealthOutput"), "HTTP/1.0 200 OK");
     let cold = python("import time\ntime.sleep(1000)") + "ready = \"health\"\nstart_timeout = \"1s\"\n";
     host.unit("cold.container", &(cold + &quick("tcp = 8000")));
-    host.fail(1, &["sampanctl", "start", "cold"]);
+    let told = host.fail(1, &["sampanctl", "start", "cold"]);
     assert_eq!(host.property("cold", "Result"), "timeout");
+    let why = "start: not healthy in time: 127.0.0.1:8000: Connection refused";
+    assert!(told.contains(&format!("Job for cold.container timed out: {why}.")), "{told}");
+    assert!(host.answer(3, &["sampanctl", "status", "cold"]).contains(why));
 }
 
 /// Waits for one more check, of which no signal tells.

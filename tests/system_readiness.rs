@@ -111,7 +111,10 @@ fn what_cannot_be_waited_for_is_told() {
         &format!("{mute}start_timeout = \"1s\"\n[socket.main]\nlisten = \"127.0.0.1:81\"\n"),
     );
     host.fail(1, &["sampanctl", "start", "deaf"]);
-    assert_eq!(host.property("deaf", "Result"), "timeout");
+    assert_eq!(
+        ["Result", "LaunchError"].map(|name| host.property("deaf", name)),
+        ["timeout", "start: no port listens in time"]
+    );
     // A socket that is handed over listens all along.
     host.unit("given.container", &format!("{mute}[socket.main]\nlisten = \"127.0.0.1:82\"\npass = \"fd\"\n"));
     host.succeed(&["sampanctl", "start", "given"]);

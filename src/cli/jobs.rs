@@ -144,7 +144,10 @@ fn explanation(job: &Finished, unit: &UnitProperties) -> String {
     let name = &job.unit;
     match job.result.as_str() {
         "canceled" => format!("Job for {name} canceled."),
-        "timeout" => format!("Job for {name} timed out."),
+        "timeout" => match unit.launch_error.trim_end_matches('.') {
+            "" => format!("Job for {name} timed out."),
+            error => format!("Job for {name} timed out: {}.", escaped(error)),
+        },
         "dependency" => {
             format!("A dependency job for {name} failed. See \"sampanctl status {name}\" for details.")
         }

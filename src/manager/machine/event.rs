@@ -144,6 +144,15 @@ pub enum Event {
         /// The run.
         run: u64,
     },
+    /// A health check has failed that does not count yet, in other words than the one before.
+    Unwell {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// What it said.
+        said: String,
+    },
     /// The health check has a new verdict; the first good one is what `ready = "health"` waits for.
     Health {
         /// The unit.

@@ -155,6 +155,11 @@ impl Machine {
             Event::Notified { unit, run, what } => self.notified(&unit, run, what),
             Event::Listening { unit, run } => self.ready(&unit, run, ReadyOn::Listening),
             Event::Health { unit, run, health } => self.health_told(&unit, run, health),
+            Event::Unwell { unit, run, said } => {
+                if let Some(managed) = self.units.get_mut(&unit).filter(|managed| managed.is_run(run)) {
+                    managed.unwell = said;
+                }
+            }
             Event::OomKilled { unit, run } => self.oom_killed(&unit, run),
             Event::LaunchFailed { unit, run, process, failure } => {
                 self.launch_failed(&unit, run, process, failure)

@@ -139,6 +139,7 @@ impl Machine {
         managed.status_text.clear();
         managed.status_errno = 0;
         managed.health = HealthState::Unknown;
+        managed.unwell.clear();
         let listened = managed.sockets == SocketState::Open;
         let phase = managed.first_phase();
         self.set_phase(name, phase);

@@ -6,8 +6,8 @@ use super::event::Action;
 use super::job::{JobKind, JobMode};
 use super::request::{Request, Verb};
 use super::state::{Failure, Phase, UnitResult};
-use super::unit::{ImageState, Intent, Then};
-use crate::unit::model::{Container, Unit};
+use super::unit::{ImageState, Intent, Managed, Terms, Then};
+use crate::unit::model::{Container, ReadyOn, ServiceType, Stage, Unit};
 use crate::unit::name::UnitName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -158,13 +158,18 @@ impl Machine {
         let Some(managed) = self.units.get_mut(name) else { return };
         match managed.phase {
             Phase::ExecCondition | Phase::ExecStartPre | Phase::Start | Phase::StartPost => {
+                managed.fail_late(managed.late_start());
                 self.begin_stop(name, Intent::Failed(UnitResult::Timeout, Then::Policy));
             }
             Phase::Stop | Phase::StopPost => self.commands_timed_out(name),
             Phase::StopSigkill if managed.has_ended() => self.commands_given_up(name),
             Phase::FinalSigkill => self.commands_given_up(name),
             Phase::Reload | Phase::ReloadNotify => self.reload_timed_out(name),
-            Phase::StopWatchdog | Phase::StopSigterm => self.begin_kill(name),
+            Phase::StopSigterm => {
+                managed.fail_late("stop: not over in time, killed".to_owned());
+                self.begin_kill(name);
+            }
+            Phase::StopWatchdog => self.begin_kill(name),
             Phase::StopSigkill => self.give_up(name),
             Phase::AutoRestart => self.restart_by_itself(name),
             _ => {}
@@ -212,6 +217,40 @@ impl Machine {
             self.arm(name);
         }
         self.actions.push(Action::Changed(name.clone()));
+    }
+}
+
+impl Managed {
+    /// What has not come about in the time of a start.
+    fn late_start(&self) -> String {
+        let stage = match self.phase {
+            Phase::ExecCondition => Some(Stage::Condition),
+            Phase::ExecStartPre => Some(Stage::StartPre),
+            Phase::StartPost => Some(Stage::StartPost),
+            _ => None,
+        };
+        if let Some(stage) = stage {
+            return format!("{}: timed out, killed", stage.key());
+        }
+        match self.terms() {
+            Some(Terms { kind: ServiceType::Oneshot, .. }) => "start: not over in time".to_owned(),
+            Some(Terms { ready: ReadyOn::Notify, .. }) => "start: READY=1 has not come in time".to_owned(),
+            Some(Terms { ready: ReadyOn::Listening, .. }) => "start: no port listens in time".to_owned(),
+            Some(Terms { ready: ReadyOn::Health, .. }) if self.unwell.is_empty() => {
+                "start: no health check has ended in time".to_owned()
+            }
+            Some(Terms { ready: ReadyOn::Health, .. }) => {
+                format!("start: not healthy in time: {}", self.unwell)
+            }
+            Some(Terms { ready: ReadyOn::Exec, .. }) | None => {
+                "start: the launch was not over in time".to_owned()
+            }
+        }
+    }
+
+    /// What was too late, where nothing else has gone wrong before.
+    fn fail_late(&mut self, message: String) {
+        self.failure.get_or_insert(Failure { message, errno: 0, exit: None });
     }
 }
 

@@ -154,6 +154,8 @@ pub struct Managed {
     pub restarts: u32,
     /// The verdict of the health check.
     pub health: HealthState,
+    /// What the last check said that failed while the start waits for a good one.
+    pub unwell: String,
     /// The condition that kept the last start from happening.
     pub unmet: Option<Unmet>,
     /// Text of the payload, sd_notify(3).
@@ -243,6 +245,7 @@ impl Managed {
             job: None,
             restarts: 0,
             health: HealthState::Unknown,
+            unwell: String::new(),
             unmet: None,
             status_text: String::new(),
             status_errno: 0,

@@ -2,7 +2,7 @@
 
 use super::commands::no_program;
 use super::container::span;
-use crate::unit::model::{Check, Health, ReadyOn};
+use crate::unit::model::{Check, Health, NetworkMode, ReadyOn};
 use crate::unit::report::Report;
 use crate::unit::schema::{ContainerFile, HealthTable};
 use crate::unit::value::{Text, TimeSpan};
@@ -14,6 +14,7 @@ pub fn lower(file: &ContainerFile, report: &mut Report<'_>) -> Option<Health> {
         return (file.container.ready == Some(ReadyOn::Health)).then(Health::default);
     };
     contradictions(table, report);
+    unreachable(file, table, report);
     Some(Health {
         check: check(table),
         interval: time(&table.interval),
@@ -46,6 +47,21 @@ fn wrong(command: &[String]) -> Option<(String, &'static str)> {
         _ => return no_program(command),
     };
     Some((format!("\"{}\" is no program", command[0]), help))
+}
+
+/// Without a network nobody connects to anything in a container, but to sockets that are on the host.
+fn unreachable(file: &ContainerFile, table: &HealthTable, report: &mut Report<'_>) {
+    let has_none = matches!(file.network.mode, Some(Text(NetworkMode::None))) && file.socket.is_empty();
+    for (key, _) in [("http", table.http.is_some()), ("tcp", table.tcp.is_some())]
+        .into_iter()
+        .filter(|(_, written)| *written && has_none)
+    {
+        report.error(
+            &["health", key],
+            "the container has no network in which it could be asked",
+            "write mode = \"private\" in [network], which has loopback alone, or a \"command\"",
+        );
+    }
 }
 
 fn contradictions(table: &HealthTable, report: &mut Report<'_>) {

@@ -218,12 +218,18 @@ impl CheckTask {
     fn take(&mut self, outcome: Outcome) {
         let now = super::now();
         let changed = self.verdict.take(&outcome, now.boottime);
+        let (unit, run, health) = (self.unit.clone(), self.live.number(), self.verdict.state().clone());
+        if let (HealthState::Unknown, Outcome::Bad(said)) = (&health, &outcome)
+            && self.checked.borrow().output != *said
+        {
+            let (unit, said) = (unit.clone(), said.clone());
+            let _ = self.notes.send(Note::Event(Event::Unwell { unit, run, said }));
+        }
         *self.checked.borrow_mut() =
             Checked { last: Some(now), output: outcome.text().to_owned(), failures: self.verdict.failures() };
         if !changed {
             return;
         }
-        let (unit, run, health) = (self.unit.clone(), self.live.number(), self.verdict.state().clone());
         match &health {
             HealthState::Unhealthy(output) => {
                 tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: Unhealthy: {output}");

@@ -5,7 +5,7 @@ use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
 use crate::manager::driver::exec::{ExecTask, Started};
 use crate::manager::machine::Exit;
-use crate::sys::{namespace, readiness};
+use crate::sys::{errno, namespace, readiness};
 use crate::unit::model::{Container, Endpoint, HttpCheck, Listen, NetworkMode, Socket};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -60,15 +60,20 @@ impl Target {
         Self { addresses, container }
     }
 
-    async fn connect(&self) -> io::Result<TcpStream> {
-        let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    /// Of several addresses that nobody answers at, the first one tells why: who means localhost means that one.
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let mut first = None;
         for address in &self.addresses {
-            match self.socket(*address)?.connect(*address).await {
+            let connection = match self.socket(*address) {
+                Ok(socket) => socket.connect(*address).await,
+                Err(error) => Err(error),
+            };
+            match connection {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = io::Error::other(format!("{address}: {error}")),
+                Err(error) => first = first.or_else(|| Some(format!("{address}: {}", errno::words(&error)))),
             }
         }
-        Err(last)
+        Err(first.unwrap_or_default())
     }
 
     fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
@@ -121,7 +126,7 @@ impl Probe {
 async fn connect(target: &Target) -> Outcome {
     match target.connect().await {
         Ok(_) => Outcome::Good(String::new()),
-        Err(error) => Outcome::Bad(error.to_string()),
+        Err(error) => Outcome::Bad(error),
     }
 }
 
@@ -133,14 +138,14 @@ async fn ask(check: &HttpCheck, target: &Target) -> Outcome {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: sampan\r\nAccept: */*\r\nConnection: close\r\n\r\n",
             check.path, check.host
         );
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await.map_err(|error| errno::words(&error))?;
         let mut answer = Vec::new();
         while !answer.contains(&b'\n') && (answer.len() as u64) < ANSWER_MAX {
-            if stream.read_buf(&mut answer).await? == 0 {
+            if stream.read_buf(&mut answer).await.map_err(|error| errno::words(&error))? == 0 {
                 break;
             }
         }
-        Ok::<_, io::Error>(answer)
+        Ok::<_, String>(answer)
     };
     match answer.await {
         Ok(answer) => {
@@ -154,7 +159,7 @@ async fn ask(check: &HttpCheck, target: &Target) -> Outcome {
                 false => Outcome::Bad(line),
             }
         }
-        Err(error) => Outcome::Bad(error.to_string()),
+        Err(error) => Outcome::Bad(error),
     }
 }
 
@@ -190,7 +195,7 @@ impl Exec {
     }
 
     async fn start(&self) -> Result<(Started, OwnedFd), String> {
-        let failed = |error: io::Error| error.to_string();
+        let failed = |error: io::Error| errno::words(&error);
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| failed(error.into()))?;
         let null = std::fs::File::open("/dev/null").map_err(failed)?;
