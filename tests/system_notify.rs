@@ -140,13 +140,23 @@ fn a_command_reloads_and_a_unit_without_one_says_so() {
         shell("exec sleep 1000") + &format!("reload_command = [\"/bin/sh\", \"-c\", \"{script}\"]\n")
     };
     host.unit("web.container", &command("echo read >/tmp/read"));
-    host.unit("bad.container", &command("exit 7"));
+    host.unit("bad.container", &command("echo it is bad; exit 7"));
+    host.unit("slow.container", &(command("sleep 4321; true") + "start_timeout = \"1s\"\n"));
     host.unit("plain.container", &shell("exec sleep 1000"));
-    host.succeed(&["sampanctl", "start", "web", "bad", "plain"]);
+    host.succeed(&["sampanctl", "start", "web", "bad", "slow", "plain"]);
     host.succeed(&["sampanctl", "reload", "web"]);
     assert_eq!(host.succeed(&["sampanctl", "exec", "web", "cat", "/tmp/read"]), "read\n");
-    host.fail(1, &["sampanctl", "reload", "bad"]);
+    let error = host.fail(1, &["sampanctl", "reload", "bad"]);
+    assert!(error.contains("reload_command: /bin/sh: code=exited, status=7;"), "{error}");
+    host.wait_log("bad", "it is bad");
     assert_eq!(host.property("bad", "ActiveState"), "active", "one that cannot be reloaded goes on");
+    let error = host.fail(1, &["sampanctl", "reload", "slow"]);
+    assert!(error.contains("timed out: reload_command: timed out, killed."), "{error}");
+    assert_eq!(host.property("slow", "ActiveState"), "active");
+    host.wait_until("the command has ended", |host| {
+        !host.run(&["pgrep", "--full", "sleep 4321"]).status.success()
+    });
+    host.succeed(&["sampanctl", "stop", "slow"]);
     let error = host.fail(3, &["sampanctl", "reload", "plain"]);
     assert!(error.contains("cannot be reloaded") && error.contains("reload_signal"), "{error}");
 }

@@ -105,7 +105,7 @@ impl Commands {
         let program = command.words.first().map(String::as_str).unwrap_or_default();
         let broken = match exit {
             Ok(Exit::Code(0)) => return Ok(()),
-            Ok(exit) => failed(&self.unit.name, stage, program, exit),
+            Ok(exit) => failed(&self.unit.name, stage.key(), program, exit),
             Err(failure) => Failure { message: format!("{}: {}", stage.key(), failure.message), ..failure },
         };
         match command.failure {
@@ -134,11 +134,7 @@ impl Commands {
         let Hands { paths, store, launcher, .. } = &self.hands;
         let join = prepare_join(&self.unit, container, paths, store, &words, (at.pid, &at.invocation))?;
         let copy = |of: &OwnedFd| of.try_clone().map_err(|error| failure(error.to_string(), 0));
-        let name = &self.unit.name;
-        let output = journal::open(&paths.journal_stream(), name.stem(), &name.scope())
-            .map_err(|error| failure(format!("connect to journal: {error}"), 0))?;
-        let null = File::open("/dev/null").map_err(|error| failure(format!("/dev/null: {error}"), 0))?;
-        let stdio = [null.into(), copy(&output)?, output];
+        let stdio = stdio(paths, &self.unit.name)?;
         let task =
             ExecTask { join, launcher: launcher.clone(), container: copy(&at.pidfd)?, stdio, leash: None };
         let started = task.start().await?;
@@ -206,9 +202,18 @@ impl Commands {
     }
 }
 
-fn failed(unit: &UnitName, stage: Stage, program: &str, exit: Exit) -> Failure {
-    let message =
-        format!("{}: {program}: {exit}; \"sampanctl logs {}\" has what it said", stage.key(), unit.stem());
+/// What a command in a container reads, nothing, and writes: to the journal, as its payload.
+pub(super) fn stdio(paths: &Paths, unit: &UnitName) -> Result<[OwnedFd; 3], Failure> {
+    let output = journal::open(&paths.journal_stream(), unit.stem(), &unit.scope())
+        .map_err(|error| failure(format!("connect to journal: {error}"), 0))?;
+    let null = File::open("/dev/null").map_err(|error| failure(format!("/dev/null: {error}"), 0))?;
+    let copy = output.try_clone().map_err(|error| failure(error.to_string(), 0))?;
+    Ok([null.into(), copy, output])
+}
+
+/// What has become of the command of a key.
+pub(super) fn failed(unit: &UnitName, key: &str, program: &str, exit: Exit) -> Failure {
+    let message = format!("{key}: {program}: {exit}; \"sampanctl logs {}\" has what it said", unit.stem());
     Failure { message, errno: 0, exit: Some(exit) }
 }
 
@@ -253,8 +258,7 @@ impl Manager {
         let known = known.filter(|known| (known.run, known.stage) == (run, stage));
         let done = known.map_or(0, |known| known.done);
         let left = known.and_then(|known| Attended::find(known.process?));
-        let cancel = Rc::new(Notify::new());
-        self.stages.underway.insert(unit.clone(), Underway { run, cancel: cancel.clone() });
+        let cancel = self.begin_commands(unit, run);
         let (unit, notes) = (unit.clone(), self.notes.clone());
         let list = StageTask { commands, stage, done, left: Cell::new(left), live, invocation };
         tokio::task::spawn_local(async move {
@@ -275,6 +279,13 @@ impl Manager {
             // The receiver lives as long as the loop.
             let _ = notes.send(Note::Event(Event::CommandsDone { unit, run, stage, result }));
         });
+    }
+
+    /// What [`Manager::end_commands`] ends.
+    pub(super) fn begin_commands(&mut self, unit: &UnitName, run: u64) -> Rc<Notify> {
+        let cancel = Rc::new(Notify::new());
+        self.stages.underway.insert(unit.clone(), Underway { run, cancel: cancel.clone() });
+        cancel
     }
 
     pub(super) fn end_commands(&mut self, unit: &UnitName, run: u64) {

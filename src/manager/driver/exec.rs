@@ -53,7 +53,7 @@ pub enum ExecError {
 }
 
 impl ExecError {
-    fn of_launch(failure: Failure, program: &str) -> Self {
+    pub(super) fn of_launch(failure: Failure, program: &str) -> Self {
         match (failure.exit, failure.errno) {
             (Some(Exit::Code(UNSTARTED)), libc::ENOENT | libc::ENOTDIR) => {
                 Self::NoSuchProgram { program: program.to_owned() }
@@ -127,7 +127,7 @@ impl Manager {
         }
     }
 
-    fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, ExecError> {
+    pub(super) fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, ExecError> {
         let name = self.ensure_loaded(&request.unit);
         let not_running = || ExecError::Inactive(name.clone());
         let managed = self.machine.unit(&name);
@@ -158,7 +158,7 @@ impl Manager {
 }
 
 impl ExecTask {
-    async fn perform(self) -> Result<Exit, Failure> {
+    pub(super) async fn perform(self) -> Result<Exit, Failure> {
         Ok(self.start().await?.wait().await)
     }
 

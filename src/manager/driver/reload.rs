@@ -1,17 +1,15 @@
 //! Has a payload read its configuration again: a signal to its main process, or a command inside.
 
 use super::Manager;
+use super::commands::{failed, stdio};
 use super::control::{failure, io_failure};
-use super::exec::ExecError;
+use super::exec::{ExecError, ExecTask};
 use super::handle::ExecRequest;
 use super::stop::send;
 use crate::manager::machine::{Event, Exit, Failure};
 use crate::unit::model::Reload;
 use crate::unit::name::UnitName;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use tokio::sync::oneshot;
 
 impl Manager {
     pub(super) fn reload_container(&mut self, unit: &UnitName, run: u64) {
@@ -42,46 +40,49 @@ impl Manager {
         }
     }
 
+    /// It ends with the time of the reload, as the commands around a payload do, and writes where they do.
     fn reload_by_command(&mut self, unit: &UnitName, run: u64, command: Vec<String>) {
-        let stdio = match null() {
-            Ok(stdio) => stdio,
-            Err(error) => {
-                let result = Err(io_failure("/dev/null", &error));
+        let program = command.first().cloned().unwrap_or_default();
+        let task = match self.reload_task(unit, command) {
+            Ok(task) => task,
+            Err(failure) => {
+                let result = Err(failure);
                 return self.later(Event::Reloaded { unit: unit.clone(), run, result });
             }
         };
+        let cancel = self.begin_commands(unit, run);
+        let (unit, notes) = (unit.clone(), self.notes.clone());
+        tokio::task::spawn_local(async move {
+            let result = tokio::select! {
+                result = task.perform() => outcome(&unit, &program, result),
+                () = cancel.notified() => Err(failure("reload_command: killed".to_owned(), 0)),
+            };
+            // The receiver lives as long as the loop.
+            let _ = notes.send(super::Note::Event(Event::Reloaded { unit, run, result }));
+        });
+    }
+
+    fn reload_task(&mut self, unit: &UnitName, command: Vec<String>) -> Result<ExecTask, Failure> {
         let request = ExecRequest {
             unit: unit.clone(),
             command,
             environment: Vec::new(),
             user: None,
             directory: None,
-            stdio,
+            stdio: stdio(&self.paths, unit)?,
             leash: None,
         };
-        let (sender, receiver) = oneshot::channel();
-        self.exec(request, sender);
-        let (unit, notes) = (unit.clone(), self.notes.clone());
-        tokio::task::spawn_local(async move {
-            let result = receiver.await.map_or_else(|_| Ok(()), outcome);
-            // The receiver lives as long as the loop.
-            let _ = notes.send(super::Note::Event(Event::Reloaded { unit, run, result }));
-        });
+        self.exec_task(request).map_err(|error| failure(format!("reload_command: {error}"), 0))
     }
 }
 
-fn outcome(result: Result<Exit, ExecError>) -> Result<(), Failure> {
+fn outcome(unit: &UnitName, program: &str, result: Result<Exit, Failure>) -> Result<(), Failure> {
     match result {
         Ok(Exit::Code(0)) => Ok(()),
-        Ok(exit) => {
-            let (_, status) = exit.code_and_status();
-            Err(Failure { message: format!("reload_command: status {status}"), errno: 0, exit: Some(exit) })
+        Ok(exit) => Err(failed(unit, "reload_command", program, exit)),
+        Err(failure) => {
+            let message = format!("reload_command: {}", ExecError::of_launch(failure, program));
+            Err(Failure { message, errno: 0, exit: None })
         }
-        Err(error) => Err(failure(format!("reload_command: {error}"), 0)),
     }
-}
-
-fn null() -> io::Result<[OwnedFd; 3]> {
-    let open = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-    Ok([open()?, open()?, open()?])
 }

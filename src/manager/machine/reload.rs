@@ -83,9 +83,15 @@ impl Machine {
     /// The container goes on with what it has.
     pub(super) fn reload_timed_out(&mut self, name: &UnitName) {
         if let Some(managed) = self.units.get_mut(name) {
-            let message = "reload: the container has not answered in time".to_owned();
-            managed.failure = Some(Failure { message, errno: 0, exit: None });
+            let by_command =
+                managed.container().is_some_and(|own| matches!(own.reload, Some(Reload::Command(_))));
+            let message = match by_command {
+                true => "reload_command: timed out, killed",
+                false => "reload: the container has not answered in time",
+            };
+            managed.failure = Some(Failure { message: message.to_owned(), errno: 0, exit: None });
         }
+        self.end_commands(name);
         self.end_reload(name, JobResult::Timeout);
     }
 
