@@ -101,7 +101,12 @@ fn perform_one(
     made: &mut Made,
 ) -> Result<(), StepError> {
     let (tree, opened) = match step {
-        HostStep::Private(private) => return named::private(private),
+        HostStep::Private(private) => {
+            // As volumes are, until the payload runs.
+            let held = named::private(private)?.into_iter().enumerate();
+            made.extend(held.map(|(number, copy)| (format!("copy {number}"), copy)));
+            return Ok(());
+        }
         HostStep::Root { lower, changes, size } => {
             ("root", root::mount(lower, changes, size.as_ref(), maps)?)
         }

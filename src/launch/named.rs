@@ -76,8 +76,8 @@ pub fn volume(store: &Path, name: &str, seed: Option<&Seeding>) -> Result<OwnedF
     opened.map_err(|error| failed(error, &format!("volume {name}"), name))
 }
 
-/// Makes the copies that a unit has for itself alone.
-pub fn private(private: &PrivateTrees) -> Result<(), StepError> {
+/// Makes the copies that a unit has for itself alone. While they are open, nobody removes them.
+pub fn private(private: &PrivateTrees) -> Result<Vec<OwnedFd>, StepError> {
     let PrivateTrees { store, directory, trees } = private;
     let kept = store::private::keep(store, directory, trees);
     kept.map_err(|error| failed(error, "private image", &directory.display().to_string()))

@@ -1,9 +1,14 @@
 //! Copies of images' trees for units that share no file with others: `containers/UNIT/private/IMAGE/rootfs`. Each comes
 //! to be whole: it is made in `staging/` and renamed into place, and stays for later starts.
+//!
+//! As with volumes, who is about to run from one holds a shared flock(2) on its directory until the run is written
+//! down; who removes one wants that lock alone, and looks for users while it has it.
 
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -45,24 +50,37 @@ pub fn tree(unit: &Path, image: &str) -> PathBuf {
     directory(unit).join(image).join("rootfs")
 }
 
-/// Makes the copies of trees that are missing, by the names of images, and removes those of all other images.
+/// Makes the copies of trees that are missing, by the names of images, and removes those of all other images. While
+/// what this gives is open, nobody else removes them.
 ///
 /// # Errors
 /// When one cannot be made.
-pub fn keep(store: &Path, unit: &Path, trees: &BTreeMap<String, PathBuf>) -> Result<(), StoreError> {
+pub fn keep(
+    store: &Path,
+    unit: &Path,
+    trees: &BTreeMap<String, PathBuf>,
+) -> Result<Vec<OwnedFd>, StoreError> {
     let directory = directory(unit);
-    DirBuilder::new().recursive(true).mode(0o700).create(&directory).context("create", &directory)?;
+    make_directory(&directory)?;
     staging::clear_abandoned(store)?;
+    let mut held = Vec::with_capacity(trees.len());
     for (image, source) in trees {
         let place = directory.join(image);
-        if place.symlink_metadata().is_err() {
-            make(store, source, &place)?;
-        }
+        held.push(loop {
+            match staging::hold(&place)? {
+                Some(copy) => break copy,
+                None => make(store, source, &place)?,
+            }
+        });
     }
     for image in super::list(&directory)?.iter().filter(|image| !trees.contains_key(*image)) {
         remove(store, &directory.join(image))?;
     }
-    Ok(())
+    Ok(held)
+}
+
+fn make_directory(directory: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).context("create", directory)
 }
 
 fn make(store: &Path, source: &Path, place: &Path) -> Result<(), StoreError> {
@@ -78,7 +96,13 @@ fn make(store: &Path, source: &Path, place: &Path) -> Result<(), StoreError> {
         other => other,
     })?;
     rustix::fs::syncfs(&opened).context("sync", &made)?;
-    fs::rename(&made, place).context("create", place)
+    // Whoever removes the last copy of a unit removes this.
+    place.parent().map_or(Ok(()), make_directory)?;
+    match fs::rename(&made, place) {
+        // As has just happened: it is made again.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && made.exists() => Ok(()),
+        renamed => renamed.context("create", place),
+    }
 }
 
 /// What is being removed is never taken for a copy.
@@ -118,19 +142,26 @@ impl Store {
         Ok(directories.filter(|(_, directory)| directory.is_dir()).collect())
     }
 
-    /// Removes the copies that nobody wants, and gives what they were and the bytes that they took.
+    /// Removes the copies that nobody wants, and gives what they were and the bytes that they took. Of each that goes
+    /// `wants` is asked again when nobody can begin to use it any more.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn remove_private(
+    pub fn remove_private<Wanted: Fn(&PrivateCopy) -> bool>(
         &self,
-        wanted: impl Fn(&PrivateCopy) -> bool,
+        wants: impl Fn() -> Result<Wanted, StoreError>,
     ) -> Result<Vec<(PrivateCopy, u64)>, StoreError> {
+        let wanted = wants()?;
         let mut removed = Vec::new();
         for copy in self.private_copies()?.into_iter().filter(|copy| !wanted(copy)) {
-            // What cannot be read is removed all the same.
-            let bytes = copy.bytes().unwrap_or_default();
             let place = copy.tree.parent().unwrap_or(&copy.tree);
+            // What cannot be read is removed all the same.
+            let opened = open_directory(place).ok();
+            let alone = |held| rustix::fs::flock(held, FlockOperation::NonBlockingLockExclusive).is_ok();
+            if !opened.as_ref().is_none_or(alone) || wants()?(&copy) {
+                continue;
+            }
+            let bytes = copy.bytes().unwrap_or_default();
             remove(self.root(), place)?;
             // The directory stays while it has others.
             let _ = place.parent().map(fs::remove_dir);
@@ -181,12 +212,65 @@ mod tests {
         assert_eq!(super::super::list(&store.root().join("staging")).unwrap(), Vec::<String>::new());
         let hex = "e".repeat(64);
         keep(store.root(), &unit, &trees(&[&hex])).unwrap();
-        assert!(store.remove_private(|copy| copy.unit == "web.container").unwrap().is_empty());
-        let removed = store.remove_private(|_| false).unwrap();
+        let of_web = |copy: &PrivateCopy| copy.unit == "web.container";
+        assert!(store.remove_private(|| Ok(of_web)).unwrap().is_empty());
+        let removed = store.remove_private(|| Ok(|_: &PrivateCopy| false)).unwrap();
         let [(copy, bytes)] = &removed[..] else { panic!("{removed:?}") };
         assert_eq!((copy.unit.as_str(), copy.image.digest().hex()), ("web.container", hex.as_str()));
         assert!(*bytes > 0);
         assert!(!super::directory(&unit).exists());
+    }
+
+    #[test]
+    fn a_copy_that_somebody_is_about_to_use_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&Paths::default().with_store(&directory.path().join("store"))).unwrap();
+        let unit = store.containers_dir("web.container").unwrap();
+        let source = directory.path().join("image");
+        fs::create_dir(&source).unwrap();
+        std::os::unix::fs::chown(&source, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).unwrap();
+        let hex = "e".repeat(64);
+        let trees = BTreeMap::from([(hex.clone(), source)]);
+        let remove = || store.remove_private(|| Ok(|_: &PrivateCopy| false)).unwrap().len();
+        let held = keep(store.root(), &unit, &trees).unwrap();
+        assert_eq!((remove(), tree(&unit, &hex).exists()), (0, true));
+        drop(held);
+        // Somebody has begun to run from it after it was looked for users first.
+        let asked = std::cell::Cell::new(0);
+        let wants = || {
+            let later = asked.replace(asked.get() + 1) > 0;
+            Ok(move |_: &PrivateCopy| later)
+        };
+        assert!(store.remove_private(wants).unwrap().is_empty());
+        assert_eq!((asked.get(), tree(&unit, &hex).exists()), (2, true));
+        assert_eq!((remove(), tree(&unit, &hex).exists()), (1, false));
+    }
+
+    #[test]
+    fn a_start_gets_its_copy_whatever_is_removed_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&Paths::default().with_store(&directory.path().join("store"))).unwrap();
+        let unit = store.containers_dir("web.container").unwrap();
+        let source = directory.path().join("image");
+        fs::create_dir(&source).unwrap();
+        std::os::unix::fs::chown(&source, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).unwrap();
+        let hex = "e".repeat(64);
+        let trees = BTreeMap::from([(hex.clone(), source)]);
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let store = Store::create(&Paths::default().with_store(store.root())).unwrap();
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    store.remove_private(|| Ok(|_: &PrivateCopy| false)).unwrap();
+                }
+            });
+            for _ in 0..200 {
+                let held = keep(store.root(), &unit, &trees).unwrap();
+                assert!(tree(&unit, &hex).is_dir());
+                drop(held);
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]

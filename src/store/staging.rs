@@ -76,6 +76,23 @@ fn clear_if_abandoned(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Opens a directory that is in place, and has nobody remove it while this is open; `None` when there is none, or it
+/// has just gone.
+pub(super) fn hold(path: &Path) -> Result<Option<OwnedFd>, StoreError> {
+    loop {
+        let held = match open_directory(path) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.context("open", path)?,
+        };
+        rustix::fs::flock(&held, FlockOperation::LockShared).context("lock", path)?;
+        let own = rustix::fs::fstat(&held).context("look at", path)?;
+        let named = rustix::fs::lstat(path);
+        if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)) {
+            return Ok(Some(held));
+        }
+    }
+}
+
 pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())

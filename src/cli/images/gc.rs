@@ -32,8 +32,7 @@ pub fn run(args: Args, paths: &Paths) -> anyhow::Result<u8> {
         return explain(&store, paths, args.common.output);
     }
     let collected = store.gc(|| roots(paths).into_iter().map(|root| root.image).collect())?;
-    let images = store.images()?.into_iter().collect();
-    let copies = store.remove_private(wants_copy(paths, &images))?;
+    let copies = store.remove_private(|| Ok(wants_copy(paths, store.images()?.into_iter().collect())))?;
     told(collected, &copies, args.common.output)
 }
 
@@ -113,7 +112,7 @@ fn explain(store: &Store, paths: &Paths, output: OutputFormat) -> anyhow::Result
 
 /// The copies that go: those that no unit wants, and those of images that go.
 fn unwanted(store: &Store, paths: &Paths, kept: &BTreeSet<ImageId>) -> anyhow::Result<Vec<Unwanted>> {
-    let wanted = wants_copy(paths, kept);
+    let wanted = wants_copy(paths, kept.clone());
     let copies = store.private_copies()?.into_iter().filter(|copy| !wanted(copy));
     // A tree that cannot be read goes, too.
     let bytes = |copy: &PrivateCopy| copy.bytes().unwrap_or_default();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::roots::{self, Root, User};
 use crate::paths::Paths;
-use crate::store::{Store, StoreError};
+use crate::store::{PrivateCopy, Store, StoreError};
 use crate::unit::name::UnitName;
 
 /// What is removed. What a container runs from never is.
@@ -47,9 +47,10 @@ pub fn remove(
         Some(user) if consent == Consent::Unnamed => Err(RemoveError::Named(user.clone())),
         _ => Ok(()),
     })?;
-    let running = roots::running_units(paths);
-    let images = store.images()?;
-    store.remove_private(|copy| images.contains(&copy.image) || running(&copy.unit))?;
+    store.remove_private(|| {
+        let (running, images) = (roots::running_units(paths), store.images()?);
+        Ok(move |copy: &PrivateCopy| images.contains(&copy.image) || running(&copy.unit))
+    })?;
     Ok(removed)
 }
 

@@ -76,7 +76,7 @@ pub fn running_units(paths: &Paths) -> impl Fn(&str) -> bool {
 
 /// Tells of a copy whether its unit wants it: while the unit runs; otherwise where the image is one of these, and the
 /// files of the unit say so or cannot be read.
-pub fn wants_copy(paths: &Paths, images: &BTreeSet<ImageId>) -> impl Fn(&PrivateCopy) -> bool {
+pub fn wants_copy(paths: &Paths, images: BTreeSet<ImageId>) -> impl Fn(&PrivateCopy) -> bool {
     let running = running_units(paths);
     move |copy: &PrivateCopy| {
         let Ok(unit) = UnitName::parse(&copy.unit) else { return false };

@@ -200,7 +200,8 @@ impl Repairer<'_> {
         });
         let unhealed = unhealed.collect();
         let is_damaged = |copy: &PrivateCopy| damaged.contains(copy) && !kept.contains(&copy.image);
-        for (copy, _) in self.store.remove_private(|copy| !is_damaged(copy))? {
+        let wants = || Ok(|copy: &PrivateCopy| !is_damaged(copy));
+        for (copy, _) in self.store.remove_private(wants)? {
             let what = format!("was damaged and is removed: the next start of {} copies it again", copy.unit);
             self.note(&copy.tree, what);
         }

@@ -9,7 +9,7 @@ mod copy;
 mod fill;
 mod usage;
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, RenameFlags, Stat, Uid};
+use rustix::fs::{FlockOperation, Gid, Mode, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -148,19 +148,7 @@ impl Volumes {
 
     /// Opens and locks a volume; `None` when there is none, or it has just gone.
     fn hold(&self, name: &str) -> Result<Option<OwnedFd>, StoreError> {
-        let path = self.path(name)?;
-        loop {
-            let volume = match open_directory(&path) {
-                Err(Errno::NOENT) => return Ok(None),
-                opened => opened.context("open", &path)?,
-            };
-            rustix::fs::flock(&volume, FlockOperation::LockShared).context("lock", &path)?;
-            let own = rustix::fs::fstat(&volume).context("look at", &path)?;
-            let named = rustix::fs::statat(rustix::fs::CWD, &path, AtFlags::SYMLINK_NOFOLLOW);
-            if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)) {
-                return Ok(Some(volume));
-            }
-        }
+        staging::hold(&self.path(name)?)
     }
 
     fn directory(&self) -> PathBuf {
