@@ -36,6 +36,24 @@ pub fn send<T: Serialize>(socket: impl AsFd, message: &T, descriptors: &[Borrowe
 
 /// Receives one packet; `None` when the other side is closed.
 pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Packet<T>>> {
+    match receive_cut(socket)? {
+        (_, Descriptors::Cut) => Err(rustix::io::Errno::MFILE.into()),
+        (packet, Descriptors::Whole) => Ok(packet),
+    }
+}
+
+/// Whether all descriptors of a packet have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptors {
+    /// They have.
+    Whole,
+    /// This process, or the host, has no place for them, unix(7) `MSG_CTRUNC`: there is room for as many as a packet
+    /// can have.
+    Cut,
+}
+
+/// The same for who has to hear what is said also where there is no place for the descriptors beside it.
+pub fn receive_cut<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<(Option<Packet<T>>, Descriptors)> {
     let mut bytes = vec![0; PACKET_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -54,12 +72,14 @@ pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Pack
         }
     }
     if received.bytes == 0 {
-        return Ok(None);
+        return Ok((None, Descriptors::Whole));
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(rustix::io::Errno::MSGSIZE.into());
     }
-    Ok(Some((serde_json::from_slice(&bytes[..received.bytes])?, descriptors)))
+    let message = serde_json::from_slice(&bytes[..received.bytes])?;
+    let cut = received.flags.contains(ReturnFlags::CTRUNC);
+    Ok((Some((message, descriptors)), if cut { Descriptors::Cut } else { Descriptors::Whole }))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use super::channel;
 use super::credentials;
 use super::protocol::{Order, Report};
 use super::step::{Join, Plan, Work};
-use crate::sys::child::start_alone;
+use crate::sys::child::start_held;
+use crate::sys::pidfd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::cell::RefCell;
@@ -12,7 +13,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 /// Why a launcher could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +57,9 @@ impl Spare {
 impl Drop for Spare {
     /// Nothing is left of it: it ends with its socket.
     fn drop(&mut self) {
-        if let Some(Launch { control, mut process }) = self.0.take() {
+        if let Some(Launch { control, process, .. }) = self.0.take() {
             drop(control);
-            let _ = process.wait();
+            let _ = pidfd::wait(&process);
         }
     }
 }
@@ -67,8 +69,10 @@ impl Drop for Spare {
 pub struct Launch {
     /// The manager's end of the socket, nonblocking: readable when there is a report.
     pub control: OwnedFd,
-    /// The launcher's outer process. It ends by itself once the container is prepared, and must be reaped.
-    pub process: Child,
+    /// The number of the launcher's outer process.
+    pub pid: u32,
+    /// That process. It ends by itself once the container is prepared, and must be reaped.
+    pub process: Rc<OwnedFd>,
 }
 
 impl Launcher {
@@ -142,19 +146,19 @@ impl Launcher {
         command.env_clear().current_dir("/");
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // The standard library spawns with an empty signal mask.
-        let process = start_alone(&mut command)?;
-        Ok(Launch { control, process })
+        let (child, process) = start_held(&mut command)?;
+        Ok(Launch { control, pid: child.id(), process: Rc::new(process) })
     }
 }
 
 impl Launch {
-    /// The next report with the descriptors beside it; `None` at the end: the payload has been executed, or
-    /// what [`Report::Failed`] said.
+    /// The next report with the descriptors beside it, of which some are missing where there is no place for them;
+    /// `None` at the end: the payload has been executed, or what [`Report::Failed`] said.
     ///
     /// # Errors
     /// `WouldBlock` while there is nothing.
     pub fn receive(&self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
-        channel::receive(&self.control)
+        Ok(channel::receive_cut(&self.control)?.0)
     }
 
     /// Gives an order.

@@ -134,6 +134,11 @@ impl LaunchStatus {
         i32::from(self as u8)
     }
 
+    /// All steps.
+    pub fn steps() -> impl Iterator<Item = &'static str> {
+        STEPS.iter().flat_map(|(_, steps)| *steps).copied()
+    }
+
     /// Of a step that has failed. What has no class of its own is the making of mounts, as volumes are, which have
     /// their names in their steps.
     pub fn of(error: &StepError) -> Self {

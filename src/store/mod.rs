@@ -295,16 +295,6 @@ impl Store {
         self.path("containers")
     }
 
-    /// Removes what the store keeps of a unit: its persistent root and its range of ids.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn forget_container(&self, unit: &str) -> Result<(), StoreError> {
-        let directory = self.containers_dir(unit)?;
-        fs::remove_dir_all(&directory).context("remove", &directory)?;
-        self.release_id_range(unit)
-    }
-
     fn named_directory(&self, kind: &str, name: &str, mode: u32) -> Result<PathBuf, StoreError> {
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
         if name.starts_with('.') || name.is_empty() || name.len() > 255 || !name.bytes().all(valid) {

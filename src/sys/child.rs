@@ -1,8 +1,10 @@
 //! Programs that are started: what they have of us, and that they do not outlive us.
 
+use super::pidfd;
 use super::session::close_on_execute_from;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
@@ -17,6 +19,22 @@ const FIRST_OTHER: u32 = 3;
 pub fn start_alone(command: &mut Command) -> io::Result<Child> {
     close_on_execute_from(FIRST_OTHER)?;
     command.spawn()
+}
+
+/// The same with a descriptor of its process. Where there is none left for that, the program does not run on.
+///
+/// # Errors
+/// As [`Command::spawn`] and [`pidfd::open`].
+pub fn start_held(command: &mut Command) -> io::Result<(Child, OwnedFd)> {
+    let mut child = start_alone(command)?;
+    match pidfd::open(child.id()) {
+        Ok(process) => Ok((child, process)),
+        Err(error) => {
+            // It is killed, so that it is not waited for.
+            let _ = child.kill().and_then(|()| child.wait());
+            Err(error)
+        }
+    }
 }
 
 /// Has a program get `SIGTERM` when the thread ends that starts it, prctl(2) `PR_SET_PDEATHSIG`.
@@ -43,6 +61,13 @@ mod tests {
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_program_is_held_by_its_process() {
+        let (child, process) = start_held(&mut Command::new("true")).unwrap();
+        assert_eq!(pidfd::number(&process).unwrap(), child.id());
+        assert_eq!(pidfd::wait(&process).unwrap(), pidfd::Exit::Code(0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Processes by pidfd: waiting for them, signals, and what the kernel tells of one that was not our child.
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -55,6 +56,14 @@ pub fn signal_by_number<Fd: AsFd>(process: Fd, number: i32) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether a process has ended, for who has no descriptor left to wait for it.
+pub fn has_ended<Fd: AsFd>(process: Fd) -> bool {
+    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    // One that cannot be asked now is asked again.
+    rustix::event::poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_once))
+        .is_ok_and(|ready| ready > 0)
 }
 
 /// Waits until a child has ended, and reaps it.
@@ -164,9 +173,10 @@ mod tests {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let process = open(child.id()).unwrap();
         assert!(start_time(child.id()).unwrap() > 0);
-        assert_eq!(try_wait(&process).unwrap(), None);
+        assert_eq!((try_wait(&process).unwrap(), has_ended(&process)), (None, false));
         signal(&process, Signal::TERM).unwrap();
         assert_eq!(wait(&process).unwrap(), Exit::Signal(15));
+        assert!(has_ended(&process));
         assert!(matches!(exit_of_any(&process), None | Some(Exit::Signal(15))));
     }
 

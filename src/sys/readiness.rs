@@ -2,8 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Between attempts to watch something for which nothing is left.
+pub const SHORTAGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Has the event loop watch what a descriptor refers to, by a copy of it. Must be called in the runtime.
 ///
@@ -13,12 +17,37 @@ pub fn watch(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(descriptor.as_fd(), Interest::READABLE)
 }
 
+/// The same for what nobody else listens to: while this process or the host has no descriptor or memory left for it, it
+/// waits until there is one.
+///
+/// # Errors
+/// When it cannot be watched at any time.
+pub async fn watch_in_time(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+    loop {
+        match watch(&descriptor) {
+            Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE_INTERVAL).await,
+            result => return result,
+        }
+    }
+}
+
+/// Whether an error is one that passes when others have let go of something, errno(3).
+pub fn is_shortage(error: &io::Error) -> bool {
+    // epoll_ctl(2) says ENOSPC at `max_user_watches`.
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOSPC))
+}
+
 /// Waits until a descriptor takes more. Must be called in the runtime.
 ///
 /// # Errors
-/// As [`watch`].
+/// As [`watch_in_time`].
 pub async fn until_writable(descriptor: impl AsFd) -> io::Result<()> {
-    register(descriptor.as_fd(), Interest::WRITABLE)?.writable().await.map(drop)
+    loop {
+        match register(descriptor.as_fd(), Interest::WRITABLE) {
+            Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE_INTERVAL).await,
+            result => return result?.writable().await.map(drop),
+        }
+    }
 }
 
 fn register(descriptor: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
@@ -43,6 +72,18 @@ mod tests {
             writer.write_all(b"x").unwrap();
             assert!(watched.readable().await.unwrap().ready().is_readable());
         });
+    }
+
+    #[test]
+    fn what_passes_is_waited_for_and_nothing_else() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        runtime.block_on(async {
+            // epoll(7) does not watch files.
+            let error = watch_in_time(&file).await.unwrap_err();
+            assert!(!is_shortage(&error), "{error}");
+        });
+        assert!(is_shortage(&io::Error::from_raw_os_error(libc::EMFILE)));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Rig {
 
     /// A launch whose manager goes away before it has written the run down; gives the container's first process.
     pub fn abandon(&self) -> OwnedFd {
-        let mut launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
+        let launch = self.launcher.spawn(&self.plan(), &[]).unwrap();
         launch.send(&Order::Attached).unwrap();
         let process = loop {
             match next(&launch).unwrap() {
@@ -169,7 +169,7 @@ impl Rig {
             }
         };
         drop(launch.control);
-        launch.process.wait().unwrap();
+        pidfd::wait(&launch.process).unwrap();
         process.unwrap()
     }
 
@@ -233,7 +233,7 @@ impl Outcome {
 }
 
 /// Speaks the manager's part until the payload is executed.
-fn converse(mut launch: Launch) -> Running {
+fn converse(launch: Launch) -> Running {
     let (mut process, mut notifier, mut output, mut failed) = (None, None, Vec::new(), None);
     let mut started = Instant::now();
     // There is no systemd that would move the launcher.
@@ -254,7 +254,7 @@ fn converse(mut launch: Launch) -> Running {
         }
     }
     let executed = Instant::now();
-    launch.process.wait().unwrap();
+    pidfd::wait(&launch.process).unwrap();
     Running { process, notifier, output, failed, started, executed }
 }
 

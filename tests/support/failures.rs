@@ -81,6 +81,11 @@ pub fn prepared(host: Host) -> Host {
     host
 }
 
+/// Whether some case in these sources is about a step.
+pub fn told_in(sources: &str, step: &str) -> bool {
+    sources.contains(&format!("\"{step}: "))
+}
+
 /// systemd.exec(5), "Process Exit Codes": that of each step. What comes before there is a process is "resources".
 const STATUSES: &[(&str, &str)] = &[
     ("begin: ", "202/FDS"),
@@ -202,6 +207,6 @@ pub fn assert_each_fails(host: &Host, cases: &[Case]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // Some come and go with the bus.
     let after = self::descriptors(host);
-    assert!(after < descriptors + cases.len() / 2, "{descriptors} and then {after} descriptors");
+    assert!(after <= descriptors + cases.len() / 2, "{descriptors} and then {after} descriptors");
     assert_eq!(host.property("keep", "ActiveState"), "active");
 }

@@ -6,11 +6,13 @@ use crate::launch::spawn::{Launch, SpawnError};
 use crate::launch::status::LaunchStatus;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::errno::without_numbers;
+use crate::sys::readiness::SHORTAGE_INTERVAL;
 use crate::sys::{pidfd, readiness};
 use crate::unit::exit_status;
 use crate::unit::name::UnitName;
+use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
@@ -46,8 +48,8 @@ impl Conversation {
     /// its first process waits until all others have been collected, pid_namespaces(7).
     async fn hear_out(self: Rc<Self>) {
         while let Ok(Some((report, descriptors))) = self.receive().await {
-            if let Report::Started { .. } = report
-                && let Ok(process) = only(descriptors)
+            if let Report::Started { pid, .. } = report
+                && let Ok(process) = process_of(pid, descriptors)
             {
                 end(process);
             }
@@ -79,28 +81,30 @@ impl Control {
             }
         };
         if tokio::time::timeout(END_TIMEOUT, ended).await.is_err() {
-            tracing::warn!(
-                "sampan-launch: does not end, killing process {}",
-                self.conversation.launch.process.id()
-            );
-            if let Ok(process) = pidfd::open(self.conversation.launch.process.id()) {
-                // It may have ended now, which is as good.
-                let _ = pidfd::signal(&process, Signal::KILL);
-            }
+            tracing::warn!("sampan-launch: does not end, killing process {}", self.conversation.launch.pid);
+            // It may have ended now, which is as good.
+            let _ = pidfd::signal(&self.conversation.launch.process, Signal::KILL);
         }
     }
 
     pub(super) fn new(launch: Launch) -> Result<Self, Failure> {
-        let reaped = RefCell::new(pidfd::open(launch.process.id()).ok().map(reap));
+        let reaped = RefCell::new(Some(reap(launch.process.clone())));
         match readiness::watch(&launch.control) {
             Ok(readiness) => Ok(Self { conversation: Rc::new(Conversation { launch, readiness, reaped }) }),
+            // It ends with its socket.
             Err(error) => Err(io_failure("sampan-launch", &error)),
         }
     }
 
-    /// The launcher's outer process.
+    /// The number of the launcher's outer process.
     pub(super) fn pid(&self) -> u32 {
-        self.conversation.launch.process.id()
+        self.conversation.launch.pid
+    }
+
+    /// That process, for who lets systemd have it.
+    pub(super) fn process(&self) -> Result<OwnedFd, Failure> {
+        let process = self.conversation.launch.process.try_clone();
+        process.map_err(|error| io_failure("sampan-launch", &error))
     }
 
     /// The next report; `None` at the end.
@@ -111,7 +115,7 @@ impl Control {
     /// The first report of who joins a container, which must be of a process.
     pub(super) async fn started(&self) -> Result<(u32, OwnedFd), Failure> {
         match self.receive().await? {
-            Some((Report::Started { pid, .. }, descriptors)) => Ok((pid, only(descriptors)?)),
+            Some((Report::Started { pid, .. }, descriptors)) => Ok((pid, process_of(pid, descriptors)?)),
             Some((Report::Failed(error), _)) => Err(join_failure(&error)),
             Some((report, _)) => Err(failure(format!("sampan-launch: unexpected {report:?}"), 0)),
             None => Err(failure("sampan-launch: ended without a word".into(), 0)),
@@ -133,17 +137,34 @@ impl Control {
     }
 }
 
-/// The one descriptor that comes with a report.
+/// The one descriptor that comes with a report, if this process has a place for it.
 pub(super) fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
-    let mut descriptors = descriptors.into_iter();
-    descriptors.next().ok_or_else(|| failure("sampan-launch: a descriptor is missing".into(), 0))
+    let missing = || io_failure("sampan-launch", &Errno::MFILE.into());
+    descriptors.into_iter().next().ok_or_else(missing)
+}
+
+/// The process of which [`Report::Started`] speaks. Where there is no place for its descriptor, it is ended.
+pub(super) fn process_of(pid: u32, descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Failure> {
+    only(descriptors).inspect_err(|_| {
+        // It is a child of ours: nobody else gets the number before it is collected.
+        drop(tokio::task::spawn_local(end_by_number(pid)));
+    })
+}
+
+/// Kills a process of ours for which there is no descriptor, and collects it.
+async fn end_by_number(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let _ = kill_process(pid, Signal::KILL);
+    while let Ok(None) = waitpid(Some(pid), WaitOptions::NOHANG) {
+        tokio::time::sleep(SHORTAGE_INTERVAL).await;
+    }
 }
 
 /// Collects a process of ours when it ends, however that goes.
-pub(super) fn reap(process: OwnedFd) -> JoinHandle<()> {
+pub(super) fn reap(process: impl AsFd + 'static) -> JoinHandle<()> {
     tokio::task::spawn_local(async move {
-        // Nobody else waits for it, so that neither can fail.
-        let _ = until_ended(process.as_fd()).await;
+        until_ended(process.as_fd()).await;
+        // Nobody else waits for it, so that this does not fail.
         let _ = pidfd::wait(&process);
     })
 }

@@ -3,19 +3,37 @@
 
 use crate::launch::plan::PASSING;
 use crate::store::Store;
+use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
 use crate::unit::model::Unit;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use tokio::task::JoinHandle;
 
 /// What it is called beside the directories of units, before a name of its own. No unit is called like this: its name
 /// ends in its type.
 const GONE: &str = "gone-";
 
+/// How often something is tried to remove while there is no descriptor left for it. The manager's end waits for that.
+const ATTEMPTS: u32 = 50;
+
 /// Removes what a unit has in a directory below its own, and its own where that has nothing else.
 pub(super) fn discard(directory: &Path) {
     if let Some(gone) = put_aside(directory) {
         drop(tokio::task::spawn_blocking(move || remove(&gone)));
+    }
+}
+
+/// Removes all that a unit has which is forgotten: what is to be waited for, if it has something.
+pub(super) fn discard_unit(directory: &Path) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(all) = directory.parent() else { return Ok(None) };
+    let gone = gone_name(all);
+    match fs::rename(directory, &gone) {
+        Ok(()) => Ok(Some(tokio::task::spawn_blocking(move || remove(&gone)))),
+        // It has never been started, or has left nothing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -45,10 +63,14 @@ pub(super) fn unless_used(store: &Store, unit: &Unit) {
     let _ = fs::remove_dir(store.all_containers_dir().join(unit.name.as_str()));
 }
 
+fn gone_name(all: &Path) -> PathBuf {
+    all.join(format!("{GONE}{}", uuid::Uuid::new_v4().simple()))
+}
+
 /// Where it has been put, if there was anything.
 fn put_aside(directory: &Path) -> Option<PathBuf> {
     let unit = directory.parent()?;
-    let gone = unit.parent()?.join(format!("{GONE}{}", uuid::Uuid::new_v4().simple()));
+    let gone = gone_name(unit.parent()?);
     let moved = fs::rename(directory, &gone);
     // What lasts is there as well, or somebody has put something there.
     let _ = fs::remove_dir(unit);
@@ -56,7 +78,16 @@ fn put_aside(directory: &Path) -> Option<PathBuf> {
 }
 
 fn remove(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory) {
+    let mut attempts = 1..ATTEMPTS;
+    let removed = loop {
+        match fs::remove_dir_all(directory) {
+            Err(error) if is_shortage(&error) && attempts.next().is_some() => {
+                std::thread::sleep(SHORTAGE_INTERVAL);
+            }
+            result => break result,
+        }
+    };
+    if let Err(error) = removed {
         tracing::warn!("{}: cannot remove: {error}", directory.display());
     }
 }
@@ -86,6 +117,20 @@ mod tests {
         let of_units = names(containers.path()).into_iter().filter(|name| !name.starts_with(GONE));
         assert_eq!(of_units.collect::<Vec<_>>(), ["db.container"]);
         assert_eq!(names(&containers.path().join("db.container")), ["persistent"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_forgotten_unit_had_is_out_of_the_way_before_it_is_removed() {
+        let containers = tempfile::tempdir().unwrap();
+        let unit = containers.path().join("run-1.container");
+        for number in 0..1000 {
+            fs::create_dir_all(unit.join(format!("persistent/upper/{number}"))).unwrap();
+        }
+        let removal = discard_unit(&unit).unwrap().unwrap();
+        assert!(names(containers.path()).iter().all(|name| name.starts_with(GONE)));
+        removal.await.unwrap();
+        assert_eq!(names(containers.path()), Vec::<String>::new());
+        assert!(discard_unit(&unit).unwrap().is_none());
     }
 
     #[test]

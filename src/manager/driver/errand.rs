@@ -3,8 +3,7 @@
 use super::Note;
 use super::boot::Network;
 use crate::paths::Paths;
-use crate::sys::child::start_alone;
-use crate::sys::pidfd;
+use crate::sys::child::start_held;
 use crate::systemd::manager::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, Systemd};
 use crate::transfer::errand::{self, Fault, LINE_MAX, Word};
 use crate::transfer::order::Order;
@@ -150,11 +149,12 @@ impl Errand {
         // The end of this gate is the end of the transfer: it is closed where this task is dropped, or the manager
         // ends.
         let (gate, theirs) = errand::gate().map_err(failed)?;
-        let mut process = self.spawn(&program, theirs).map_err(failed)?;
+        let (mut process, pidfd) = self.spawn(&program, theirs).map_err(failed)?;
         let pid = process.id();
-        let pidfd = pidfd::open(pid).map_err(failed)?;
+        let pidfd = Rc::new(pidfd);
+        super::control::reap(pidfd.clone());
+        let pidfd = pidfd.try_clone().map_err(failed)?;
         let output = process.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        super::control::reap(pidfd.try_clone().map_err(failed)?);
         self.systemd
             .start_scope(&self.scope(pid, pidfd))
             .await
@@ -165,7 +165,7 @@ impl Errand {
         self.listen(OwnedFd::from(output)).await.map_err(failed).and_then(|result| result)
     }
 
-    fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<Child> {
+    fn spawn(&self, program: &std::path::Path, gate: OwnedFd) -> io::Result<(Child, OwnedFd)> {
         let mut command = Command::new(program);
         command
             .args(self.order.arguments())
@@ -176,7 +176,7 @@ impl Errand {
             .current_dir("/")
             .stdin(gate)
             .stdout(Stdio::piped());
-        start_alone(&mut command)
+        start_held(&mut command)
     }
 
     fn scope(&self, pid: u32, pidfd: OwnedFd) -> ScopeRequest {

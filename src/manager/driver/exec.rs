@@ -183,7 +183,7 @@ impl ExecTask {
 /// Passes the signals on that come over the leash, as a terminal would: to the process group that the command leads.
 /// Where the leash ends, its holder has, and the group goes, too.
 async fn obey(leash: &OwnedFd, live: &LiveRun) {
-    let (Some(leader), Ok(readable)) = (live.process.get(), readiness::watch(leash)) else {
+    let (Some(leader), Ok(readable)) = (live.process.get(), readiness::watch_in_time(leash).await) else {
         return std::future::pending().await;
     };
     // Nobody else gets the number of the group before its leader is reaped, which the caller does later. In a group

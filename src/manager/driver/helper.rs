@@ -2,7 +2,7 @@
 //! and name. What it holds is joined; it ends with the last command.
 
 use super::commands::{Commands, Inhabited};
-use super::control::{Control, failure, io_failure, only, step_failure, unlaunched};
+use super::control::{Control, failure, io_failure, process_of, step_failure, unlaunched};
 use super::launch::scope_request;
 use super::live::{LiveRun, Parent, Process};
 use super::prepare::{Ends, prepare};
@@ -10,7 +10,6 @@ use super::turns::Turns;
 use crate::launch::protocol::{Order, Report};
 use crate::launch::step::{Output, Pause};
 use crate::manager::machine::Failure;
-use crate::sys::pidfd;
 use crate::systemd::SystemdError;
 use crate::systemd::manager::{HostState, ScopeRequest, Systemd};
 use crate::unit::model::Stage;
@@ -48,12 +47,12 @@ impl Helper {
         prepared.plan.pause = Pause::Prepared;
         let launch = hands.launcher.spawn(&prepared.plan, &[]);
         let launch = launch.map_err(|error| unlaunched(&error))?;
-        let pid = launch.process.id();
-        let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
-        let mut request = scope_request(unit, container, &prepared.facts, hands.slice.clone(), (pid, pidfd));
+        let control = Control::new(launch)?;
+        let first = (control.pid(), control.process()?);
+        let mut request = scope_request(unit, container, &prepared.facts, hands.slice.clone(), first);
         request.description = format!("{} of {}", stage.key(), unit.name);
         let held = Held {
-            control: Control::new(launch)?,
+            control,
             live: LiveRun::new(0),
             scope: request.name.clone(),
             systemd: hands.systemd.clone(),
@@ -104,7 +103,7 @@ impl Held {
             match report {
                 Report::Ready => turns.movable.notify_one(),
                 Report::Started { pid, .. } => {
-                    let pidfd = only(descriptors)?;
+                    let pidfd = process_of(pid, descriptors)?;
                     // The cell is as new as the container.
                     let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
                 }

@@ -7,8 +7,7 @@ use super::pull::naming;
 use crate::image::text::printable;
 use crate::manager::images::{Answer, Cause, Question, Refused};
 use crate::paths::Paths;
-use crate::sys::child::start_alone;
-use crate::sys::pidfd;
+use crate::sys::child::start_held;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -34,8 +33,8 @@ async fn ask(paths: &Paths, question: &Question) -> io::Result<Answer> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    let mut process = start_alone(&mut command)?;
-    reap(pidfd::open(process.id())?);
+    let (mut process, held) = start_held(&mut command)?;
+    reap(held);
     let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let mut answer = Vec::new();
     Receiver::from_owned_fd(OwnedFd::from(output))?.read_to_end(&mut answer).await?;

@@ -2,7 +2,7 @@
 
 use super::before::BeforePayload;
 use super::commands::{Commands, Inhabited};
-use super::control::{Control, failure, io_failure, log_exit, only, step_failure, unlaunched};
+use super::control::{Control, failure, io_failure, log_exit, only, process_of, step_failure, unlaunched};
 use super::discard::discard;
 use super::helper::leave_scope;
 use super::limits::tell_devices;
@@ -31,6 +31,7 @@ use crate::unit::name::UnitName;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -73,7 +74,7 @@ struct Means {
     /// How many launches may be under way.
     turns: Rc<Semaphore>,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
-    sockets: Vec<OwnedFd>,
+    sockets: io::Result<Vec<OwnedFd>>,
     /// Standard streams of somebody who waits for the container's end.
     stdio: Option<[OwnedFd; 3]>,
 }
@@ -92,8 +93,9 @@ impl Means {
     }
 
     /// What comes beside the plan.
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.stdio.iter().flatten().chain(&self.sockets).map(AsFd::as_fd).collect()
+    fn descriptors(&self) -> Result<Vec<BorrowedFd<'_>>, Failure> {
+        let sockets = self.sockets.as_ref().map_err(|error| io_failure("socket", error))?;
+        Ok(self.stdio.iter().flatten().chain(sockets).map(AsFd::as_fd).collect())
     }
 }
 
@@ -118,8 +120,7 @@ impl Manager {
             .filter(|open| open.socket.pass == Pass::Fd)
             .map(|open| (open.held.name(), open))
             .collect();
-        let sockets =
-            passed.values().filter_map(|open| open.held.as_fd().try_clone_to_owned().ok()).collect();
+        let sockets = passed.values().map(|open| open.held.as_fd().try_clone_to_owned()).collect();
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
         let hands = self.hands(&task.unit, slice);
@@ -270,15 +271,14 @@ impl RunTask {
         launcher: &mut Option<Control>,
     ) -> Result<(), Broken> {
         self.live.stop_signal.set(prepared.facts.stop_signal);
-        let launch = means.before.hands().launcher.spawn(&prepared.plan, &means.descriptors());
+        let launch = means.before.hands().launcher.spawn(&prepared.plan, &means.descriptors()?);
         let launch = launch.map_err(|error| unlaunched(&error))?;
         prepared.facts.moments.spawned = now().boottime;
-        // The scope begins with the launcher's outer process.
-        let pid = launch.process.id();
-        let pidfd = pidfd::open(pid).map_err(|error| io_failure("sampan-launch", &error))?;
-        let request = self.scope_request(container, &prepared.facts, pid, pidfd);
-        let invocation = prepared.invocation.clone();
         let control = &*launcher.insert(Control::new(launch)?);
+        // The scope begins with the launcher's outer process.
+        let pid = control.pid();
+        let request = self.scope_request(container, &prepared.facts, pid, control.process()?);
+        let invocation = prepared.invocation.clone();
         let turns = Turns::default();
         let scope = async {
             turns.movable.notified().await;
@@ -377,7 +377,7 @@ impl RunTask {
                 }
                 Report::Started { pid, times } => {
                     prepared.facts.moments.begin(times);
-                    self.began(pid, only(descriptors)?, prepared).await;
+                    self.began(pid, process_of(pid, descriptors)?, prepared).await;
                     if prepared.plan.pause == Pause::None {
                         control.order(&Order::Go);
                     }
@@ -422,7 +422,7 @@ impl RunTask {
     pub(super) async fn resume(self, facts: RunFacts, notify_server: Option<NotifyServer>) {
         if let Some(process) = self.live.process.get() {
             tokio::select! {
-                _ = until_ended(process.pidfd.as_fd()) => {}
+                () = until_ended(process.pidfd.as_fd()) => {}
                 () = self.complete(process, &facts) => {}
             }
         }

@@ -7,7 +7,6 @@ use crate::manager::machine::Exit;
 use crate::sys::{pidfd, readiness};
 use rustix::process::Signal;
 use std::cell::{Cell, OnceCell};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -132,17 +131,16 @@ impl LiveRun {
     /// Waits for the end of the process and tells how it ended.
     pub(super) async fn wait(&self) -> Exit {
         let Some(process) = self.process.get() else { return Exit::Unknown };
-        let ended = until_ended(process.pidfd.as_fd()).await;
+        until_ended(process.pidfd.as_fd()).await;
         // systemd is about to remove the group.
         self.look_at_memory();
         // With it all others have ended; but once it is reaped, nothing can be sent in its name.
         if let Some(outlet) = self.outlet.get() {
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, outlet.empty()).await;
         }
-        let status = match (ended, process.parent) {
-            (Ok(()), Parent::Manager) => pidfd::wait(process.pidfd.as_fd()).ok(),
-            (Ok(()), Parent::Predecessor) => status_of_reaped(process.pidfd.as_fd()).await,
-            (Err(_), _) => None,
+        let status = match process.parent {
+            Parent::Manager => pidfd::wait(process.pidfd.as_fd()).ok(),
+            Parent::Predecessor => status_of_reaped(process.pidfd.as_fd()).await,
         };
         match (status.map(exit), self.stood_for.get()) {
             (Some(Exit::Signal(libc::SIGKILL)) | None, _) if self.oom_kills.get().are_fresh() => {
@@ -166,8 +164,8 @@ fn exit(status: pidfd::Exit) -> Exit {
 /// The status of a process that is not ours: the kernel tells it once the process has been reaped, which
 /// systemd does at once, and hangs the pidfd up then (Linux 6.15). Older kernels tell nothing.
 async fn status_of_reaped(pidfd: BorrowedFd<'_>) -> Option<pidfd::Exit> {
-    let descriptor = readiness::watch(pidfd).ok()?;
     let hung_up = async {
+        let Ok(descriptor) = readiness::watch_in_time(pidfd).await else { return };
         while let Ok(mut ready) = descriptor.readable().await {
             if ready.ready().is_read_closed() {
                 return;
@@ -180,8 +178,14 @@ async fn status_of_reaped(pidfd: BorrowedFd<'_>) -> Option<pidfd::Exit> {
     pidfd::exit_of_any(pidfd)
 }
 
-/// Waits until a pidfd tells the end of its process.
-pub(super) async fn until_ended(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let descriptor = readiness::watch(pidfd)?;
-    descriptor.readable().await.map(drop)
+/// Waits until a pidfd tells the end of its process. Where there is nothing left to wait with, it is looked at now and
+/// then: nobody is taken for ended who is not.
+pub(super) async fn until_ended(pidfd: BorrowedFd<'_>) {
+    while !pidfd::has_ended(pidfd) {
+        match readiness::watch(pidfd) {
+            // The loop itself does not end before this does.
+            Ok(descriptor) => drop(descriptor.readable().await),
+            Err(_) => tokio::time::sleep(readiness::SHORTAGE_INTERVAL).await,
+        }
+    }
 }

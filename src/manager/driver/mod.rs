@@ -121,6 +121,8 @@ enum Note {
     Unstarted(UnitName, u64),
     /// Who has made a unit for one start wants something of it.
     Leash(UnitName, Tug),
+    /// Nothing is left of what a forgotten unit had.
+    Discarded(UnitName),
     /// systemd is stopping the scope of a run.
     Deactivating(UnitName, u64, Signaller),
     /// Wants to know when everything noted before is in the records.
@@ -348,6 +350,7 @@ impl Manager {
             Note::Leash(unit, tug) => self.tugged(unit, tug),
             Note::Deactivating(unit, run, signaller) => self.stopped_by_systemd(unit, run, signaller),
             // Records are written at the end of each turn, and each note has its own.
+            Note::Discarded(unit) => self.release_ids(&unit),
             Note::Written(reply) => drop(reply.send(())),
         }
     }

@@ -104,7 +104,7 @@ enum Passed {
 impl Outlet {
     /// Takes what came with [`Report::Output`](crate::launch::protocol::Report::Output).
     pub(super) fn of(descriptors: Vec<OwnedFd>) -> io::Result<Self> {
-        let [fifo, journal] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| Errno::BADMSG)?;
+        let [fifo, journal] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| Errno::MFILE)?;
         Ok(Self::kept(fifo, Some(journal)))
     }
 
@@ -114,7 +114,7 @@ impl Outlet {
     }
 
     async fn flow(&self) -> io::Result<()> {
-        let readiness = readiness::watch(&self.fifo)?;
+        let readiness = readiness::watch_in_time(&self.fifo).await?;
         loop {
             let mut ready = readiness.readable().await?;
             self.empty().await?;
@@ -165,7 +165,7 @@ impl Outlet {
     }
 
     async fn discard(&self) -> io::Result<()> {
-        let readiness = readiness::watch(&self.fifo)?;
+        let readiness = readiness::watch_in_time(&self.fifo).await?;
         let mut bytes = [0; 4096];
         loop {
             let mut ready = readiness.readable().await?;

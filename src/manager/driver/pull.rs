@@ -83,7 +83,16 @@ pub(super) fn missing(unit: &Unit, container: &Container, error: &StoreError) ->
         ),
         _ => format!("image: {error}"),
     };
-    failure(message, libc::ENOENT)
+    failure(message, number_of(error))
+}
+
+/// What is not in the store is missing; of all else the kernel says why.
+pub(super) fn number_of(error: &StoreError) -> i32 {
+    let errno = match error {
+        StoreError::Io { cause, .. } => cause.raw_os_error(),
+        _ => None,
+    };
+    errno.unwrap_or(libc::ENOENT)
 }
 
 impl Manager {
@@ -114,7 +123,7 @@ impl Manager {
         let found = match store.resolve(name) {
             Ok(_) => true,
             Err(StoreError::NoImage(_)) => false,
-            Err(error) => return Err(failure(format!("image: {error}"), libc::ENOENT)),
+            Err(error) => return Err(failure(format!("image: {error}"), number_of(&error))),
         };
         if policy == PullPolicy::Never || found && policy == PullPolicy::Missing {
             return Ok(Need::Nothing);

@@ -149,8 +149,7 @@ impl Manager {
 /// Ends a first process that is deaf to its signal once the others, which may clean up first, have ended.
 async fn kill_after(live: Rc<LiveRun>, others: Vec<OwnedFd>) {
     for process in others {
-        // One that cannot be waited for is not waited for.
-        let _ = until_ended(process.as_fd()).await;
+        until_ended(process.as_fd()).await;
     }
     live.kill();
 }

@@ -2,13 +2,12 @@
 //! and a successor of this process find them as they find all others. A file goes with its unit: once that is down
 //! and nobody holds it any more.
 
-use super::discard::discard;
+use super::discard::discard_unit;
 use super::exec::pulls;
 use super::{Manager, Note};
 use crate::manager::machine::{
     Event, JobId, JobMode, LoadState, Loaded, Managed, Request, RequestError, Verb,
 };
-use crate::store::private;
 use crate::sys::readiness;
 use crate::unit::name::{UnitKind, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
 
 /// A unit that is to be made and started.
 #[derive(Debug)]
@@ -182,13 +182,37 @@ impl Manager {
         fragment.starts_with(self.paths.transient_units()).then_some(fragment)
     }
 
+    /// Nobody gets the ids of files that are still there.
+    fn release_after(&self, unit: &UnitName, removal: Option<JoinHandle<()>>) {
+        let (unit, notes) = (unit.clone(), self.notes.clone());
+        tokio::task::spawn_local(async move {
+            if let Some(removal) = removal {
+                // It says itself what it cannot remove.
+                let _ = removal.await;
+            }
+            // The receiver lives as long as the loop.
+            let _ = notes.send(Note::Discarded(unit));
+        });
+    }
+
+    /// All of a forgotten unit is gone, and there may be another of its name by now, which has its ids.
+    pub(super) fn release_ids(&self, unit: &UnitName) {
+        let again = self.machine.unit(unit).is_some_and(|managed| managed.unit().is_some());
+        if again || self.store.all_containers_dir().join(unit.as_str()).exists() {
+            return;
+        }
+        if let Err(error) = self.store.release_id_range(unit.as_str()) {
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
+        }
+    }
+
     fn unmake(&mut self, unit: &UnitName, path: &Path) {
         self.transients.stdio.remove(unit);
         let removed = fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()));
-        // Another thread removes what may be large.
-        discard(&private::directory(&self.store.all_containers_dir().join(unit.as_str())));
-        let forgotten = self.store.forget_container(unit.as_str()).map_err(|error| error.to_string());
-        for error in [removed, forgotten].into_iter().filter_map(Result::err) {
+        let directory = self.store.all_containers_dir().join(unit.as_str());
+        let discarded = discard_unit(&directory).map_err(|error| format!("{}: {error}", directory.display()));
+        let discarded = discarded.map(|removal| self.release_after(unit, removal));
+        for error in [removed, discarded].into_iter().filter_map(Result::err) {
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
         }
         self.aliases.retain(|_, meant| meant != unit);
@@ -213,7 +237,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 async fn obey(leash: OwnedFd, number: u64, unit: UnitName, notes: UnboundedSender<Note>) {
     // The receiver lives as long as the loop.
     let tell = |tug| drop(notes.send(Note::Leash(unit.clone(), tug)));
-    if let Ok(readable) = readiness::watch(&leash) {
+    if let Ok(readable) = readiness::watch_in_time(&leash).await {
         pulls(&readable, |number| tell(if number == 0 { Tug::Loose } else { Tug::Signal(number) })).await;
     }
     tell(Tug::End(number));
