@@ -88,7 +88,7 @@ fn a_container_with_everything() {
 fn a_program_that_joins() {
     let container = container();
     let command = Command { words: vec!["ps".into()], ..Command::default() };
-    let join = join(&unit(&container), &container, &image(), &facts(), &command).unwrap();
+    let join = join(&container, &image(), &facts(), &command).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&join).unwrap());
 }
 
@@ -100,13 +100,13 @@ fn what_cannot_be_run_is_refused() {
     let empty = Container { command: None, ..container() };
     assert_eq!(
         refused(&empty, &ImageConfig::default()),
-        "web.container: neither the unit nor its image has a command; set container.command"
+        "neither the unit nor its image has a command; set container.command"
     );
     let mut unknown = container();
     unknown.security.capabilities = Some(["CAP_EVERYTHING".to_owned()].into());
     assert_eq!(
         refused(&unknown, &image()),
-        "web.container: security.capabilities: there is no CAP_EVERYTHING, see capabilities(7)"
+        "security.capabilities: there is no CAP_EVERYTHING, see capabilities(7)"
     );
     let relative = ImageConfig { working_directory: "var".into(), ..image() };
     assert!(refused(&container(), &relative).contains("\"var\" is not absolute"));
@@ -129,7 +129,7 @@ fn labels_are_for_modules_that_the_host_has() {
     };
     assert_eq!(
         with(&container, &[]).unwrap_err().to_string(),
-        "web.container: security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\" to do without it"
+        "security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\" to do without it"
     );
     let modules = |labels: Vec<Label>| labels.into_iter().map(|label| label.module).collect::<Vec<_>>();
     assert_eq!(modules(with(&container, &[LabelModule::Apparmor]).unwrap()), [LabelModule::Apparmor]);

@@ -269,7 +269,7 @@ fn a_command_that_cannot_be_run_is_told_as_what_it_is() {
         ),
         (
             "{ command = [\"true\"], user = \"nobodyhere\" }",
-            "exec_start_pre: resolve user: nobodyhere: No such process; the image has no such user or group: correct the command's user",
+            "exec_start_pre: resolve user: nobodyhere: The image's /etc/passwd has no such user; correct the command's user, or give its number",
         ),
     ] {
         host.unit("web.container", &(shell("exec sleep 1000") + &format!("exec_start_pre = [{command}]\n")));

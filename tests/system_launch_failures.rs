@@ -65,15 +65,15 @@ fn a_payload_that_cannot_be_executed_is_told() {
 const USERS: &[Case] = &[
     case(
         "user = \"www\"\ncommand = [\"/bin/true\"]\n",
-        "resolve user: www: No such process; the image has no such user or group: set container.user",
+        "resolve user: www: The image's /etc/passwd has no such user; set container.user, which can be a number",
     ),
     case(
         "user = \"0:www\"\ncommand = [\"/bin/true\"]\n",
-        "resolve user: 0:www: No such process; the image has no such user or group",
+        "resolve group: www: The image's /etc/group has no such group; set container.user or supplementary_groups",
     ),
     case(
         "supplementary_groups = [\"www\"]\ncommand = [\"/bin/true\"]\n",
-        "resolve group: www: No such process; the image has no such group",
+        "resolve group: www: The image's /etc/group has no such group; ",
     ),
     case("user = \"70000\"\ncommand = [\"/bin/true\"]\n", "change user: 70000: Invalid argument; "),
     case(
@@ -140,17 +140,14 @@ const MOUNTS: &[Case] = &[
         "command = [\"/bin/true\"]\n[mount.\"/file/x\"]\ntype = \"tmpfs\"\n",
         "mount: /file/x: Not a directory; what is there, or above it, is a file",
     ),
-    case(
-        "command = [\"\"]\n",
-        "web.container: neither the unit nor its image has a command; set container.command",
-    ),
+    case("command = [\"\"]\n", "neither the unit nor its image has a command; set container.command"),
     case(
         "command = [\"/bin/true\"]\n[security]\napparmor_profile = \"web\"\n",
-        "web.container: security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\"",
+        "security.apparmor_profile: AppArmor is not in use on this host; begin it with \"-\"",
     ),
     case(
         "command = [\"/bin/true\"]\n[security]\nselinux_label = \"a:b:c:s0\"\n",
-        "web.container: security.selinux_label: SELinux is not in use on this host; begin it with \"-\"",
+        "security.selinux_label: SELinux is not in use on this host; begin it with \"-\"",
     ),
     case(
         "command = [\"/bin/true\"]\n[security]\nuser_namespace = \"524288:131072\"\n",
@@ -204,7 +201,11 @@ const MOUNTS: &[Case] = &[
     ),
     case(
         "command = [\"/bin/true\"]\n[mount.\"/x\"]\ntype = \"image\"\nsource = \"localhost/no\"\n",
-        "web.container: mount /x: ",
+        "mount.\"/x\": no image \"localhost/no\" in the store; ",
+    ),
+    case(
+        "command = [\"/bin/true\"]\n[mount.\"/file\"]\ntype = \"volume\"\nsource = \"of-file\"\n",
+        "volume of-file: read: ",
     ),
     Case {
         host: ["touch /var/lib/sampan/volumes/odd", "rm /var/lib/sampan/volumes/odd"],

@@ -19,8 +19,8 @@ pub fn hint_of_join(error: &StepError) -> Option<&'static str> {
         ("execute", Errno::NOENT) => {
             Some("the program, or the interpreter it names, is not in the image: correct the command")
         }
-        ("resolve user", Errno::SRCH) => {
-            Some("the image has no such user or group: correct the command's user")
+        ("resolve user" | "resolve group", Errno::SRCH) => {
+            Some("correct the command's user, or give its number")
         }
         ("change user", Errno::INVAL) => {
             Some("security.user_namespace has no such id: correct the command's user")
@@ -115,6 +115,9 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         ("give credentials to user", Errno::INVAL | Errno::OVERFLOW) => {
             "security.user_namespace has no such id for container.user"
         }
+        (step, Errno::NOTDIR) if step.starts_with("volume ") && step.ends_with(": read") => {
+            "the image has a file in this place, on which no volume can be mounted: mount at another, or a file by \"bind\""
+        }
         (step, Errno::NOTDIR) if step.starts_with("volume ") => "what is there is no volume: move it away",
         _ => return None,
     })
@@ -137,9 +140,9 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("execute", Errno::NOEXEC) => {
             "it is no program of this machine's architecture, and no script with \"#!\""
         }
-        ("resolve user", Errno::SRCH) => "the image has no such user or group: set container.user",
+        ("resolve user", Errno::SRCH) => "set container.user, which can be a number",
         ("resolve group", Errno::SRCH) => {
-            "the image has no such group: correct container.supplementary_groups"
+            "set container.user or supplementary_groups, where it can be a number"
         }
         ("set sysctl", Errno::NOENT) => "this kernel has no such setting: correct security.sysctl",
         ("set sysctl", Errno::INVAL) => "the kernel takes no such value: correct security.sysctl",

@@ -61,7 +61,7 @@ pub fn plan(
         system::mount(&mut all);
     }
     for (at, mount) in &all {
-        mounts.add(unit, at, mount, facts)?;
+        mounts.add(at, mount, facts)?;
     }
     Ok(mounts)
 }
@@ -95,7 +95,7 @@ fn wanted(
 ) -> Result<BTreeMap<PathBuf, Mount>, PlanError> {
     let mut mounts = container.mounts.clone();
     for text in &image.volumes {
-        let refused = || PlanError::ImageVolume { unit: unit.name.to_string(), path: text.clone() };
+        let refused = || PlanError::ImageVolume { path: text.clone() };
         let path = AbsolutePath::read(text).map_err(|_| refused())?.0;
         if path.parent().is_none() || OURS.iter().any(|ours| path.starts_with(ours)) {
             return Err(refused());
@@ -116,7 +116,7 @@ impl Mounts {
         }
     }
 
-    fn add(&mut self, unit: &Unit, at: &Path, mount: &Mount, facts: &HostFacts) -> Result<(), PlanError> {
+    fn add(&mut self, at: &Path, mount: &Mount, facts: &HostFacts) -> Result<(), PlanError> {
         let tree = at.display().to_string();
         let attributes = attributes(mount);
         let mut stand = Stand::directory(at);
@@ -134,11 +134,8 @@ impl Mounts {
                 self.host.push(HostStep::Volume { tree: tree.clone(), store, volume, seed, attributes });
             }
             MountSource::Image(_) => {
-                let lower = facts
-                    .images
-                    .get(at)
-                    .cloned()
-                    .ok_or_else(|| PlanError::Image { unit: unit.name.to_string(), path: at.to_owned() })?;
+                let lower =
+                    facts.images.get(at).cloned().ok_or_else(|| PlanError::Image { path: at.to_owned() })?;
                 let empty = facts.directory.join("empty");
                 self.host.push(HostStep::Image { tree: tree.clone(), lower, empty, attributes });
             }

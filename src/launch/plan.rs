@@ -71,66 +71,45 @@ pub struct HostFacts {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// Neither the unit nor the image say what to run.
-    #[error("{0}: neither the unit nor its image has a command; set container.command")]
-    NoCommand(String),
+    #[error("neither the unit nor its image has a command; set container.command")]
+    NoCommand,
     /// A capability that does not exist.
-    #[error("{unit}: security.capabilities: there is no {name}, see capabilities(7)")]
+    #[error("security.capabilities: there is no {name}, see capabilities(7)")]
     Capability {
-        /// The unit.
-        unit: String,
         /// The wrong name.
         name: String,
     },
     /// The image wants a working directory that is no absolute path.
-    #[error(
-        "{unit}: the image's working directory {path:?} is not absolute; set container.working_directory"
-    )]
+    #[error("the image's working directory {path:?} is not absolute; set container.working_directory")]
     WorkingDirectory {
-        /// The unit.
-        unit: String,
         /// As the image has it.
         path: String,
     },
     /// The image wants a volume where none can be.
-    #[error(
-        "{unit}: the image wants a volume at {path:?}, where nothing can be mounted: use an image without it"
-    )]
+    #[error("the image wants a volume at {path:?}, where nothing can be mounted: use an image without it")]
     ImageVolume {
-        /// The unit.
-        unit: String,
         /// As the image has it.
         path: String,
     },
     /// The seccomp profile of the unit does not work.
-    #[error("{unit}: {error}")]
-    Profile {
-        /// The unit.
-        unit: String,
-        /// Why.
-        error: ProfileError,
-    },
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// It is larger than the kernel takes.
     #[error(
-        "{0}: its seccomp profile makes more than the 4096 instructions that the kernel takes: shorten security.seccomp_profile"
+        "the seccomp profile makes more than the 4096 instructions that the kernel takes: shorten security.seccomp_profile"
     )]
-    ProfileSize(String),
+    ProfileSize,
     /// A label for a security module that the host does not have.
-    #[error(
-        "{unit}: security.{key}: {module} is not in use on this host; begin it with \"-\" to do without it"
-    )]
+    #[error("security.{key}: {module} is not in use on this host; begin it with \"-\" to do without it")]
     Module {
-        /// The unit.
-        unit: String,
         /// The key.
         key: &'static str,
         /// The security module.
         module: &'static str,
     },
     /// An image to be mounted whose tree is not known.
-    #[error("{unit}: the image for {} is not in the store", path.display())]
+    #[error("the image for {} is not in the store", path.display())]
     Image {
-        /// The unit.
-        unit: String,
         /// Where it was to be mounted.
         path: PathBuf,
     },
@@ -147,7 +126,7 @@ pub fn plan(
     image: &ImageConfig,
     facts: &HostFacts,
 ) -> Result<Plan, PlanError> {
-    let mut execute = execute(unit, container, image, facts)?;
+    let mut execute = execute(container, image, facts)?;
     let is_booted = system::is_booted(container, &execute.command);
     let delegation = if is_booted { Delegation::Subtree } else { Delegation::None };
     let mounts = mounts::plan(unit, container, image, facts, delegation)?;
@@ -241,14 +220,13 @@ pub struct Command {
 /// # Errors
 /// As [`plan`], and when there is no command.
 pub fn join(
-    unit: &Unit,
     container: &Container,
     image: &ImageConfig,
     facts: &HostFacts,
     command: &Command,
 ) -> Result<Join, PlanError> {
     if command.words.is_empty() {
-        return Err(PlanError::NoCommand(unit.name.to_string()));
+        return Err(PlanError::NoCommand);
     }
     let mut asked = container.clone();
     asked.entrypoint = Some(Vec::new());
@@ -258,7 +236,7 @@ pub fn join(
     asked.user = command.user.clone().or(asked.user);
     asked.working_directory = command.working_directory.clone().or(asked.working_directory);
     let identity = Identity { notify: None, ..facts.identity.clone() };
-    let mut execute = execute(unit, &asked, image, &HostFacts { identity, ..facts.clone() })?;
+    let mut execute = execute(&asked, image, &HostFacts { identity, ..facts.clone() })?;
     execute.output = Output::Passed;
     for line in &command.environment {
         set(&mut execute.environment, line);
@@ -338,27 +316,22 @@ fn changes(container: &Container, facts: &HostFacts, stands: Vec<Stand>) -> Chan
     }
 }
 
-fn execute(
-    unit: &Unit,
-    container: &Container,
-    image: &ImageConfig,
-    facts: &HostFacts,
-) -> Result<Execute, PlanError> {
+fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Result<Execute, PlanError> {
     let passed = |pass| container.sockets.iter().filter(move |(_, socket)| socket.pass == pass);
-    let capabilities = capabilities(unit, &container.security)?;
+    let capabilities = capabilities(&container.security)?;
     Ok(Execute {
-        command: command(unit, container, image)?,
+        command: command(container, image)?,
         then: container.then.iter().map(|words| with_entrypoint(container, image, words)).collect(),
         stop_signal: stop_signal(container, image).unwrap_or(libc::SIGTERM),
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
         first: First::Payload,
-        working_directory: working_directory(unit, container, image)?,
+        working_directory: working_directory(container, image)?,
         settings: container.process.clone(),
-        system_calls: system_calls(unit, container, &capabilities, facts)?,
+        system_calls: system_calls(container, &capabilities, facts)?,
         capabilities,
         ambient: ambient(&container.security),
-        labels: labels(unit, &container.security, &facts.modules)?,
+        labels: labels(&container.security, &facts.modules)?,
         new_privileges: match container.security.no_new_privileges {
             true => NewPrivileges::Never,
             false => NewPrivileges::Allowed,
@@ -369,11 +342,7 @@ fn execute(
     })
 }
 
-fn labels(
-    unit: &Unit,
-    security: &Security,
-    modules: &BTreeSet<LabelModule>,
-) -> Result<Vec<Label>, PlanError> {
+fn labels(security: &Security, modules: &BTreeSet<LabelModule>) -> Result<Vec<Label>, PlanError> {
     let wanted = [
         (LabelModule::Apparmor, &security.apparmor_profile),
         (LabelModule::Selinux, &security.selinux_label),
@@ -388,14 +357,13 @@ fn labels(
                 LabelModule::Apparmor => ("apparmor_profile", "AppArmor"),
                 LabelModule::Selinux => ("selinux_label", "SELinux"),
             };
-            return Err(PlanError::Module { unit: unit.name.to_string(), key, module });
+            return Err(PlanError::Module { key, module });
         }
     }
     Ok(labels)
 }
 
 fn system_calls(
-    unit: &Unit,
     container: &Container,
     capabilities: &[String],
     facts: &HostFacts,
@@ -404,20 +372,19 @@ fn system_calls(
         return Ok(SystemCalls::Filter(container.security.system_calls.clone()));
     };
     let rules = profile.resolve(Circumstances { capabilities, kernel: facts.kernel });
-    let rules = rules.map_err(|error| PlanError::Profile { unit: unit.name.to_string(), error })?;
-    let calls = SystemCalls::Profile(rules);
-    if filter::fits(&calls) { Ok(calls) } else { Err(PlanError::ProfileSize(unit.name.to_string())) }
+    let calls = SystemCalls::Profile(rules?);
+    if filter::fits(&calls) { Ok(calls) } else { Err(PlanError::ProfileSize) }
 }
 
 /// As with other engines, a unit that has its own entrypoint does not get the image's command.
-fn command(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<Vec<String>, PlanError> {
+fn command(container: &Container, image: &ImageConfig) -> Result<Vec<String>, PlanError> {
     let no_words = Vec::new();
     let image_words = if container.entrypoint.is_some() { &no_words } else { &image.command };
     let words = container.command.as_ref().unwrap_or(image_words);
     let command = with_entrypoint(container, image, words);
     match command.first() {
         Some(program) if !program.is_empty() => Ok(command),
-        _ => Err(PlanError::NoCommand(unit.name.to_string())),
+        _ => Err(PlanError::NoCommand),
     }
 }
 
@@ -431,7 +398,7 @@ pub fn stop_signal(container: &Container, image: &ImageConfig) -> Option<i32> {
     container.stop_signal.or_else(|| signal::number(&image.stop_signal))
 }
 
-fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
+fn working_directory(container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
     let path = match (&container.working_directory, image.working_directory.as_str()) {
         (Some(path), _) => path.clone(),
         (None, "") => PathBuf::from("/"),
@@ -439,16 +406,14 @@ fn working_directory(unit: &Unit, container: &Container, image: &ImageConfig) ->
     };
     match path.is_absolute() {
         true => Ok(path),
-        false => {
-            Err(PlanError::WorkingDirectory { unit: unit.name.to_string(), path: path.display().to_string() })
-        }
+        false => Err(PlanError::WorkingDirectory { path: path.display().to_string() }),
     }
 }
 
-fn capabilities(unit: &Unit, security: &Security) -> Result<Vec<String>, PlanError> {
+fn capabilities(security: &Security) -> Result<Vec<String>, PlanError> {
     let names = capabilities_of(security);
     match names.iter().find(|name| capability::bit(name).is_none()) {
-        Some(name) => Err(PlanError::Capability { unit: unit.name.to_string(), name: name.clone() }),
+        Some(name) => Err(PlanError::Capability { name: name.clone() }),
         None => Ok(names),
     }
 }

@@ -137,7 +137,7 @@ pub enum Test {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with defaultAction")]
 struct Written {
     default_action: Action,
     default_errno_ret: Option<u32>,

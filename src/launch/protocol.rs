@@ -140,7 +140,12 @@ impl StepError {
 
     fn with(&self, hint: Option<&str>) -> String {
         let Self { step, subject, errno } = self;
-        let reason = errno::words(&std::io::Error::from_raw_os_error(*errno));
+        let reason = match (step.as_str(), *errno) {
+            // There is no error number for it, and that of processes says something else.
+            ("resolve user", libc::ESRCH) => "The image's /etc/passwd has no such user".to_owned(),
+            ("resolve group", libc::ESRCH) => "The image's /etc/group has no such group".to_owned(),
+            (_, number) => errno::words(&std::io::Error::from_raw_os_error(number)),
+        };
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         format!("{step}: {subject}: {reason}{hint}")
     }

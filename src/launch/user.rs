@@ -29,9 +29,9 @@ pub fn resolve(spec: &str, further: &[String]) -> Result<User, StepError> {
     let read =
         |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
     let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-    let mut user = lookup(spec, &passwd, &group).ok_or(Errno::SRCH).during(STEP, spec)?;
+    let mut user = lookup(spec, &passwd, &group)?;
     for name in further {
-        let id = lookup_group(name, &group).ok_or(Errno::SRCH).during("resolve group", name)?;
+        let id = lookup_group(name, &group)?;
         if !user.groups.contains(&id) {
             user.groups.push(id);
         }
@@ -39,14 +39,16 @@ pub fn resolve(spec: &str, further: &[String]) -> Result<User, StepError> {
     Ok(user)
 }
 
-fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
+fn lookup(spec: &str, passwd: &str, group: &str) -> Result<User, StepError> {
     let (name, group_name) = match spec.split_once(':') {
-        Some((name, group)) => (name, Some(group)),
+        // Without a group it is the user's own, as to other engines.
+        Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (spec, None),
     };
     let name = if name.is_empty() { "0" } else { name };
     let row = records(passwd).find(|row| names(row, name, 2));
-    let uid = row.as_ref().map_or_else(|| id(name), |row| id(row.get(2)?))?;
+    let uid = row.as_ref().map_or_else(|| id(name), |row| id(row.get(2)?));
+    let uid = uid.ok_or(Errno::SRCH).during(STEP, name)?;
     let primary = row.as_ref().and_then(|row| id(row.get(3)?)).unwrap_or(0);
     let (gid, mut groups) = match group_name {
         Some(group_name) => (lookup_group(group_name, group)?, Vec::new()),
@@ -57,12 +59,12 @@ fn lookup(spec: &str, passwd: &str, group: &str) -> Option<User> {
         groups.push(gid);
     }
     let home = row.as_ref().and_then(|row| row.get(5)).filter(|home| home.starts_with('/'));
-    Some(User { uid, gid, groups, home: home.copied().unwrap_or("/").to_owned() })
+    Ok(User { uid, gid, groups, home: home.copied().unwrap_or("/").to_owned() })
 }
 
-fn lookup_group(name: &str, group: &str) -> Option<u32> {
+fn lookup_group(name: &str, group: &str) -> Result<u32, StepError> {
     let row = records(group).find(|row| names(row, name, 2));
-    row.map_or_else(|| id(name), |row| id(row.get(2)?))
+    row.map_or_else(|| id(name), |row| id(row.get(2)?)).ok_or(Errno::SRCH).during("resolve group", name)
 }
 
 /// A number is always an id, also where somebody has it as a name.
@@ -101,10 +103,11 @@ mod tests {
     #[test]
     fn names_and_numbers_are_found() {
         let web = User { uid: 33, gid: 44, groups: vec![4, 50, 44], home: "/var/www".into() };
-        assert_eq!(lookup("web", PASSWD, GROUP), Some(web.clone()));
-        assert_eq!(lookup("33", PASSWD, GROUP), Some(web));
+        assert_eq!(lookup("web", PASSWD, GROUP), Ok(web.clone()));
+        assert_eq!(lookup("33", PASSWD, GROUP), Ok(web.clone()));
+        assert_eq!(lookup("web:", PASSWD, GROUP), Ok(web));
         let in_log = User { uid: 33, gid: 4, groups: vec![4], home: "/var/www".into() };
-        assert_eq!(lookup("web:log", PASSWD, GROUP), Some(in_log));
+        assert_eq!(lookup("web:log", PASSWD, GROUP), Ok(in_log));
         assert_eq!(lookup("", PASSWD, GROUP).unwrap().home, "/root");
         assert_eq!(lookup("", "", "").unwrap().uid, 0);
     }
@@ -118,7 +121,9 @@ mod tests {
     #[test]
     fn ids_out_of_range_are_nobody() {
         for spec in ["4294967295", "4294967296", "-1", "+1", "nobody", "web:nobody", " 0", "0x0"] {
-            assert_eq!(lookup(spec, PASSWD, GROUP), None, "{spec}");
+            let error = lookup(spec, PASSWD, GROUP).unwrap_err();
+            assert_eq!(error.errno, libc::ESRCH, "{spec}");
         }
+        assert_eq!(lookup("web:nobody", PASSWD, GROUP).unwrap_err().step, "resolve group");
     }
 }

@@ -175,7 +175,7 @@ impl Rig {
 
     /// Runs a command in a running container; its output and exit.
     pub fn join(&self, running: &Running, command: &Command) -> (String, Result<Exit, StepError>) {
-        let join = join(&self.unit(), &self.container, &self.image, &self.facts, command).unwrap();
+        let join = join(&self.container, &self.image, &self.facts, command).unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let streams = [null.as_fd(), writer.as_fd(), writer.as_fd()];

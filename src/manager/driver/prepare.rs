@@ -6,7 +6,7 @@ use super::condition::host::is_in_use;
 use super::control::failure;
 use super::devices;
 use super::discard;
-use super::pull::{missing, naming};
+use super::pull::{missing, naming, number_of};
 use crate::image::config::ImageConfig;
 use crate::launch::identity::{self, Identity};
 use crate::launch::plan::{self, Command, HostFacts};
@@ -150,7 +150,7 @@ pub(super) fn prepare_join(
     let mut host = host_facts(unit, container, paths, store, &rootfs)?;
     host.group = accounting::group_of(paths, pid);
     invocation.clone_into(&mut host.invocation);
-    let join = plan::join(unit, container, &rootfs.config, &host, command);
+    let join = plan::join(container, &rootfs.config, &host, command);
     join.map_err(|error| failure(error.to_string(), libc::EINVAL))
 }
 
@@ -166,12 +166,12 @@ fn host_facts(
         range: IdRange { base: 0, length: 0 },
         directory: directory(store, unit)?,
         store: store.root().to_owned(),
-        images: images(unit, container, paths, store)?,
+        images: images(container, paths, store)?,
         shared: BTreeMap::new(),
         private: None,
         environment: environment(container)?,
         device_groups: devices::groups(unit, container)?,
-        profile: container.security.seccomp_profile.as_deref().map(|path| profile(unit, path)).transpose()?,
+        profile: container.security.seccomp_profile.as_deref().map(profile).transpose()?,
         kernel: kernel(),
         modules: security_modules(),
         hierarchy: accounting::mount(paths),
@@ -216,9 +216,9 @@ fn small_text(path: &Path) -> String {
 }
 
 /// The seccomp profile that a unit names.
-fn profile(unit: &Unit, path: &Path) -> Result<Profile, Failure> {
+fn profile(path: &Path) -> Result<Profile, Failure> {
     let told = |reason: &dyn std::fmt::Display, errno| {
-        failure(format!("{}: {reason}: correct security.seccomp_profile", unit.name), errno)
+        failure(format!("{reason}: correct security.seccomp_profile"), errno)
     };
     let unread = |error: io::Error| {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -238,7 +238,7 @@ fn profile(unit: &Unit, path: &Path) -> Result<Profile, Failure> {
             libc::EFBIG,
         ));
     }
-    Profile::read(path, &text).map_err(|error| failure(format!("{}: {error}", unit.name), libc::EINVAL))
+    Profile::read(path, &text).map_err(|error| failure(error.to_string(), libc::EINVAL))
 }
 
 fn kernel() -> Kernel {
@@ -268,11 +268,7 @@ fn credential_stores(paths: &Paths) -> CredentialStores {
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    let errno = match error {
-        StoreError::Io { cause, .. } => cause.raw_os_error(),
-        _ => None,
-    };
-    failure(format!("store: {error}"), errno.unwrap_or(libc::ENOENT))
+    failure(format!("store: {error}"), number_of(error))
 }
 
 fn unread(file: &Path, error: &io::Error) -> Failure {
@@ -327,7 +323,6 @@ fn directory(store: &Store, unit: &Unit) -> Result<PathBuf, Failure> {
 
 /// The trees of images that the unit mounts, by the targets.
 fn images(
-    unit: &Unit,
     container: &Container,
     paths: &Paths,
     store: &Store,
@@ -337,7 +332,7 @@ fn images(
         if let MountSource::Image(source) = &mount.source {
             let tree = match tree(source, paths, store) {
                 Ok(Rootfs { tree, .. }) => tree,
-                Err(Lacking::Store(error)) => return Err(missing_mount(unit, at, &error)),
+                Err(Lacking::Store(error)) => return Err(missing_mount(at, &error)),
                 Err(Lacking::Host(failure)) => return Err(failure),
             };
             trees.insert(at.clone(), tree);
@@ -346,12 +341,12 @@ fn images(
     Ok(trees)
 }
 
-fn missing_mount(unit: &Unit, at: &Path, error: &StoreError) -> Failure {
+fn missing_mount(at: &Path, error: &StoreError) -> Failure {
     let pull = match error {
         StoreError::NoImage(name) => format!("; bring it in with \"sampanctl pull {name}\""),
         _ => String::new(),
     };
-    failure(format!("{}: mount {}: {error}{pull}", unit.name, at.display()), libc::ENOENT)
+    failure(format!("mount.\"{}\": {error}{pull}", at.display()), number_of(error))
 }
 
 /// What of this process's own variables is passed on, then `NAME=value` lines of the unit's files; blank lines and
