@@ -8,7 +8,7 @@ use super::sized::{self, Lasting};
 use super::step::{Attribute, Changes, HostTree, RootSize, Stand, StandKind};
 use crate::sys::mount::{self, Change, Propagation};
 use crate::sys::namespace::{Namespace, enter, unshare};
-use rustix::fs::{CWD, Mode, OFlags, chmod, chown, open, stat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, chmod, chown, open, openat2, stat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
@@ -60,7 +60,7 @@ pub fn mount(
             whole(upper(directory, lower, maps, Durability::Durable)?)
         }),
         Changes::Refuse { directory, stands } => {
-            stand(directory, stands, maps.outside(0, 0)).during_path(STEP, directory)?;
+            stand(directory, stands, &lower.path, maps.outside(0, 0)).during_path(STEP, directory)?;
             whole(Rest::Stand(directory.clone()))
         }
     }
@@ -120,12 +120,13 @@ fn directory_at(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Where the root cannot be written, mounts still need something to stand on.
-fn stand(directory: &Path, stands: &[Stand], owner: u32) -> io::Result<()> {
-    let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
+fn stand(directory: &Path, stands: &[Stand], image: &Path, owner: u32) -> io::Result<()> {
     clear(directory)?;
     std::fs::create_dir_all(directory)?;
+    let image = directory_at(image)?;
     for Stand { path, kind } in stands {
-        let path = below(path);
+        let led = led_by(&image, path);
+        let path = directory.join(led.as_deref().or_else(|| path.strip_prefix("/").ok()).unwrap_or(path));
         let is_file = match kind {
             StandKind::Directory => false,
             StandKind::File => true,
@@ -139,6 +140,19 @@ fn stand(directory: &Path, stands: &[Stand], owner: u32) -> io::Result<()> {
         }
     }
     own(directory, owner)
+}
+
+/// Where the links of an image lead to the directory of a path, as far as it has something there: `/var/run` is often a
+/// link. What stands below the link itself would be hidden by it.
+fn led_by(image: &OwnedFd, path: &Path) -> Option<PathBuf> {
+    let place = |found: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    let root = place(image).ok()?;
+    path.ancestors().skip(1).find_map(|ancestor| {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let found = openat2(image, ancestor, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
+        let found = place(&found).ok()?;
+        Some(found.strip_prefix(&root).ok()?.join(path.strip_prefix(ancestor).ok()?))
+    })
 }
 
 fn own(path: &Path, id: u32) -> io::Result<()> {
