@@ -58,6 +58,18 @@ while True:
 "#;
 
 #[test]
+fn a_server_of_one_version_of_addresses_with_the_socket_of_both_is_told() {
+    let host = Host::with_images(&["servers"]);
+    let command = ["/usr/bin/python3", "-m", "http.server", "--directory", "/var/www", "8000"];
+    host.unit("web.container", &(image("servers", &command) + &socket("[::]:8000", "\"swap\"")));
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert!(host.get("127.0.0.1:8000").contains("Hello from the servers"));
+    let told = "The server binds 0.0.0.0:8000 and no address of IPv6, and has the socket of \"[::]:8000\"";
+    host.journal(&["--unit=sampand"]).wait(told);
+    assert!(host.succeed(&["sampanctl", "status", "--full", "web"]).contains(told));
+}
+
+#[test]
 fn a_unit_listens_on_addresses_of_every_kind() {
     let host = Host::with_images(&["servers"]);
     let sockets = r#"

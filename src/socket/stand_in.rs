@@ -45,6 +45,11 @@ impl StandIns {
         self.0.push(stand_in);
     }
 
+    /// Where servers wanted those that are theirs no more.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|stand_in| stand_in.address)
+    }
+
     /// Gives a process that binds v6 its own v4 sockets of the port back. One that it has closed is left
     /// out; one that cannot be given back stays as it is, which most servers can live with.
     pub(super) fn give_back(

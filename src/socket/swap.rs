@@ -15,6 +15,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -94,6 +95,11 @@ impl Notifier {
             Ok(Pending::Request(request)) => or_gone(self.carry_out(&request, held)),
             Err(error) => or_gone(Err(error)),
         }
+    }
+
+    /// Addresses of version 4 that servers have bound alone, and for which they have a socket of every address.
+    pub fn bound_alone(&self) -> BTreeSet<SocketAddr> {
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).addresses().collect()
     }
 
     /// Answers the bind(2) that a predecessor has received and not answered any more.

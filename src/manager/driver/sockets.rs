@@ -12,7 +12,8 @@ use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::model::{Listen, Pass, Socket};
 use crate::unit::name::UnitName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -251,7 +252,7 @@ impl Manager {
 }
 
 async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
-    let Ok(descriptor) = readiness::watch(&descriptor) else { return };
+    let Ok(descriptor) = readiness::watch_in_time(&descriptor).await else { return };
     if descriptor.readable().await.is_ok() {
         // The receiver lives as long as the loop.
         let _ = notes.send(Note::Event(Event::Connection { unit, socket }));
@@ -279,6 +280,9 @@ impl Swapped {
     }
 }
 
+/// A server that binds both versions does it within this time.
+const BIND_INTERVAL: Duration = Duration::from_secs(1);
+
 async fn answer(
     notifier: Notifier,
     received: Rc<Received>,
@@ -287,15 +291,24 @@ async fn answer(
     notes: UnboundedSender<Note>,
 ) {
     let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
-    let Ok(readiness) = readiness::watch(&notifier) else { return };
+    let Ok(readiness) = readiness::watch_in_time(&notifier).await else { return };
     match notifier.answer_left(&received, &sockets) {
         Ok(answer) => note_answer(&unit, answer, &notes),
         Err(error) => {
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
         }
     }
+    let mut told = BTreeSet::new();
     loop {
-        let Ok(mut ready) = readiness.readable().await else { return };
+        let ready = tokio::select! {
+            ready = readiness.readable() => ready,
+            () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() => {
+                told = notifier.bound_alone();
+                told.iter().for_each(|address| tell_bound_alone(&unit, *address));
+                continue;
+            }
+        };
+        let Ok(mut ready) = ready else { return };
         match notifier.answer(&received, &sockets) {
             Ok(Answer::Nothing) => ready.clear_ready(),
             Ok(Answer::Closed) => return,
@@ -306,6 +319,16 @@ async fn answer(
             }
         }
     }
+}
+
+/// A server that takes mapped addresses for what they are serves as ever.
+fn tell_bound_alone(unit: &UnitName, address: SocketAddr) {
+    let port = address.port();
+    tracing::warn!(
+        SAMPAN_UNIT = %unit,
+        "{unit}: The server binds {address} and no address of IPv6, and has the socket of \"[::]:{port}\": should it \
+         close connections by IPv4, listen on \"0.0.0.0:{port}\""
+    );
 }
 
 fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
