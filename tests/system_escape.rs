@@ -376,6 +376,52 @@ fn what_the_kernel_shares_by_name_is_not_shared() {
     }
 }
 
+/// CVE-2022-0847 and CVE-2016-5195 among others. A break: what a container may only read has changed, for another that
+/// has the same inode of the store.
+#[test]
+fn pages_that_containers_share_are_written_by_nobody() {
+    let host = asleep();
+    start(&host, "web", "root = \"read-only\"\n");
+    start(&host, "shop", "");
+    let told = attack(&host, "web", &["write-pages", "/attacked"]);
+    assert_eq!(told, "pipe: tried\ncopy: tried\nshared mapping: EACCES\nprotection: EACCES\n");
+    for unit in ["web", "shop"] {
+        assert_eq!(host.succeed(&["sampanctl", "exec", unit, "cat", "/attacked"]), "file", "{unit}");
+    }
+    host.succeed(&["sampanctl", "fsck"]);
+}
+
+/// A break: a queue, memory or a semaphore of another container is found by its key; who holds a lease on a file of the
+/// store has others wait who open theirs.
+#[test]
+fn what_is_found_by_keys_and_inodes_is_not_that_of_others() {
+    let host = asleep();
+    start(&host, "web", "");
+    start(&host, "shop", "");
+    attack(&host, "shop", &["make-keys"]);
+    let all = |met: &str| format!("memory: {met}\nmessages: {met}\nsemaphores: {met}\n");
+    assert_eq!(attack(&host, "shop", &["find-keys"]), all("DONE"));
+    assert_eq!(attack(&host, "web", &["find-keys"]), all("ENOENT"));
+    assert_eq!(host.succeed(&["/srv/attacker", "find-keys"]), all("ENOENT"));
+
+    let mut holder = host
+        .command(&["sampanctl", "exec", "web", "/attacker", "lease", "/attacked", "hold"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "lease: DONE\n");
+    assert_eq!(
+        attack(&host, "shop", &["write-now", "/attacked"]),
+        "writing: DONE\n",
+        "the same inode in the store"
+    );
+    assert_eq!(attack(&host, "web", &["write-now", "/attacked"]), "writing: EAGAIN\n");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
 /// A break: the daemon keeps descriptors that it was sent, takes a process of others for the main one, or ends.
 #[test]
 fn a_payload_that_lies_to_the_manager_gains_nothing() {

