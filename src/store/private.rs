@@ -264,7 +264,7 @@ mod tests {
                     store.remove_private(|| Ok(|_: &PrivateCopy| false)).unwrap();
                 }
             });
-            for _ in 0..200 {
+            for _ in 0..10 {
                 let held = keep(store.root(), &unit, &trees).unwrap();
                 assert!(tree(&unit, &hex).is_dir());
                 drop(held);
