@@ -69,7 +69,11 @@ pub fn keep(
         held.push(loop {
             match staging::hold(&place)? {
                 Some(copy) => break copy,
-                None => make(store, source, &place)?,
+                None => {
+                    if let Some(copy) = make(store, source, &place)? {
+                        break copy;
+                    }
+                }
             }
         });
     }
@@ -83,7 +87,8 @@ fn make_directory(directory: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).context("create", directory)
 }
 
-fn make(store: &Path, source: &Path, place: &Path) -> Result<(), StoreError> {
+/// Makes a copy that is held from the moment at which others see it; `None` where it has to be made again.
+fn make(store: &Path, source: &Path, place: &Path) -> Result<Option<OwnedFd>, StoreError> {
     let staging = Staging::new(store)?;
     let made = staging.path("private");
     let rootfs = made.join("rootfs");
@@ -96,12 +101,14 @@ fn make(store: &Path, source: &Path, place: &Path) -> Result<(), StoreError> {
         other => other,
     })?;
     rustix::fs::syncfs(&opened).context("sync", &made)?;
+    let held = open_directory(&made).context("open", &made)?;
+    rustix::fs::flock(&held, FlockOperation::LockShared).context("lock", &made)?;
     // Whoever removes the last copy of a unit removes this.
     place.parent().map_or(Ok(()), make_directory)?;
     match fs::rename(&made, place) {
-        // As has just happened: it is made again.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && made.exists() => Ok(()),
-        renamed => renamed.context("create", place),
+        // As has just happened.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && made.exists() => Ok(None),
+        renamed => renamed.context("create", place).map(|()| Some(held)),
     }
 }
 
