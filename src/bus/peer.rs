@@ -4,9 +4,11 @@
 use super::call::{Call, Caller};
 use super::error::BusError;
 use super::serve::{Shared, take};
+use crate::sys::readiness::is_shortage;
 use futures_util::StreamExt;
 use rustix::fs::{Mode, chmod};
 use std::cell::RefCell;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -104,12 +106,18 @@ pub(super) fn listen(socket: &Path) -> io::Result<UnixListener> {
 
 /// Answers all who come.
 pub(super) async fn accept(shared: Rc<Shared>, listener: UnixListener) {
+    let mut reserve = None;
     loop {
+        if reserve.is_none() {
+            reserve = File::open("/dev/null").ok();
+        }
         match listener.accept().await {
             Ok((stream, _)) if is_root(&stream) && shared.peers.0.borrow().len() < PEERS_MAX => {
                 drop(tokio::task::spawn_local(serve(stream, Rc::clone(&shared))));
             }
             Ok(_) => {}
+            // Who came is told that it gets no answer here: it goes by the bus, which needs no descriptor of ours.
+            Err(error) if is_shortage(&error) && reserve.take().is_some() => drop(listener.accept().await),
             Err(error) => {
                 tracing::debug!("private socket: {error}");
                 tokio::time::sleep(PAUSE).await;

@@ -16,6 +16,10 @@ use zbus::{Connection, fdo};
 /// How long a bus that is being restarted may take.
 pub(super) const BUS_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a manager may take to answer at its own socket. One that is stopped, or has no descriptor left, is waited for
+/// at the bus, which needs nothing of it.
+const PRIVATE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// A connection, and the manager at its end.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -34,10 +38,11 @@ pub(super) enum Way {
 }
 
 impl Link {
-    /// Root's own way; `None` to others, and while there is no manager.
+    /// Root's own way; `None` to others, and while there is no manager that answers.
     pub(super) async fn private(socket: &Path) -> Option<Self> {
         let stream = UnixStream::connect(socket).ok()?;
-        let connection = Builder::unix_stream(stream).p2p().build().await.ok()?;
+        let connecting = Builder::unix_stream(stream).p2p().build();
+        let connection = tokio::time::timeout(PRIVATE_DEADLINE, connecting).await.ok()?.ok()?;
         Self::new(connection, Way::Private).await.ok()
     }
 
