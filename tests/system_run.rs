@@ -5,15 +5,13 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use support::host::Host;
+use support::image::{Layer, write_layout};
 
 /// Nothing of any container is left: no unit, scope, file, directory, range of ids.
 fn assert_nothing_left(host: &Host) {
-    host.wait_until("nothing is left", |host| {
-        host.succeed(&["sampanctl", "list-units", "--all", "--no-legend", "run-*"]).is_empty()
-    });
-    let left = "systemctl list-units --all --no-legend 'sampan-run-*'; find /run/sampan/transient /run/sampan/state \
+    let left = "sampanctl list-units --all --no-legend 'run-*'; sampanctl volumes --quiet | grep ^run-; systemctl list-units --all --no-legend 'sampan-run-*'; find /run/sampan/transient /run/sampan/state \
                 -name 'run-*'; find /var/lib/sampan/containers -mindepth 1; cat /var/lib/sampan/ids";
-    assert_eq!(host.succeed(&["sh", "-c", left]), "");
+    host.wait_until("nothing is left", |host| host.succeed(&["sh", "-c", left]).is_empty());
 }
 
 /// Runs a command line of a shell at a terminal; what is seen there.
@@ -86,6 +84,26 @@ fn a_command_runs_in_an_image_and_leaves_nothing() {
     let told = host.fail(125, &run(&["--rm", "--pull=never", "localhost/nope", "true"]));
     assert!(told.contains("localhost/nope"), "{told}");
     assert_nothing_left(&host);
+}
+
+#[test]
+fn a_volume_that_the_image_wants_goes_with_the_unit_it_came_with() {
+    let host = Host::start();
+    let config = serde_json::json!({ "Cmd": ["/bin/true"], "Volumes": { "/data": {} } });
+    write_layout(&host.shared().join("data"), vec![Layer::busybox()], &config);
+    host.import("data", "localhost/data");
+    host.succeed(&["sampanctl", "run", "localhost/data"]);
+    assert_nothing_left(&host);
+    host.unit("kept.container", "[container]\nimage = \"localhost/data\"\ntype = \"oneshot\"\n");
+    host.succeed(&["sampanctl", "start", "kept"]);
+    host.succeed(&["rm", "/etc/sampan/units/kept.container.toml"]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    host.succeed(&["sampanctl", "run", "--name=kept", "localhost/data"]);
+    host.wait_until("the unit is gone", |host| {
+        host.succeed(&["sampanctl", "list-units", "--all", "--no-legend", "kept*"]).is_empty()
+    });
+    let volumes = host.succeed(&["sampanctl", "volumes", "--quiet"]);
+    assert_eq!(volumes, "kept.container@data\n", "it was there before");
 }
 
 #[test]

@@ -2,13 +2,16 @@
 //! and nobody meets it, and from the disk in the background, because it can be a lot.
 
 use crate::launch::plan::PASSING;
-use crate::store::Store;
+use crate::store::volumes::Volumes;
+use crate::store::{Store, StoreError};
 use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
 use crate::unit::model::Unit;
+use crate::unit::name::UnitName;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tokio::task::JoinHandle;
 
 /// What it is called beside the directories of units, before a name of its own. No unit is called like this: its name
@@ -34,6 +37,21 @@ pub(super) fn discard_unit(directory: &Path) -> io::Result<Option<JoinHandle<()>
         // It has never been started, or has left nothing.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Removes the volumes that an image wanted for a unit which is forgotten, and that have come with it: those that were
+/// there before are somebody's.
+pub(super) fn discard_volumes(volumes: &Volumes, unit: &UnitName, since: SystemTime) {
+    let own = format!("{unit}@");
+    let names = volumes.names().unwrap_or_default().into_iter().filter(|name| name.starts_with(&own));
+    for name in names {
+        let made = volumes.path(&name).ok().and_then(|path| path.metadata().ok()?.created().ok());
+        if made.is_some_and(|made| made >= since)
+            && let Err(error) = volumes.remove(&name, || Ok::<(), StoreError>(()))
+        {
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
+        }
     }
 }
 

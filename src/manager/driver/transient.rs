@@ -2,7 +2,7 @@
 //! and a successor of this process find them as they find all others. A file goes with its unit: once that is down
 //! and nobody holds it any more.
 
-use super::discard::discard_unit;
+use super::discard::{discard_unit, discard_volumes};
 use super::exec::pulls;
 use super::{Manager, Note};
 use crate::manager::machine::{
@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
@@ -183,12 +184,16 @@ impl Manager {
     }
 
     /// Nobody gets the ids of files that are still there.
-    fn release_after(&self, unit: &UnitName, removal: Option<JoinHandle<()>>) {
-        let (unit, notes) = (unit.clone(), self.notes.clone());
+    fn release_after(&self, unit: &UnitName, removal: Option<JoinHandle<()>>, made: Option<SystemTime>) {
+        let (unit, notes, volumes) = (unit.clone(), self.notes.clone(), self.store.volumes());
         tokio::task::spawn_local(async move {
+            // They say themselves what they cannot remove.
             if let Some(removal) = removal {
-                // It says itself what it cannot remove.
                 let _ = removal.await;
+            }
+            if let Some(made) = made {
+                let unit = unit.clone();
+                let _ = tokio::task::spawn_blocking(move || discard_volumes(&volumes, &unit, made)).await;
             }
             // The receiver lives as long as the loop.
             let _ = notes.send(Note::Discarded(unit));
@@ -208,10 +213,11 @@ impl Manager {
 
     fn unmake(&mut self, unit: &UnitName, path: &Path) {
         self.transients.stdio.remove(unit);
+        let made = fs::metadata(path).and_then(|file| file.modified()).ok();
         let removed = fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()));
         let directory = self.store.all_containers_dir().join(unit.as_str());
         let discarded = discard_unit(&directory).map_err(|error| format!("{}: {error}", directory.display()));
-        let discarded = discarded.map(|removal| self.release_after(unit, removal));
+        let discarded = discarded.map(|removal| self.release_after(unit, removal, made));
         for error in [removed, discarded].into_iter().filter_map(Result::err) {
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
         }
