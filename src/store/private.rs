@@ -228,8 +228,16 @@ mod tests {
         assert!(!super::directory(&unit).exists());
     }
 
-    #[test]
-    fn a_copy_that_somebody_is_about_to_use_stays() {
+    /// A unit that wants a copy of one image.
+    struct One {
+        directory: tempfile::TempDir,
+        store: Store,
+        unit: PathBuf,
+        hex: String,
+        trees: BTreeMap<String, PathBuf>,
+    }
+
+    fn one() -> One {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(&Paths::default().with_store(&directory.path().join("store"))).unwrap();
         let unit = store.containers_dir("web.container").unwrap();
@@ -238,6 +246,12 @@ mod tests {
         std::os::unix::fs::chown(&source, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).unwrap();
         let hex = "e".repeat(64);
         let trees = BTreeMap::from([(hex.clone(), source)]);
+        One { directory, store, unit, hex, trees }
+    }
+
+    #[test]
+    fn a_copy_that_somebody_is_about_to_use_stays() {
+        let One { directory: _directory, store, unit, hex, trees } = one();
         let remove = || store.remove_private(|| Ok(|_: &PrivateCopy| false)).unwrap().len();
         let held = keep(store.root(), &unit, &trees).unwrap();
         assert_eq!((remove(), tree(&unit, &hex).exists()), (0, true));
@@ -255,14 +269,7 @@ mod tests {
 
     #[test]
     fn a_start_gets_its_copy_whatever_is_removed_meanwhile() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::create(&Paths::default().with_store(&directory.path().join("store"))).unwrap();
-        let unit = store.containers_dir("web.container").unwrap();
-        let source = directory.path().join("image");
-        fs::create_dir(&source).unwrap();
-        std::os::unix::fs::chown(&source, Some(FOREIGN_BASE), Some(FOREIGN_BASE)).unwrap();
-        let hex = "e".repeat(64);
-        let trees = BTreeMap::from([(hex.clone(), source)]);
+        let One { directory: _directory, store, unit, hex, trees } = one();
         let ended = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
