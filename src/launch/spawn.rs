@@ -135,7 +135,11 @@ impl Launcher {
             return Ok(launch);
         }
         let launch = self.execute()?;
-        channel::send(&launch.control, &Order::Begin, &descriptors)?;
+        match channel::send(&launch.control, &Order::Begin, &descriptors) {
+            // It has ended before it was told anything: why is heard as what any other says.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::PIPE) => {}
+            sent => sent?,
+        }
         Ok(launch)
     }
 
