@@ -4,7 +4,7 @@
 use super::call::{Call, Caller};
 use super::error::BusError;
 use super::serve::{Shared, take};
-use crate::sys::readiness::is_shortage;
+use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
 use futures_util::StreamExt;
 use rustix::fs::{Mode, chmod};
 use std::cell::RefCell;
@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zbus::connection::Builder;
@@ -23,9 +22,6 @@ const PEERS_MAX: usize = 256;
 
 /// Signals that wait for a peer to read. One that lets more wait is left alone.
 const UNREAD_MAX: usize = 1024;
-
-/// After an accept(2) that failed for want of descriptors, or memory.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The interface by which a peer says what it listens to, as it would to a bus.
 const BUS_INTERFACE: &str = "org.freedesktop.DBus";
@@ -63,9 +59,9 @@ impl Peers {
 }
 
 impl Peer {
-    /// Sends an answer.
-    pub(super) async fn send(&self, answer: &Message) -> zbus::Result<()> {
-        self.connection.send(answer).await
+    /// Sends an answer, or a signal.
+    pub(super) async fn send(&self, message: &Message) -> zbus::Result<()> {
+        self.connection.send(message).await
     }
 
     /// What a bus would be asked for.
@@ -120,7 +116,7 @@ pub(super) async fn accept(shared: Rc<Shared>, listener: UnixListener) {
             Err(error) if is_shortage(&error) && reserve.take().is_some() => drop(listener.accept().await),
             Err(error) => {
                 tracing::debug!("private socket: {error}");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(SHORTAGE_INTERVAL).await;
             }
         }
     }
@@ -166,7 +162,7 @@ async fn converse(
             },
             signal = signals.recv() => {
                 let Some(signal) = signal else { return };
-                if let Err(error) = peer.connection.send(&signal).await {
+                if let Err(error) = peer.send(&signal).await {
                     return tracing::debug!("private socket: {error}");
                 }
             }

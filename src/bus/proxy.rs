@@ -11,8 +11,6 @@ use zbus::OwnedObjectPath;
     default_path = "/org/sampan1"
 )]
 pub trait Manager {
-    /// Has signals sent for as long as this connection lasts.
-    fn subscribe(&self) -> zbus::Result<()>;
     /// The object and the name of the unit that a process is in, and the id of its run.
     #[zbus(name = "GetUnitByPIDFD")]
     fn get_unit_by_pidfd(&self, process: &zbus::Fd<'_>) -> zbus::Result<(OwnedObjectPath, String, Vec<u8>)>;

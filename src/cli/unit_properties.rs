@@ -59,38 +59,26 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
             Value::Words(words.iter().filter_map(word).collect())
         }
         Variant::Array(array) if array.element_signature().to_string() == "(stt)" => {
-            let span = |item: &Variant<'_>| match item {
-                Variant::Structure(parts) => match parts.fields() {
-                    [Variant::Str(name), Variant::U64(span), Variant::U64(next)] => {
-                        Some((name.to_string(), *span, *next))
-                    }
-                    _ => None,
-                },
+            Value::Spans(rows(array.inner(), |parts| match parts {
+                [Variant::Str(name), Variant::U64(span), Variant::U64(next)] => {
+                    Some((name.to_string(), *span, *next))
+                }
                 _ => None,
-            };
-            Value::Spans(array.inner().iter().filter_map(span).collect())
+            }))
         }
         Variant::Array(array) if array.element_signature().to_string() == "(sst)" => {
-            let moment = |item: &Variant<'_>| match item {
-                Variant::Structure(parts) => match parts.fields() {
-                    [Variant::Str(name), Variant::Str(text), Variant::U64(next)] => {
-                        Some((name.to_string(), text.to_string(), *next))
-                    }
-                    _ => None,
-                },
+            Value::Moments(rows(array.inner(), |parts| match parts {
+                [Variant::Str(name), Variant::Str(text), Variant::U64(next)] => {
+                    Some((name.to_string(), text.to_string(), *next))
+                }
                 _ => None,
-            };
-            Value::Moments(array.inner().iter().filter_map(moment).collect())
+            }))
         }
         Variant::Array(array) if array.element_signature().to_string() == "(st)" => {
-            let number = |item: &Variant<'_>| match item {
-                Variant::Structure(pair) => match pair.fields() {
-                    [Variant::Str(name), Variant::U64(number)] => Some((name.to_string(), *number)),
-                    _ => None,
-                },
+            Value::Numbers(rows(array.inner(), |parts| match parts {
+                [Variant::Str(name), Variant::U64(number)] => Some((name.to_string(), *number)),
                 _ => None,
-            };
-            Value::Numbers(array.inner().iter().filter_map(number).collect())
+            }))
         }
         Variant::Array(array) => {
             let text = |item: &Variant<'_>| match item {
@@ -101,6 +89,15 @@ pub fn value(variant: &Variant<'_>) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// What each structure of an array is; those of another form are left out.
+fn rows<T>(items: &[Variant<'_>], row: impl Fn(&[Variant<'_>]) -> Option<T>) -> Vec<T> {
+    let row = |item: &Variant<'_>| match item {
+        Variant::Structure(parts) => row(parts.fields()),
+        _ => None,
+    };
+    items.iter().filter_map(row).collect()
 }
 
 /// `ActiveState`.

@@ -11,17 +11,14 @@ use std::process::{Child, Command};
 /// The first descriptor that is none of the standard ones.
 const FIRST_OTHER: u32 = 3;
 
-/// Starts a program that has no descriptor of ours but its standard ones. Those that come over the bus are not marked
-/// to be closed by execve(2) by who receives them.
-///
-/// # Errors
-/// As [`Command::spawn`].
-pub fn start_alone(command: &mut Command) -> io::Result<Child> {
+/// Those that come over the bus are not marked to be closed by execve(2) by who receives them.
+fn start_alone(command: &mut Command) -> io::Result<Child> {
     close_on_execute_from(FIRST_OTHER)?;
     command.spawn()
 }
 
-/// The same with a descriptor of its process. Where there is none left for that, the program does not run on.
+/// Starts a program that has no descriptor of ours but its standard ones, and gives one of its process. Where there is
+/// none left for that, the program does not run on.
 ///
 /// # Errors
 /// As [`Command::spawn`] and [`pidfd::open`].

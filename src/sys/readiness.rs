@@ -23,12 +23,7 @@ pub fn watch(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// # Errors
 /// When it cannot be watched at any time.
 pub async fn watch_in_time(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
-    loop {
-        match watch(&descriptor) {
-            Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE_INTERVAL).await,
-            result => return result,
-        }
-    }
+    register_in_time(descriptor.as_fd(), Interest::READABLE).await
 }
 
 /// Whether an error is one that passes when others have let go of something, errno(3).
@@ -42,10 +37,14 @@ pub fn is_shortage(error: &io::Error) -> bool {
 /// # Errors
 /// As [`watch_in_time`].
 pub async fn until_writable(descriptor: impl AsFd) -> io::Result<()> {
+    register_in_time(descriptor.as_fd(), Interest::WRITABLE).await?.writable().await.map(drop)
+}
+
+async fn register_in_time(descriptor: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     loop {
-        match register(descriptor.as_fd(), Interest::WRITABLE) {
+        match register(descriptor, interest) {
             Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE_INTERVAL).await,
-            result => return result?.writable().await.map(drop),
+            result => return result,
         }
     }
 }

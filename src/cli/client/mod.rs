@@ -259,10 +259,10 @@ impl Client {
         }
         self.agent.get_or_init(Agent::start).await;
         let flags = MethodFlags::ALLOW_INTERACTIVE_AUTH;
-        let again = async |manager: &ManagerProxy<'static>| {
+        let with_password = async |manager: &ManagerProxy<'static>| {
             manager.inner().call_with_flags(method, flags, body).await?.ok_or(zbus::Error::InvalidReply)
         };
-        self.ask(again).await
+        self.ask(with_password).await
     }
 }
 

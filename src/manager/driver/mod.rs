@@ -349,8 +349,8 @@ impl Manager {
             Note::Unstarted(unit, run) => self.launch_anew(&unit, run),
             Note::Leash(unit, tug) => self.tugged(unit, tug),
             Note::Deactivating(unit, run, signaller) => self.stopped_by_systemd(unit, run, signaller),
-            // Records are written at the end of each turn, and each note has its own.
             Note::Discarded(unit) => self.release_ids(&unit),
+            // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
         }
     }

@@ -52,10 +52,8 @@ fn wrong(command: &[String]) -> Option<(String, &'static str)> {
 /// Without a network nobody connects to anything in a container, but to sockets that are on the host.
 fn unreachable(file: &ContainerFile, table: &HealthTable, report: &mut Report<'_>) {
     let has_none = matches!(file.network.mode, Some(Text(NetworkMode::None))) && file.socket.is_empty();
-    for (key, _) in [("http", table.http.is_some()), ("tcp", table.tcp.is_some())]
-        .into_iter()
-        .filter(|(_, written)| *written && has_none)
-    {
+    let written = [table.http.is_some().then_some("http"), table.tcp.is_some().then_some("tcp")];
+    for key in written.into_iter().flatten().filter(|_| has_none) {
         report.error(
             &["health", key],
             "the container has no network in which it could be asked",
