@@ -219,6 +219,32 @@ fn a_manager_that_dies_in_a_stage_leaves_it_to_its_successor() {
     }
 }
 
+/// Has the next launcher pause after its third message, with which the container's first process is born.
+fn slow_launcher(host: &Host) {
+    let launcher = host.succeed(&["pgrep", "--exact", "sampan-ready"]);
+    let launcher = launcher.trim();
+    let pause = "--inject=sendmsg:delay_exit=1s:when=3";
+    let tracer = format!("--unit=tracer-of-{launcher}");
+    host.succeed(&["systemd-run", &tracer, "strace", "--output=/dev/null", pause, "--attach", launcher]);
+    host.journal(&[&tracer]).wait("attached");
+}
+
+#[test]
+fn commands_come_to_a_container_that_is_faster_than_its_launcher() {
+    let host = Host::with_images(&["hello"]);
+    let text = shell("exec sleep 1000")
+        + &list("exec_start_pre", &[inside("echo before")])
+        + &list("exec_stop_post", &[inside("echo after")]);
+    host.unit("web.container", &text);
+    slow_launcher(&host);
+    host.succeed(&["sampanctl", "start", "web"]);
+    slow_launcher(&host);
+    host.succeed(&["sampanctl", "stop", "web"]);
+    assert_eq!(host.property("web", "Result"), "success");
+    assert_eq!(host.succeed(&["sampanctl", "logs", "--output=cat", "web"]).matches("before\n").count(), 1);
+    host.wait_log("web", "after");
+}
+
 #[test]
 fn a_oneshot_that_remains_is_undone_by_its_stop_commands() {
     let host = Host::with_images(&["hello"]);

@@ -131,11 +131,12 @@ fn start(
         }
         Cloned::Parent { pid, pidfd } => {
             drop((supply, inside, streams, sockets));
-            // One that has failed has said so. Of the process the manager hears in any case.
-            let _ = helper.born(birthplace.place());
+            // The first: with what the helper supplies, the process may say something itself.
             let started = Report::Started { pid, times };
             let told = channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report");
             reported(control, told)?;
+            // One that has failed has said so.
+            let _ = helper.born(birthplace.place());
             let seen_off = accompany(plan, &birthplace, control, &outside);
             drop((helper, maps));
             reported(control, seen_off.during("wait for scope", "manager"))

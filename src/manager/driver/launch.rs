@@ -409,7 +409,8 @@ impl RunTask {
 
     /// The container is whole and waits: the commands that come before its payload join it.
     async fn run_inside(&self, prepared: &mut Prepared, means: &Means) -> Result<(), Broken> {
-        let Some(process) = self.live.process.get() else { return Ok(()) };
+        let process = self.live.process.get();
+        let process = process.ok_or_else(|| failure("sampan-launch: unexpected Prepared".into(), 0))?;
         let pidfd = process.pidfd.try_clone().map_err(|error| io_failure("pidfd", &error))?;
         prepared.facts.moments.held = now().boottime;
         let inhabited = Inhabited { pid: process.pid, pidfd, invocation: prepared.invocation.clone() };
