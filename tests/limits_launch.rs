@@ -20,11 +20,6 @@ macro_rules! sysctl {
 
 const CASES: &[Case] = &[
     Case {
-        host: sysctl!("user/max_user_namespaces", "0"),
-        unit: TRUE,
-        told: "map ids: 2147352576: No space left on device; the host allows no more namespaces: see user.max_user_namespaces",
-    },
-    Case {
         host: sysctl!("user/max_net_namespaces", "0"),
         unit: TRUE,
         told: "enter namespace: unshare: No space left on device; the host allows no more namespaces",
@@ -41,20 +36,34 @@ const CASES: &[Case] = &[
 fn a_launch_that_the_host_has_no_room_for_is_told() {
     let host = prepared(Host::with_controllers(&[]));
     assert_each_fails(&host, CASES);
+    no_user_namespace_is_left(&host);
     one_process_is_not_enough(&host);
     host.unit("web.container", &format!("[container]\nimage = \"localhost/odd\"\n{SLEEP}"));
     host.succeed(&["sampanctl", "start", "web"]);
+}
+
+/// The launcher and its helper make theirs at the same time.
+fn no_user_namespace_is_left(host: &Host) {
+    let [make, undo] = sysctl!("user/max_user_namespaces", "0");
+    host.succeed(&["sh", "-ec", make]);
+    let reason = "No space left on device; the host allows no more namespaces: see user.max_user_namespaces and its like \
+                  in namespaces(7)";
+    one_of_these_fails(host, "", &["map ids: ", "enter namespace: unshare: "], reason);
+    host.succeed(&["sh", "-ec", undo]);
 }
 
 /// An init has its payload as its child; which of the processes comes too late for the limit depends on when systemd has
 /// the launcher in the scope.
 fn one_process_is_not_enough(host: &Host) {
     let keys = "init = true\n[resources]\ntasks_max = 1\n";
+    let reason = "Resource temporarily unavailable; there are as many processes as resources.tasks_max or the host allows";
+    one_of_these_fails(host, keys, &["map ids: ", "enter namespace: clone: ", "start init: clone: "], reason);
+}
+
+fn one_of_these_fails(host: &Host, keys: &str, steps: &[&str], reason: &str) {
     host.unit("web.container", &format!("[container]\nimage = \"localhost/odd\"\n{TRUE}{keys}"));
     host.fail(1, &["sampanctl", "start", "web"]);
     let told = host.property("web", "LaunchError");
-    let steps = ["map ids: ", "enter namespace: clone: ", "start init: clone: "];
-    let reason = "Resource temporarily unavailable; there are as many processes as resources.tasks_max or the host allows";
     assert!(steps.iter().any(|step| told.starts_with(step)) && told.ends_with(reason), "{told}");
     let status = status_of(&told).expect("a process has failed");
     let shown = host.answer(3, &["sampanctl", "status", "web"]);

@@ -219,11 +219,12 @@ fn a_manager_that_dies_in_a_stage_leaves_it_to_its_successor() {
     }
 }
 
-/// Has the next launcher pause after its third message, with which the container's first process is born.
+/// Has the next launcher pause when it has told two processes of a third, which is the container's first: the manager,
+/// and not yet its helper, which the third waits for.
 fn slow_launcher(host: &Host) {
-    let launcher = host.succeed(&["pgrep", "--exact", "sampan-ready"]);
+    let launcher = host.succeed(&["pgrep", "--oldest", "--exact", "sampan-ready"]);
     let launcher = launcher.trim();
-    let pause = "--inject=sendmsg:delay_exit=1s:when=3";
+    let pause = "--inject=sendmsg:delay_exit=1s:when=4";
     let tracer = format!("--unit=tracer-of-{launcher}");
     host.succeed(&["systemd-run", &tracer, "strace", "--output=/dev/null", pause, "--attach", launcher]);
     host.journal(&[&tracer]).wait("attached");

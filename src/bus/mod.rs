@@ -26,6 +26,7 @@ mod manager;
 mod object;
 mod options;
 mod peer;
+mod peer_socket;
 mod polkit;
 mod process;
 pub mod proxy;

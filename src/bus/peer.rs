@@ -3,6 +3,7 @@
 
 use super::call::{Call, Caller};
 use super::error::BusError;
+use super::peer_socket::PeerSocket;
 use super::serve::{Shared, take};
 use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
 use futures_util::StreamExt;
@@ -22,6 +23,8 @@ const PEERS_MAX: usize = 256;
 
 /// Signals that wait for a peer to read. One that lets more wait is left alone.
 const UNREAD_MAX: usize = 1024;
+
+const ROOT: u32 = 0;
 
 /// The interface by which a peer says what it listens to, as it would to a bus.
 const BUS_INTERFACE: &str = "org.freedesktop.DBus";
@@ -124,7 +127,7 @@ pub(super) async fn accept(shared: Rc<Shared>, listener: UnixListener) {
 
 /// The mode of the socket says so, too, until somebody changes it.
 fn is_root(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == 0)
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == ROOT)
 }
 
 async fn serve(stream: UnixStream, shared: Rc<Shared>) {
@@ -140,8 +143,10 @@ async fn serve(stream: UnixStream, shared: Rc<Shared>) {
     shared.peers.leave(&peer);
 }
 
+/// Who it is has been seen.
 async fn meet(stream: UnixStream) -> zbus::Result<MessageStream> {
-    Builder::unix_stream(stream.into_std()?).server(Guid::generate()).p2p().build_message_stream().await
+    let builder = Builder::socket(PeerSocket::new(stream)).user_id(ROOT);
+    builder.server(Guid::generate()).p2p().build_message_stream().await
 }
 
 /// Until one of both leaves.

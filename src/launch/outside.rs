@@ -1,20 +1,22 @@
 //! The launcher's helper: a process that stays on the host and does what needs its privilege, while the launcher
-//! enters the container's namespaces and systemd makes the scope.
+//! enters the container's namespaces and systemd makes the scope. It is there before there is a plan.
 
 use super::birthplace::open_group;
 use super::channel;
+use super::credentials::{self, Beside, Patience};
 use super::failure::{During, reported};
 use super::host::{self, Made, Means};
 use super::idmap::{self, First, Maps};
 use super::moment;
 use super::protocol::{Report, StepError};
-use super::step::{Delegation, Plan};
+use super::step::{self, Delegation, Plan, Work};
 use super::system;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use crate::sys::process::control_group;
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +29,8 @@ const NAMES_MAX: usize = 8 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Progress {
+    /// There is a plan. Beside it: what came with [`Order::Begin`](super::protocol::Order::Begin).
+    Begun,
     /// It has namespaces of its own, whose ids can be mapped.
     Separate,
     /// The container's first process is there, in this control group.
@@ -64,13 +68,8 @@ pub struct Helper {
 pub struct Supply(OwnedFd);
 
 impl Helper {
-    /// Begins to perform the steps of the host. What is secret stays with the helper.
-    pub fn begin(
-        plan: &Plan,
-        control: &OwnedFd,
-        means: Means<'_>,
-        maps: &mut Maps,
-    ) -> Result<(Self, Supply), StepError> {
+    /// Starts one, which waits for its plan.
+    pub fn begin(control: &OwnedFd) -> Result<(Self, Supply), StepError> {
         let (progress, launcher) = channel::pair().during("begin", "hand over")?;
         let (supply, container) = channel::pair().during("begin", "hand over")?;
         let bound_to = getpid();
@@ -81,7 +80,7 @@ impl Helper {
                 // Should the launcher die, now or before, nobody else would end this one.
                 let bound = set_parent_process_death_signal(Some(Signal::KILL));
                 if bound.is_ok() && getppid() == Some(bound_to) {
-                    drop(reported(control, help(plan, control, means, maps, (&launcher, &container))));
+                    drop(reported(control, help(control, (&launcher, &container))));
                 }
                 exit_now(0)
             }
@@ -90,6 +89,18 @@ impl Helper {
                 Ok((helper, Supply(supply)))
             }
         }
+    }
+
+    /// Has it perform the plan's steps of the host. What is secret stays with it.
+    pub fn pass_on(&self, descriptors: &[OwnedFd]) -> io::Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        self.progress.as_ref().map_or(Ok(()), |socket| channel::send(socket, &Progress::Begun, &descriptors))
+    }
+
+    /// There is nothing for it to do.
+    pub fn dismiss(mut self) -> Self {
+        self.progress = None;
+        self
     }
 
     /// Ids of this process's user namespace can be mapped.
@@ -130,15 +141,13 @@ impl Supply {
     }
 }
 
-fn help(
-    plan: &Plan,
-    control: &OwnedFd,
-    means: Means<'_>,
-    maps: &mut Maps,
-    (launcher, container): (&OwnedFd, &OwnedFd),
-) -> Result<(), StepError> {
+fn help(control: &OwnedFd, (launcher, container): (&OwnedFd, &OwnedFd)) -> Result<(), StepError> {
+    let Some((plan, beside)) = plan(launcher)? else { return Ok(()) };
     let begun = moment::now();
-    let (mut made, root) = host::perform(&plan.host, &means, maps)?;
+    let mut maps = Maps::new(plan.ids);
+    maps.foresee(&plan.host)?;
+    let means = Means { beside, patience: Patience(control.as_fd()) };
+    let (mut made, root) = host::perform(&plan.host, &means, &mut maps)?;
     drop(means);
     let report = Report::Mounted { rooted: begun + root, mounted: moment::now() };
     channel::send(control, &report, &[]).during("begin", "report")?;
@@ -152,10 +161,25 @@ fn help(
     let Progress::Born(place) = hear(launcher)? else {
         return Err(Errno::PROTO).during("hand over", "launcher");
     };
-    if let Some(view) = view_of(plan, place, process)? {
+    if let Some(view) = view_of(&plan, place, process)? {
         made.insert("cgroup".to_owned(), view);
     }
     supply(&made, container)
+}
+
+/// What there is to do; `None` where there is nothing.
+fn plan(launcher: &OwnedFd) -> Result<Option<(Plan, Beside)>, StepError> {
+    let received = channel::receive::<Progress>(launcher).during("begin", "plan")?;
+    let Some((Progress::Begun, descriptors)) = received else { return Ok(None) };
+    let _ = set_name(c"sampan-launch");
+    let mut descriptors = descriptors.into_iter();
+    let file = descriptors.next().ok_or(Errno::BADF).during("begin", "plan")?;
+    let Work::Start(plan) = step::read(file).during("begin", "plan")? else { return Ok(None) };
+    let beside = match descriptors.next().filter(|_| credentials::are_beside(&plan)) {
+        Some(secrets) => credentials::receive(secrets).during("begin", "credentials")?,
+        None => Beside::new(),
+    };
+    Ok(Some((plan, beside)))
 }
 
 fn hear(launcher: &OwnedFd) -> Result<Progress, StepError> {

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! manager               A: sampan-launch                H: its helper                 B: PID 1 of the container
-//!    | Begin + [plan, …] ->| namespaces that lend id maps  |                             |
-//!    |<- Ready ------------| forks H --------------------> | mounts that come from the   |
-//!    | asks systemd for a  | own namespaces                | host, journal               |
+//!    |                     | forks H, and waits ---------> | waits                       |
+//!    | Begin + [plan, …] ->| the same -------------------> | namespaces that lend id     |
+//!    |<- Ready ------------| own namespaces                | maps, mounts that come from |
+//!    | asks systemd for a  |                               | the host, journal           |
 //!    | scope with A        | watches for the control group |                             |
 //!    |<- Started{pid} -----| clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEWPID) --> |
 //!    | writes the run down |                               | id maps, trees -----------> | own mounts

@@ -2,43 +2,46 @@
 
 use super::birthplace::{self, Birthplace, Watch, Woken, next_order, open_group};
 use super::channel;
-use super::credentials::{self, Beside, Patience};
+use super::credentials;
 use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
 use super::failure::{During, reported};
-use super::host::Means;
-use super::idmap::Maps;
 use super::inside::{self, Trees};
 use super::moment;
 use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
-use super::step::{Delegation, Join, Output, Pause, Plan, Work};
+use super::step::{self, Delegation, Join, Output, Pause, Plan, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::pidfd;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{set_name, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Performs the plan that comes over standard input. Failures are reported there; the result only says
 /// whether there was one.
 pub fn run() -> Result<(), StepError> {
     let control = control_or_report()?;
-    let begun = reported(&control, begin(&control).during("begin", "plan"))?;
+    // Shown by ps(1): this one, and its helper, may wait for long.
+    let _ = set_name(c"sampan-ready");
+    // By now nobody waits for it to be born.
+    let (helper, supply) = reported(&control, Helper::begin(&control))?;
+    let begun = reported(&control, begin(&control, &helper).during("begin", "plan"))?;
     let Some((work, descriptors)) = begun else { return Ok(()) };
     match work {
         Work::Start(plan) => {
             reported(&control, settings::prepare(&plan.execute.settings))?;
-            let (beside, descriptors) = reported(&control, secrets_first(&plan, descriptors))?;
             let (streams, sockets) = reported(&control, streams_first(&plan, descriptors))?;
-            let means = Means { beside, patience: Patience(control.as_fd()) };
-            start(&plan, &control, means, streams, sockets)
+            start(&plan, &control, (helper, supply), streams, sockets)
         }
         Work::Join(join) => {
+            // It ends while this one goes on.
+            let _helper = helper.dismiss();
+            drop(supply);
             reported(&control, settings::prepare(&join.execute.settings))?;
             reported(&control, join_container(&join, &control, descriptors))
         }
@@ -64,38 +67,29 @@ fn take_control() -> io::Result<OwnedFd> {
     Ok(control)
 }
 
-/// `None` where the manager ends without a launch for this one.
-fn begin(control: &OwnedFd) -> io::Result<Option<(Work, Vec<OwnedFd>)>> {
-    // Shown by ps(1): this one may wait for long.
-    let _ = rustix::thread::set_name(c"sampan-ready");
-    let received = channel::receive(control)?;
-    let _ = rustix::thread::set_name(c"sampan-launch");
-    match received {
+/// `None` where the manager ends without a launch for this one. The helper gets all that comes, too.
+fn begin(control: &OwnedFd, helper: &Helper) -> io::Result<Option<(Work, Vec<OwnedFd>)>> {
+    match channel::receive(control)? {
         None => Ok(None),
         Some((Order::Begin, mut descriptors)) if !descriptors.is_empty() => {
-            let mut plan = File::from(descriptors.remove(0));
-            plan.rewind()?;
-            let text = io::read_to_string(plan)?;
-            Ok(Some((serde_json::from_str(&text)?, descriptors)))
+            helper.pass_on(&descriptors)?;
+            let _ = set_name(c"sampan-launch");
+            let work = step::read(descriptors.remove(0))?;
+            Ok(Some((work, descriptors)))
         }
         _ => Err(Errno::PROTO.into()),
     }
 }
 
-/// Where the plan has secrets, they come before all else.
-fn secrets_first(plan: &Plan, mut passed: Vec<OwnedFd>) -> Result<(Beside, Vec<OwnedFd>), StepError> {
-    if !credentials::are_beside(plan) || passed.is_empty() {
-        return Ok((Beside::new(), passed));
-    }
-    let secrets = credentials::receive(passed.remove(0)).during("begin", "credentials")?;
-    Ok((secrets, passed))
-}
-
-/// Where the plan says so, three descriptors for standard streams come before the sockets.
+/// Where the plan says so, three descriptors for standard streams come before the sockets. Secrets before them are for
+/// the helper.
 fn streams_first(
     plan: &Plan,
     mut passed: Vec<OwnedFd>,
 ) -> Result<(Option<Streams>, Vec<OwnedFd>), StepError> {
+    if credentials::are_beside(plan) && !passed.is_empty() {
+        drop(passed.remove(0));
+    }
     if plan.execute.output == Output::Journal {
         return Ok((None, passed));
     }
@@ -107,15 +101,12 @@ fn streams_first(
 fn start(
     plan: &Plan,
     control: &OwnedFd,
-    means: Means<'_>,
+    (helper, supply): (Helper, Supply),
     streams: Option<Streams>,
     sockets: Vec<OwnedFd>,
 ) -> Result<(), StepError> {
     let begun = moment::now();
     let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
-    let mut maps = Maps::new(plan.ids);
-    reported(control, maps.foresee(&plan.host))?;
-    let (helper, supply) = reported(control, Helper::begin(plan, control, means, &mut maps))?;
     let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
     reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
     // While systemd makes the scope.
@@ -126,7 +117,7 @@ fn start(
     let times = Times { begun, grouped: moment::now() };
     match reported(control, give_birth(&birthplace))? {
         Cloned::Child => {
-            drop((helper, outside, birthplace, maps));
+            drop((helper, outside, birthplace));
             first_process(plan, (supply, inside), streams, Passed { control, sockets })
         }
         Cloned::Parent { pid, pidfd } => {
@@ -138,7 +129,7 @@ fn start(
             // One that has failed has said so.
             let _ = helper.born(birthplace.place());
             let seen_off = accompany(plan, &birthplace, control, &outside);
-            drop((helper, maps));
+            drop(helper);
             reported(control, seen_off.during("wait for scope", "manager"))
         }
     }
