@@ -73,7 +73,7 @@ const NAMESPACES: &[Case] = &[
     Case {
         host: confined!("RestrictNamespaces=yes"),
         unit: TRUE,
-        told: "map ids: 2147352576: Function not implemented; sampand itself may not",
+        told: "start helper: clone: Function not implemented; sampand itself may not",
     },
 ];
 

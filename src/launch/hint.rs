@@ -179,7 +179,7 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
         ("enter namespace" | "map ids", Errno::NOSPC | Errno::USERS) => {
             "the host allows no more namespaces: see user.max_user_namespaces and its like in namespaces(7)"
         }
-        ("enter namespace" | "map ids" | "start init", Errno::AGAIN) => {
+        ("enter namespace" | "map ids" | "start helper" | "start init", Errno::AGAIN) => {
             "there are as many processes as resources.tasks_max or the host allows"
         }
         ("begin", Errno::PERM | Errno::MFILE) | ("pass sockets", Errno::MFILE) => {
@@ -191,7 +191,9 @@ fn of_process(step: &str, errno: Errno) -> Option<&'static str> {
             | "set I/O scheduling" | "set nice value",
             Errno::PERM | Errno::NOSYS,
         )
-        | ("map ids", Errno::NOSYS) => "sampand itself may not: see \"CONFINEMENT\" in sampand(8)",
+        | ("map ids" | "start helper", Errno::NOSYS) => {
+            "sampand itself may not: see \"CONFINEMENT\" in sampand(8)"
+        }
         _ => return None,
     })
 }

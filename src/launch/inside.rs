@@ -9,7 +9,6 @@ use super::step::{Attribute, Filesystem, Links, Step, TextFile};
 use super::target;
 use super::user;
 use crate::sys::mount::{self, Change};
-use crate::sys::namespace::raise_loopback;
 use crate::unit::model::IfMissing;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkfifoat, openat, symlinkat, unlinkat,
@@ -56,8 +55,6 @@ pub fn perform(steps: &[Step], trees: &mut Trees) -> Result<(), StepError> {
 
 fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
     match step {
-        Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).during("set hostname", name),
-        Step::RaiseLoopback => raise_loopback().during("raise loopback", "lo"),
         Step::Make { tree, filesystem } => make(tree, filesystem, trees),
         Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
         Step::Attach { tree, missing: IfMissing::Ignore, .. } if !trees.has(tree) => Ok(()),

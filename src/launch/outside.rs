@@ -74,7 +74,7 @@ impl Helper {
         let (supply, container) = channel::pair().during("begin", "hand over")?;
         let bound_to = getpid();
         let cloned = clone_process(NewNamespaces::default(), Parent::Caller, ControlGroup::Callers);
-        match cloned.during("begin", "clone")? {
+        match cloned.during("start helper", "clone")? {
             Cloned::Child => {
                 drop((progress, supply));
                 // Should the launcher die, now or before, nobody else would end this one.

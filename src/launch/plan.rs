@@ -8,8 +8,8 @@ use super::profile::{Circumstances, Kernel, Profile, ProfileError};
 use super::standard;
 use super::step::{
     Binds, Changes, CredentialStores, Delegation, Execute, First, HostStep, HostTree, IdRange, Join, Label,
-    LabelModule, Links, NewPrivileges, Output, Pause, Plan, PrivateTrees, RootSize, ScopeGroup, Stand, Step,
-    SystemCalls,
+    LabelModule, Links, NamespaceSetting, NewPrivileges, Output, Pause, Plan, PrivateTrees, RootSize,
+    ScopeGroup, Stand, Step, SystemCalls,
 };
 use super::system;
 use crate::image::config::ImageConfig;
@@ -159,9 +159,7 @@ pub fn plan(
             unit: unit.name.scope(),
         }));
     }
-    let mut inside = vec![Step::Hostname(container.hostname.clone())];
-    inside.extend((container.network == NetworkMode::Private).then_some(Step::RaiseLoopback));
-    inside.extend(standard::made_first());
+    let mut inside = standard::made_first();
     let is_seen = facts.group.is_none() && delegation == Delegation::None;
     inside.extend(is_seen.then(standard::control_group));
     inside.extend(mounts.made);
@@ -185,6 +183,7 @@ pub fn plan(
         hierarchy: facts.hierarchy.clone(),
         ids,
         namespaces: namespaces(container.network),
+        settings: namespace_settings(container),
         host,
         inside,
         pause: if container.commands.hold_the_payload() { Pause::Prepared } else { Pause::None },
@@ -264,6 +263,11 @@ fn namespaces(network: NetworkMode) -> Vec<Namespace> {
             vec![Namespace::ControlGroup, Namespace::Hostname, Namespace::Ipc, Namespace::Network]
         }
     }
+}
+
+fn namespace_settings(container: &Container) -> Vec<NamespaceSetting> {
+    let loopback = (container.network == NetworkMode::Private).then_some(NamespaceSetting::Loopback);
+    [NamespaceSetting::Hostname(container.hostname.clone())].into_iter().chain(loopback).collect()
 }
 
 /// The kernel's settings: the unit's, and that all groups may ping(8) in a network of the container's own, for which a

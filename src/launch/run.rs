@@ -10,12 +10,13 @@ use super::moment;
 use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
-use super::step::{self, Delegation, Join, Output, Pause, Plan, Work};
+use super::step::{self, Delegation, Join, NamespaceSetting, Output, Pause, Plan, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
-use crate::sys::namespace::{Namespace, enter, unshare};
+use crate::sys::namespace::{Namespace, enter, raise_loopback, unshare};
 use crate::sys::pidfd;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
+use rustix::system::sethostname;
 use rustix::thread::{set_name, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -112,6 +113,7 @@ fn start(
     // While systemd makes the scope.
     reported(control, separate(plan))?;
     reported(control, helper.separate())?;
+    reported(control, plan.settings.iter().try_for_each(set))?;
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
     let birthplace = reported(control, birthplace)?;
     let times = Times { begun, grouped: moment::now() };
@@ -143,6 +145,13 @@ fn separate(plan: &Plan) -> Result<(), StepError> {
     let early = plan.namespaces.iter().copied().filter(is_early);
     let namespaces: Vec<_> = user.into_iter().chain([Namespace::Mount]).chain(early).collect();
     unshare(&namespaces).during("enter namespace", "unshare")
+}
+
+fn set(setting: &NamespaceSetting) -> Result<(), StepError> {
+    match setting {
+        NamespaceSetting::Hostname(name) => sethostname(name.as_bytes()).during("set hostname", name),
+        NamespaceSetting::Loopback => raise_loopback().during("raise loopback", "lo"),
+    }
 }
 
 fn give_birth(birthplace: &Birthplace<'_>) -> Result<Cloned, StepError> {

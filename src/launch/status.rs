@@ -93,6 +93,7 @@ const STEPS: &[(LaunchStatus, &[&str])] = &[
             "link",
             "make",
             "write",
+            "start helper",
             "start init",
         ],
     ),

@@ -52,6 +52,8 @@ pub struct Plan {
     pub ids: Option<IdRange>,
     /// Further namespaces; those of processes and mounts are always new.
     pub namespaces: Vec<Namespace>,
+    /// Done in them, before there is a process that stays.
+    pub settings: Vec<NamespaceSetting>,
     /// Done outside with the host's privilege; each gives a tree to the steps below.
     pub host: Vec<HostStep>,
     /// Done inside.
@@ -126,6 +128,16 @@ pub struct HostTree {
     pub path: PathBuf,
     /// 2147352576 in the store, 0 for what is owned by the host's own ids.
     pub id_base: u32,
+}
+
+/// How a namespace is to be, which needs neither a path nor an id of the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamespaceSetting {
+    /// It has this host name.
+    Hostname(String),
+    /// Its loopback interface is up.
+    Loopback,
 }
 
 /// A step that needs the host's privilege.
@@ -389,10 +401,6 @@ pub struct Filesystem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Set the host name.
-    Hostname(String),
-    /// Bring the loopback interface up.
-    RaiseLoopback,
     /// Mount a file system, nowhere yet.
     Make {
         /// What it is called in later steps.
