@@ -549,3 +549,30 @@ fn places_in_memory_have_room_for_so_many_files_only() {
     let filled = host.succeed(&["sampanctl", "exec", "small", "sh", "-c", fill]);
     assert!(filled.trim_start().starts_with("1024 "), "{filled}");
 }
+
+/// Who goes through directories by going down into each has no stack left for these, and the manager would be gone.
+#[test]
+fn directories_without_end_are_no_end_of_the_manager() {
+    let host = asleep();
+    start(&host, "web", "[mount.\"/deep\"]\ntype = \"volume\"\nsource = \"deep\"\n");
+    let manager = host.succeed(&["systemctl", "show", "--property=MainPID,NRestarts", "sampand"]);
+    for place in ["/tmp", "/deep"] {
+        assert_eq!(attack(&host, "web", &["dig", place, "20000"]), "dig: DONE\n");
+    }
+    let shown = host.succeed(&["sampanctl", "volumes", "inspect", "deep"]);
+    assert!(shown.contains("20000 entries"), "{shown}");
+    let refused = host.fail(1, &["sampanctl", "volumes", "export", "deep", "-o", "/run/deep.tar"]);
+    assert!(refused.contains("File name too long"), "{refused}");
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host.succeed(&["rm", "/etc/sampan/units/web.container.toml"]);
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    host.succeed(&["sampanctl", "volumes", "remove", "deep"]);
+    let left = "find /var/lib/sampan/containers -mindepth 1 -maxdepth 1 -name 'gone-*' | grep -q .";
+    host.succeed(&["timeout", "100", "sh", "-c", &format!("while {left}; do sleep 0.05; done")]);
+    assert_eq!(
+        host.succeed(&["systemctl", "show", "--property=MainPID,NRestarts", "sampand"]),
+        manager,
+        "{}",
+        host.recent()
+    );
+}

@@ -8,6 +8,7 @@ use super::sized::{self, Lasting};
 use super::step::{Attribute, Changes, HostTree, RootSize, Stand, StandKind};
 use crate::sys::mount::{self, Change, Propagation};
 use crate::sys::namespace::{Namespace, enter, unshare};
+use crate::sys::removal::remove_tree;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, chmod, chown, open, openat2, stat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -94,7 +95,7 @@ fn clone_tree(path: &Path, id_base: u32, maps: &mut Maps) -> Result<OwnedFd, Ste
 }
 
 fn clear(directory: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
+    match remove_tree(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

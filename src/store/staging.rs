@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::{Context, StoreError};
+use crate::sys::removal;
 
 /// A right on the store; given back when dropped.
 #[derive(Debug)]
@@ -161,7 +162,7 @@ impl Drop for Staging {
 /// Removes a file or a directory with all in it, following nothing. What is gone already is success.
 pub(super) fn remove_tree(path: &Path) -> Result<(), StoreError> {
     let result = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => removal::remove_tree(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };

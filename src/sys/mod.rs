@@ -16,6 +16,7 @@ pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod readiness;
+pub mod removal;
 pub mod scheduling;
 pub mod seccomp;
 pub mod seccomp_notify;

@@ -21,6 +21,9 @@ use crate::image::xattr;
 use crate::store::StoreError;
 use crate::store::volumes::{Filler, metadata_of};
 
+/// How many directories can be one below the other in an archive: what a container has made has no bound, a stack has.
+const DEEPEST: usize = 1000;
+
 /// Writes the content of an open volume, sorted by name, as a tar stream. What changes meanwhile may come out as it
 /// was or as it is.
 ///
@@ -60,6 +63,9 @@ impl<W: Write> Export<W> {
         };
         let mut metadata = crate::store::volumes::metadata_of_stat(&stat);
         match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if path.names().count() > DEEPEST => {
+                return Err(unread(path, Errno::NAMETOOLONG));
+            }
             FileType::Directory => {
                 let below = open(parent, name, OFlags::DIRECTORY).map_err(|error| unread(path, error))?;
                 return self.directory(below.as_fd(), path);

@@ -414,6 +414,13 @@ static void write_pages(const char *path) {
     met("protection", mprotect(mmap(0, 4096, PROT_READ, MAP_SHARED, file, 0), 4096, PROT_READ | PROT_WRITE));
 }
 
+/* Directories one below the other. */
+static void dig(const char *at, const char *depth) {
+    long result = chdir(at);
+    for (int left = atoi(depth); result == 0 && left > 0; left--) result = mkdir("d", 0755) ? -1 : chdir("d");
+    met("dig", result);
+}
+
 int main(int count, char **words) {
     const char *verb = count > 1 ? words[1] : "", *first = count > 2 ? words[2] : "";
     if (!strcmp(verb, "calls")) calls();
@@ -425,6 +432,7 @@ int main(int count, char **words) {
     else if (!strcmp(verb, "notify")) notify();
     else if (!strcmp(verb, "binds")) binds();
     else if (!strcmp(verb, "fill")) fill(first);
+    else if (!strcmp(verb, "dig")) dig(first, words[3]);
     else if (!strcmp(verb, "lock")) met("lock", flock(open(first, O_RDONLY), LOCK_EX | LOCK_NB)), count > 3 && pause();
     else if (!strcmp(verb, "add-key")) met("add", syscall(SYS_add_key, "user", "secret", "x", 1, atoi(first)));
     else if (!strcmp(verb, "find-key")) met("find", syscall(SYS_keyctl, 10, atoi(first), "user", "secret", 0));

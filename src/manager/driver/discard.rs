@@ -5,6 +5,7 @@ use crate::launch::plan::PASSING;
 use crate::store::volumes::Volumes;
 use crate::store::{Store, StoreError};
 use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
+use crate::sys::removal::remove_tree;
 use crate::unit::model::Unit;
 use crate::unit::name::UnitName;
 use std::ffi::OsStr;
@@ -98,7 +99,7 @@ fn put_aside(directory: &Path) -> Option<PathBuf> {
 fn remove(directory: &Path) {
     let mut attempts = 1..ATTEMPTS;
     let removed = loop {
-        match fs::remove_dir_all(directory) {
+        match remove_tree(directory) {
             Err(error) if is_shortage(&error) && attempts.next().is_some() => {
                 std::thread::sleep(SHORTAGE_INTERVAL);
             }
