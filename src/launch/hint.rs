@@ -70,7 +70,7 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         ("mount", Errno::ISDIR) => "a file cannot be mounted on a directory",
         ("mount", Errno::NOENT) => "a symbolic link of the image on the way leads nowhere",
         ("mount", Errno::ROFS) => {
-            "the place to mount at is missing, and what is there cannot be written: make it in the image"
+            "the place to mount at is missing, and what is there cannot be written: make it in the image, or in the source of the mount above"
         }
         ("mount", Errno::XDEV) => "a link of the image leads to the kernel's files: mount at another path",
         ("mount", Errno::LOOP) => "symbolic links of the image are where none may be, or lead in a circle",
@@ -79,6 +79,9 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
         }
         ("mount root" | "mount image" | "mount volume" | "protect" | "mask", Errno::NOSPC) => {
             "the file system is full, or the host allows no more mounts: see fs.mount-max"
+        }
+        ("mount root" | "mount image" | "discard changes" | "limit root" | "private image", Errno::ROFS) => {
+            "the disk of the store cannot be written: mount(8) or the kernel's log tells why"
         }
         ("enter root", Errno::NOSPC) => "the host allows no more mounts: see fs.mount-max",
         ("mount root" | "discard changes", Errno::NOTDIR | Errno::PERM) => {

@@ -63,7 +63,7 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
         }
         Step::Credentials { target, user } => {
             let tree = trees.take(credentials::TREE)?;
-            let user = user::resolve(user, &[])?;
+            let user = user::resolve(user, &[], &[])?;
             credentials::give(&tree, &user).during("give credentials to user", user.uid)?;
             attach(&tree, target, Links::Refuse).during_path("mount", target)
         }
@@ -83,8 +83,7 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
         Step::Replace(file) => replace(file).during_path("write", &file.path),
         Step::Seal(path) => seal(path).during_path("protect", path),
         Step::Setting { path, value } => {
-            let file = Path::new("/proc/sys").join(path);
-            set(&file, value).during("set sysctl", format_args!("{} = {value}", path.display()))
+            set(path, value).during("set sysctl", format_args!("{} = {value}", path.display()))
         }
         Step::Protect { path, links } => protect(path, *links).during_path("protect", path),
         Step::Mask { path, links } => mask(path, *links).during_path("mask", path),
@@ -198,7 +197,12 @@ fn seal(target: &Path) -> io::Result<()> {
 }
 
 /// Nothing of the image is on the way: this is the container's own `/proc`.
-fn set(file: &Path, value: &str) -> io::Result<()> {
+fn set(path: &Path, value: &str) -> io::Result<()> {
+    // Its file is the host's root's, whoever the UTS namespace belongs to; the call is for its owner: setdomainname(2).
+    if path == Path::new("kernel/domainname") {
+        return Ok(rustix::system::setdomainname(value.as_bytes())?);
+    }
+    let file = Path::new("/proc/sys").join(path);
     let opened = openat(CWD, file, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     io::Write::write_all(&mut std::fs::File::from(opened), value.as_bytes())
 }

@@ -166,11 +166,12 @@ pub fn plan(
     inside.extend(told.made);
     inside.push(Step::EnterRoot);
     inside.extend(standard::placed(facts.output));
+    // While nothing of the unit's or the image's can be in the place of the kernel's files.
+    inside.extend(settings(container, ids));
     inside.extend(mounts.placed);
     inside.extend(told.placed);
     inside.extend(given);
     inside.push(Step::Seal(identity::HOST.into()));
-    inside.extend(settings(container, ids));
     inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
     execute.output = facts.output;
@@ -329,6 +330,7 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
         stop_signal: stop_signal(container, image).unwrap_or(libc::SIGTERM),
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
+        hidden: container.security.mask_paths.iter().cloned().collect(),
         first: First::Payload,
         working_directory: working_directory(container, image)?,
         settings: container.process.clone(),

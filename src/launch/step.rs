@@ -512,6 +512,9 @@ pub struct Execute {
     pub environment: Vec<String>,
     /// `name`, `uid`, `name:group` or `uid:gid`, of the image.
     pub user: String,
+    /// Paths that the unit hides: the image's passwd(5) and group(5) are read nevertheless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<PathBuf>,
     /// What the container's first process is.
     pub first: First,
     /// Absolute.

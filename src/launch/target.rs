@@ -3,6 +3,7 @@
 use super::step::Links;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -103,11 +104,28 @@ fn create_in(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 /// Reads a regular file of the image; `None` when it does not exist. A FIFO or device would never end, so the
 /// kind is looked at before anything is opened for reading.
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<String>> {
-    let found = match find(path, Links::Follow) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        result => result?,
-    };
-    let status = fstat(&found)?;
+    match find(path, Links::Follow) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        result => content(&result?, limit).map(Some),
+    }
+}
+
+/// The same below what is mounted at a place on the way, or at the path itself: a copy of a mount comes without those
+/// that stand on it.
+pub fn read_below(mounted: &Path, path: &Path, limit: u64) -> io::Result<Option<String>> {
+    let above = mounted.parent().unwrap_or(mounted);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = open_tree(find(above, Links::Follow)?, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let rest = path.strip_prefix(above).unwrap_or(path);
+    match openat2(&copy, rest, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        result => content(&result?, limit).map(Some),
+    }
+}
+
+fn content(found: &OwnedFd, limit: u64) -> io::Result<String> {
+    let status = fstat(found)?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(Errno::NOTSUP.into());
     }
@@ -117,5 +135,5 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Option<String>> {
     let file = std::fs::File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

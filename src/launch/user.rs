@@ -4,7 +4,7 @@ use super::failure::During;
 use super::protocol::StepError;
 use super::target;
 use rustix::io::Errno;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Larger files are refused: an image must not make the launcher use memory.
 const FILE_MAX: u64 = 1 << 20;
@@ -24,10 +24,17 @@ pub struct User {
 }
 
 /// Resolves `name`, `uid`, `name:group` or `uid:gid` in the current root; empty is root. Further groups by name or
-/// number come on top.
-pub fn resolve(spec: &str, further: &[String]) -> Result<User, StepError> {
-    let read =
-        |path: &str| Ok(target::read(Path::new(path), FILE_MAX).during(STEP, path)?.unwrap_or_default());
+/// number come on top. What is hidden from the payload is not hidden here.
+pub fn resolve(spec: &str, further: &[String], hidden: &[PathBuf]) -> Result<User, StepError> {
+    let read = |path: &str| {
+        // The outermost, below which no other counts.
+        let hiding = hidden.iter().filter(|hidden| Path::new(path).starts_with(hidden)).min();
+        let text = match hiding {
+            Some(hiding) => target::read_below(hiding, Path::new(path), FILE_MAX),
+            None => target::read(Path::new(path), FILE_MAX),
+        };
+        Ok(text.during(STEP, path)?.unwrap_or_default())
+    };
     let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
     let mut user = lookup(spec, &passwd, &group)?;
     for name in further {

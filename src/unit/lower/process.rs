@@ -111,7 +111,7 @@ pub fn sysctl(file: &ContainerFile, report: &mut Report<'_>) -> BTreeMap<String,
 
 pub fn mask_paths(file: &ContainerFile, report: &mut Report<'_>) -> BTreeSet<PathBuf> {
     for (index, Text(path)) in file.security.mask_paths.iter().enumerate() {
-        if ["/", "/proc"].iter().any(|needed| path.0.as_os_str() == *needed) {
+        if ["/", "/dev", "/proc"].iter().any(|needed| path.0.as_os_str() == *needed) {
             let message = format!("no program works without {}", path.0.display());
             report.item_error(
                 &["security", "mask_paths"],
