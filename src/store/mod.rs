@@ -66,7 +66,7 @@ mod writer;
 
 use rustix::fs::Access;
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::image::config::ImageConfig;
@@ -207,6 +207,8 @@ impl Store {
         if root.join("format").exists() {
             return Self::open(paths);
         }
+        // An administrator may have made it, or mounted a disk there.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700)).context("protect", root)?;
         Self::populate(root, &builder, sharing)?;
         Self::open(paths)
     }

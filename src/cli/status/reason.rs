@@ -47,14 +47,17 @@ fn is_of_launch(unit: &UnitProperties) -> bool {
     is_systemds && !unit.launch_error.is_empty()
 }
 
-/// The error of the launch with its errno, where the message does not name it already; without one, what the payload
-/// has told of itself.
+/// The error of the launch with the name of its errno, where the message has only the words; without one, what the
+/// payload has told of itself.
 pub fn launch_error(unit: &UnitProperties) -> String {
     let number = i32::try_from(unit.status_errno).unwrap_or_default();
-    let name = errno_name(number).filter(|name| !unit.launch_error.contains(*name));
+    let words = errno::words(&std::io::Error::from_raw_os_error(number));
+    // Where the reason is not the kernel's, the number is the class of it and no more.
+    let has_words = unit.launch_error.contains(&words);
+    let name = errno_name(number).filter(|name| has_words && !unit.launch_error.contains(*name));
     match (unit.launch_error.as_str(), name) {
         ("", _) if number == 0 => String::new(),
-        ("", _) => format!("{number} ({})", errno::words(&std::io::Error::from_raw_os_error(number))),
+        ("", _) => format!("{number} ({words})"),
         (error, Some(name)) => format!("{error} ({name})"),
         (error, None) => error.to_owned(),
     }
@@ -87,6 +90,10 @@ fn errno_name(errno: i32) -> Option<&'static str> {
         (Errno::ADDRINUSE, "EADDRINUSE"),
         (Errno::ADDRNOTAVAIL, "EADDRNOTAVAIL"),
         (Errno::DQUOT, "EDQUOT"),
+        (Errno::XDEV, "EXDEV"),
+        (Errno::NXIO, "ENXIO"),
+        (Errno::FBIG, "EFBIG"),
+        (Errno::TOOBIG, "E2BIG"),
     ];
     names.into_iter().find(|(known, _)| known.raw_os_error() == errno).map(|(_, name)| name)
 }
@@ -126,9 +133,10 @@ mod tests {
             ..UnitProperties::default()
         };
         assert_eq!(
-            launch_error(&unit("execute: /bin/nope: No such file")),
-            "execute: /bin/nope: No such file (ENOENT)"
+            launch_error(&unit("execute: /bin/nope: No such file or directory")),
+            "execute: /bin/nope: No such file or directory (ENOENT)"
         );
+        assert_eq!(launch_error(&unit("no such image")), "no such image");
         assert_eq!(launch_error(&unit("ENOENT")), "ENOENT");
         assert_eq!(launch_error(&unit("")), "2 (No such file or directory)");
         assert_eq!(launch_error(&UnitProperties::default()), "");

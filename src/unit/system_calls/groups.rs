@@ -1,5 +1,6 @@
-//! The groups of system calls that systemd knows, as `systemd-analyze syscall-filter` of systemd 252 lists them.
-//! `@system-service` is not among them: what that means here is the default filter of containers.
+//! The groups of system calls that systemd knows, as `systemd-analyze syscall-filter` of systemd 252 lists them, and
+//! `@sandbox`, which came later. Two are not among them: `@system-service`, which means the default filter of containers
+//! here, and `@known`, which is all calls.
 
 /// Names of groups, and what is in each: calls, of whatever architecture, and further groups.
 pub const GROUPS: &[(&str, &str)] = &[
@@ -100,6 +101,7 @@ pub const GROUPS: &[(&str, &str)] = &[
         "ioprio_set mbind migrate_pages move_pages nice sched_setaffinity sched_setattr sched_setparam \
          sched_setscheduler set_mempolicy set_mempolicy_home_node setpriority setrlimit",
     ),
+    ("@sandbox", "landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp"),
     (
         "@setuid",
         "setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid \

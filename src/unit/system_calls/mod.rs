@@ -15,6 +15,9 @@ const SERVICE: &str = "@system-service";
 /// What a list of allowed calls begins with.
 const DEFAULT: &str = "@default";
 
+/// All calls that there are, as a group.
+const KNOWN: &str = "@known";
+
 /// Calls that are allowed by their own names only, though systemd has them in a group: with io_uring, the other
 /// filters of a container do not see what is done; with namespaces, a program gets at far more of the kernel.
 const WITHHELD: [&str; 5] = ["io_uring_enter", "io_uring_register", "io_uring_setup", "setns", "unshare"];
@@ -63,7 +66,7 @@ impl SystemCallFilter {
                 errors.push((index, error));
             } else if name == SERVICE && !refuse {
                 filter.base = CallBase::Default;
-            } else if name == SERVICE {
+            } else if refuse && [SERVICE, KNOWN].contains(&name) {
                 let error = ValueError::new(format!("\"{item}\" would leave nothing"));
                 errors.push((index, error.with_help("name what is allowed instead")));
             } else if refuse {
@@ -90,6 +93,9 @@ impl SystemCallFilter {
 
 /// The calls of a group and the groups in it, or the one call.
 fn calls_of(name: &str) -> BTreeSet<String> {
+    if name == KNOWN {
+        return Sysno::iter().map(|call| call.name().to_owned()).collect();
+    }
     match GROUPS.iter().find(|(group, _)| *group == name) {
         Some((_, items)) => items.split_whitespace().flat_map(calls_of).collect(),
         None => BTreeSet::from([name.to_owned()]),
@@ -97,7 +103,8 @@ fn calls_of(name: &str) -> BTreeSet<String> {
 }
 
 fn check(name: &str) -> Result<(), ValueError> {
-    let is_group = |name: &str| name == SERVICE || GROUPS.iter().any(|(group, _)| *group == name);
+    let is_group =
+        |name: &str| [SERVICE, KNOWN].contains(&name) || GROUPS.iter().any(|(group, _)| *group == name);
     let listed =
         |name: &str| GROUPS.iter().any(|(_, items)| items.split_whitespace().any(|item| item == name));
     if is_group(name) || (!name.starts_with('@') && (listed(name) || Sysno::from_str(name).is_ok())) {
@@ -110,7 +117,7 @@ fn check(name: &str) -> Result<(), ValueError> {
     if name.starts_with('/') {
         return Err(error.with_help("a profile in a file is seccomp_profile = \"/PATH\""));
     }
-    let groups = GROUPS.iter().map(|(group, _)| *group).chain([SERVICE]);
+    let groups = GROUPS.iter().map(|(group, _)| *group).chain([SERVICE, KNOWN]);
     let calls = Sysno::iter().map(|call| call.name());
     Err(match suggest::nearest(name, groups.chain(calls)) {
         Some(nearest) => error.with_help(format!("did you mean \"{nearest}\"?")),
@@ -140,13 +147,16 @@ mod tests {
         assert!(service.allowed.contains("keyctl"));
         let process = read(&["@process", "@aio"]).unwrap();
         assert!(WITHHELD.iter().all(|call| !process.allowed.contains(*call)));
+        let known = read(&["@known", "~@mount"]).unwrap();
+        assert!(known.allowed.contains("bpf") && !known.allowed.contains("mount"));
+        assert!(WITHHELD.iter().all(|call| !known.allowed.contains(*call)));
         assert!(read(&["unshare"]).unwrap().allowed.contains("unshare"));
         assert_eq!(read(&[]).unwrap(), SystemCallFilter::default());
     }
 
     #[test]
     fn what_is_not_known_is_named() {
-        let errors = read(&["@mont", "opennat", "~@system-service", "read:EPERM", "/etc/x.json", "@nothing"]);
+        let errors = read(&["@mont", "opennat", "~@system-service", "read:EPERM", "/etc/x.json", "~@known"]);
         let errors = errors.unwrap_err();
         assert_eq!(errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
         assert_eq!(errors[0].1.help(), "did you mean \"@mount\"?");
