@@ -245,3 +245,41 @@ fn failures_during_the_start_period_do_not_count() {
     host.succeed(&["sampanctl", "exec", "web", "rm", "/tmp/warm"]);
     host.wait_property("web", "HealthState", "unhealthy");
 }
+
+/// Whatever is run around the payload: checks begin with it, and a manager that comes while it is not quite up, or reads
+/// its configuration again, goes on with them.
+#[test]
+fn containers_with_commands_around_them_are_checked() {
+    let host = Host::with_images(&["hello"]);
+    let before = "exec_condition = [\"true\"]\nexec_start_pre = [\"true\"]\n";
+    let waits = shell("exec sleep 1000") + before + "ready = \"health\"\nstart_timeout = \"20s\"\n";
+    host.unit("waits.container", &(waits + &quick("command = [\"true\"]")));
+    host.succeed(&["sampanctl", "start", "waits"]);
+    let after =
+        "exec_start_post = [\"sh\", \"-c\", \"echo up; while ! test -e /tmp/go; do usleep 10000; done\"]\n";
+    let slow = shell("exec sleep 1000") + before + after;
+    host.unit("slow.container", &(slow + &quick("command = [\"true\"]")));
+    host.succeed(&["sampanctl", "start", "--no-block", "slow"]);
+    host.wait_log("slow", "up");
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    assert_eq!(host.property("slow", "SubState"), "start-post");
+    next_check(&host, "slow");
+    host.succeed(&["sampanctl", "exec", "slow", "touch", "/tmp/go"]);
+    host.wait_property("slow", "SubState", "running");
+}
+
+/// What is found before a container is up counts from the moment at which it is.
+#[test]
+fn a_container_that_is_unhealthy_when_it_comes_up_gets_what_its_unit_says() {
+    let host = Host::with_images(&["hello"]);
+    let after = "exec_start_post = [\"sh\", \"-c\", \"while ! test -e /tmp/go; do usleep 10000; done\"]\n";
+    let table = quick("command = [\"false\"]\non_unhealthy = \"stop\"");
+    host.unit("web.container", &(shell("exec sleep 1000") + after + &table));
+    host.succeed(&["sampanctl", "start", "--no-block", "web"]);
+    host.wait_property("web", "HealthState", "unhealthy");
+    assert_eq!(host.property("web", "SubState"), "start-post");
+    host.succeed(&["sampanctl", "exec", "web", "touch", "/tmp/go"]);
+    host.wait_property("web", "ActiveState", "failed");
+    assert_eq!(host.property("web", "Result"), "unhealthy");
+}

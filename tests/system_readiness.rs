@@ -119,3 +119,17 @@ fn what_cannot_be_waited_for_is_told() {
     host.unit("given.container", &format!("{mute}[socket.main]\nlisten = \"127.0.0.1:82\"\npass = \"fd\"\n"));
     host.succeed(&["sampanctl", "start", "given"]);
 }
+
+#[test]
+fn a_server_that_commands_come_before_is_waited_for() {
+    let host = Host::with_images(&["servers"]);
+    let more = "exec_start_pre = [\"true\"]\n[socket.main]\nlisten = \"127.0.0.1:8000\"\n";
+    host.unit("web.container", &late(&host, 8000, more));
+    assert_starts_when_it_listens(&host, "web");
+    // One that binds before anybody can have heard that it runs.
+    let server =
+        "[container]\nimage = \"localhost/servers\"\ncommand = [\"httpd\", \"-f\", \"-p\", \"8001\"]\n";
+    let more = "ready = \"listening\"\nexec_start_pre = [\"true\"]\n[socket.main]\nlisten = \"[::1]:8001\"\n";
+    host.unit("quick.container", &format!("{server}{more}"));
+    host.succeed(&["timeout", "30", "sampanctl", "start", "quick"]);
+}

@@ -8,7 +8,7 @@ use super::Manager;
 use super::control::failure;
 use super::live::LiveRun;
 use crate::manager::accounting;
-use crate::manager::machine::{Event, Failure, Phase};
+use crate::manager::machine::{Event, Failure};
 use crate::manager::record::RunFacts;
 use crate::paths::Paths;
 use crate::socket::listen::Held;
@@ -81,7 +81,14 @@ impl Manager {
     pub(super) fn bound(&mut self, unit: &UnitName, socket: &str) {
         let Some(missing) = self.binds.0.get_mut(unit) else { return };
         missing.remove(socket);
-        if missing.is_empty() {
+        self.tell_all_bound(unit);
+    }
+
+    /// Tells that nothing is missing. A server can have got the last socket before it is known that it is there: then
+    /// that is when to tell, since the unit is still seen to be at the commands before it.
+    fn tell_all_bound(&mut self, unit: &UnitName) {
+        let all = self.binds.0.get(unit).is_some_and(BTreeSet::is_empty);
+        if all && self.facts.get(unit).is_some_and(|facts| facts.executed) {
             self.binds.0.remove(unit);
             self.tell_listening(unit);
         }
@@ -93,9 +100,8 @@ impl Manager {
         let (has_sockets, network) = (!container.sockets.is_empty(), container.network);
         if !has_sockets {
             self.poll_ports(unit, network);
-        } else if self.binds.0.get(unit).is_some_and(BTreeSet::is_empty) {
-            self.binds.0.remove(unit);
-            self.tell_listening(unit);
+        } else {
+            self.tell_all_bound(unit);
         }
     }
 
@@ -115,7 +121,7 @@ impl Manager {
     }
 
     fn waiting(&self, unit: &UnitName) -> Option<&Container> {
-        let managed = self.machine.unit(unit).filter(|managed| managed.phase == Phase::Start)?;
+        let managed = self.machine.unit(unit).filter(|managed| managed.phase.is_starting())?;
         managed.container().filter(|container| waits(container))
     }
 

@@ -69,6 +69,7 @@ impl Machine {
         }
         self.enter_running(name);
         self.finish_unit_job(name, JobKind::Start, JobResult::Done);
+        self.heed_health(name);
     }
 
     /// Runs `exec_stop`.

@@ -52,18 +52,18 @@ impl Machine {
         let Some(managed) = self.units.get_mut(name).filter(|managed| managed.is_run(run)) else { return };
         managed.health = health;
         self.actions.push(Action::Changed(name.clone()));
-        match &managed.health {
+        match managed.health {
             HealthState::Unknown => {}
             HealthState::Healthy => self.ready(name, run, ReadyOn::Health),
-            HealthState::Unhealthy(message) => {
-                let message = format!("health: {message}");
-                self.unhealthy(name, message);
-            }
+            HealthState::Unhealthy(_) => self.heed_health(name),
         }
     }
 
-    fn unhealthy(&mut self, name: &UnitName, message: String) {
+    /// Does what the unit says of a container that is up and unhealthy.
+    pub(super) fn heed_health(&mut self, name: &UnitName) {
         let Some(managed) = self.units.get_mut(name) else { return };
+        let HealthState::Unhealthy(said) = &managed.health else { return };
+        let message = format!("health: {said}");
         let on_unhealthy = |managed: &Managed| Some(managed.container()?.health.as_ref()?.on_unhealthy);
         let Some(wanted) = on_unhealthy(managed) else { return };
         let failed = |then| Intent::Failed(UnitResult::Unhealthy, then);

@@ -220,7 +220,7 @@ impl Phase {
     }
 
     /// Whether its payload runs, and nobody has asked it to end.
-    fn has_payload(self) -> bool {
+    pub fn has_payload(self) -> bool {
         matches!(self, Self::StartPost | Self::Running | Self::Reload | Self::ReloadNotify)
     }
 

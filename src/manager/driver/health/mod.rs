@@ -11,7 +11,7 @@ use super::{Manager, Note};
 use crate::image::config::HealthCheck;
 use crate::launch::plan::Command;
 use crate::manager::accounting;
-use crate::manager::machine::{Event, Failure, HealthState, Phase, Stamp};
+use crate::manager::machine::{Event, Failure, HealthState, Stamp};
 use crate::manager::record::RunFacts;
 use crate::unit::model::{Check, Container, Health, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
@@ -89,7 +89,8 @@ impl Manager {
     pub(super) fn begin_checks(&mut self, unit: &UnitName) {
         let Some(live) = self.runs.get(unit).cloned() else { return };
         let Some(managed) = self.machine.unit(unit) else { return };
-        if !matches!(managed.phase, Phase::Start | Phase::Running) || live.stopping.get() {
+        let phase = managed.phase;
+        if !(phase.is_starting() || phase.has_payload()) || live.stopping.get() {
             return;
         }
         let Some(container) = managed.container() else { return };
