@@ -217,6 +217,13 @@ fn logs(host: &Host) {
     // What is refused of one is told, and the others go on.
     let refused = host.fail(5, &["sampanctl", "reset-failed", "nosuch", "mute"]);
     assert!(refused.contains("Failed to reset failed state of unit nosuch.container"), "{refused}");
+    for (verb, failed) in [("kill", "kill"), ("freeze", "freeze"), ("thaw", "thaw")] {
+        let refused = host.fail(1, &["sampanctl", verb, "nosuch"]);
+        assert_eq!(
+            refused,
+            format!("Failed to {failed} unit nosuch.container: Unit nosuch.container not loaded.\n")
+        );
+    }
     assert_eq!(host.property("mute", "ActiveState"), "inactive");
 }
 

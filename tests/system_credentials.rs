@@ -229,7 +229,10 @@ fn what_cannot_be_read_is_told_and_leaves_nothing() {
             "a = {}",
             "find credential: a: No such file or directory; it was not passed to sampand.service, and is in no credential store",
         ),
-        ("a = { encrypted = \"a\" }", "find credential: a: No such file or directory; "),
+        (
+            "a = { encrypted = \"b\" }",
+            "find encrypted credential: a: b: No such file or directory; it is in no store of encrypted credentials: put it into /etc/credstore.encrypted",
+        ),
         (
             "a = { path = \"/etc/secrets/fifo\" }",
             "load credential: a: /etc/secrets/fifo: Operation not supported; it is neither a file, a directory nor a socket",

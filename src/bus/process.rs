@@ -4,6 +4,7 @@ use super::call::Call;
 use super::error::BusError;
 use super::jobs::allowed;
 use crate::manager::driver::{CleanError, Leftover, Whom};
+use crate::manager::machine::LoadState;
 use crate::systemd::SystemdError;
 use crate::systemd::manager::Systemd;
 use crate::unit::name::UnitName;
@@ -17,18 +18,18 @@ pub(super) async fn kill(call: Call, (name, whom, signal): (String, String, i32)
             return Err(BusError::InvalidArgs(format!("\"{whom}\" is not known: use main, control or all.")));
         }
     };
-    let unit = allowed(&call, &name, "kill").await?;
+    let unit = allowed_known(&call, &name, "kill").await?;
     call.with(move |manager| manager.signal_unit(&unit, whom, signal)).await?.map_err(BusError::Failed)
 }
 
 pub(super) async fn freeze(call: Call, name: String) -> Result<(), BusError> {
-    let unit = allowed(&call, &name, "freeze").await?;
+    let unit = allowed_known(&call, &name, "freeze").await?;
     let systemd = running(&call, &unit).await?;
     systemd.freeze_scope(&unit.scope()).await.map_err(failed)
 }
 
 pub(super) async fn thaw(call: Call, name: String) -> Result<(), BusError> {
-    let unit = allowed(&call, &name, "thaw").await?;
+    let unit = allowed_known(&call, &name, "thaw").await?;
     let systemd = running(&call, &unit).await?;
     systemd.thaw_scope(&unit.scope()).await.map_err(failed)?;
     call.with(move |manager| manager.thawed(&unit)).await
@@ -56,6 +57,20 @@ pub(super) async fn clean(call: Call, (name, what): (String, Vec<String>)) -> Re
         CleanError::Nothing(_) => BusError::NothingToClean(error.to_string()),
         CleanError::Io(..) => BusError::Failed(error.to_string()),
     })
+}
+
+/// As [`allowed`], of a unit that has a file or is up without one.
+async fn allowed_known(call: &Call, name: &str, verb: &'static str) -> Result<UnitName, BusError> {
+    let unit = allowed(call, name, verb).await?;
+    let asked = unit.clone();
+    let is_known = call.with(move |manager| {
+        let managed = manager.machine().unit(&asked);
+        managed.is_some_and(|managed| managed.loaded.state != LoadState::NotFound || !managed.phase.is_down())
+    });
+    match is_known.await? {
+        true => Ok(unit),
+        false => Err(BusError::NoSuchUnit(format!("Unit {unit} not loaded."))),
+    }
 }
 
 /// systemd, for a unit whose scope is there.

@@ -110,6 +110,10 @@ fn of_trees(step: &str, errno: Errno) -> Option<&'static str> {
             "it was not passed to sampand.service, and is in no credential store: put it into /etc/credstore, or begin \
              the name with \"-\" to do without it"
         }
+        ("find encrypted credential", Errno::NOENT) => {
+            "it is in no store of encrypted credentials: put it into /etc/credstore.encrypted, or begin the name with \
+             \"-\" to do without it"
+        }
         ("decrypt credential", Errno::BADMSG) => {
             "it was encrypted for another name or another host, or has expired: \"systemd-creds decrypt --name=NAME \
              FILE -\" says which"

@@ -103,6 +103,7 @@ const STEPS: &[(LaunchStatus, &[&str])] = &[
         &[
             "load credential",
             "find credential",
+            "find encrypted credential",
             "decrypt credential",
             "keep credential",
             "give credentials to user",

@@ -116,6 +116,7 @@ const STATUSES: &[(&str, &str)] = &[
     ("join keyring: ", "237/KEYRING"),
     ("load credential: ", "243/CREDENTIALS"),
     ("find credential: ", "243/CREDENTIALS"),
+    ("find encrypted credential: ", "243/CREDENTIALS"),
     ("decrypt credential: ", "243/CREDENTIALS"),
     ("keep credential: ", "243/CREDENTIALS"),
     ("give credentials to user: ", "243/CREDENTIALS"),

@@ -17,7 +17,9 @@ use super::failure::During;
 use super::idmap::Maps;
 use super::protocol::StepError;
 use super::step::{CredentialStores, HostStep, Plan};
-use crate::unit::model::{Credential, CredentialPlace, GivenCredential, IfMissing, LoadedCredential};
+use crate::unit::model::{
+    Credential, CredentialForm, CredentialPlace, GivenCredential, IfMissing, LoadedCredential,
+};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use source::Source;
@@ -34,6 +36,8 @@ pub const TREE: &str = "credentials";
 pub const SIZE_MAX: usize = 1 << 20;
 
 const LOAD: &str = "load credential";
+const FIND: &str = "find credential";
+const FIND_ENCRYPTED: &str = "find encrypted credential";
 
 /// What a credential is.
 pub type Bytes = Zeroizing<Vec<u8>>;
@@ -134,8 +138,8 @@ impl Reader<'_> {
         let loaded = match found {
             Some(path) => source.load(name, &path, load.form, vault),
             None => Err(StepError {
-                step: "find credential".to_owned(),
-                subject: name.to_owned(),
+                step: find_step(load.form).to_owned(),
+                subject: searched(name, &load.place),
                 errno: Errno::NOENT.raw_os_error(),
             }),
         };
@@ -168,5 +172,20 @@ impl Reader<'_> {
 /// Whether there was nothing to read, and nothing else went wrong.
 fn is_missing(error: &StepError) -> bool {
     let step = error.step.as_str();
-    (step == LOAD || step == "find credential") && error.errno == Errno::NOENT.raw_os_error()
+    (step == LOAD || step == FIND || step == FIND_ENCRYPTED) && error.errno == Errno::NOENT.raw_os_error()
+}
+
+fn find_step(form: CredentialForm) -> &'static str {
+    match form {
+        CredentialForm::Plain => FIND,
+        CredentialForm::Encrypted => FIND_ENCRYPTED,
+    }
+}
+
+/// The credential, and the name that was looked for where it is another one.
+fn searched(name: &str, place: &CredentialPlace) -> String {
+    match place {
+        CredentialPlace::Name(wanted) if wanted != name => format!("{name}: {wanted}"),
+        _ => name.to_owned(),
+    }
 }

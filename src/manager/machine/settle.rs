@@ -258,6 +258,9 @@ impl Machine {
         let now = self.now;
         let Some(managed) = self.units.get_mut(name) else { return };
         let (before, after) = (managed.phase.active_state(), phase.active_state());
+        let pauses = |phase| phase == Phase::AutoRestart;
+        // A pause before a restart is a beginning, as is what follows one, and a run of a unit that waited.
+        let begins = before != after || pauses(phase) || pauses(managed.phase);
         managed.phase = phase;
         managed.timers.phase = None;
         managed.stamps.changed = now;
@@ -269,7 +272,11 @@ impl Machine {
         match (before.is_down(), after.is_down()) {
             (false, true) => managed.stamps.inactive_enter = now,
             (true, false) => managed.stamps.inactive_exit = now,
+            _ if begins && after == ActiveState::Activating => managed.stamps.inactive_exit = now,
             _ => {}
+        }
+        if phase == Phase::AutoRestart {
+            managed.stamps.inactive_enter = now;
         }
         // A restart keeps its timer between its halves.
         if after.is_down() && managed.intent != Intent::Again {

@@ -22,6 +22,19 @@ fn failures_restart_after_the_delay_until_the_limit() {
     assert_eq!((unit.phase, unit.result), (Phase::Failed, UnitResult::StartLimitHit));
 }
 
+/// Since when a unit is "activating": systemctl(1) shows it.
+#[test]
+fn a_pause_before_a_restart_begins_with_the_end_and_ends_with_the_restart() {
+    let mut machine = machine(&[of(0, |container| container.restart = RestartPolicy::Always)]);
+    run(&mut machine, 0);
+    machine.handle(at(50), Event::Ended { unit: name(0), run: 1, exit: Exit::Code(1) });
+    let stamps = |machine: &Machine| machine.unit(&name(0)).unwrap().stamps;
+    assert_eq!(phase(&machine, 0), Phase::AutoRestart);
+    assert_eq!((stamps(&machine).inactive_enter, stamps(&machine).inactive_exit), (at(50), at(50)));
+    machine.handle(at(60), Event::TimersDue);
+    assert_eq!((phase(&machine, 0), stamps(&machine).inactive_exit), (Phase::Start, at(60)));
+}
+
 #[test]
 fn a_clean_end_does_not_restart_on_failure() {
     let mut machine = machine(&[of(0, |container| container.restart = RestartPolicy::OnFailure)]);
