@@ -19,6 +19,7 @@ fn limits_hold() {
             ("cpu_quota holds a busy loop", cpu_quota_holds_a_busy_loop),
             ("devices are limited by path", devices_are_limited_by_path),
             ("limits change while it runs", limits_change_while_it_runs),
+            ("what runs follows its unit file", what_runs_follows_its_unit_file),
             ("the host's limits are for units without any", the_hosts_limits_are_for_units_without_any),
         ],
     );
@@ -143,6 +144,29 @@ fn devices_are_limited_by_path(host: &Host) {
     assert_eq!(limits(), expected, "after a restart");
     assert_eq!(host.property("disk", "IOWriteBandwidthMax"), "/var/lib/sampan 2000000");
     host.succeed(&["sampanctl", "stop", "disk"]);
+}
+
+/// At a daemon-reload, as units of systemd's do, and at a restart of the manager.
+fn what_runs_follows_its_unit_file(host: &Host) {
+    let unit = |keys: &str| shell("exec sleep 1000") + "[resources]\n" + keys;
+    start(
+        host,
+        "follows",
+        "exec sleep 1000",
+        "[resources]\nmemory_max = \"64M\"\ntasks_max = 50\nio_write_iops_max = { \"/var/lib/sampan\" = 200 }\n",
+    );
+    let pid = host.property("follows", "MainPID");
+    let limits = || ["memory.max", "pids.max", "cpu.max", "io.max"].map(|file| group(host, "follows", file));
+    assert_eq!(limits()[0], "67108864");
+    host.unit("follows.container", &unit("memory_max = \"48M\"\ncpu_quota = \"40%\"\n"));
+    host.wait_until("what is in the file is", |_| limits()[0] == "50331648" && limits()[2] == "40000 100000");
+    let default = host.succeed(&["systemctl", "show", "--property=DefaultTasksMax", "--value"]);
+    host.wait_until("and what is not is not", |_| limits()[1] == default.trim() && limits()[3].is_empty());
+    host.write("/etc/sampan/units/follows.container.toml", &unit("cpu_quota = \"30%\"\n"));
+    host.succeed(&["systemctl", "restart", "sampand"]);
+    host.wait_until("the new manager tells", |_| limits()[0] == "max" && limits()[2] == "30000 100000");
+    assert_eq!(host.property("follows", "MainPID"), pid);
+    host.succeed(&["sampanctl", "stop", "follows"]);
 }
 
 fn the_hosts_limits_are_for_units_without_any(host: &Host) {

@@ -11,7 +11,7 @@ use crate::unit::model::Resources;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 pub use super::properties::{DEFAULT_SLICE, HostState, Keeper, ScopeRequest, slice_group};
 
@@ -158,7 +158,37 @@ impl Systemd {
     /// # Errors
     /// When systemd refuses, or at the deadline.
     pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
-        let properties = properties::of_resources(limits);
+        self.set_properties(scope, properties::of_resources(limits)).await
+    }
+
+    /// The same from some limits to others.
+    ///
+    /// # Errors
+    /// When systemd refuses, or at the deadline.
+    pub async fn change_limits(
+        &self,
+        scope: &str,
+        before: &Resources,
+        after: &Resources,
+    ) -> Result<(), SystemdError> {
+        let tasks_max = self.within(scope, "Get", async |session| {
+            session
+                .ask(async |manager| manager.default_tasks_max().await)
+                .await
+                .map_err(|error| refused("Get", scope, &error))
+        });
+        let properties = properties::of_change(before, after, tasks_max.await?);
+        match properties.is_empty() {
+            true => Ok(()),
+            false => self.set_properties(scope, properties).await,
+        }
+    }
+
+    async fn set_properties(
+        &self,
+        scope: &str,
+        properties: Vec<(&'static str, Variant<'static>)>,
+    ) -> Result<(), SystemdError> {
         self.within(scope, "SetUnitProperties", async |session| {
             let set = session
                 .ask(async |manager| manager.set_unit_properties(scope, true, &properties).await)

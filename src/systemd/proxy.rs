@@ -55,6 +55,8 @@ pub(super) trait Manager {
     #[zbus(property)]
     fn system_state(&self) -> zbus::Result<String>;
     #[zbus(property)]
+    fn default_tasks_max(&self) -> zbus::Result<u64>;
+    #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
 }
 

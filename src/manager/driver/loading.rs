@@ -42,7 +42,9 @@ impl Manager {
             units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
         self.ranges.note(&units);
         self.ranges.warn(&self.store);
+        let limits = self.running_limits();
         self.event(Event::Loaded(units));
+        self.follow_limits(limits);
         for name in new {
             self.tell(Notice::New(name));
         }

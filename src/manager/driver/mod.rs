@@ -121,6 +121,8 @@ enum Note {
     Unstarted(UnitName, u64),
     /// Who has made a unit for one start wants something of it.
     Leash(UnitName, Tug),
+    /// systemd has new limits of a unit that runs.
+    LimitsSet(UnitName),
     /// Nothing is left of what a forgotten unit had.
     Discarded(UnitName),
     /// systemd is stopping the scope of a run.
@@ -349,6 +351,7 @@ impl Manager {
             Note::Unstarted(unit, run) => self.launch_anew(&unit, run),
             Note::Leash(unit, tug) => self.tugged(unit, tug),
             Note::Deactivating(unit, run, signaller) => self.stopped_by_systemd(unit, run, signaller),
+            Note::LimitsSet(unit) => self.limits_changed(&unit),
             Note::Discarded(unit) => self.release_ids(&unit),
             // Records are written at the end of each turn, and each note has its own.
             Note::Written(reply) => drop(reply.send(())),
