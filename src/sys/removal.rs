@@ -85,7 +85,7 @@ mod tests {
             std::fs::create_dir_all(place.path().join(name)).unwrap();
         }
         std::fs::write(kept.join("file"), "kept").unwrap();
-        let mut current = directory(CWD, &tree.join("1")).unwrap();
+        let mut current = directory(CWD, tree.join("1")).unwrap();
         for _ in 0..DEPTH {
             for name in ["2", "d"] {
                 mkdirat(&current, name, Mode::from_raw_mode(0o700)).unwrap();
