@@ -529,7 +529,7 @@ fn a_user_is_known_where_its_file_is_hidden() {
         rig.container.user = Some("web".into());
         rig.container.security.mask_paths = [hidden.into()].into();
         rig.script(
-            "id -G; cat /etc/passwd; touch /tmp/up; trap 'exit 0' TERM; while true; do sleep 0.05; done",
+            "id -G; cat /etc/passwd; trap 'exit 0' TERM; touch /tmp/up; while true; do sleep 0.05; done",
         );
         let running = rig.start(&[]);
         let words = ["sh", "-c", "until test -e /tmp/up; do sleep 0.01; done; id -u"];

@@ -191,7 +191,8 @@ fn top_tells_what_each_container_uses() {
     let host = &Host::with_controllers(&["hello"]);
     const MEBIBYTE: u64 = 1 << 20;
     start(host, "idle", "exec sleep 1000", "");
-    start(host, "busy", "while :; do :; done & while :; do :; done", "");
+    // Whoever writes to a fast disk wants the processor, too.
+    start(host, "busy", "while :; do :; done & while :; do :; done", "[resources]\ncpu_weight = 1000\n");
     // Private memory by awk, page cache by a file, shared memory by one in /dev/shm, processes by number.
     let script = "dd if=/dev/zero of=/file bs=1M count=24 2>/dev/null; sync
         dd if=/dev/zero of=/dev/shm/file bs=1M count=8 2>/dev/null

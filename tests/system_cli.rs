@@ -218,7 +218,7 @@ fn logs(host: &Host) {
     let refused = host.fail(5, &["sampanctl", "reset-failed", "nosuch", "mute"]);
     assert!(refused.contains("Failed to reset failed state of unit nosuch.container"), "{refused}");
     for (verb, failed) in [("kill", "kill"), ("freeze", "freeze"), ("thaw", "thaw")] {
-        let refused = host.fail(1, &["sampanctl", verb, "nosuch"]);
+        let refused = host.fail(5, &["sampanctl", verb, "nosuch"]);
         assert_eq!(
             refused,
             format!("Failed to {failed} unit nosuch.container: Unit nosuch.container not loaded.\n")

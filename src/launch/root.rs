@@ -9,7 +9,10 @@ use super::step::{Attribute, Changes, HostTree, RootSize, Stand, StandKind};
 use crate::sys::mount::{self, Change, Propagation};
 use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::removal::remove_tree;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, chmod, chown, open, openat2, stat};
+use rustix::fs::{
+    CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, chmod, chown, fstatvfs, open, openat2, stat,
+};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
@@ -171,11 +174,30 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
 /// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere. Of one that is
 /// mounted it would show the path, which the host's is.
 fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
-    configure(layers, |context, image, stand| {
+    let made = configure(layers, |context, image, stand| {
         fsconfig_set_fd(context, "lowerdir+", image)?;
         stand.map_or(Ok(()), |stand| fsconfig_set_string(context, "lowerdir+", path_of(stand)))
-    })
-    .or_else(|_| overlay_by_path(layers))
+    });
+    let overlay = match made {
+        // What it does not know, in the words of fsconfig(2). Where it does, and has begun, another attempt would be told
+        // that the first has left something.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => overlay_by_path(layers)?,
+        made => made?,
+    };
+    check_changes(&overlay, &layers.rest)?;
+    Ok(overlay)
+}
+
+/// Where overlayfs cannot make a directory of its own for changes, it mounts what nobody can write, and tells the
+/// kernel's log why. Who tries to make one is told, too.
+fn check_changes(overlay: &OwnedFd, rest: &Rest) -> io::Result<()> {
+    let Rest::Upper { work, .. } = rest else { return Ok(()) };
+    if !fstatvfs(overlay)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    let tried = work.join("tried");
+    std::fs::create_dir(&tried).and_then(|()| std::fs::remove_dir(&tried))?;
+    Err(Errno::ROFS.into())
 }
 
 /// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of

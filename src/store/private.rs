@@ -61,7 +61,6 @@ pub fn keep(
     trees: &BTreeMap<String, PathBuf>,
 ) -> Result<Vec<OwnedFd>, StoreError> {
     let directory = directory(unit);
-    make_directory(&directory)?;
     staging::clear_abandoned(store)?;
     let mut held = Vec::with_capacity(trees.len());
     for (image, source) in trees {
@@ -76,6 +75,10 @@ pub fn keep(
                 }
             }
         });
+    }
+    // One that has an image of no store needs none.
+    if !directory.exists() {
+        return Ok(held);
     }
     for image in super::list(&directory)?.iter().filter(|image| !trees.contains_key(*image)) {
         remove(store, &directory.join(image))?;

@@ -104,6 +104,7 @@ const STATUSES: &[(&str, &str)] = &[
     ("change user: ", "217/USER"),
     ("map ids: ", "217/USER"),
     ("drop privileges: ", "218/CAPABILITIES"),
+    ("start helper: ", "226/NAMESPACE"),
     ("start init: ", "226/NAMESPACE"),
     ("start session: ", "220/SETSID"),
     ("wait for scope: ", "219/CGROUP"),
