@@ -53,15 +53,14 @@ pub fn node(device: &DeviceNode, maps: &Maps) -> Result<Option<OwnedFd>, StepErr
 
 /// Makes a node anew, of the same device and mode.
 fn own(path: &Path, of: &Stat, root: u32) -> io::Result<Option<OwnedFd>> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::INVAL.into());
     };
-    match mkdirat(CWD, directory, Mode::from_raw_mode(0o700)) {
+    match mkdirat(CWD, above, Mode::from_raw_mode(0o700)) {
         Err(Errno::EXIST) => {}
         result => result?,
     }
-    let directory =
-        openat(CWD, directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = openat(CWD, above, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     match unlinkat(&directory, name, AtFlags::empty()) {
         Err(Errno::NOENT) => {}
         result => result?,
@@ -69,7 +68,12 @@ fn own(path: &Path, of: &Stat, root: u32) -> io::Result<Option<OwnedFd>> {
     let mode = Mode::from_raw_mode(of.st_mode);
     match mknodat(&directory, name, FileType::from_raw_mode(of.st_mode), mode, of.st_rdev) {
         Err(Errno::PERM) => return Ok(None),
-        result => result?,
+        Err(error) => {
+            // It stays where it has others.
+            let _ = unlinkat(CWD, above, AtFlags::REMOVEDIR);
+            return Err(error.into());
+        }
+        Ok(()) => {}
     }
     chownat(
         &directory,
