@@ -181,7 +181,9 @@ fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
     let overlay = match made {
         // What it does not know, in the words of fsconfig(2). Where it does, and has begun, another attempt would be told
         // that the first has left something.
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => overlay_by_path(layers)?,
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => {
+            overlay_by_path(layers)?
+        }
         made => made?,
     };
     check_changes(&overlay, &layers.rest)?;
