@@ -1,21 +1,15 @@
 //! The socket of a [`peer`](super::peer). One of zbus's own asks the name service for the groups of whoever connects, on
 //! a thread that is made for it, and an answer waits for that; here the kernel has told all that counts.
 
+use crate::sys::rights;
 use async_trait::async_trait;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
-};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use rustix::net::{Shutdown, shutdown};
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
-
-/// `SCM_MAX_FD` of the kernel.
-const DESCRIPTORS_MAX: usize = 253;
 
 /// A connected socket, and each of its halves.
 #[derive(Debug, Clone)]
@@ -39,7 +33,9 @@ impl Socket for PeerSocket {
 #[async_trait]
 impl ReadHalf for PeerSocket {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.0.async_io(Interest::READABLE, || receive(&self.0, buffer)).await
+        // What there is no place for is missing in the message, whose reader says so.
+        let received = self.0.async_io(Interest::READABLE, || Ok(rights::receive(&self.0, buffer)?)).await?;
+        Ok((received.bytes, received.descriptors))
     }
 
     fn can_pass_unix_fd(&self) -> bool {
@@ -50,7 +46,7 @@ impl ReadHalf for PeerSocket {
 #[async_trait]
 impl WriteHalf for PeerSocket {
     async fn sendmsg(&mut self, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        self.0.async_io(Interest::WRITABLE, || send(&self.0, buffer, descriptors)).await
+        self.0.async_io(Interest::WRITABLE, || Ok(rights::send(&self.0, buffer, descriptors)?)).await
     }
 
     async fn close(&mut self) -> io::Result<()> {
@@ -60,25 +56,4 @@ impl WriteHalf for PeerSocket {
     fn can_pass_unix_fd(&self) -> bool {
         true
     }
-}
-
-/// Nothing at the end. What there is no place for is missing in the message, whose reader says so.
-fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(stream, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-        _ => None,
-    });
-    Ok((received.bytes, rights.flatten().collect()))
-}
-
-fn send(stream: &UnixStream, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(rustix::io::Errno::TOOMANYREFS.into());
-    }
-    Ok(sendmsg(stream, &[IoSlice::new(buffer)], &mut control, SendFlags::NOSIGNAL)?)
 }

@@ -1,18 +1,13 @@
 //! Packets of JSON with descriptors beside them, over `SOCK_SEQPACKET`.
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use crate::sys::rights;
+use rustix::net::{AddressFamily, ReturnFlags, SocketFlags, SocketType, socketpair};
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The longest packet: a few paths of `PATH_MAX`.
 const PACKET_MAX: usize = 16 * 1024;
-/// `SCM_MAX_FD` of the kernel.
-const DESCRIPTORS_MAX: usize = 253;
 
 /// A message with the descriptors beside it.
 pub type Packet<T> = (T, Vec<OwnedFd>);
@@ -24,13 +19,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Sends one packet.
 pub fn send<T: Serialize>(socket: impl AsFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let bytes = serde_json::to_vec(message)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(rustix::io::Errno::TOOMANYREFS.into());
-    }
-    sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    rights::send(socket, &serde_json::to_vec(message)?, descriptors)?;
     Ok(())
 }
 
@@ -55,22 +44,13 @@ pub enum Descriptors {
 /// The same for who has to hear what is said also where there is no place for the descriptors beside it.
 pub fn receive_cut<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<(Option<Packet<T>>, Descriptors)> {
     let mut bytes = vec![0; PACKET_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match rights::receive(&socket, &mut bytes) {
             // The other side closed without having read all of ours; its last words may still be queued.
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             result => break result?,
         }
     };
-    let mut descriptors = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
-        }
-    }
     if received.bytes == 0 {
         return Ok((None, Descriptors::Whole));
     }
@@ -79,7 +59,7 @@ pub fn receive_cut<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<(Option
     }
     let message = serde_json::from_slice(&bytes[..received.bytes])?;
     let cut = received.flags.contains(ReturnFlags::CTRUNC);
-    Ok((Some((message, descriptors)), if cut { Descriptors::Cut } else { Descriptors::Whole }))
+    Ok((Some((message, received.descriptors)), if cut { Descriptors::Cut } else { Descriptors::Whole }))
 }
 
 #[cfg(test)]

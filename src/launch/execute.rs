@@ -14,6 +14,7 @@ use super::step::{Binds, Execute, First, Links, NewPrivileges};
 use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
+use crate::sys::seccomp::Instruction;
 use crate::sys::{seccomp, session};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Gid, Uid};
@@ -40,6 +41,8 @@ pub struct Passed<'launch> {
     pub control: &'launch OwnedFd,
     /// Sockets in the order of the plan.
     pub sockets: Vec<OwnedFd>,
+    /// Which system calls the payload may make, for seccomp(2).
+    pub filters: Vec<Vec<Instruction>>,
 }
 
 /// Standard input, output and error that came with the plan.
@@ -81,7 +84,7 @@ pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError>
     place_sockets(passed.sockets).during("pass sockets", names)?;
     settings::apply(&plan.settings)?;
     label::set(&plan.labels)?;
-    drop_privileges(plan, &user, passed.control)?;
+    drop_privileges(plan, &user, passed.control, &passed.filters)?;
     execute_in_path(plan, &environment)
 }
 
@@ -164,7 +167,12 @@ fn place_sockets(sockets: Vec<OwnedFd>) -> io::Result<()> {
 }
 
 /// Without no_new_privs a filter needs a capability that goes next, and so comes first.
-fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(), StepError> {
+fn drop_privileges(
+    plan: &Execute,
+    user: &User,
+    control: &OwnedFd,
+    filters: &[Vec<Instruction>],
+) -> Result<(), StepError> {
     let (keep, ambient) = (capability::bits(&plan.capabilities), capability::bits(&plan.ambient));
     if plan.new_privileges == NewPrivileges::Never {
         set_no_new_privs(true).during("drop privileges", "no_new_privs")?;
@@ -173,7 +181,6 @@ fn drop_privileges(plan: &Execute, user: &User, control: &OwnedFd) -> Result<(),
         let listener = seccomp::install_with_listener(&filter::binds()).during("filter", "bind")?;
         channel::send(control, &Report::Notifier, &[listener.as_fd()]).during("filter", "bind")?;
     }
-    let filters = filter::all(&plan.system_calls);
     let install =
         || filters.iter().try_for_each(|program| seccomp::install(program)).during("filter", "system calls");
     if plan.new_privileges == NewPrivileges::Allowed {

@@ -43,3 +43,4 @@ pub mod step;
 pub mod system;
 mod target;
 mod user;
+mod work;

@@ -9,8 +9,9 @@ use super::host::{self, Made, Means};
 use super::idmap::{self, First, Maps};
 use super::moment;
 use super::protocol::{Report, StepError};
-use super::step::{self, Delegation, Plan, Work};
+use super::step::{Delegation, Plan};
 use super::system;
+use super::work::{self, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use crate::sys::process::control_group;
@@ -94,7 +95,7 @@ impl Helper {
     /// Has it perform the plan's steps of the host. What is secret stays with it.
     pub fn pass_on(&self, descriptors: &[OwnedFd]) -> io::Result<()> {
         let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        self.progress.as_ref().map_or(Ok(()), |socket| channel::send(socket, &Progress::Begun, &descriptors))
+        self.tell(Progress::Begun, &descriptors)
     }
 
     /// There is nothing for it to do.
@@ -105,16 +106,16 @@ impl Helper {
 
     /// Ids of this process's user namespace can be mapped.
     pub fn separate(&self) -> Result<(), StepError> {
-        self.tell(Progress::Separate).during("hand over", "ids")
+        self.tell(Progress::Separate, &[]).during("hand over", "ids")
     }
 
     /// The first process waits for what has been made.
     pub fn born(&self, place: Place) -> Result<(), StepError> {
-        self.tell(Progress::Born(place)).during("hand over", "control group")
+        self.tell(Progress::Born(place), &[]).during("hand over", "control group")
     }
 
-    fn tell(&self, progress: Progress) -> io::Result<()> {
-        self.progress.as_ref().map_or(Ok(()), |socket| channel::send(socket, &progress, &[]))
+    fn tell(&self, progress: Progress, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.progress.as_ref().map_or(Ok(()), |socket| channel::send(socket, &progress, descriptors))
     }
 }
 
@@ -174,7 +175,7 @@ fn plan(launcher: &OwnedFd) -> Result<Option<(Plan, Beside)>, StepError> {
     let _ = set_name(c"sampan-launch");
     let mut descriptors = descriptors.into_iter();
     let file = descriptors.next().ok_or(Errno::BADF).during("begin", "plan")?;
-    let Work::Start(plan) = step::read(file).during("begin", "plan")? else { return Ok(None) };
+    let Work::Start(plan) = work::read(file).during("begin", "plan")? else { return Ok(None) };
     let beside = match descriptors.next().filter(|_| credentials::are_beside(&plan)) {
         Some(secrets) => credentials::receive(secrets).during("begin", "credentials")?,
         None => Beside::new(),

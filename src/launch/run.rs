@@ -5,12 +5,14 @@ use super::channel;
 use super::credentials;
 use super::execute::{self, OUT_OF_THE_WAY, Passed, Streams};
 use super::failure::{During, reported};
+use super::filter;
 use super::inside::{self, Trees};
 use super::moment;
 use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::settings;
-use super::step::{self, Delegation, Join, NamespaceSetting, Output, Pause, Plan, Work};
+use super::step::{Delegation, Join, NamespaceSetting, Output, Pause, Plan};
+use super::work::{self, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::namespace::{Namespace, enter, raise_loopback, unshare};
 use crate::sys::pidfd;
@@ -75,7 +77,7 @@ fn begin(control: &OwnedFd, helper: &Helper) -> io::Result<Option<(Work, Vec<Own
         Some((Order::Begin, mut descriptors)) if !descriptors.is_empty() => {
             helper.pass_on(&descriptors)?;
             let _ = set_name(c"sampan-launch");
-            let work = step::read(descriptors.remove(0))?;
+            let work = work::read(descriptors.remove(0))?;
             Ok(Some((work, descriptors)))
         }
         _ => Err(Errno::PROTO.into()),
@@ -114,13 +116,14 @@ fn start(
     reported(control, separate(plan))?;
     reported(control, helper.separate())?;
     reported(control, plan.settings.iter().try_for_each(set))?;
+    let filters = filter::all(&plan.execute.system_calls);
     let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
     let birthplace = reported(control, birthplace)?;
     let times = Times { begun, grouped: moment::now() };
     match reported(control, give_birth(&birthplace))? {
         Cloned::Child => {
             drop((helper, outside, birthplace));
-            first_process(plan, (supply, inside), streams, Passed { control, sockets })
+            first_process(plan, (supply, inside), streams, Passed { control, sockets, filters })
         }
         Cloned::Parent { pid, pidfd } => {
             drop((supply, inside, streams, sockets));
@@ -301,5 +304,6 @@ fn group_namespace(process: &OwnedFd) -> io::Result<OwnedFd> {
 fn joined_process(join: &Join, control: &OwnedFd, streams: Streams) -> Result<(), StepError> {
     become_root().during("enter namespace", "user")?;
     execute::use_streams(streams)?;
-    execute::join_payload(&join.execute, Passed { control, sockets: Vec::new() })
+    let filters = filter::all(&join.execute.system_calls);
+    execute::join_payload(&join.execute, Passed { control, sockets: Vec::new(), filters })
 }

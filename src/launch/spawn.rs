@@ -3,7 +3,8 @@
 use super::channel;
 use super::credentials;
 use super::protocol::{Order, Report};
-use super::step::{Join, Plan, Work};
+use super::step::{Join, Plan};
+use super::work::Work;
 use crate::sys::child::start_held;
 use crate::sys::pidfd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};

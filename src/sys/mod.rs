@@ -17,6 +17,7 @@ pub mod pidfd;
 pub mod process;
 pub mod readiness;
 pub mod removal;
+pub mod rights;
 pub mod scheduling;
 pub mod seccomp;
 pub mod seccomp_notify;

@@ -5,17 +5,14 @@
 //! (`SCM_RIGHTS`, unix(7)). The answer comes through that pipe: a line, and after "found" the bytes. Requests
 //! know nothing of each other, so that any number of threads may ask and read at once.
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::fs::File;
-use std::io::{self, BufRead, IoSlice, IoSliceMut, Read as _, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, BufRead, Read as _, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::request::{MESSAGE_MAX, Request};
+use crate::sys::rights;
 
 /// Longest first line of an answer.
 const LINE_MAX: u64 = 64;
@@ -51,28 +48,16 @@ pub(super) fn ask(channel: BorrowedFd<'_>, request: &Request) -> io::Result<File
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // Not above what pipe-max-size and pipe-user-pages-soft allow; a smaller pipe only pauses more often.
     let _ = fcntl_setpipe_size(&reader, PIPE_SIZE);
-    let descriptors = [writer.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let message = request.to_string();
-    sendmsg(channel, &[IoSlice::new(message.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    rights::send(channel, request.to_string().as_bytes(), &[writer.as_fd()])?;
     Ok(File::from(reader))
 }
 
 /// The next request and where its answer goes. `None` when the worker has gone.
 pub(super) fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<(Request, File)>> {
     let mut message = vec![0; MESSAGE_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        recvmsg(channel, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let received = rights::receive(channel, &mut message)?;
     let request = std::str::from_utf8(&message[..received.bytes]).ok().and_then(Request::parse);
-    match (received.bytes, descriptor, request) {
+    match (received.bytes, received.descriptors.into_iter().next(), request) {
         (0, None, _) => Ok(None),
         (1.., Some(descriptor), Some(request)) => Ok(Some((request, File::from(descriptor)))),
         _ => Err(io::Error::other("the worker breaks the protocol")),

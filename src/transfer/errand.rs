@@ -7,14 +7,10 @@
 //! worker, which then gets nothing more, clears up and ends, too.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read as _, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
@@ -25,7 +21,7 @@ use super::{Report, Step, Terms};
 use crate::paths::Paths;
 use crate::settings;
 use crate::store::Scrutiny;
-use crate::sys::pidfd;
+use crate::sys::{pidfd, rights};
 
 /// How long a worker may take to clear up.
 const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
@@ -89,28 +85,15 @@ pub fn gate() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// When it has gone.
 pub fn open(gate: BorrowedFd<'_>, source: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors: Vec<BorrowedFd<'_>> = source.into_iter().collect();
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    sendmsg(gate, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?;
+    rights::send(gate, b"\n", &descriptors)?;
     Ok(())
 }
 
 /// Waits for that; `None` where it does not come.
 fn wait(gate: BorrowedFd<'_>) -> Option<Option<OwnedFd>> {
-    let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        recvmsg(gate, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
-    let source = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    (received.bytes == 1).then_some(source)
+    let received = rights::receive(gate, &mut [0]).ok()?;
+    (received.bytes == 1).then(|| received.descriptors.into_iter().next())
 }
 
 /// Performs a transfer once standard input says so. To be called while there is one thread.
