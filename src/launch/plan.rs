@@ -17,7 +17,6 @@ use crate::sys::namespace::Namespace;
 use crate::unit::model::{
     CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
 };
-use crate::unit::signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -401,7 +400,7 @@ fn with_entrypoint(container: &Container, image: &ImageConfig, words: &[String])
 
 /// The unit's or the image's, where one says something.
 pub fn stop_signal(container: &Container, image: &ImageConfig) -> Option<i32> {
-    container.stop_signal.or_else(|| signal::number(&image.stop_signal))
+    container.stop_signal.or_else(|| image.stop_signal())
 }
 
 fn working_directory(container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {
