@@ -120,6 +120,10 @@ impl Machine {
         let farewell = std::mem::take(&mut managed.farewell);
         let result = if result == UnitResult::Success { farewell } else { result };
         managed.result = result;
+        if result == UnitResult::Success {
+            // A reload that has failed is no fault of a run that is over.
+            managed.failure = None;
+        }
         let restarts = managed.restarts_by_itself(result) || managed.waits_for_space();
         match job {
             Some((id, JobKind::Restart, _)) => {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     untold("Type", Text(|look| word(look, |container| words::kind(container.kind)))),
+    untold("RemainAfterExit", Flag(|look| look.container().is_some_and(|own| own.remain_after_exit))),
     untold("Restart", Text(|look| word(look, |container| words::restart(container.restart)))),
     untold("RestartUSec", Large(|look| time(look, |container| Some(container.restart_delay)))),
     untold("TimeoutStartUSec", Large(|look| time(look, |container| container.start_timeout))),
