@@ -326,6 +326,7 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
     Ok(Execute {
         command: command(container, image)?,
         then: container.then.iter().map(|words| with_entrypoint(container, image, words)).collect(),
+        success_exit_status: container.success_exit_status.clone(),
         stop_signal: stop_signal(container, image).unwrap_or(libc::SIGTERM),
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),

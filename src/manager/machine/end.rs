@@ -323,6 +323,8 @@ impl Managed {
     fn verdict(&self, exit: Exit) -> UnitResult {
         match self.container() {
             Some(container) if named(&container.success_exit_status, exit) => UnitResult::Success,
+            // It has not done its work, systemd.service(5) `SuccessExitStatus=`.
+            Some(_) if self.is_oneshot() && matches!(exit, Exit::Signal(_)) => UnitResult::Signal,
             _ => exit.result(),
         }
     }
