@@ -153,15 +153,7 @@ impl Systemd {
         .await
     }
 
-    /// Changes the limits of a scope for as long as it is there.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
-        self.set_properties(scope, properties::of_resources(limits)).await
-    }
-
-    /// The same from some limits to others.
+    /// Changes the limits of a scope for as long as it is there, from some to others.
     ///
     /// # Errors
     /// When systemd refuses, or at the deadline.

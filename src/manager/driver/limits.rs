@@ -59,8 +59,8 @@ impl Manager {
         }));
     }
 
-    /// Keeps new limits of a unit and reads it again. Where it runs, the answer is what its scope is to be told, and
-    /// who is to tell it.
+    /// Keeps new limits of a unit and reads it again. Where it runs, the answer is who is to tell its scope, what of
+    /// the limits so far may go, and what is new.
     ///
     /// # Errors
     /// When the unit is no container, or the limits cannot be kept.
@@ -69,12 +69,21 @@ impl Manager {
         unit: &UnitName,
         assignments: &[Assignment],
         lasting: Lasting,
-    ) -> Result<Option<(Systemd, Resources)>, String> {
+    ) -> Result<Option<(Systemd, Resources, Resources)>, String> {
         let container = self.machine.unit(unit).and_then(|managed| managed.container());
-        container.ok_or_else(|| format!("Unit {unit} is not a loaded container."))?;
-        let mut limits = Resources::default();
-        for assignment in assignments {
+        let container = container.ok_or_else(|| format!("Unit {unit} is not a loaded container."))?;
+        let (mut whole, mut limits) = (container.resources.clone(), Resources::default());
+        // Nothing else goes by what is set: other limits are numbers, and said whatever they were.
+        let before = Resources { allowed_cpus: whole.allowed_cpus.clone(), ..Resources::default() };
+        limits.allowed_cpus.clone_from(&whole.allowed_cpus);
+        let assignments: Vec<Assignment> =
+            assignments.iter().map(|assignment| assignment.clone().over(&whole)).collect();
+        for assignment in &assignments {
+            assignment.apply(&mut whole);
             assignment.apply(&mut limits);
+        }
+        whole.managed_oom.check().map_err(|fault| format!("{unit}: {fault}."))?;
+        for assignment in &assignments {
             let kept = assignment.keep(&self.paths, unit, lasting);
             kept.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
         }
@@ -83,6 +92,6 @@ impl Manager {
         let runs = managed.and_then(|managed| managed.main_pid()).is_some();
         let run = managed.and_then(|managed| managed.run.as_ref());
         tell_devices(unit, run.map(|run| run.invocation.as_str()), &limits);
-        Ok(runs.then(|| (self.systemd.clone(), limits)))
+        Ok(runs.then(|| (self.systemd.clone(), before, limits)))
     }
 }
