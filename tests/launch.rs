@@ -521,37 +521,6 @@ fn a_unit_filters_hides_and_protects_more() {
     assert!(output.ends_with("made\n") && !output.contains("hidden"), "{output}");
 }
 
-/// What hides the file that says who a user is hides it from the payload, not from who starts it.
-#[test]
-fn a_user_is_known_where_its_file_is_hidden() {
-    for hidden in ["/etc/passwd", "/etc"] {
-        let mut rig = Rig::new();
-        rig.container.user = Some("web".into());
-        rig.container.security.mask_paths = [hidden.into()].into();
-        rig.script(
-            "id -G; cat /etc/passwd; trap 'exit 0' TERM; touch /tmp/up; while true; do sleep 0.05; done",
-        );
-        let running = rig.start(&[]);
-        let words = ["sh", "-c", "until test -e /tmp/up; do sleep 0.01; done; id -u"];
-        let command = Command { words: words.map(str::to_owned).to_vec(), ..Command::default() };
-        assert_eq!(rig.join(&running, &command), ("33\n".to_owned(), Ok(Exit::Code(0))), "{hidden}");
-        pidfd::signal(running.process(), Signal::TERM).unwrap();
-        let output = rig.finish(running).output;
-        assert!(output.contains("44 4\n") && !output.contains("root:"), "{hidden}: {output}");
-    }
-}
-
-/// In a user namespace the file of this setting is the host's.
-#[test]
-fn the_name_of_the_domain_is_the_containers() {
-    let mut rig = Rig::new();
-    rig.container.security.sysctl.insert("kernel/domainname".into(), "harbour".into());
-    rig.script("cat /proc/sys/kernel/domainname");
-    assert_eq!(rig.run().printed(), "harbour\n");
-    rig.container.security.user_namespace = UserNamespace::Host;
-    assert_eq!(rig.run().printed(), "harbour\n");
-}
-
 /// What ping(8) does where it has no capability: icmp(7).
 const PING: &str = r#"
 #include <arpa/inet.h>

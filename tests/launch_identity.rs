@@ -5,7 +5,9 @@
 mod rig;
 
 use rig::{Rig, own};
+use rustix::process::Signal;
 use sampan::launch::plan::Command;
+use sampan::sys::pidfd::{self, Exit};
 use sampan::unit::model::*;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -121,7 +123,7 @@ fn the_host_is_told_as_the_interface_of_systemd_says() {
     let words = ["sh", "-c", "echo $container_uuid"].map(str::to_owned).into();
     let (output, _) = rig.join(&running, &Command { words, ..Command::default() });
     assert_eq!(output, format!("{ID}\n"));
-    sampan::sys::pidfd::signal(running.process(), rustix::process::Signal::KILL).unwrap();
+    pidfd::signal(running.process(), Signal::KILL).unwrap();
     drop(rig.finish(running));
 }
 
@@ -140,4 +142,35 @@ fn on_the_network_of_the_host_its_names_are_known() {
         let expected = "nameserver 10.0.0.53\n127.0.1.1 boat\n127.0.0.1 localhost\n10.0.0.1 db\n";
         assert_eq!(rig.run().printed(), expected);
     }
+}
+
+/// What hides the file that says who a user is hides it from the payload, not from who starts it.
+#[test]
+fn a_user_is_known_where_its_file_is_hidden() {
+    for hidden in ["/etc/passwd", "/etc"] {
+        let mut rig = Rig::new();
+        rig.container.user = Some("web".into());
+        rig.container.security.mask_paths = [hidden.into()].into();
+        rig.script(
+            "id -G; cat /etc/passwd; trap 'exit 0' TERM; touch /tmp/up; while true; do sleep 0.05; done",
+        );
+        let running = rig.start(&[]);
+        let words = ["sh", "-c", "until test -e /tmp/up; do sleep 0.01; done; id -u"];
+        let command = Command { words: words.map(str::to_owned).to_vec(), ..Command::default() };
+        assert_eq!(rig.join(&running, &command), ("33\n".to_owned(), Ok(Exit::Code(0))), "{hidden}");
+        pidfd::signal(running.process(), Signal::TERM).unwrap();
+        let output = rig.finish(running).output;
+        assert!(output.contains("44 4\n") && !output.contains("root:"), "{hidden}: {output}");
+    }
+}
+
+/// In a user namespace the file of this setting is the host's.
+#[test]
+fn the_name_of_the_domain_is_the_containers() {
+    let mut rig = Rig::new();
+    rig.container.security.sysctl.insert("kernel/domainname".into(), "harbour".into());
+    rig.script("cat /proc/sys/kernel/domainname");
+    assert_eq!(rig.run().printed(), "harbour\n");
+    rig.container.security.user_namespace = UserNamespace::Host;
+    assert_eq!(rig.run().printed(), "harbour\n");
 }

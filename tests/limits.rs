@@ -121,6 +121,10 @@ fn cpu_quota_holds_a_busy_loop(host: &Host) {
     host.succeed(&["sampanctl", "stop", "busy"]);
 }
 
+fn limits_of_disk(host: &Host) -> String {
+    group(host, "disk", "io.max")
+}
+
 /// The kernel's name of the disk that the store is on is 98:0.
 fn devices_are_limited_by_path(host: &Host) {
     let keys = "[resources]\nio_read_bandwidth_max = { \"/var/lib/sampan\" = \"5M\" }\n\
@@ -129,6 +133,8 @@ fn devices_are_limited_by_path(host: &Host) {
     assert_eq!(host.wait_log("disk", "98:0"), "98:0 rbps=5000000 wbps=max riops=max wiops=200");
     let set = |words: &[&str]| host.succeed(&[&["sampanctl", "set-property", "disk"], words].concat());
     set(&["io_write_bandwidth_max=/var/lib/sampan 2M"]);
+    set(&["io_write_iops_max="]);
+    assert!(!limits_of_disk(host).contains("wiops=200"));
     set(&["IOReadBandwidthMax=/dev/ubdb 1M", "io_write_iops_max=/var/lib/sampan infinity"]);
     let limits = || {
         let mut lines: Vec<String> = group(host, "disk", "io.max").lines().map(str::to_owned).collect();
@@ -270,5 +276,24 @@ fn limits_change_while_it_runs(host: &Host) {
     {
         assert!(kept.contains(file), "{kept}");
     }
+    set(&["changed", "memory_min=8M", "MemoryLow=16M", "managed_oom_preference=avoid", "AllowedCPUs=0"]);
+    let more = || ["memory.min", "memory.low"].map(|file| group(host, "changed", file));
+    assert_eq!(more(), ["8388608", "16777216"]);
+    assert_eq!(host.property("changed", "AllowedCPUs"), "0");
+    // What is not set has no value, whatever the files say.
+    set(&["changed", "memory_max=", "cpu_quota=", "memory_min=", "MemoryLow=", "allowed_cpus="]);
+    set(&["--runtime", "changed", "tasks_max=", "managed_oom_preference="]);
+    for _ in ["at once", "after a restart"] {
+        assert_eq!(
+            (limits(), more()),
+            (["max", "max 100000", "max"].map(str::to_owned), ["0"; 2].map(str::to_owned))
+        );
+        host.succeed(&["sampanctl", "restart", "changed"]);
+    }
+    let told = ["AllowedCPUs", "ManagedOOMPreference"].map(|name| host.property("changed", name));
+    assert_eq!(told, ["", "avoid"], "a file of /etc counts before one of /run");
+    let wrong = ["sampanctl", "set-property", "changed", "managed_oom_memory_pressure_limit=50%"];
+    let told = host.fail(1, &wrong);
+    assert!(told.contains("without managed_oom_memory_pressure = \"kill\""), "{told}");
     host.succeed(&["sampanctl", "stop", "changed"]);
 }

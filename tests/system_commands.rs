@@ -380,6 +380,7 @@ fn the_first_command_of_a_oneshot_that_fails_is_the_last() {
             "signal=KILL",
             "command 2 of 3 has",
         ),
+        ("asked", "[[\"kill -TERM $$\"], [\"echo never\"]]", "signal=TERM", "command 1 of 2 has failed"),
         ("third", "[[\"true\"], [\"true\"], [\"exit 3\"]]", "status=3", ""),
     ] {
         host.unit(&format!("{name}.container"), &oneshot(commands, ""));
@@ -392,6 +393,12 @@ fn the_first_command_of_a_oneshot_that_fails_is_the_last() {
         let log = host.succeed(&["sampanctl", "logs", "--no-pager", "--output=cat", name]);
         assert!(!log.lines().any(|line| line == "never"), "{name}: {log}");
     }
+    let codes = "[[\"exit 75\"], [\"kill -USR1 $$\"], [\"echo went on\"], [\"exit 75\"]]";
+    host.unit("codes.container", &oneshot(codes, "success_exit_status = [\"TEMPFAIL\", \"SIGUSR1\"]\n"));
+    host.succeed(&["sampanctl", "start", "codes"]);
+    host.wait_log("codes", "went on");
+    let page = host.answer(3, &["sampanctl", "status", "codes"]);
+    assert!(page.contains("inactive (dead)") && page.contains("status=75"), "{page}");
     let missing = oneshot("[[\"/bin/true\"], [\"/no/such\"]]", "").replace("[\"sh\", \"-c\"]", "[]");
     host.unit("missing.container", &missing);
     host.fail(1, &["sampanctl", "start", "missing"]);

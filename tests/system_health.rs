@@ -47,6 +47,42 @@ fn a_command_tells_how_a_container_is_and_only_changes_are_told() {
 }
 
 #[test]
+fn nothing_else_is_checked_until_a_container_has_started() {
+    let host = Host::with_images(&["hello"]);
+    let table = quick("command = [\"sh\", \"-c\", \"echo well | tee /tmp/checked\"]")
+        + "on_unhealthy = \"stop\"\n[health.startup]\ninterval = \"50ms\"\n\
+           command = [\"sh\", \"-c\", \"echo look; test -e /tmp/up\"]\n";
+    let unit = shell("exec sleep 1000") + &table;
+    host.unit("slow.container", &(unit.clone() + "successes = 2\n"));
+    host.succeed(&["sampanctl", "start", "slow"]);
+    for _ in 0..3 {
+        next_check(&host, "slow");
+        assert_eq!(host.property("slow", "HealthOutput"), "look");
+    }
+    assert_eq!(host.property("slow", "HealthState"), "starting");
+    // A manager that comes does not know that anything has started.
+    host.succeed(&["systemctl", "kill", "--signal=KILL", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    next_check(&host, "slow");
+    assert_eq!(host.property("slow", "HealthState"), "starting");
+    host.succeed(&["sampanctl", "exec", "slow", "sh", "-c", "! test -e /tmp/checked && echo > /tmp/up"]);
+    host.wait_property("slow", "HealthState", "healthy");
+    assert_eq!(host.property("slow", "HealthOutput"), "well");
+    // It is asked once whether it has started.
+    host.succeed(&["sampanctl", "exec", "slow", "rm", "/tmp/up"]);
+    next_check(&host, "slow");
+    next_check(&host, "slow");
+    assert_eq!(host.property("slow", "HealthState"), "healthy");
+
+    host.unit("never.container", &(unit + "retries = 3\n"));
+    host.succeed(&["sampanctl", "start", "never"]);
+    host.wait_property("never", "ActiveState", "failed");
+    assert_eq!(host.property("never", "Result"), "unhealthy");
+    let status = host.answer(3, &["sampanctl", "status", "never"]);
+    assert!(status.contains("Error: health: has not started: look"), "{status}");
+}
+
+#[test]
 fn a_check_whose_program_is_missing_does_not_hold_its_container() {
     let host = Host::with_images(&["hello"]);
     let table = quick("command = [\"nope\"]");

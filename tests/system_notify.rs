@@ -150,6 +150,10 @@ fn a_command_reloads_and_a_unit_without_one_says_so() {
     assert!(error.contains("reload_command: /bin/sh: code=exited, status=7;"), "{error}");
     host.wait_log("bad", "it is bad");
     assert_eq!(host.property("bad", "ActiveState"), "active", "one that cannot be reloaded goes on");
+    assert!(host.succeed(&["sampanctl", "status", "bad"]).contains("Error: reload_command: "));
+    host.succeed(&["sampanctl", "stop", "bad"]);
+    let status = host.answer(3, &["sampanctl", "status", "bad"]);
+    assert!(!status.contains("Error:"), "the run is over, and has ended well: {status}");
     let error = host.fail(1, &["sampanctl", "reload", "slow"]);
     assert!(error.contains("timed out: reload_command: timed out, killed."), "{error}");
     assert_eq!(host.property("slow", "ActiveState"), "active");

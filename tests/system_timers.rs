@@ -79,6 +79,26 @@ fn a_unit_that_waits_says_when_it_starts() {
     assert_eq!(host.property("rare", "LastTriggerUSec"), "");
 }
 
+/// It is up while it waits, which is no run of it.
+#[test]
+fn status_tells_how_long_the_last_run_of_a_timed_unit_lasted() {
+    let host = Host::with_images(&["hello"]);
+    let script = "sleep 1.2; echo it ran";
+    let oneshot = shell(script) + "type = \"oneshot\"\n[timer]\naccuracy = \"1us\"\non_active = \"100ms\"\n";
+    host.unit("once.container", &(oneshot.clone() + "remain_after_elapse = false\n"));
+    host.unit("kept.container", &oneshot);
+    host.succeed(&["sampanctl", "start", "once", "kept"]);
+    host.wait_property("once", "ActiveState", "inactive");
+    host.wait_property("kept", "SubState", "elapsed");
+    host.succeed(&["sampanctl", "stop", "kept"]);
+    for unit in ["once", "kept"] {
+        let status = host.answer(3, &["sampanctl", "status", unit]);
+        let lasted = status.lines().find_map(|line| line.trim_start().strip_prefix("Duration: "));
+        let seconds: f64 = lasted.and_then(|span| span.strip_suffix('s')).unwrap().parse().unwrap();
+        assert!((1.2..60.0).contains(&seconds), "{status}");
+    }
+}
+
 #[test]
 fn what_the_host_missed_while_it_was_down_is_made_up_for() {
     let host = Host::with_images(&["hello"]);

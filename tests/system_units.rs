@@ -2,7 +2,9 @@
 
 mod support;
 
+use serde_json::json;
 use support::host::Host;
+use support::image::{Layer, write_layout};
 use support::units::{python, shell};
 
 #[test]
@@ -246,6 +248,33 @@ fn real_time_signals_reach_a_payload() {
     host.succeed(&["sampanctl", "stop", "web"]);
     host.wait_log("web", "told");
     assert_eq!(host.property("web", "Result"), "success");
+}
+
+#[test]
+fn a_stop_signal_of_the_image_that_is_none_is_told() {
+    let host = Host::start();
+    let told = |unit: &str, stop_signal: &str| {
+        let image = format!("localhost/{unit}");
+        let config = json!({ "Cmd": ["/bin/sleep", "1000"], "StopSignal": stop_signal });
+        write_layout(&host.shared().join(unit), vec![Layer::busybox()], &config);
+        let imported = host.run(&["sampanctl", "import", &format!("/srv/{unit}"), "--name", &image]);
+        let imported = String::from_utf8_lossy(&imported.stderr).into_owned();
+        host.unit(&format!("{unit}.container"), &format!("[container]\nimage = \"{image}\"\n"));
+        host.succeed(&["sampanctl", "start", unit]);
+        host.succeed(&["journalctl", "--sync"]);
+        let status = host.succeed(&["sampanctl", "status", unit]);
+        host.succeed(&["sampanctl", "stop", unit]);
+        assert_eq!(host.property(unit, "Result"), "success");
+        let ended = host.answer(3, &["sampanctl", "status", unit]);
+        (imported, status, ended)
+    };
+    let (imported, status, ended) = told("web", "SIGFOO");
+    assert!(imported.contains("its stop signal \"SIGFOO\" is not known\n"), "{imported}");
+    assert!(status.contains("the image: its stop signal \"SIGFOO\" is not known, using SIGTERM"), "{status}");
+    assert!(ended.contains("signal=TERM"), "{ended}");
+    let (imported, status, ended) = told("blog", "sigquit");
+    assert!(!imported.contains("not known") && !status.contains("not known"), "{imported}{status}");
+    assert!(ended.contains("signal=QUIT"), "{ended}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::access::{Action, Details};
 use super::call::{Call, leaving};
 use super::error::BusError;
+use super::listing::not_loaded;
 use super::wire::{JobRow, job_path};
 use crate::manager::driver::Manager;
 use crate::manager::machine::{Job, JobMode, JobPhase, Request, Verb};
@@ -58,7 +59,7 @@ pub(super) async fn reset_failed_unit(call: Call, name: String) -> Result<(), Bu
         manager.reset_failed(Some(unit));
         known
     });
-    known.await?.then_some(()).ok_or_else(|| BusError::NoSuchUnit(format!("Unit {name} not loaded.")))
+    known.await?.then_some(()).ok_or_else(|| not_loaded(&name))
 }
 
 pub(super) async fn reset_failed(call: Call) -> Result<(), BusError> {

@@ -22,7 +22,8 @@ pub(super) fn get(manager: &Manager, name: &str) -> Path {
     Ok(path(&unit))
 }
 
-fn not_loaded(name: &str) -> BusError {
+/// The error of a name without a unit.
+pub(super) fn not_loaded(name: &str) -> BusError {
     BusError::NoSuchUnit(format!("Unit {name} not loaded."))
 }
 

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::error::BusError;
 use super::jobs::allowed;
+use super::listing::not_loaded;
 use crate::manager::driver::{CleanError, Leftover, Whom};
 use crate::manager::machine::LoadState;
 use crate::systemd::SystemdError;
@@ -69,7 +70,7 @@ async fn allowed_known(call: &Call, name: &str, verb: &'static str) -> Result<Un
     });
     match is_known.await? {
         true => Ok(unit),
-        false => Err(BusError::NoSuchUnit(format!("Unit {unit} not loaded."))),
+        false => Err(not_loaded(unit.as_str())),
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) async fn set(
     let unit = allowed(&call, &name, "set-property").await?;
     let (asked, written) = (unit.clone(), assignments.clone());
     let scope = call.with(move |manager| manager.set_properties(&asked, &written, lasting)).await?;
-    let Some((systemd, limits)) = scope.map_err(BusError::Failed)? else { return Ok(()) };
-    systemd.set_limits(&unit.scope(), &limits).await.map_err(failed)?;
+    let Some((systemd, before, limits)) = scope.map_err(BusError::Failed)? else { return Ok(()) };
+    systemd.change_limits(&unit.scope(), &before, limits).await.map_err(failed)?;
     call.with(move |manager| manager.limits_changed(&unit)).await
 }
 
@@ -28,11 +28,13 @@ fn assignment(name: &str, value: &OwnedVariant) -> Result<Assignment, BusError> 
     let wrong = || {
         let signature = value.value_signature();
         BusError::InvalidArgs(format!(
-            "{name}: a number of type t or a list of type a(st) is needed, not {signature}."
+            "{name}: a number of type t, a list of type a(st) or a text of type s is needed, not {signature}."
         ))
     };
     let amount = match &**value {
         Variant::U64(number) => Amount::Whole(*number),
+        Variant::U32(number) => Amount::Whole((*number).into()),
+        Variant::Str(text) => Amount::Word(text.as_str().to_owned()),
         Variant::Array(_) => {
             let list = value.try_clone().ok().and_then(|value| Vec::<(String, u64)>::try_from(value).ok());
             let numbers = list.ok_or_else(wrong)?.into_iter().map(|(path, number)| (path.into(), number));

@@ -5,7 +5,7 @@ use super::client::talk;
 use super::error::CliError;
 use super::outcome::Outcome;
 use super::select;
-use crate::unit::property::{About, Amount, KEYS};
+use crate::unit::property::{Amount, KEYS};
 use std::path::PathBuf;
 use zbus::Variant;
 
@@ -36,6 +36,7 @@ fn variant(amount: &Amount) -> Variant<'_> {
             let row = |(path, number): (&PathBuf, &u64)| (path.to_string_lossy().into_owned(), *number);
             Variant::from(numbers.iter().map(row).collect::<Vec<_>>())
         }
+        Amount::Word(word) => Variant::from(word.as_str()),
     }
 }
 
@@ -49,14 +50,8 @@ fn property(words: &str) -> anyhow::Result<(&'static str, Amount)> {
         let keys = KEYS.map(|known| known.key);
         anyhow::bail!("Unknown property {key}: {}", crate::unit::suggest::help(key, &keys));
     };
-    let (device, number) = match (known.about, text.rsplit_once(' ')) {
-        (About::Container, _) => ("", text),
-        (About::Device, Some((device, number))) if device.starts_with('/') => (device, number),
-        (About::Device, _) => anyhow::bail!("Failed to parse {words}: write it as \"{key}=/PATH NUMBER\"."),
-    };
-    match known.measure.read(number) {
-        Ok(number) if device.is_empty() => Ok((known.property, Amount::Whole(number))),
-        Ok(number) => Ok((known.property, Amount::OfDevices([(device.into(), number)].into()))),
+    match known.read(text) {
+        Ok(amount) => Ok((known.property, amount)),
         Err(error) => anyhow::bail!("Failed to parse {words}: {}: {}.", error.message(), error.help()),
     }
 }
@@ -86,6 +81,16 @@ mod tests {
         for words in ["io_read_bandwidth_max=/dev/vda 5M", "IOReadBandwidthMax=/dev/vda 5M"] {
             assert_eq!(property(words).unwrap(), ("IOReadBandwidthMax", of_device.clone()));
         }
+        assert_eq!(of("memory_max="), ("MemoryMax", u64::MAX));
+        assert_eq!(of("CPUWeight="), ("CPUWeight", 100));
+        assert_eq!(of("managed_oom_memory_pressure_limit=0%"), ("ManagedOOMMemoryPressureLimit", 0));
+        assert_eq!(property("allowed_cpus=0-1").unwrap(), ("AllowedCPUs", Amount::Word("0-1".to_owned())));
+        assert_eq!(property("ManagedOOMSwap=").unwrap(), ("ManagedOOMSwap", Amount::Word("auto".to_owned())));
+        assert_eq!(
+            property("io_read_bandwidth_max=").unwrap(),
+            ("IOReadBandwidthMax", Amount::OfDevices([].into()))
+        );
+        assert!(property("managed_oom_swap=yes").unwrap_err().to_string().contains("auto, kill"));
         for words in ["io_read_bandwidth_max=5M", "io_read_bandwidth_max=/dev/vda", "io_write_iops_max=vda 5"]
         {
             assert!(property(words).unwrap_err().to_string().contains("/PATH NUMBER"), "{words}");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::ImageError;
 use super::digest::Digest;
 use super::manifest::Platform;
+use crate::unit::signal;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,9 @@ impl Change {
                 Some((name, value)) => Self::Label(name, value),
                 None => return refuse("write LABEL name=value, one label for each change"),
             },
+            "STOPSIGNAL" if signal::number(&value.to_ascii_uppercase()).is_none() => {
+                return refuse("write a signal as in signal(7), such as STOPSIGNAL SIGTERM");
+            }
             "STOPSIGNAL" => Self::StopSignal(value),
             "USER" => Self::User(value),
             "VOLUME" => Self::Volumes(words(&value).unwrap_or_else(|| vec![value])),
@@ -186,8 +190,9 @@ mod tests {
         assert_eq!(read("ENV A=b c"), Change::Environment("A=b c".to_owned()));
         assert_eq!(read("ENV A \"b\""), Change::Environment("A=b".to_owned()));
         assert_eq!(read("EXPOSE 80"), Change::Expose("80/tcp".to_owned()));
+        assert_eq!(read("STOPSIGNAL quit"), Change::StopSignal("quit".to_owned()));
         assert_eq!(read("VOLUME /data"), Change::Volumes(words(&["/data"])));
-        for text in ["", "CMD", "RUN make", "ENV A", "LABEL =x", "USER a\0b"] {
+        for text in ["", "CMD", "RUN make", "ENV A", "LABEL =x", "USER a\0b", "STOPSIGNAL SIGTREM"] {
             assert!(Change::parse(text).is_err(), "{text:?}");
         }
     }

@@ -1,5 +1,7 @@
 //! The part of an image's configuration that a launch uses. Nothing else of an image can steer the host.
 
+use super::text::shown;
+use crate::unit::signal;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,6 +31,20 @@ pub struct ImageConfig {
     pub health_check: Option<HealthCheck>,
 }
 
+impl ImageConfig {
+    /// The number of its stop signal, in upper or lower case as Docker reads it; `None` where it says none, or one
+    /// that there is not.
+    pub fn stop_signal(&self) -> Option<i32> {
+        signal::number(&self.stop_signal.to_ascii_uppercase())
+    }
+
+    /// What it says for a stop signal that is none.
+    pub fn unknown_stop_signal(&self) -> Option<String> {
+        let is_unknown = !self.stop_signal.is_empty() && self.stop_signal().is_none();
+        is_unknown.then(|| format!("its stop signal \"{}\" is not known", shown(self.stop_signal.as_bytes())))
+    }
+}
+
 /// What Docker's `HEALTHCHECK` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,4 +61,24 @@ pub struct HealthCheck {
     pub start_interval: Option<Duration>,
     /// How many checks in a row must fail.
     pub retries: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_signal_is_read_as_docker_does() {
+        let read = |text: &str| {
+            let config = ImageConfig { stop_signal: text.to_owned(), ..ImageConfig::default() };
+            (config.stop_signal(), config.unknown_stop_signal())
+        };
+        for (text, number) in [("SIGQUIT", 3), ("quit", 3), ("3", 3), ("sigrtmin+3", 37)] {
+            assert_eq!(read(text), (Some(number), None), "{text}");
+        }
+        assert_eq!(read(""), (None, None));
+        for text in ["SIGFOO", "99", "0", "-1", " "] {
+            assert_eq!(read(text), (None, Some(format!("its stop signal \"{text}\" is not known"))));
+        }
+    }
 }

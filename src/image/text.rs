@@ -29,6 +29,20 @@ pub fn shown(bytes: &[u8]) -> String {
     shortened(printable(&bytes[..bytes.len().min(SHOWN_MAX + 1)]), SHOWN_MAX)
 }
 
+/// The same of a path: of one that is long its first name and its last, which tell best what it is.
+pub fn shown_path(path: &[u8]) -> String {
+    let root = usize::from(path.starts_with(b"/"));
+    let is_slash = |byte: &u8| *byte == b'/';
+    let ends = path[root..].iter().position(is_slash).zip(path.iter().rposition(is_slash));
+    match ends {
+        Some((first, last)) if path.len() > SHOWN_MAX => {
+            let between = if root + first < last { "/…/" } else { "/" };
+            [&shown(&path[..root + first]), between, &shown(&path[last + 1..])].concat()
+        }
+        _ => shown(path),
+    }
+}
+
 /// A text, or its beginning of `most` bytes and an ellipsis.
 pub fn shortened(mut text: String, most: usize) -> String {
     if text.len() > most {
@@ -93,6 +107,17 @@ mod tests {
             "a".to_owned() + &"\\x07".repeat(63) + "…"
         );
         assert_eq!(shown("ä".repeat(200).as_bytes()), "ä".repeat(128) + "…");
+    }
+
+    #[test]
+    fn messages_show_both_ends_of_long_paths() {
+        let long = "/a/".to_owned() + &"b/".repeat(200) + "c";
+        assert_eq!(shown_path(long.as_bytes()), "/a/…/c");
+        assert_eq!(shown_path(&long.as_bytes()[1..]), "a/…/c");
+        assert_eq!(shown_path(b"/a/b/c"), "/a/b/c");
+        assert_eq!(shown_path(&[b'a'; 257]), "a".repeat(256) + "…");
+        let both = format!("/{}/{}", "m".repeat(255), "n".repeat(255));
+        assert_eq!(shown_path(both.as_bytes()), both);
     }
 
     proptest! {

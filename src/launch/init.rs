@@ -14,6 +14,7 @@ use super::protocol::{StepError, UNSTARTED};
 use super::step::{Execute, SystemCalls};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::{init, seccomp};
+use crate::unit::model::ExitStatus;
 use crate::unit::system_calls::{CallBase, SystemCallFilter};
 use rustix::process::{WaitOptions, wait};
 use rustix::thread::set_no_new_privs;
@@ -69,8 +70,7 @@ pub fn begin(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
         }
     }
     give_up()?;
-    let stop_signal = plan.stop_signal;
-    init::live_without_descriptors(|| accompany(children, stop_signal))
+    init::live_without_descriptors(|| accompany(children, plan))
 }
 
 /// Waits for the turn of a command that follows others, and becomes it. How it ends where it does not.
@@ -134,17 +134,18 @@ fn give_up() -> Result<(), StepError> {
 }
 
 /// The exit status of the last command or of the first that fails, or, as shells have it, 128 and the signal that ended
-/// it.
-fn accompany(mut children: Vec<i32>, stop_signal: i32) -> i32 {
+/// it. One that ends as the unit says of a success is no failure, as with systemd.service(5).
+fn accompany(mut children: Vec<i32>, plan: &Execute) -> i32 {
     let (mut current, mut is_stopping) = (0, false);
     loop {
         match init::next_signal() {
             Ok(libc::SIGCHLD) => {
-                let Some(status) = reap(&mut children, current) else { continue };
+                let Some(end) = reap(&mut children, current) else { continue };
+                let status = as_shells(end);
                 let Some(next) = children.get(current + 1).copied().filter(|_| !is_stopping) else {
                     return status;
                 };
-                if next == GONE || status != 0 {
+                if next == GONE || !is_success(plan, end) {
                     return leave(next, status);
                 }
                 // It waits, and has not been waited for: the number is its own.
@@ -154,13 +155,24 @@ fn accompany(mut children: Vec<i32>, stop_signal: i32) -> i32 {
                 current += 1;
             }
             Ok(signal) => {
-                is_stopping |= signal == stop_signal;
+                is_stopping |= signal == plan.stop_signal;
                 // One that is about to end needs none.
                 let _ = children.get(current).map(|payload| init::signal_child(*payload, signal));
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return LOST,
         }
+    }
+}
+
+fn is_success(plan: &Execute, end: ExitStatus) -> bool {
+    end == ExitStatus::Code(0) || plan.success_exit_status.contains(&end)
+}
+
+fn as_shells(end: ExitStatus) -> i32 {
+    match end {
+        ExitStatus::Code(code) => code,
+        ExitStatus::Signal(signal) => SIGNALLED + signal,
     }
 }
 
@@ -183,14 +195,15 @@ fn leave(next: i32, status: i32) -> i32 {
 }
 
 /// How the current child has ended. Several can have ended for one signal.
-fn reap(children: &mut [i32], current: usize) -> Option<i32> {
+fn reap(children: &mut [i32], current: usize) -> Option<ExitStatus> {
     let mut ended = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let Some(index) = children.iter().position(|child| *child == pid.as_raw_pid()) else { continue };
         children[index] = GONE;
         if index == current {
-            let signalled = status.terminating_signal().map(|signal| SIGNALLED + signal);
-            ended = Some(status.exit_status().or(signalled).unwrap_or(LOST));
+            let signalled = status.terminating_signal().map(ExitStatus::Signal);
+            let exited = status.exit_status().map(ExitStatus::Code);
+            ended = exited.or(signalled).or(Some(ExitStatus::Code(LOST)));
         }
     }
     ended

@@ -17,7 +17,6 @@ use crate::sys::namespace::Namespace;
 use crate::unit::model::{
     CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
 };
-use crate::unit::signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -327,6 +326,7 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
     Ok(Execute {
         command: command(container, image)?,
         then: container.then.iter().map(|words| with_entrypoint(container, image, words)).collect(),
+        success_exit_status: container.success_exit_status.clone(),
         stop_signal: stop_signal(container, image).unwrap_or(libc::SIGTERM),
         environment: environment(container, image, facts),
         user: container.user.clone().unwrap_or_else(|| image.user.clone()),
@@ -401,7 +401,7 @@ fn with_entrypoint(container: &Container, image: &ImageConfig, words: &[String])
 
 /// The unit's or the image's, where one says something.
 pub fn stop_signal(container: &Container, image: &ImageConfig) -> Option<i32> {
-    container.stop_signal.or_else(|| signal::number(&image.stop_signal))
+    container.stop_signal.or_else(|| image.stop_signal())
 }
 
 fn working_directory(container: &Container, image: &ImageConfig) -> Result<PathBuf, PlanError> {

@@ -5,7 +5,7 @@ use super::profile::CallRules;
 use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::{Credential, IfMissing, ProcessSettings};
+use crate::unit::model::{Credential, ExitStatuses, IfMissing, ProcessSettings};
 use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -478,6 +478,9 @@ pub struct Execute {
     pub command: Vec<String>,
     /// Those that follow it, each after the success of the one before.
     pub then: Vec<Vec<String>>,
+    /// What counts as success beside the exit code 0.
+    #[serde(default, skip_serializing_if = "ExitStatuses::is_empty")]
+    pub success_exit_status: ExitStatuses,
     /// After this signal none follows any more.
     pub stop_signal: i32,
     /// `NAME=value`, without what is only known inside.

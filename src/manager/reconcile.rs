@@ -207,8 +207,9 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
                 let adoption = Adoption::Run { pidfd, notifier: kept.notifier, notify: kept.notify, outlet };
                 manager.adopt(&unit, adoption, &record);
                 // Files may have changed while there was no manager.
-                let then = record.definition.as_ref().and_then(|then| then.body.container());
-                manager.follow_limits(then.map(|then| (unit, then.resources.clone())).into_iter().collect());
+                if let Some(then) = record.definition.as_ref().and_then(|then| then.body.container()) {
+                    manager.follow_limits(unit, then.resources.clone());
+                }
             }
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),
         },

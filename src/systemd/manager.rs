@@ -153,15 +153,7 @@ impl Systemd {
         .await
     }
 
-    /// Changes the limits of a scope for as long as it is there.
-    ///
-    /// # Errors
-    /// When systemd refuses, or at the deadline.
-    pub async fn set_limits(&self, scope: &str, limits: &Resources) -> Result<(), SystemdError> {
-        self.set_properties(scope, properties::of_resources(limits)).await
-    }
-
-    /// The same from some limits to others.
+    /// Changes the limits of a scope for as long as it is there, from some to others.
     ///
     /// # Errors
     /// When systemd refuses, or at the deadline.
@@ -169,19 +161,27 @@ impl Systemd {
         &self,
         scope: &str,
         before: &Resources,
-        after: &Resources,
+        mut after: Resources,
     ) -> Result<(), SystemdError> {
-        let tasks_max = self.within(scope, "Get", async |session| {
-            session
-                .ask(async |manager| manager.default_tasks_max().await)
-                .await
-                .map_err(|error| refused("Get", scope, &error))
-        });
-        let properties = properties::of_change(before, after, tasks_max.await?);
+        if before.tasks_max.is_some() && after.tasks_max.is_none() {
+            after.tasks_max = Some(self.default_tasks_max(scope).await?);
+        }
+        let properties = properties::of_change(before, &after);
         match properties.is_empty() {
             true => Ok(()),
             false => self.set_properties(scope, properties).await,
         }
+    }
+
+    /// What a scope has where nobody sets `TasksMax=`.
+    async fn default_tasks_max(&self, scope: &str) -> Result<u64, SystemdError> {
+        self.within(scope, "Get", async |session| {
+            session
+                .ask(async |manager| manager.default_tasks_max().await)
+                .await
+                .map_err(|error| refused("Get", scope, &error))
+        })
+        .await
     }
 
     async fn set_properties(

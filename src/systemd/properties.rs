@@ -153,28 +153,20 @@ pub(super) fn of_resources(resources: &Resources) -> Vec<(&'static str, Variant<
     properties
 }
 
-/// What makes limits of others: those that are new, and for those that are gone what systemd has without them, of
-/// which `tasks_max` is its `DefaultTasksMax=`.
-pub(super) fn of_change(
-    before: &Resources,
-    after: &Resources,
-    tasks_max: u64,
-) -> Vec<(&'static str, Variant<'static>)> {
+/// What makes limits of others: those that are new, and for those that are gone what systemd has without them.
+/// `TasksMax` does not go: without it there is systemd's `DefaultTasksMax=`.
+pub(super) fn of_change(before: &Resources, after: &Resources) -> Vec<(&'static str, Variant<'static>)> {
     let (before, after) = (of_resources(before), of_resources(after));
-    let mut properties: Vec<_> = before
-        .iter()
-        .filter(|gone| !after.contains(gone))
-        .map(|(name, _)| (*name, initial(name, tasks_max)))
-        .collect();
+    let mut properties: Vec<_> =
+        before.iter().filter(|gone| !after.contains(gone)).map(|(name, _)| (*name, initial(name))).collect();
     properties.extend(after.into_iter().filter(|new| !before.contains(new)));
     properties
 }
 
 /// What a property is where nobody has set it. An empty list takes back all rows.
-fn initial(name: &str, tasks_max: u64) -> Variant<'static> {
+fn initial(name: &str) -> Variant<'static> {
     match name {
         "MemoryMin" | "MemoryLow" => 0_u64.into(),
-        "TasksMax" => tasks_max.into(),
         "ManagedOOMSwap" | "ManagedOOMMemoryPressure" => "auto".into(),
         "ManagedOOMMemoryPressureLimit" => 0_u32.into(),
         "ManagedOOMPreference" => "none".into(),

@@ -14,7 +14,7 @@ use super::tarball::{Kind, TarWriter};
 use crate::image::ImageError;
 use crate::image::entry::{Attributes, Bytes, EntryPath, Metadata, Mtime};
 use crate::image::limits::Limits;
-use crate::image::text::printable;
+use crate::image::text::shown_path;
 use crate::image::xattr::{ACL_ACCESS, ACL_DEFAULT, CAPABILITY};
 
 /// Writes what is in a folder, sorted by name, so that equal folders give equal bytes.
@@ -118,7 +118,7 @@ impl Packer<'_> {
 }
 
 fn at<T>(path: &EntryPath, result: io::Result<T>) -> Result<T, TransferError> {
-    result.map_err(|error| read_error(&format!("\"{}\"", printable(&path.absolute())), error))
+    result.map_err(|error| read_error(&format!("\"{}\"", shown_path(&path.absolute())), error))
 }
 
 fn open(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {

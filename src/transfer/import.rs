@@ -11,7 +11,7 @@ use super::remote::Remote;
 use super::stream::{Blob, read_layer};
 use super::{Selection, Source, Step, TransferError, Watch, formats, lanes, signatures};
 use crate::image::digest::Digest;
-use crate::image::document;
+use crate::image::document::{self, ConfigDocument};
 use crate::image::limits::Limits;
 use crate::image::manifest::Platform;
 use crate::image::notices::Notices;
@@ -180,14 +180,14 @@ fn import_one(
     }
     let image = ImageId::new(id.clone())?;
     if writer.has(&image, &document.diff_ids)? && writer.name(&image, &names)? {
-        let notices = notices(&[], &document.platform);
+        let notices = notices(&[], &document);
         return Ok(Imported { id, names, present: true, notices });
     }
     let begin = Instant::now();
     let (layers, tree) = read_layers(writer, source, &packed, &document.diff_ids, limits)?;
     tracing::debug!("{image}: {} layers read after {:?}", layers.len(), begin.elapsed());
     source.watch.tell(&Step::Committing { entries: tree.entries() });
-    let notices = notices(&layers, &document.platform);
+    let notices = notices(&layers, &document);
     let image = NewImage { id: image, manifest, config, document, layers, tree };
     let present = writer.commit(image, &names)? == Outcome::Present;
     tracing::debug!("{id}: committed after {:?}", begin.elapsed());
@@ -258,12 +258,13 @@ fn unpack(
     })
 }
 
-fn notices(layers: &[UnpackedLayer], platform: &Platform) -> Vec<String> {
+fn notices(layers: &[UnpackedLayer], document: &ConfigDocument) -> Vec<String> {
     let notices: Notices = layers.iter().map(|layer| &layer.notices).collect();
     let mut notices = notices.into_sentences();
     let host = Platform::host();
-    if !platform.fits(&host) {
-        notices.push(format!("the image is for {platform}, this host is {host}"));
+    if !document.platform.fits(&host) {
+        notices.push(format!("the image is for {}, this host is {host}", document.platform));
     }
+    notices.extend(document.config.unknown_stop_signal());
     notices
 }

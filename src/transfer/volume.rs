@@ -16,7 +16,7 @@ use crate::image::entry::{EntryPath, Metadata};
 use crate::image::limits::Limits;
 use crate::image::notices::Notices;
 use crate::image::tar::{Header, Input, Reader, Type};
-use crate::image::text::{printable, shown};
+use crate::image::text::{shown, shown_path};
 use crate::image::xattr;
 use crate::store::StoreError;
 use crate::store::volumes::{Filler, metadata_of};
@@ -98,7 +98,7 @@ impl<W: Write> Export<W> {
 
     fn entry(&mut self, path: &EntryPath, kind: Kind<'_>, metadata: &Metadata) -> Result<(), TransferError> {
         self.tar.entry(path, kind, metadata).map_err(|source| {
-            let what = format!("\"{}\" to the archive", printable(&path.absolute()));
+            let what = format!("\"{}\" to the archive", shown_path(&path.absolute()));
             TransferError::Write { what, source }
         })
     }
@@ -129,7 +129,7 @@ fn open(parent: BorrowedFd<'_>, name: &[u8], more: OFlags) -> Result<OwnedFd, Er
 }
 
 fn unread(path: &EntryPath, error: impl Into<io::Error>) -> TransferError {
-    TransferError::Read { what: format!("\"{}\"", printable(&path.absolute())), source: error.into() }
+    TransferError::Read { what: format!("\"{}\"", shown_path(&path.absolute())), source: error.into() }
 }
 
 /// Puts the entries of a tar stream, packed or not, into an empty volume. Returns sentences about what was left out.

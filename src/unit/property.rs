@@ -1,10 +1,12 @@
 //! Keys of `[resources]` that can be set while a unit runs, as `systemctl set-property` does: kept in drop-ins.
 
 use super::links::Lasting;
-use super::model::{OfDevices, Resources};
+use super::model::{OfDevices, OomManagement, OomPreference, Resources};
 use super::mounts::escaped;
 use super::name::UnitName;
-use super::value::{AbsolutePath, Bytes, Percentage, Rate, TaskLimit, ValueError, Weight, Written};
+use super::value::{
+    AbsolutePath, Bytes, CpuSet, Percentage, PressureLimit, Rate, TaskLimit, ValueError, Weight, Written,
+};
 use crate::paths::Paths;
 use std::fs;
 use std::io;
@@ -22,8 +24,10 @@ pub struct Assignment {
 pub enum Amount {
     /// A number.
     Whole(u64),
-    /// Numbers of single devices; what was set of others stays.
+    /// Numbers of single devices; what was set of others stays. None: what was set of all of them goes.
     OfDevices(OfDevices),
+    /// A word, or several.
+    Word(String),
 }
 
 /// A key that can be set.
@@ -46,6 +50,46 @@ pub enum About {
     Container,
     /// It has one for each device, named by a path.
     Device,
+    /// It has a word.
+    Word(Vocabulary),
+}
+
+/// What words there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Numbers of processors; none is all of them.
+    Processors,
+    /// Of [`OomManagement`].
+    Management,
+    /// Of [`OomPreference`].
+    Preference,
+}
+
+impl Vocabulary {
+    /// A word as unit files write it.
+    ///
+    /// # Errors
+    /// When it is none: as the unit file's own error.
+    fn read(self, text: &str) -> Result<String, ValueError> {
+        let words: &[&str] = match self {
+            Self::Processors => return CpuSet::read(text).map(|_| text.to_owned()),
+            Self::Management => &OomManagement::ALL.map(OomManagement::word),
+            Self::Preference => &OomPreference::ALL.map(OomPreference::word),
+        };
+        words.contains(&text).then(|| text.to_owned()).ok_or_else(|| {
+            ValueError::new(format!("\"{text}\" is not known"))
+                .with_help(format!("the words are {}", words.join(", ")))
+        })
+    }
+
+    /// What it is where nobody has set it.
+    fn initial(self) -> &'static str {
+        match self {
+            Self::Processors => "",
+            Self::Management => OomManagement::default().word(),
+            Self::Preference => OomPreference::default().word(),
+        }
+    }
 }
 
 /// What a number counts.
@@ -53,6 +97,8 @@ pub enum About {
 pub enum Measure {
     /// Bytes of memory, without which nothing could run; the largest number is infinity.
     Memory,
+    /// Bytes of memory that are spared; the largest number is infinity.
+    Protection,
     /// Bytes of swap; the largest number is infinity.
     Swap,
     /// Tasks; the largest number is infinity.
@@ -63,6 +109,10 @@ pub enum Measure {
     Weight,
     /// So much in a second; the largest number is infinity.
     Rate,
+    /// A part of `u32::MAX` of all time; 0: as oomd.conf(5) has it.
+    Pressure,
+    /// Nothing: what is set is a word.
+    Nothing,
 }
 
 impl Measure {
@@ -76,18 +126,36 @@ impl Measure {
                 Bytes(0) => Err(ValueError::new("memory cannot be 0").with_help("nothing could run")),
                 Bytes(number) => Ok(number),
             },
-            Self::Swap => Bytes::read(text).map(|Bytes(number)| number),
+            Self::Protection | Self::Swap => Bytes::read(text).map(|Bytes(number)| number),
             Self::Tasks => TaskLimit::read(text).map(|TaskLimit(number)| number),
             Self::CpuTime => Percentage::read(text).map(|Percentage(number)| number),
             Self::Weight => Weight::read(text).map(|Weight(number)| number),
             Self::Rate => Rate::read(text).map(|Rate(number)| number),
+            Self::Pressure => PressureLimit::read(text).map(|PressureLimit(part)| part.into()),
+            Self::Nothing => Err(ValueError::new("a word is needed")),
+        }
+    }
+
+    /// What it is where nobody has set it, as far as a unit file can say that.
+    fn initial(self) -> u64 {
+        match self {
+            Self::Memory | Self::Swap | Self::Tasks | Self::Rate | Self::CpuTime => u64::MAX,
+            Self::Weight => 100,
+            Self::Protection | Self::Pressure | Self::Nothing => 0,
         }
     }
 
     /// The other way round.
     fn write(self, number: u64) -> String {
         match (self, number) {
-            (Self::Memory | Self::Swap | Self::Tasks | Self::Rate, u64::MAX) => "infinity".to_owned(),
+            (Self::Weight | Self::Pressure | Self::Nothing, u64::MAX) => number.to_string(),
+            (_, u64::MAX) => "infinity".to_owned(),
+            // The number of hundredths of a per cent that is read as this.
+            (Self::Pressure, part) => {
+                let whole = u128::from(u32::MAX);
+                let hundredths = (u128::from(part) * 10_000 + whole / 2) / whole;
+                format!("{}.{:02}%", hundredths / 100, hundredths % 100)
+            }
             (Self::CpuTime, time) if time.is_multiple_of(PERCENT) => format!("{}%", time / PERCENT),
             (Self::CpuTime, time) => format!("{}.{:04}%", time / PERCENT, time % PERCENT),
             (_, number) => number.to_string(),
@@ -96,9 +164,11 @@ impl Measure {
 }
 
 /// All of them.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 20] = [
     of_container("MemoryMax", "memory_max", Measure::Memory),
     of_container("MemoryHigh", "memory_high", Measure::Memory),
+    of_container("MemoryLow", "memory_low", Measure::Protection),
+    of_container("MemoryMin", "memory_min", Measure::Protection),
     of_container("MemorySwapMax", "memory_swap_max", Measure::Swap),
     of_container("PageCacheHigh", "page_cache_high", Measure::Memory),
     of_container("TasksMax", "tasks_max", Measure::Tasks),
@@ -110,6 +180,11 @@ pub const KEYS: [Key; 13] = [
     of_device("IOWriteBandwidthMax", "io_write_bandwidth_max", Measure::Rate),
     of_device("IOReadIOPSMax", "io_read_iops_max", Measure::Rate),
     of_device("IOWriteIOPSMax", "io_write_iops_max", Measure::Rate),
+    word("AllowedCPUs", "allowed_cpus", Vocabulary::Processors),
+    word("ManagedOOMSwap", "managed_oom_swap", Vocabulary::Management),
+    word("ManagedOOMMemoryPressure", "managed_oom_memory_pressure", Vocabulary::Management),
+    of_container("ManagedOOMMemoryPressureLimit", "managed_oom_memory_pressure_limit", Measure::Pressure),
+    word("ManagedOOMPreference", "managed_oom_preference", Vocabulary::Preference),
 ];
 
 const fn of_container(property: &'static str, key: &'static str, measure: Measure) -> Key {
@@ -120,7 +195,33 @@ const fn of_device(property: &'static str, key: &'static str, measure: Measure) 
     Key { property, key, measure, about: About::Device }
 }
 
+const fn word(property: &'static str, key: &'static str, words: Vocabulary) -> Key {
+    Key { property, key, measure: Measure::Nothing, about: About::Word(words) }
+}
+
 impl Key {
+    /// What it is to be set to in the words of unit files; nothing takes back what was set, as for systemctl(1).
+    ///
+    /// # Errors
+    /// When it cannot be that: as the unit file's own error.
+    pub fn read(&self, text: &str) -> Result<Amount, ValueError> {
+        match (self.about, text) {
+            (About::Container, "") => Ok(Amount::Whole(self.measure.initial())),
+            (About::Container, text) => self.measure.read(text).map(Amount::Whole),
+            (About::Device, "") => Ok(Amount::OfDevices(OfDevices::new())),
+            (About::Device, text) => {
+                let row = text.rsplit_once(' ').filter(|(path, _)| path.starts_with('/'));
+                let (path, number) = row.ok_or_else(|| {
+                    ValueError::new("a path and a number are needed")
+                        .with_help(format!("write it as \"{}=/PATH NUMBER\"", self.key))
+                })?;
+                Ok(Amount::OfDevices([(path.into(), self.measure.read(number)?)].into()))
+            }
+            (About::Word(words), "") => Ok(Amount::Word(words.initial().to_owned())),
+            (About::Word(words), text) => words.read(text).map(Amount::Word),
+        }
+    }
+
     /// What a drop-in could not say would make the unit bad.
     fn takes(&self, value: u64) -> bool {
         self.measure.read(&self.measure.write(value)).is_ok_and(|read| read == value)
@@ -139,16 +240,52 @@ impl Assignment {
             (Amount::OfDevices(values), About::Device) => {
                 values.iter().all(|(path, value)| is_absolute(path) && key.takes(*value))
             }
+            (Amount::Word(word), About::Word(words)) => *word == words.initial() || words.read(word).is_ok(),
             _ => false,
         };
         is_taken.then_some(Self { key, amount })
     }
 
+    /// The same of a unit that has limits: what takes back numbers of devices names them.
+    #[must_use]
+    pub fn over(self, limits: &Resources) -> Self {
+        let Amount::OfDevices(values) = &self.amount else { return self };
+        if !values.is_empty() {
+            return self;
+        }
+        // A device without a weight of its own has that of the container.
+        let initial = match self.key.measure {
+            Measure::Weight => limits.io_weight.unwrap_or(self.key.measure.initial()),
+            measure => measure.initial(),
+        };
+        let set = self.table(&mut limits.clone()).clone();
+        Self { amount: Amount::OfDevices(set.into_keys().map(|path| (path, initial)).collect()), ..self }
+    }
+
     /// Sets it in the limits of a unit.
     pub fn apply(&self, limits: &mut Resources) {
         match &self.amount {
+            Amount::Whole(value) if self.key.measure == Measure::Pressure => {
+                limits.managed_oom.memory_pressure_limit = u32::try_from(*value).ok();
+            }
             Amount::Whole(value) => *self.number(limits) = Some(*value),
             Amount::OfDevices(values) => self.table(limits).extend(values.clone()),
+            Amount::Word(word) => self.say(word, limits),
+        }
+    }
+
+    fn say(&self, word: &str, limits: &mut Resources) {
+        let management = || OomManagement::ALL.into_iter().find(|one| one.word() == word);
+        match self.key.key {
+            "allowed_cpus" => {
+                limits.allowed_cpus = CpuSet::read(word).map(|CpuSet(cpus)| cpus).unwrap_or_default();
+            }
+            "managed_oom_swap" => limits.managed_oom.swap = management(),
+            "managed_oom_memory_pressure" => limits.managed_oom.memory_pressure = management(),
+            _ => {
+                let preference = OomPreference::ALL.into_iter().find(|one| one.word() == word);
+                limits.managed_oom.preference = preference;
+            }
         }
     }
 
@@ -156,6 +293,8 @@ impl Assignment {
         match self.key.key {
             "memory_max" => &mut limits.memory_max,
             "memory_high" => &mut limits.memory_high,
+            "memory_low" => &mut limits.memory_low,
+            "memory_min" => &mut limits.memory_min,
             "memory_swap_max" => &mut limits.memory_swap_max,
             "page_cache_high" => &mut limits.page_cache_high,
             "tasks_max" => &mut limits.tasks_max,
@@ -207,6 +346,10 @@ impl Assignment {
                 };
                 values.iter().map(line).collect()
             }
+            Amount::Word(word) => {
+                let quoted = toml::Value::from(word.as_str());
+                vec![((*key).to_owned(), format!("[resources]\n{key} = {quoted}"))]
+            }
         }
     }
 }
@@ -229,7 +372,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_what_is_read(values in proptest::array::uniform13(numbers())) {
+        fn what_is_kept_is_what_is_read(values in proptest::array::uniform20(numbers())) {
             let root = tempfile::tempdir().unwrap();
             let paths = Paths::new(root.path());
             fs::create_dir_all(paths.enablement()).unwrap();
@@ -241,6 +384,10 @@ mod tests {
                 let amount = match key.about {
                     About::Container => Amount::Whole(value),
                     About::Device => Amount::OfDevices([("/dev/vda".into(), value), ("/srv/\"a b\"".into(), value)].into()),
+                    About::Word(Vocabulary::Processors) => Amount::Word(["", "0-3,8", "0 1"][(value % 3) as usize].to_owned()),
+                    // Without it the limit would be one of nothing.
+                    About::Word(Vocabulary::Management) => Amount::Word("kill".to_owned()),
+                    About::Word(Vocabulary::Preference) => Amount::Word(["none", "avoid", "omit"][(value % 3) as usize].to_owned()),
                 };
                 if let Some(assignment) = Assignment::new(key.property, amount) {
                     assignment.apply(&mut expected);
@@ -254,6 +401,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_takes_back_what_was_set() {
+        let mut limits = Resources {
+            memory_max: Some(1 << 20),
+            memory_low: Some(1),
+            cpu_quota_per_sec_usec: Some(1),
+            io_weight: Some(7),
+            allowed_cpus: vec![1],
+            io_device_weight: [("/dev/vda".into(), 5)].into(),
+            io_read_bandwidth_max: [("/dev/vda".into(), 5)].into(),
+            ..Resources::default()
+        };
+        for key in &KEYS {
+            let assignment = Assignment::new(key.property, key.read("").unwrap()).expect(key.key);
+            assignment.over(&limits.clone()).apply(&mut limits);
+        }
+        let nothing = (Some(u64::MAX), Some(0), Some(u64::MAX), Vec::new());
+        assert_eq!(
+            (limits.memory_max, limits.memory_low, limits.cpu_quota_per_sec_usec, limits.allowed_cpus),
+            nothing
+        );
+        assert_eq!(limits.io_read_bandwidth_max, [("/dev/vda".into(), u64::MAX)].into());
+        assert_eq!(limits.io_device_weight, [("/dev/vda".into(), 100)].into());
+        assert_eq!(limits.managed_oom.preference, Some(OomPreference::None));
+    }
+
+    #[test]
     fn only_what_a_unit_file_can_say_is_taken() {
         let is_taken = |property, value| Assignment::new(property, Amount::Whole(value)).is_some();
         for (property, value) in [
@@ -264,6 +437,8 @@ mod tests {
             ("CPUQuotaPerSecUSec", 0),
             ("TasksMax", 0),
             ("TasksMax", 4_194_305),
+            ("AllowedCPUs", 1),
+            ("ManagedOOMMemoryPressureLimit", 1 << 32),
         ] {
             assert!(!is_taken(property, value), "{property}={value}");
         }
@@ -271,6 +446,9 @@ mod tests {
             ("MemoryMax", 1),
             ("MemorySwapMax", 0),
             ("CPUQuotaPerSecUSec", 1),
+            ("CPUQuotaPerSecUSec", u64::MAX),
+            ("MemoryLow", 0),
+            ("ManagedOOMMemoryPressureLimit", 0),
             ("TasksMax", 4_194_304),
             ("TasksMax", u64::MAX),
         ] {

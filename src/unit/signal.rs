@@ -3,20 +3,23 @@
 use super::suggest;
 use rustix::process::Signal;
 
-/// Names as in signal(7), without `SIG`.
+/// Names as in signal(7), without `SIG`. Of one number the first is shown.
 const NAMES: &[(&str, Signal)] = &[
     ("ABRT", Signal::ABORT),
     ("ALRM", Signal::ALARM),
     ("BUS", Signal::BUS),
     ("CHLD", Signal::CHILD),
+    ("CLD", Signal::CHILD),
     ("CONT", Signal::CONT),
     ("FPE", Signal::FPE),
     ("HUP", Signal::HUP),
     ("ILL", Signal::ILL),
     ("INT", Signal::INT),
     ("IO", Signal::IO),
+    ("IOT", Signal::ABORT),
     ("KILL", Signal::KILL),
     ("PIPE", Signal::PIPE),
+    ("POLL", Signal::IO),
     ("PROF", Signal::PROF),
     ("PWR", Signal::POWER),
     ("QUIT", Signal::QUIT),
@@ -98,6 +101,7 @@ mod tests {
             ("9", Some(9)),
             ("SIGRTMIN+3", Some(37)),
             ("RTMAX-1", Some(63)),
+            ("SIGPOLL", Some(29)),
             ("0", None),
             ("65", None),
             ("SIGTREM", None),
@@ -107,7 +111,15 @@ mod tests {
             assert_eq!(number(text), expected, "{text}");
         }
         assert_eq!(suggestion("sigtrem").as_deref(), Some("SIGTERM"));
-        for (number, expected) in [(15, "SIGTERM"), (34, "SIGRTMIN"), (37, "SIGRTMIN+3"), (33, "33")] {
+        for (number, expected) in [
+            (15, "SIGTERM"),
+            (6, "SIGABRT"),
+            (17, "SIGCHLD"),
+            (29, "SIGIO"),
+            (34, "SIGRTMIN"),
+            (37, "SIGRTMIN+3"),
+            (33, "33"),
+        ] {
             assert_eq!(name(number), expected);
         }
     }

@@ -239,10 +239,19 @@ fn since(unit: &UnitProperties) -> u64 {
     }
 }
 
-/// How long the last run lasted, once it is over.
+/// How long the last run lasted, once it is over: from when it was ready. That the unit waited for its timer or for
+/// connections afterwards, as an active one, is not of it.
 fn duration(unit: &UnitProperties) -> String {
-    match unit.active_exit.checked_sub(unit.active_enter) {
-        Some(span) if unit.active_state.is_down() && unit.active_enter != 0 => time::span(span),
+    let (start, exit) = (unit.exec_main_start, unit.exec_main_exit);
+    let (from, to) = match start == 0 || exit == 0 || unit.remain_after_exit {
+        true => (unit.active_enter, unit.active_exit),
+        false if (start..unit.active_exit.min(exit)).contains(&unit.active_enter) => {
+            (unit.active_enter, unit.active_exit.min(exit))
+        }
+        false => (start, exit),
+    };
+    match to.checked_sub(from) {
+        Some(span) if unit.active_state.is_down() && from != 0 => time::span(span),
         _ => String::new(),
     }
 }
@@ -432,6 +441,31 @@ mod tests {
               Error: execute: /bin/nope: No such file or directory
                Next: see what it said in "sampanctl logs -I web"
         "#);
+    }
+
+    #[test]
+    fn a_run_lasts_from_when_it_was_ready_to_its_end() {
+        let lasted = |(start, exit), (active_enter, active_exit), remain_after_exit| {
+            let active_state = ActiveState::Inactive;
+            let (exec_main_start, exec_main_exit) = (start, exit);
+            let stamps =
+                UnitProperties { exec_main_start, exec_main_exit, active_enter, active_exit, ..web() };
+            duration(&UnitProperties { active_state, remain_after_exit, ..stamps })
+        };
+        const S: u64 = 1_000_000;
+        // A server that took a second to be ready, and one to end when it was asked to.
+        assert_eq!(lasted((S, 8 * S), (2 * S, 7 * S), false), "5s");
+        // A oneshot is never up.
+        assert_eq!(lasted((S, 4 * S), (0, 0), false), "3s");
+        // It waited before and after, for its timer or for connections.
+        assert_eq!(lasted((3 * S, 5 * S), (5 * S, 5 * S), false), "2s");
+        assert_eq!(lasted((3 * S, 5 * S), (6 * S, 9 * S), false), "2s");
+        assert_eq!(lasted((3 * S, 5 * S), (3 * S, 9 * S), false), "2s");
+        // One whose work stays done is up afterwards.
+        assert_eq!(lasted((S, 2 * S), (2 * S, 9 * S), true), "7s");
+        // A target has no process.
+        assert_eq!(lasted((0, 0), (S, 9 * S), false), "8s");
+        assert_eq!(lasted((0, 0), (0, 0), false), "");
     }
 
     #[test]

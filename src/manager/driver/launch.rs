@@ -224,6 +224,10 @@ impl RunTask {
         let mut prepared = prepare(&self.unit, container, means.before.hands(), ends)?;
         listening::check(container, &prepared.facts)?;
         health::check(container, &prepared.facts)?;
+        if let Some(ignored) = &prepared.ignored {
+            let (unit, id) = (&self.unit.name, &prepared.invocation);
+            tracing::warn!(SAMPAN_UNIT = %unit, INVOCATION_ID = id, "{unit}: {ignored}");
+        }
         prepared.facts.moments = Moments { begun: beginning, commanded, ..Moments::default() };
         begun.ephemeral.clone_from(&prepared.facts.ephemeral);
         self.forget_copies(container, &prepared.facts);

@@ -29,41 +29,38 @@ pub(super) fn tell_devices(unit: &UnitName, invocation: Option<&str>, resources:
     }));
 }
 
-/// Units that run, with their limits.
-pub(super) type RunningLimits = Vec<(UnitName, Resources)>;
-
 impl Manager {
     /// The limits of what runs.
-    pub(super) fn running_limits(&self) -> RunningLimits {
+    pub(super) fn running_limits(&self) -> Vec<(UnitName, Resources)> {
         let units = self.machine.units().iter().filter(|(_, managed)| managed.main_pid().is_some());
         units
             .filter_map(|(name, managed)| Some((name.clone(), managed.container()?.resources.clone())))
             .collect()
     }
 
-    /// Has what runs follow unit files that were read again, as systemd does with its own units at a `daemon-reload`.
-    pub fn follow_limits(&self, before: RunningLimits) {
-        for (unit, before) in before {
-            let container = self.machine.unit(&unit).and_then(|managed| managed.container());
-            let Some(after) = container.map(|container| container.resources.clone()) else { continue };
-            if before == after {
-                continue;
-            }
-            let run = self.machine.unit(&unit).and_then(|managed| managed.run.as_ref());
-            tell_devices(&unit, run.map(|run| run.invocation.as_str()), &after);
-            let (systemd, notes) = (self.systemd.clone(), self.notes.clone());
-            drop(tokio::task::spawn_local(async move {
-                if let Err(error) = systemd.change_limits(&unit.scope(), &before, &after).await {
-                    tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: {error}; its limits stay until it is restarted");
-                }
-                // The receiver lives as long as the loop.
-                let _ = notes.send(Note::LimitsSet(unit));
-            }));
+    /// Has a unit that runs follow its files where they were read again, as systemd does with its own units at a
+    /// `daemon-reload`.
+    pub fn follow_limits(&self, unit: UnitName, before: Resources) {
+        let managed = self.machine.unit(&unit);
+        let container = managed.and_then(|managed| managed.container());
+        let Some(after) = container.map(|container| container.resources.clone()) else { return };
+        if before == after {
+            return;
         }
+        let run = managed.and_then(|managed| managed.run.as_ref());
+        tell_devices(&unit, run.map(|run| run.invocation.as_str()), &after);
+        let (systemd, notes) = (self.systemd.clone(), self.notes.clone());
+        drop(tokio::task::spawn_local(async move {
+            if let Err(error) = systemd.change_limits(&unit.scope(), &before, after).await {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: {error}; its limits stay until it is restarted");
+            }
+            // The receiver lives as long as the loop.
+            let _ = notes.send(Note::LimitsSet(unit));
+        }));
     }
 
-    /// Keeps new limits of a unit and reads it again. Where it runs, the answer is what its scope is to be told, and
-    /// who is to tell it.
+    /// Keeps new limits of a unit and reads it again. Where it runs, the answer is who is to tell its scope, what of
+    /// the limits so far may go, and what is new.
     ///
     /// # Errors
     /// When the unit is no container, or the limits cannot be kept.
@@ -72,12 +69,21 @@ impl Manager {
         unit: &UnitName,
         assignments: &[Assignment],
         lasting: Lasting,
-    ) -> Result<Option<(Systemd, Resources)>, String> {
+    ) -> Result<Option<(Systemd, Resources, Resources)>, String> {
         let container = self.machine.unit(unit).and_then(|managed| managed.container());
-        container.ok_or_else(|| format!("Unit {unit} is not a loaded container."))?;
-        let mut limits = Resources::default();
-        for assignment in assignments {
+        let container = container.ok_or_else(|| format!("Unit {unit} is not a loaded container."))?;
+        let (mut whole, mut limits) = (container.resources.clone(), Resources::default());
+        // Nothing else goes by what is set: other limits are numbers, and said whatever they were.
+        let before = Resources { allowed_cpus: whole.allowed_cpus.clone(), ..Resources::default() };
+        limits.allowed_cpus.clone_from(&whole.allowed_cpus);
+        let assignments: Vec<Assignment> =
+            assignments.iter().map(|assignment| assignment.clone().over(&whole)).collect();
+        for assignment in &assignments {
+            assignment.apply(&mut whole);
             assignment.apply(&mut limits);
+        }
+        whole.managed_oom.check().map_err(|fault| format!("{unit}: {fault}."))?;
+        for assignment in &assignments {
             let kept = assignment.keep(&self.paths, unit, lasting);
             kept.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
         }
@@ -86,6 +92,6 @@ impl Manager {
         let runs = managed.and_then(|managed| managed.main_pid()).is_some();
         let run = managed.and_then(|managed| managed.run.as_ref());
         tell_devices(unit, run.map(|run| run.invocation.as_str()), &limits);
-        Ok(runs.then(|| (self.systemd.clone(), limits)))
+        Ok(runs.then(|| (self.systemd.clone(), before, limits)))
     }
 }

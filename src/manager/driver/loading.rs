@@ -44,7 +44,9 @@ impl Manager {
         self.ranges.warn(&self.store);
         let limits = self.running_limits();
         self.event(Event::Loaded(units));
-        self.follow_limits(limits);
+        for (unit, before) in limits {
+            self.follow_limits(unit, before);
+        }
         for name in new {
             self.tell(Notice::New(name));
         }

@@ -25,6 +25,7 @@ use crate::sys::errno::words;
 use crate::systemd::manager::slice_group;
 use crate::unit::model::{Body, Container, IfMissing, ImageSource, MountSource, SecurityModule, Unit};
 use crate::unit::name::UnitName;
+use crate::unit::signal;
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -38,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) facts: RunFacts,
     pub(super) invocation: String,
+    /// What the image says that has no effect, in words.
+    pub(super) ignored: Option<String>,
 }
 
 /// The image of a unit, as far as a launch is concerned.
@@ -88,6 +91,12 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
         .filter(|directory| !directory.exists());
     let plan = plan::plan(unit, container, &rootfs.config, &host);
     let plan = plan.map_err(|error| failure(error.to_string(), libc::EINVAL))?;
+    let initial = match plan.delegation {
+        Delegation::None => libc::SIGTERM,
+        Delegation::Subtree => STOP_SIGNAL,
+    };
+    let stop_signal = plan::stop_signal(container, &rootfs.config).unwrap_or(initial);
+    let ignored = rootfs.config.unknown_stop_signal().filter(|_| container.stop_signal.is_none());
     let facts = RunFacts {
         image_id: rootfs.id,
         rootfs: host.rootfs.path.display().to_string(),
@@ -96,17 +105,15 @@ fn resolve(unit: &Unit, container: &Container, hands: &Hands, ends: Ends<'_>) ->
         user_namespace: plan.ids.map(|ids| format!("{}:{}", ids.base, ids.length)).unwrap_or_default(),
         ephemeral: Some(plan::passing(container.root, &host.directory)),
         slice: slice.clone(),
-        stop_signal: plan::stop_signal(container, &rootfs.config).unwrap_or(match plan.delegation {
-            Delegation::None => libc::SIGTERM,
-            Delegation::Subtree => STOP_SIGNAL,
-        }),
+        stop_signal,
         volumes: volumes(&plan),
         images: host.images.values().filter_map(image_of).collect(),
         ports: rootfs.config.exposed_ports,
         health_check: rootfs.config.health_check,
         ..RunFacts::default()
     };
-    Ok(Prepared { plan, facts, invocation })
+    let ignored = ignored.map(|what| format!("the image: {what}, using {}", signal::name(initial)));
+    Ok(Prepared { plan, facts, invocation, ignored })
 }
 
 /// The unit's win. An image can have any number of them: what is kept for each run is bounded.

@@ -120,6 +120,10 @@ impl Machine {
         let farewell = std::mem::take(&mut managed.farewell);
         let result = if result == UnitResult::Success { farewell } else { result };
         managed.result = result;
+        if result == UnitResult::Success {
+            // A reload that has failed is no fault of a run that is over.
+            managed.failure = None;
+        }
         let restarts = managed.restarts_by_itself(result) || managed.waits_for_space();
         match job {
             Some((id, JobKind::Restart, _)) => {
@@ -319,6 +323,8 @@ impl Managed {
     fn verdict(&self, exit: Exit) -> UnitResult {
         match self.container() {
             Some(container) if named(&container.success_exit_status, exit) => UnitResult::Success,
+            // It has not done its work, systemd.service(5) `SuccessExitStatus=`.
+            Some(_) if self.is_oneshot() && matches!(exit, Exit::Signal(_)) => UnitResult::Signal,
             _ => exit.result(),
         }
     }

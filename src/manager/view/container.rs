@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     untold("Type", Text(|look| word(look, |container| words::kind(container.kind)))),
+    untold("RemainAfterExit", Flag(|look| look.container().is_some_and(|own| own.remain_after_exit))),
     untold("Restart", Text(|look| word(look, |container| words::restart(container.restart)))),
     untold("RestartUSec", Large(|look| time(look, |container| Some(container.restart_delay)))),
     untold("TimeoutStartUSec", Large(|look| time(look, |container| container.start_timeout))),
@@ -43,6 +44,8 @@ pub(super) const TABLE: &[Entry] = &[
     untold("TransferBytesTotal", Large(|look| transfer(look).map_or(0, |transfer| transfer.bytes().total))),
     untold("MemoryMax", Large(|look| limit(look, |limits| limits.memory_max))),
     untold("MemoryHigh", Large(|look| limit(look, |limits| limits.memory_high))),
+    untold("MemoryLow", Large(|look| protection(look, |limits| limits.memory_low))),
+    untold("MemoryMin", Large(|look| protection(look, |limits| limits.memory_min))),
     untold("MemorySwapMax", Large(|look| limit(look, |limits| limits.memory_swap_max))),
     untold("PageCacheHigh", Large(|look| limit(look, |limits| limits.page_cache_high))),
     untold(
@@ -62,6 +65,7 @@ pub(super) const TABLE: &[Entry] = &[
     untold("TasksMax", Large(tasks_max)),
     untold("CPUQuotaPerSecUSec", Large(|look| limit(look, |limits| limits.cpu_quota_per_sec_usec))),
     untold("CPUWeight", Large(|look| limit(look, |limits| limits.cpu_weight))),
+    untold("AllowedCPUs", Text(allowed_cpus)),
     untold("IOWeight", Large(|look| limit(look, |limits| limits.io_weight))),
     untold("IODeviceWeight", Numbers(|look| of_devices(look, |limits| &limits.io_device_weight))),
     untold("IOReadBandwidthMax", Numbers(|look| of_devices(look, |limits| &limits.io_read_bandwidth_max))),
@@ -96,6 +100,17 @@ fn time(look: &Look<'_>, pick: fn(&Container) -> Option<Duration>) -> u64 {
 /// The largest number: none is set.
 fn limit(look: &Look<'_>, pick: fn(&Resources) -> Option<u64>) -> u64 {
     look.container().and_then(|container| pick(&container.resources)).unwrap_or(u64::MAX)
+}
+
+/// Nothing is spared unless that is asked for.
+fn protection(look: &Look<'_>, pick: fn(&Resources) -> Option<u64>) -> u64 {
+    look.container().and_then(|container| pick(&container.resources)).unwrap_or_default()
+}
+
+fn allowed_cpus(look: &Look<'_>) -> String {
+    let numbers = look.container().map(|container| container.resources.allowed_cpus.as_slice());
+    let numbers: Vec<String> = numbers.unwrap_or_default().iter().map(u32::to_string).collect();
+    numbers.join(",")
 }
 
 fn of_devices(look: &Look<'_>, pick: fn(&Resources) -> &OfDevices) -> Vec<(String, u64)> {

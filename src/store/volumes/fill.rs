@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::image::body::{Body, Piece};
 use crate::image::entry::{EntryPath, Metadata};
-use crate::image::text::printable;
+use crate::image::text::shown_path;
 use crate::store::error::StoreError;
 use crate::store::inode;
 
@@ -170,5 +170,5 @@ fn at<T>(path: &EntryPath, result: Result<T, Errno>) -> Result<T, StoreError> {
 }
 
 fn refused(path: &EntryPath, error: &io::Error) -> StoreError {
-    StoreError::Entry { entry: printable(&path.absolute()), reason: error.to_string() }
+    StoreError::Entry { entry: shown_path(&path.absolute()), reason: error.to_string() }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::stored::{Content, StoredTree};
 use crate::image::entry::{EntryPath, Metadata, Node, TreeEntry};
-use crate::image::text::printable;
+use crate::image::text::shown_path;
 use crate::transfer::TransferError;
 use crate::transfer::watch::Progress;
 
@@ -118,7 +118,7 @@ fn times(metadata: &Metadata) -> Timestamps {
 
 fn at<T>(path: &EntryPath, result: io::Result<T>) -> Result<T, TransferError> {
     result.map_err(|source| TransferError::Write {
-        what: format!("\"{}\"", printable(&path.absolute())),
+        what: format!("\"{}\"", shown_path(&path.absolute())),
         source,
     })
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use crate::image::digest::{ContentHash, ContentHasher};
 use crate::image::entry::{EntryPath, Node, TreeEntry};
-use crate::image::text::printable;
+use crate::image::text::shown_path;
 use crate::store::{ImageId, Store};
 use crate::transfer::TransferError;
 use crate::transfer::tarball::{Kind, TarWriter};
@@ -103,5 +103,5 @@ impl Read for Content<'_> {
 }
 
 fn damaged(path: &EntryPath, source: io::Error) -> TransferError {
-    TransferError::Read { what: format!("the image's \"{}\"", printable(&path.absolute())), source }
+    TransferError::Read { what: format!("the image's \"{}\"", shown_path(&path.absolute())), source }
 }

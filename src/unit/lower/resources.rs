@@ -1,6 +1,6 @@
 //! How much of the host a container may use, as meant.
 
-use crate::unit::model::{ManagedOom, OfDevices, OomManagement, Resources};
+use crate::unit::model::{ManagedOom, OfDevices, Resources};
 use crate::unit::report::Report;
 use crate::unit::schema::ResourcesTable;
 use crate::unit::value::{AbsolutePath, PressureLimit, Text};
@@ -45,22 +45,22 @@ pub fn resources(table: &ResourcesTable, report: &mut Report<'_>) -> Resources {
     }
 }
 
-/// systemd passes a limit over where nobody looks at what it limits.
 fn managed_oom(table: &ResourcesTable, report: &mut Report<'_>) -> ManagedOom {
     let limit = table.managed_oom_memory_pressure_limit.as_ref().map(|Text(PressureLimit(limit))| *limit);
-    if limit.is_some() && table.managed_oom_memory_pressure != Some(OomManagement::Kill) {
+    let managed = ManagedOom {
+        swap: table.managed_oom_swap,
+        memory_pressure: table.managed_oom_memory_pressure,
+        memory_pressure_limit: limit,
+        preference: table.managed_oom_preference,
+    };
+    if managed.check().is_err() {
         report.error(
             &["resources", "managed_oom_memory_pressure_limit"],
             "nothing follows from this limit",
             "write managed_oom_memory_pressure = \"kill\" beside it, or leave it out",
         );
     }
-    ManagedOom {
-        swap: table.managed_oom_swap,
-        memory_pressure: table.managed_oom_memory_pressure,
-        memory_pressure_limit: limit,
-        preference: table.managed_oom_preference,
-    }
+    managed
 }
 
 fn of_devices<T>(table: &BTreeMap<Text<AbsolutePath>, Text<T>>, number: fn(&T) -> u64) -> OfDevices {

@@ -20,8 +20,26 @@ pub struct Health {
     pub start_period: Option<Duration>,
     /// The pause between two checks until the first good one, in the start period.
     pub start_interval: Option<Duration>,
+    /// What comes before these checks.
+    #[serde(default)]
+    pub startup: Option<Startup>,
     /// What an unhealthy container gets.
     pub on_unhealthy: OnUnhealthy,
+}
+
+/// `[health.startup]`: as long as this has not been good, nothing else is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Startup {
+    /// What is done.
+    pub check: Check,
+    /// The pause between two checks.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// How many checks in a row must fail. `None`: failures do not count.
+    pub retries: Option<u32>,
+    /// How many checks in a row must be good.
+    pub successes: u32,
 }
 
 /// What a check does.

@@ -24,7 +24,7 @@ pub use credential::{
     Secret,
 };
 pub use device::{Device, DeviceSource};
-pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy};
+pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy, Startup};
 pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,

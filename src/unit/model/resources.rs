@@ -109,6 +109,21 @@ pub struct ManagedOom {
     pub preference: Option<OomPreference>,
 }
 
+impl ManagedOom {
+    /// Whether something follows from the limit. systemd passes one over where nobody looks at what it limits.
+    ///
+    /// # Errors
+    /// When nothing does.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let is_limited = self.memory_pressure_limit.is_some_and(|limit| limit > 0);
+        match is_limited && self.memory_pressure != Some(OomManagement::Kill) {
+            true => Err("nothing follows from managed_oom_memory_pressure_limit \
+                without managed_oom_memory_pressure = \"kill\""),
+            false => Ok(()),
+        }
+    }
+}
+
 /// `resources.managed_oom_swap` and `resources.managed_oom_memory_pressure`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -121,6 +136,9 @@ pub enum OomManagement {
 }
 
 impl OomManagement {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Auto, Self::Kill];
+
     /// systemd's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -144,6 +162,9 @@ pub enum OomPreference {
 }
 
 impl OomPreference {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Avoid, Self::Omit];
+
     /// systemd's word.
     pub fn word(self) -> &'static str {
         match self {

@@ -25,6 +25,28 @@ pub struct HealthTable {
     pub start_period: Option<Text<TimeSpan>>,
     /// The pause between two checks in the start period, or while the start waits for the first good one.
     pub start_interval: Option<Text<TimeSpan>>,
+    /// A check of its own that must be good before the others begin.
+    pub startup: Option<StartupTable>,
     /// What an unhealthy container gets.
     pub on_unhealthy: Option<OnUnhealthy>,
+}
+
+/// `health.startup`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartupTable {
+    /// A command run in the container; exit status 0 means that it has started.
+    pub command: Option<Vec<String>>,
+    /// An address of the container to ask; a status from 200 to 399 means that it has started.
+    pub http: Option<Text<HttpCheck>>,
+    /// A port of the container to connect to; a connection means that it has started.
+    pub tcp: Option<Text<Endpoint>>,
+    /// The pause between two of these checks.
+    pub interval: Option<Text<TimeSpan>>,
+    /// How long one of these checks may take.
+    pub timeout: Option<Text<TimeSpan>>,
+    /// How many of these checks in a row must fail for the container to be unhealthy.
+    pub retries: Option<u32>,
+    /// How many of these checks in a row must be good.
+    pub successes: Option<u32>,
 }

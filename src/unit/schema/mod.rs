@@ -13,7 +13,7 @@ mod timer;
 pub use commands::{CommandEntry, CommandLines, CommandList};
 pub use condition::{ConditionTable, Many};
 pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
-pub use health::HealthTable;
+pub use health::{HealthTable, StartupTable};
 pub use parts::{
     Credential, IdleAction, LimitsTable, NetworkTable, ResourcesTable, SecurityTable, UpdatePolicy,
     UpdateTable,

@@ -68,7 +68,8 @@ impl Written for CpuSet {
         };
         let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
         let ranges: Option<Vec<_>> = parts.map(range).collect();
-        match ranges.filter(|ranges| !ranges.is_empty()) {
+        // An empty string takes back what was set, as in systemd.exec(5).
+        match ranges.filter(|ranges| text.is_empty() || !ranges.is_empty()) {
             Some(ranges) => Ok(Self(ranges.into_iter().flatten().collect())),
             None => Err(ValueError::new(format!("\"{text}\" names no processors"))
                 .with_help("write their numbers, such as \"0-3,8\"")),
@@ -288,8 +289,9 @@ mod tests {
         assert_eq!(ProcessLimit::read("1024:infinity").unwrap(), ProcessLimit(1024, u64::MAX));
         assert!(ProcessLimit::read("2:1").is_err() && ProcessLimit::read("many").is_err());
         assert_eq!(CpuSet::read("0-2,5").unwrap().0, [0, 1, 2, 5]);
+        assert!(CpuSet::read("").unwrap().0.is_empty(), "all of them");
         assert!(
-            CpuSet::read("3-1").is_err() && CpuSet::read("").is_err() && CpuSet::read("0-99999").is_err()
+            CpuSet::read("3-1").is_err() && CpuSet::read(",").is_err() && CpuSet::read("0-99999").is_err()
         );
         let node = DeviceSource::Node { path: "/dev/a".into(), target: "/dev/b".into() };
         assert_eq!(DeviceRule::read("/dev/a:/dev/b:r").unwrap().source, node);

@@ -154,6 +154,9 @@ impl Written for Percentage {
             ValueError::new(format!("\"{text}\" is not a share of a CPU"))
                 .with_help("write it with a percent sign: \"50%\" is half a CPU, \"200%\" is two")
         };
+        if text == "infinity" {
+            return Ok(Self(u64::MAX));
+        }
         let (amount, rest) = number(text.trim()).ok_or_else(wrong)?;
         let microseconds =
             amount.times(10_000).filter(|value| rest == "%" && *value > 0).ok_or_else(wrong)?;
@@ -304,6 +307,7 @@ mod tests {
     fn shares_and_weights_have_bounds() {
         assert_eq!(Percentage::read("50%").unwrap().0, 500_000);
         assert_eq!(Percentage::read("150%").unwrap().0, 1_500_000);
+        assert_eq!(Percentage::read("infinity").unwrap().0, u64::MAX);
         assert!(Percentage::read("0%").is_err() && Percentage::read("50").is_err());
         assert!(Weight::read("100").is_ok() && Weight::read("0").is_err() && Weight::read("10001").is_err());
         assert_eq!(TaskLimit::read("infinity").unwrap().0, u64::MAX);

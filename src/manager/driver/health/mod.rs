@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use verdict::{Outcome, Rules, Verdict};
+use verdict::{Outcome, Rules, Stage, Verdict};
 
 /// What is known of one container.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +96,16 @@ impl Manager {
         let Some(container) = managed.container() else { return };
         let Some(health) = &container.health else { return };
         let facts = self.facts.get(unit).cloned().unwrap_or_default();
-        let Some(probe) = self.probe(unit, &live, container, health, &facts) else { return };
+        let image = facts.health_check.as_ref().map(|check| Check::Command(check.command.clone()));
+        let Some(check) = health.check.clone().or(image) else { return };
+        let Some(probe) = self.probe(unit, &live, container, &check) else { return };
+        let startup = match &health.startup {
+            Some(startup) => match self.probe(unit, &live, container, &startup.check) {
+                Some(probe) => Some(probe),
+                None => return,
+            },
+            None => None,
+        };
         let rules = rules(container, health, facts.health_check.as_ref());
         let state = facts.health;
         let checked = Rc::new(RefCell::new(Checked::default()));
@@ -109,7 +118,8 @@ impl Manager {
             group: live.process.get().and_then(|process| accounting::directory(&self.paths, process.pid)),
             live,
             probe,
-            verdict: Verdict::new(rules, state, started.boottime),
+            startup,
+            verdict: Verdict::new(rules, health.startup.clone(), state, started.boottime),
             checked: checked.clone(),
             notes: self.notes.clone(),
         };
@@ -122,17 +132,14 @@ impl Manager {
         unit: &UnitName,
         live: &Rc<LiveRun>,
         container: &Container,
-        health: &Health,
-        facts: &RunFacts,
+        check: &Check,
     ) -> Option<Probe> {
         let process = live.process.get()?;
         let pidfd = process.pidfd.try_clone().ok()?;
-        let image = facts.health_check.as_ref().map(|check| &check.command);
-        let command = match (&health.check, image) {
-            (Some(Check::Tcp(endpoint)), _) => return Some(Probe::tcp(*endpoint, container, pidfd)),
-            (Some(Check::Http(http)), _) => return Some(Probe::http(http.clone(), container, pidfd)),
-            (Some(Check::Command(command)), _) | (None, Some(command)) => command,
-            (None, None) => return None,
+        let command = match check {
+            Check::Tcp(endpoint) => return Some(Probe::tcp(*endpoint, container, pidfd)),
+            Check::Http(http) => return Some(Probe::http(http.clone(), container, pidfd)),
+            Check::Command(command) => command,
         };
         let command =
             Command { words: command.clone(), user: None, working_directory: None, environment: Vec::new() };
@@ -185,6 +192,8 @@ struct CheckTask {
     /// Its control group, which tells whether it is frozen.
     group: Option<PathBuf>,
     probe: Probe,
+    /// What comes before it.
+    startup: Option<Probe>,
     verdict: Verdict,
     checked: Rc<RefCell<Checked>>,
     notes: tokio::sync::mpsc::UnboundedSender<Note>,
@@ -205,7 +214,11 @@ impl CheckTask {
             if self.is_frozen() {
                 continue;
             }
-            let outcome = self.probe.perform(self.verdict.timeout()).await;
+            let probe = match self.verdict.stage() {
+                Stage::Startup => self.startup.as_ref().unwrap_or(&self.probe),
+                Stage::Running => &self.probe,
+            };
+            let outcome = probe.perform(self.verdict.timeout()).await;
             if !self.is_frozen() && !self.live.stopping.get() {
                 self.take(outcome);
             }

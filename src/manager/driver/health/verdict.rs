@@ -1,6 +1,7 @@
 //! What follows from checks: no clock and no container in it.
 
 use crate::manager::machine::HealthState;
+use crate::unit::model::Startup;
 use std::time::Duration;
 
 /// When checks are made, and how many failures count.
@@ -32,10 +33,22 @@ impl Outcome {
     }
 }
 
+/// Which check it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The one that comes before the others.
+    Startup,
+    /// Those that go on.
+    Running,
+}
+
 /// The checks of one run so far.
 #[derive(Debug)]
 pub(super) struct Verdict {
     rules: Rules,
+    /// Until it has been good as often as it says.
+    startup: Option<Startup>,
+    successes: u32,
     state: HealthState,
     failures: u32,
     /// Since boot.
@@ -45,9 +58,16 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// `state` is what an earlier manager knew.
-    pub(super) fn new(rules: Rules, state: HealthState, started: Duration) -> Self {
+    pub(super) fn new(rules: Rules, startup: Option<Startup>, state: HealthState, started: Duration) -> Self {
+        // Only after it can a container have been well.
+        let startup = startup.filter(|_| state != HealthState::Healthy);
         let checks = u64::from(state != HealthState::Unknown);
-        Self { rules, state, failures: 0, started, checks }
+        Self { rules, startup, successes: 0, state, failures: 0, started, checks }
+    }
+
+    /// Which check is the next.
+    pub(super) fn stage(&self) -> Stage {
+        if self.startup.is_some() { Stage::Startup } else { Stage::Running }
     }
 
     pub(super) fn state(&self) -> &HealthState {
@@ -59,22 +79,26 @@ impl Verdict {
     }
 
     pub(super) fn timeout(&self) -> Duration {
-        self.rules.timeout
+        self.startup.as_ref().map_or(self.rules.timeout, |startup| startup.timeout)
     }
 
     /// How long to wait for the next check. A start that waits for the first one has it at once.
     pub(super) fn pause(&self, now: Duration) -> Duration {
+        let first = self.rules.start_interval.min(self.rules.interval);
+        if let Some(startup) = &self.startup {
+            return if self.checks == 0 { first.min(startup.interval) } else { startup.interval };
+        }
         match self.is_warming_up(now) {
             true if self.checks == 0 => Duration::ZERO,
-            true => self.rules.start_interval.min(self.rules.interval),
-            false if self.checks == 0 => self.rules.start_interval.min(self.rules.interval),
+            true => first,
+            false if self.checks == 0 => first,
             false => self.rules.interval,
         }
     }
 
     /// Whether a pause is the one that there is between checks from now on.
     pub(super) fn is_settled(&self, pause: Duration) -> bool {
-        self.checks > 0 && pause == self.rules.interval
+        self.checks > 0 && self.startup.is_none() && pause == self.rules.interval
     }
 
     /// Whether failures do not count yet.
@@ -86,6 +110,9 @@ impl Verdict {
     /// Takes a check in, and tells whether the verdict is another one now.
     pub(super) fn take(&mut self, outcome: &Outcome, now: Duration) -> bool {
         self.checks += 1;
+        if let Some(startup) = self.startup.take() {
+            return self.take_startup(startup, outcome);
+        }
         let was_healthy = self.state == HealthState::Healthy;
         let was_unhealthy = matches!(self.state, HealthState::Unhealthy(_));
         match outcome {
@@ -105,11 +132,38 @@ impl Verdict {
             }
         }
     }
+
+    /// The same of a check that comes before the others: a good one says nothing but that these begin.
+    fn take_startup(&mut self, startup: Startup, outcome: &Outcome) -> bool {
+        let is_known = self.state != HealthState::Unknown;
+        let told = match outcome {
+            Outcome::Good(_) => {
+                (self.failures, self.successes) = (0, self.successes + 1);
+                if self.successes >= startup.successes {
+                    self.checks = 0;
+                    return false;
+                }
+                false
+            }
+            Outcome::Bad(text) => {
+                (self.failures, self.successes) = (self.failures.saturating_add(1), 0);
+                let is_over = startup.retries.is_some_and(|retries| self.failures >= retries);
+                let counts = is_over && !is_known && !self.rules.start_waits;
+                if counts {
+                    self.state = HealthState::Unhealthy(format!("has not started: {text}"));
+                }
+                counts
+            }
+        };
+        self.startup = Some(startup);
+        told
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::model::Check;
 
     const fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
@@ -124,7 +178,38 @@ mod tests {
             retries: 3,
             start_waits,
         };
-        Verdict::new(rules, HealthState::Unknown, seconds(100))
+        Verdict::new(rules, None, HealthState::Unknown, seconds(100))
+    }
+
+    fn starting(retries: Option<u32>, successes: u32, state: HealthState) -> Verdict {
+        let check = Check::Command(vec!["true".to_owned()]);
+        let (interval, timeout) = (seconds(5), seconds(4));
+        let startup = Startup { check, interval, timeout, retries, successes };
+        Verdict::new(verdict(0, false).rules, Some(startup), state, seconds(100))
+    }
+
+    #[test]
+    fn checks_begin_after_the_one_of_the_startup() {
+        let mut verdict = starting(Some(3), 2, HealthState::Unknown);
+        assert_eq!((verdict.stage(), verdict.pause(seconds(100))), (Stage::Startup, seconds(1)));
+        let mut take = |outcome| verdict.take(&outcome, seconds(100));
+        assert_eq!([bad(), bad(), good(), bad(), good()].map(&mut take), [false; 5]);
+        assert_eq!((verdict.pause(seconds(100)), verdict.timeout()), (seconds(5), seconds(4)));
+        assert!(!verdict.take(&good(), seconds(100)), "it has started, and nobody knows how it is");
+        assert_eq!((verdict.stage(), verdict.state()), (Stage::Running, &HealthState::Unknown));
+        assert_eq!((verdict.pause(seconds(100)), verdict.timeout()), (seconds(1), seconds(3)));
+        assert!(verdict.take(&good(), seconds(100)));
+    }
+
+    #[test]
+    fn a_startup_that_fails_too_often_is_told_once() {
+        let mut verdict = starting(Some(2), 1, HealthState::Unknown);
+        assert_eq!([0; 4].map(|_| verdict.take(&bad(), seconds(100))), [false, true, false, false]);
+        assert_eq!(verdict.state(), &HealthState::Unhealthy("has not started: no".to_owned()));
+        assert!(!verdict.take(&good(), seconds(100)) && verdict.take(&good(), seconds(100)), "it comes late");
+        let mut patient = starting(None, 1, HealthState::Unknown);
+        assert!((0..1000).all(|_| !patient.take(&bad(), seconds(100))));
+        assert_eq!(starting(None, 1, HealthState::Healthy).stage(), Stage::Running);
     }
 
     fn bad() -> Outcome {
@@ -176,7 +261,7 @@ mod tests {
     #[test]
     fn what_an_earlier_manager_knew_goes_on() {
         let rules = Rules { start_period: seconds(1000), ..verdict(0, true).rules };
-        let mut verdict = Verdict::new(rules, HealthState::Unhealthy("no".to_owned()), seconds(100));
+        let mut verdict = Verdict::new(rules, None, HealthState::Unhealthy("no".to_owned()), seconds(100));
         assert_eq!(verdict.pause(seconds(101)), seconds(30));
         assert!(!verdict.take(&bad(), seconds(101)), "that is known");
         assert!(verdict.take(&good(), seconds(101)));
