@@ -30,8 +30,11 @@ pub struct Received {
 pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fits = descriptors.len() <= DESCRIPTORS_MAX;
-    if !descriptors.is_empty() && !(fits && control.push(SendAncillaryMessage::ScmRights(descriptors))) {
+    let fits = match descriptors {
+        [] => true,
+        some => some.len() <= DESCRIPTORS_MAX && control.push(SendAncillaryMessage::ScmRights(some)),
+    };
+    if !fits {
         return Err(Errno::TOOMANYREFS);
     }
     sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
