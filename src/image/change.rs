@@ -61,7 +61,7 @@ impl Change {
                 Some((name, value)) => Self::Label(name, value),
                 None => return refuse("write LABEL name=value, one label for each change"),
             },
-            "STOPSIGNAL" if signal::number(&value.to_ascii_uppercase()).is_none() => {
+            "STOPSIGNAL" if signal::number_in_any_case(&value).is_none() => {
                 return refuse("write a signal as in signal(7), such as STOPSIGNAL SIGTERM");
             }
             "STOPSIGNAL" => Self::StopSignal(value),

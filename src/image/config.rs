@@ -35,7 +35,7 @@ impl ImageConfig {
     /// The number of its stop signal, in upper or lower case as Docker reads it; `None` where it says none, or one
     /// that there is not.
     pub fn stop_signal(&self) -> Option<i32> {
-        signal::number(&self.stop_signal.to_ascii_uppercase())
+        signal::number_in_any_case(&self.stop_signal)
     }
 
     /// What it says for a stop signal that is none.

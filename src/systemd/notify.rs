@@ -190,9 +190,8 @@ impl ServiceManager {
         let Some(peer) = &self.peer else { return Ok(()) };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
-        if !fds.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&fds));
+        if fd.is_some() {
+            control.push(SendAncillaryMessage::ScmRights(fd.as_slice()));
         }
         let content = [IoSlice::new(message.as_bytes())];
         sendmsg_addr(peer.socket.as_fd(), &peer.address, &content, &mut control, SendFlags::NOSIGNAL)
@@ -208,25 +207,14 @@ fn failed(socket: PathBuf, source: io::Error) -> SystemdError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::rights;
     use crate::unit::name::UnitName;
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    use std::io::IoSliceMut;
     use std::os::unix::net::UnixDatagram;
 
     fn receive(server: &UnixDatagram) -> (String, usize) {
         let mut buffer = [0; 512];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut buffer)];
-        let received = recvmsg(server, &mut slices, &mut control, RecvFlags::empty()).unwrap();
-        let fds = control
-            .drain()
-            .map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => fds.count(),
-                _ => 0,
-            })
-            .sum();
-        (String::from_utf8(buffer[..received.bytes].to_vec()).unwrap(), fds)
+        let received = rights::receive(server, &mut buffer).unwrap();
+        (String::from_utf8(buffer[..received.bytes].to_vec()).unwrap(), received.descriptors.len())
     }
 
     #[test]

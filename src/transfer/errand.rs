@@ -85,8 +85,7 @@ pub fn gate() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// When it has gone.
 pub fn open(gate: BorrowedFd<'_>, source: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let descriptors: Vec<BorrowedFd<'_>> = source.into_iter().collect();
-    rights::send(gate, b"\n", &descriptors)?;
+    rights::send(gate, b"\n", source.as_slice())?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// One property and its new value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Assignment {
     key: &'static Key,
     amount: Amount,
@@ -31,27 +31,25 @@ pub enum Amount {
 }
 
 /// A key that can be set.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Key {
     /// Its name on the bus.
     pub property: &'static str,
     /// Its name in unit files.
     pub key: &'static str,
-    /// What its numbers are.
-    pub measure: Measure,
-    /// What it is about.
+    /// What it is set to.
     pub about: About,
 }
 
-/// Whether a key has one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a key is set to, and where that goes.
+#[derive(Debug, Clone, Copy)]
 pub enum About {
-    /// It has.
-    Container,
-    /// It has one for each device, named by a path.
-    Device,
-    /// It has a word.
-    Word(Vocabulary),
+    /// One number.
+    Container(Measure, fn(&mut Resources, u64)),
+    /// A number for each device, named by a path.
+    Device(Measure, fn(&mut Resources) -> &mut OfDevices),
+    /// A word.
+    Word(Vocabulary, fn(&mut Resources, &str)),
 }
 
 /// What words there are.
@@ -111,8 +109,6 @@ pub enum Measure {
     Rate,
     /// A part of `u32::MAX` of all time; 0: as oomd.conf(5) has it.
     Pressure,
-    /// Nothing: what is set is a word.
-    Nothing,
 }
 
 impl Measure {
@@ -132,8 +128,12 @@ impl Measure {
             Self::Weight => Weight::read(text).map(|Weight(number)| number),
             Self::Rate => Rate::read(text).map(|Rate(number)| number),
             Self::Pressure => PressureLimit::read(text).map(|PressureLimit(part)| part.into()),
-            Self::Nothing => Err(ValueError::new("a word is needed")),
         }
+    }
+
+    /// What a drop-in could not say would make the unit bad.
+    fn takes(self, value: u64) -> bool {
+        self.read(&self.write(value)).is_ok_and(|read| read == value)
     }
 
     /// What it is where nobody has set it, as far as a unit file can say that.
@@ -141,14 +141,14 @@ impl Measure {
         match self {
             Self::Memory | Self::Swap | Self::Tasks | Self::Rate | Self::CpuTime => u64::MAX,
             Self::Weight => 100,
-            Self::Protection | Self::Pressure | Self::Nothing => 0,
+            Self::Protection | Self::Pressure => 0,
         }
     }
 
     /// The other way round.
     fn write(self, number: u64) -> String {
         match (self, number) {
-            (Self::Weight | Self::Pressure | Self::Nothing, u64::MAX) => number.to_string(),
+            (Self::Weight | Self::Pressure, u64::MAX) => number.to_string(),
             (_, u64::MAX) => "infinity".to_owned(),
             // The number of hundredths of a per cent that is read as this.
             (Self::Pressure, part) => {
@@ -165,38 +165,91 @@ impl Measure {
 
 /// All of them.
 pub const KEYS: [Key; 20] = [
-    of_container("MemoryMax", "memory_max", Measure::Memory),
-    of_container("MemoryHigh", "memory_high", Measure::Memory),
-    of_container("MemoryLow", "memory_low", Measure::Protection),
-    of_container("MemoryMin", "memory_min", Measure::Protection),
-    of_container("MemorySwapMax", "memory_swap_max", Measure::Swap),
-    of_container("PageCacheHigh", "page_cache_high", Measure::Memory),
-    of_container("TasksMax", "tasks_max", Measure::Tasks),
-    of_container("CPUQuotaPerSecUSec", "cpu_quota", Measure::CpuTime),
-    of_container("CPUWeight", "cpu_weight", Measure::Weight),
-    of_container("IOWeight", "io_weight", Measure::Weight),
-    of_device("IODeviceWeight", "io_device_weight", Measure::Weight),
-    of_device("IOReadBandwidthMax", "io_read_bandwidth_max", Measure::Rate),
-    of_device("IOWriteBandwidthMax", "io_write_bandwidth_max", Measure::Rate),
-    of_device("IOReadIOPSMax", "io_read_iops_max", Measure::Rate),
-    of_device("IOWriteIOPSMax", "io_write_iops_max", Measure::Rate),
-    word("AllowedCPUs", "allowed_cpus", Vocabulary::Processors),
-    word("ManagedOOMSwap", "managed_oom_swap", Vocabulary::Management),
-    word("ManagedOOMMemoryPressure", "managed_oom_memory_pressure", Vocabulary::Management),
-    of_container("ManagedOOMMemoryPressureLimit", "managed_oom_memory_pressure_limit", Measure::Pressure),
-    word("ManagedOOMPreference", "managed_oom_preference", Vocabulary::Preference),
+    of_container("MemoryMax", "memory_max", Measure::Memory, |limits, value| limits.memory_max = Some(value)),
+    of_container("MemoryHigh", "memory_high", Measure::Memory, |limits, value| {
+        limits.memory_high = Some(value)
+    }),
+    of_container("MemoryLow", "memory_low", Measure::Protection, |limits, value| {
+        limits.memory_low = Some(value)
+    }),
+    of_container("MemoryMin", "memory_min", Measure::Protection, |limits, value| {
+        limits.memory_min = Some(value)
+    }),
+    of_container("MemorySwapMax", "memory_swap_max", Measure::Swap, |limits, value| {
+        limits.memory_swap_max = Some(value)
+    }),
+    of_container("PageCacheHigh", "page_cache_high", Measure::Memory, |limits, value| {
+        limits.page_cache_high = Some(value)
+    }),
+    of_container("TasksMax", "tasks_max", Measure::Tasks, |limits, value| limits.tasks_max = Some(value)),
+    of_container("CPUQuotaPerSecUSec", "cpu_quota", Measure::CpuTime, |limits, value| {
+        limits.cpu_quota_per_sec_usec = Some(value)
+    }),
+    of_container("CPUWeight", "cpu_weight", Measure::Weight, |limits, value| limits.cpu_weight = Some(value)),
+    of_container("IOWeight", "io_weight", Measure::Weight, |limits, value| limits.io_weight = Some(value)),
+    of_device("IODeviceWeight", "io_device_weight", Measure::Weight, |limits| &mut limits.io_device_weight),
+    of_device("IOReadBandwidthMax", "io_read_bandwidth_max", Measure::Rate, |limits| {
+        &mut limits.io_read_bandwidth_max
+    }),
+    of_device("IOWriteBandwidthMax", "io_write_bandwidth_max", Measure::Rate, |limits| {
+        &mut limits.io_write_bandwidth_max
+    }),
+    of_device("IOReadIOPSMax", "io_read_iops_max", Measure::Rate, |limits| &mut limits.io_read_iops_max),
+    of_device("IOWriteIOPSMax", "io_write_iops_max", Measure::Rate, |limits| &mut limits.io_write_iops_max),
+    word("AllowedCPUs", "allowed_cpus", Vocabulary::Processors, |limits, word| {
+        limits.allowed_cpus = CpuSet::read(word).map(|CpuSet(cpus)| cpus).unwrap_or_default();
+    }),
+    word("ManagedOOMSwap", "managed_oom_swap", Vocabulary::Management, |limits, word| {
+        limits.managed_oom.swap = management(word);
+    }),
+    word(
+        "ManagedOOMMemoryPressure",
+        "managed_oom_memory_pressure",
+        Vocabulary::Management,
+        |limits, word| {
+            limits.managed_oom.memory_pressure = management(word);
+        },
+    ),
+    of_container(
+        "ManagedOOMMemoryPressureLimit",
+        "managed_oom_memory_pressure_limit",
+        Measure::Pressure,
+        |limits, value| limits.managed_oom.memory_pressure_limit = u32::try_from(value).ok(),
+    ),
+    word("ManagedOOMPreference", "managed_oom_preference", Vocabulary::Preference, |limits, word| {
+        limits.managed_oom.preference = OomPreference::ALL.into_iter().find(|one| one.word() == word);
+    }),
 ];
 
-const fn of_container(property: &'static str, key: &'static str, measure: Measure) -> Key {
-    Key { property, key, measure, about: About::Container }
+const fn of_container(
+    property: &'static str,
+    key: &'static str,
+    measure: Measure,
+    set: fn(&mut Resources, u64),
+) -> Key {
+    Key { property, key, about: About::Container(measure, set) }
 }
 
-const fn of_device(property: &'static str, key: &'static str, measure: Measure) -> Key {
-    Key { property, key, measure, about: About::Device }
+const fn of_device(
+    property: &'static str,
+    key: &'static str,
+    measure: Measure,
+    table: fn(&mut Resources) -> &mut OfDevices,
+) -> Key {
+    Key { property, key, about: About::Device(measure, table) }
 }
 
-const fn word(property: &'static str, key: &'static str, words: Vocabulary) -> Key {
-    Key { property, key, measure: Measure::Nothing, about: About::Word(words) }
+const fn word(
+    property: &'static str,
+    key: &'static str,
+    words: Vocabulary,
+    set: fn(&mut Resources, &str),
+) -> Key {
+    Key { property, key, about: About::Word(words, set) }
+}
+
+fn management(word: &str) -> Option<OomManagement> {
+    OomManagement::ALL.into_iter().find(|one| one.word() == word)
 }
 
 impl Key {
@@ -206,25 +259,20 @@ impl Key {
     /// When it cannot be that: as the unit file's own error.
     pub fn read(&self, text: &str) -> Result<Amount, ValueError> {
         match (self.about, text) {
-            (About::Container, "") => Ok(Amount::Whole(self.measure.initial())),
-            (About::Container, text) => self.measure.read(text).map(Amount::Whole),
-            (About::Device, "") => Ok(Amount::OfDevices(OfDevices::new())),
-            (About::Device, text) => {
+            (About::Container(measure, _), "") => Ok(Amount::Whole(measure.initial())),
+            (About::Container(measure, _), text) => measure.read(text).map(Amount::Whole),
+            (About::Device(..), "") => Ok(Amount::OfDevices(OfDevices::new())),
+            (About::Device(measure, _), text) => {
                 let row = text.rsplit_once(' ').filter(|(path, _)| path.starts_with('/'));
                 let (path, number) = row.ok_or_else(|| {
                     ValueError::new("a path and a number are needed")
                         .with_help(format!("write it as \"{}=/PATH NUMBER\"", self.key))
                 })?;
-                Ok(Amount::OfDevices([(path.into(), self.measure.read(number)?)].into()))
+                Ok(Amount::OfDevices([(path.into(), measure.read(number)?)].into()))
             }
-            (About::Word(words), "") => Ok(Amount::Word(words.initial().to_owned())),
-            (About::Word(words), text) => words.read(text).map(Amount::Word),
+            (About::Word(words, _), "") => Ok(Amount::Word(words.initial().to_owned())),
+            (About::Word(words, _), text) => words.read(text).map(Amount::Word),
         }
-    }
-
-    /// What a drop-in could not say would make the unit bad.
-    fn takes(&self, value: u64) -> bool {
-        self.measure.read(&self.measure.write(value)).is_ok_and(|read| read == value)
     }
 }
 
@@ -236,11 +284,13 @@ impl Assignment {
     pub fn new(property: &str, amount: Amount) -> Option<Self> {
         let key = KEYS.iter().find(|key| key.property == property)?;
         let is_taken = match (&amount, key.about) {
-            (Amount::Whole(value), About::Container) => key.takes(*value),
-            (Amount::OfDevices(values), About::Device) => {
-                values.iter().all(|(path, value)| is_absolute(path) && key.takes(*value))
+            (Amount::Whole(value), About::Container(measure, _)) => measure.takes(*value),
+            (Amount::OfDevices(values), About::Device(measure, _)) => {
+                values.iter().all(|(path, value)| is_absolute(path) && measure.takes(*value))
             }
-            (Amount::Word(word), About::Word(words)) => *word == words.initial() || words.read(word).is_ok(),
+            (Amount::Word(word), About::Word(words, _)) => {
+                *word == words.initial() || words.read(word).is_ok()
+            }
             _ => false,
         };
         is_taken.then_some(Self { key, amount })
@@ -249,68 +299,30 @@ impl Assignment {
     /// The same of a unit that has limits: what takes back numbers of devices names them.
     #[must_use]
     pub fn over(self, limits: &Resources) -> Self {
-        let Amount::OfDevices(values) = &self.amount else { return self };
+        let (Amount::OfDevices(values), About::Device(measure, table)) = (&self.amount, self.key.about)
+        else {
+            return self;
+        };
         if !values.is_empty() {
             return self;
         }
         // A device without a weight of its own has that of the container.
-        let initial = match self.key.measure {
-            Measure::Weight => limits.io_weight.unwrap_or(self.key.measure.initial()),
+        let initial = match measure {
+            Measure::Weight => limits.io_weight.unwrap_or(measure.initial()),
             measure => measure.initial(),
         };
-        let set = self.table(&mut limits.clone()).clone();
+        let set = table(&mut limits.clone()).clone();
         Self { amount: Amount::OfDevices(set.into_keys().map(|path| (path, initial)).collect()), ..self }
     }
 
     /// Sets it in the limits of a unit.
     pub fn apply(&self, limits: &mut Resources) {
-        match &self.amount {
-            Amount::Whole(value) if self.key.measure == Measure::Pressure => {
-                limits.managed_oom.memory_pressure_limit = u32::try_from(*value).ok();
-            }
-            Amount::Whole(value) => *self.number(limits) = Some(*value),
-            Amount::OfDevices(values) => self.table(limits).extend(values.clone()),
-            Amount::Word(word) => self.say(word, limits),
-        }
-    }
-
-    fn say(&self, word: &str, limits: &mut Resources) {
-        let management = || OomManagement::ALL.into_iter().find(|one| one.word() == word);
-        match self.key.key {
-            "allowed_cpus" => {
-                limits.allowed_cpus = CpuSet::read(word).map(|CpuSet(cpus)| cpus).unwrap_or_default();
-            }
-            "managed_oom_swap" => limits.managed_oom.swap = management(),
-            "managed_oom_memory_pressure" => limits.managed_oom.memory_pressure = management(),
-            _ => {
-                let preference = OomPreference::ALL.into_iter().find(|one| one.word() == word);
-                limits.managed_oom.preference = preference;
-            }
-        }
-    }
-
-    fn number<'l>(&self, limits: &'l mut Resources) -> &'l mut Option<u64> {
-        match self.key.key {
-            "memory_max" => &mut limits.memory_max,
-            "memory_high" => &mut limits.memory_high,
-            "memory_low" => &mut limits.memory_low,
-            "memory_min" => &mut limits.memory_min,
-            "memory_swap_max" => &mut limits.memory_swap_max,
-            "page_cache_high" => &mut limits.page_cache_high,
-            "tasks_max" => &mut limits.tasks_max,
-            "cpu_quota" => &mut limits.cpu_quota_per_sec_usec,
-            "cpu_weight" => &mut limits.cpu_weight,
-            _ => &mut limits.io_weight,
-        }
-    }
-
-    fn table<'l>(&self, limits: &'l mut Resources) -> &'l mut OfDevices {
-        match self.key.key {
-            "io_device_weight" => &mut limits.io_device_weight,
-            "io_read_bandwidth_max" => &mut limits.io_read_bandwidth_max,
-            "io_write_bandwidth_max" => &mut limits.io_write_bandwidth_max,
-            "io_read_iops_max" => &mut limits.io_read_iops_max,
-            _ => &mut limits.io_write_iops_max,
+        match (&self.amount, self.key.about) {
+            (Amount::Whole(value), About::Container(_, set)) => set(limits, *value),
+            (Amount::OfDevices(values), About::Device(_, table)) => table(limits).extend(values.clone()),
+            (Amount::Word(word), About::Word(_, set)) => set(limits, word),
+            // There is no such assignment.
+            _ => {}
         }
     }
 
@@ -333,12 +345,12 @@ impl Assignment {
 
     /// Names of drop-ins, and what they say.
     fn lines(&self) -> Vec<(String, String)> {
-        let Key { key, measure, .. } = self.key;
-        match &self.amount {
-            Amount::Whole(value) => {
+        let Key { key, about, .. } = self.key;
+        match (&self.amount, about) {
+            (Amount::Whole(value), About::Container(measure, _)) => {
                 vec![((*key).to_owned(), format!("[resources]\n{key} = \"{}\"", measure.write(*value)))]
             }
-            Amount::OfDevices(values) => {
+            (Amount::OfDevices(values), About::Device(measure, _)) => {
                 let line = |(path, value): (&PathBuf, &u64)| {
                     let quoted = toml::Value::from(&*path.to_string_lossy());
                     let line = format!("[resources.{key}]\n{quoted} = \"{}\"", measure.write(*value));
@@ -346,10 +358,12 @@ impl Assignment {
                 };
                 values.iter().map(line).collect()
             }
-            Amount::Word(word) => {
+            (Amount::Word(word), About::Word(..)) => {
                 let quoted = toml::Value::from(word.as_str());
                 vec![((*key).to_owned(), format!("[resources]\n{key} = {quoted}"))]
             }
+            // There is no such assignment.
+            _ => Vec::new(),
         }
     }
 }
@@ -382,12 +396,12 @@ mod tests {
             let mut expected = Resources::default();
             for (key, value) in KEYS.iter().zip(values) {
                 let amount = match key.about {
-                    About::Container => Amount::Whole(value),
-                    About::Device => Amount::OfDevices([("/dev/vda".into(), value), ("/srv/\"a b\"".into(), value)].into()),
-                    About::Word(Vocabulary::Processors) => Amount::Word(["", "0-3,8", "0 1"][(value % 3) as usize].to_owned()),
+                    About::Container(..) => Amount::Whole(value),
+                    About::Device(..) => Amount::OfDevices([("/dev/vda".into(), value), ("/srv/\"a b\"".into(), value)].into()),
+                    About::Word(Vocabulary::Processors, _) => Amount::Word(["", "0-3,8", "0 1"][(value % 3) as usize].to_owned()),
                     // Without it the limit would be one of nothing.
-                    About::Word(Vocabulary::Management) => Amount::Word("kill".to_owned()),
-                    About::Word(Vocabulary::Preference) => Amount::Word(["none", "avoid", "omit"][(value % 3) as usize].to_owned()),
+                    About::Word(Vocabulary::Management, _) => Amount::Word("kill".to_owned()),
+                    About::Word(Vocabulary::Preference, _) => Amount::Word(["none", "avoid", "omit"][(value % 3) as usize].to_owned()),
                 };
                 if let Some(assignment) = Assignment::new(key.property, amount) {
                     assignment.apply(&mut expected);

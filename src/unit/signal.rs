@@ -62,6 +62,11 @@ pub fn number(text: &str) -> Option<i32> {
     (REAL_TIME_MIN..=REAL_TIME_MAX).contains(&number).then_some(number)
 }
 
+/// The same in upper or lower case, as Docker reads it.
+pub fn number_in_any_case(text: &str) -> Option<i32> {
+    number(&text.to_ascii_uppercase())
+}
+
 /// The name of a signal with `SIG`, or its number as text.
 pub fn name(number: i32) -> String {
     match NAMES.iter().find(|(_, signal)| signal.as_raw() == number) {

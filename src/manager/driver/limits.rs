@@ -38,17 +38,20 @@ impl Manager {
             .collect()
     }
 
+    fn tell_devices_of(&self, unit: &UnitName, resources: &Resources) {
+        let run = self.machine.unit(unit).and_then(|managed| managed.run.as_ref());
+        tell_devices(unit, run.map(|run| run.invocation.as_str()), resources);
+    }
+
     /// Has a unit that runs follow its files where they were read again, as systemd does with its own units at a
     /// `daemon-reload`.
     pub fn follow_limits(&self, unit: UnitName, before: Resources) {
-        let managed = self.machine.unit(&unit);
-        let container = managed.and_then(|managed| managed.container());
+        let container = self.machine.unit(&unit).and_then(|managed| managed.container());
         let Some(after) = container.map(|container| container.resources.clone()) else { return };
         if before == after {
             return;
         }
-        let run = managed.and_then(|managed| managed.run.as_ref());
-        tell_devices(&unit, run.map(|run| run.invocation.as_str()), &after);
+        self.tell_devices_of(&unit, &after);
         let (systemd, notes) = (self.systemd.clone(), self.notes.clone());
         drop(tokio::task::spawn_local(async move {
             if let Err(error) = systemd.change_limits(&unit.scope(), &before, after).await {
@@ -82,7 +85,12 @@ impl Manager {
             assignment.apply(&mut whole);
             assignment.apply(&mut limits);
         }
-        whole.managed_oom.check().map_err(|fault| format!("{unit}: {fault}."))?;
+        if whole.managed_oom.has_idle_limit() {
+            return Err(format!(
+                "{unit}: nothing follows from managed_oom_memory_pressure_limit \
+                 without managed_oom_memory_pressure = \"kill\"."
+            ));
+        }
         for assignment in &assignments {
             let kept = assignment.keep(&self.paths, unit, lasting);
             kept.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
@@ -90,8 +98,7 @@ impl Manager {
         self.reload_one(unit);
         let managed = self.machine.unit(unit);
         let runs = managed.and_then(|managed| managed.main_pid()).is_some();
-        let run = managed.and_then(|managed| managed.run.as_ref());
-        tell_devices(unit, run.map(|run| run.invocation.as_str()), &limits);
+        self.tell_devices_of(unit, &limits);
         Ok(runs.then(|| (self.systemd.clone(), before, limits)))
     }
 }

@@ -53,7 +53,7 @@ fn managed_oom(table: &ResourcesTable, report: &mut Report<'_>) -> ManagedOom {
         memory_pressure_limit: limit,
         preference: table.managed_oom_preference,
     };
-    if managed.check().is_err() {
+    if managed.has_idle_limit() {
         report.error(
             &["resources", "managed_oom_memory_pressure_limit"],
             "nothing follows from this limit",

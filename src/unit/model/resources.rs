@@ -110,17 +110,10 @@ pub struct ManagedOom {
 }
 
 impl ManagedOom {
-    /// Whether something follows from the limit. systemd passes one over where nobody looks at what it limits.
-    ///
-    /// # Errors
-    /// When nothing does.
-    pub fn check(&self) -> Result<(), &'static str> {
+    /// Whether nothing follows from the limit: systemd passes one over where nobody looks at what it limits.
+    pub fn has_idle_limit(&self) -> bool {
         let is_limited = self.memory_pressure_limit.is_some_and(|limit| limit > 0);
-        match is_limited && self.memory_pressure != Some(OomManagement::Kill) {
-            true => Err("nothing follows from managed_oom_memory_pressure_limit \
-                without managed_oom_memory_pressure = \"kill\""),
-            false => Ok(()),
-        }
+        is_limited && self.memory_pressure != Some(OomManagement::Kill)
     }
 }
 

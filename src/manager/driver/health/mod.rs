@@ -99,12 +99,10 @@ impl Manager {
         let image = facts.health_check.as_ref().map(|check| Check::Command(check.command.clone()));
         let Some(check) = health.check.clone().or(image) else { return };
         let Some(probe) = self.probe(unit, &live, container, &check) else { return };
-        let startup = match &health.startup {
-            Some(startup) => match self.probe(unit, &live, container, &startup.check) {
-                Some(probe) => Some(probe),
-                None => return,
-            },
-            None => None,
+        let startup = health.startup.as_ref();
+        let startup = match startup.map(|startup| self.probe(unit, &live, container, &startup.check)) {
+            Some(None) => return,
+            probe => probe.flatten(),
         };
         let rules = rules(container, health, facts.health_check.as_ref());
         let state = facts.health;
