@@ -8,11 +8,19 @@ use support::host::Host;
 
 const TRUE: &str = "command = [\"/bin/true\"]\n";
 
-/// A setting of the kernel, and its value before.
+/// A setting of the kernel, and its value before. A launcher that waits has made its namespaces already: it goes.
 macro_rules! sysctl {
     ($name:literal, $value:literal) => {
         [
-            concat!("cat /proc/sys/", $name, " >/run/before; echo ", $value, " >/proc/sys/", $name),
+            concat!(
+                "cat /proc/sys/",
+                $name,
+                " >/run/before; echo ",
+                $value,
+                " >/proc/sys/",
+                $name,
+                "; pkill --exact sampan-ready || true"
+            ),
             concat!("cat /run/before >/proc/sys/", $name),
         ]
     };

@@ -432,6 +432,8 @@ fn a_payload_that_lies_to_the_manager_gains_nothing() {
         "type = \"notify\"\ncommand = [\"/bin/sh\", \"-c\", \"/attacker notify; exec sleep 1000\"]\n",
     );
     host.wait_log("web", "told");
+    // From now on a launcher waits for the next command, too.
+    host.succeed(&["sampanctl", "exec", "web", "true"]);
     let before = descriptors(&host);
     let stored = || host.succeed(&["systemctl", "show", "--value", "-p", "NFileDescriptorStore", "sampand"]);
     let kept = stored();

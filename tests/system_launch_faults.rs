@@ -220,6 +220,8 @@ const RESOURCES: &[Case] = &[
 #[test]
 fn a_host_that_lets_nothing_begin_is_told() {
     let host = host();
+    // From now on a launcher waits for commands, too.
+    host.succeed(&["sampanctl", "exec", "keep", "/bin/true"]);
     assert_each_fails(&host, RESOURCES);
     host.unit("web.container", &format!("[container]\nimage = \"localhost/odd\"\n{SLEEP}"));
     host.succeed(&["sampanctl", "start", "web"]);

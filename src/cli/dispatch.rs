@@ -1,13 +1,13 @@
 //! From the words of the command line to the verb, and from its result to the exit status.
 
-use super::args::{Cli, Verb};
+use super::args::{Cli, FileVerb, JobVerb, LookVerb, RestVerb, StateVerb, Verb};
 use super::argv::verb_first;
 use super::client::{self, Asking, Bus, Choice, Scope};
 use super::error::{CliError, FAILURE};
 use super::freeze::Motion;
 use super::is_active::Question;
 use super::lifecycle::Operation;
-use super::of::alone;
+use super::of::{Of, alone};
 use super::output::complain;
 use super::plan::{self, Purpose};
 use super::suggestion;
@@ -93,67 +93,97 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
 }
 
 fn run(verb: Verb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        Verb::Job(Of(verb)) => act(verb, paths),
+        Verb::Look(Of(verb)) => look(verb, paths),
+        Verb::File(Of(verb)) => change_files(verb, paths),
+        Verb::State(Of(verb)) => tell_state(verb, paths),
+        Verb::Image(Of(verb)) => images::run(verb, paths),
+        Verb::Rest(Of(verb)) => do_other(verb, paths),
+    }
+}
+
+fn act(verb: JobVerb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        JobVerb::Start(args) => lifecycle::run(Operation::Start, &args, paths),
+        JobVerb::Stop(args) => lifecycle::run(Operation::Stop, &args, paths),
+        JobVerb::Reload(args) => lifecycle::run(Operation::Reload, &args, paths),
+        JobVerb::Restart(args) => lifecycle::run(Operation::Restart, &args, paths),
+        JobVerb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args, paths),
+        JobVerb::ReloadOrRestart(args) => lifecycle::run(Operation::ReloadOrRestart, &args, paths),
+        JobVerb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
+        JobVerb::Isolate(args) => lifecycle::isolate(&args, paths),
+        JobVerb::Freeze(args) => freeze::run(Motion::Freeze, &args),
+        JobVerb::Clean(args) => clean::run(&args),
+        JobVerb::SetProperty(args) => set_property::run(&args),
+        JobVerb::Thaw(args) => freeze::run(Motion::Thaw, &args),
+        JobVerb::Kill(args) => kill::run(&args),
+    }
+}
+
+fn look(verb: LookVerb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        LookVerb::Status(args) => status::run(&args, paths),
+        LookVerb::Show(args) => show::run(&args),
+        LookVerb::Cat(args) => units::cat::run(&args, paths),
+        LookVerb::ListUnits(args) => list_units::run(&args),
+        LookVerb::ListUnitFiles(args) => units::list_unit_files::run(&args, paths),
+        LookVerb::ListSockets(args) => list_sockets::run(&args),
+        LookVerb::ListTimers(args) => list_timers::run(&args),
+        LookVerb::ListJobs(args) => list_jobs::run(&args),
+        LookVerb::Cancel(args) => list_jobs::cancel(&args),
+        LookVerb::ListDependencies(args) => list_dependencies::run(&args, paths),
+    }
+}
+
+fn change_files(verb: FileVerb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        FileVerb::Enable(args) => unit_files::run(Change::Enable, &args.0, paths),
+        FileVerb::Disable(args) => unit_files::run(Change::Disable, &args.0, paths),
+        FileVerb::Reenable(args) => unit_files::run(Change::Reenable, &args.0, paths),
+        FileVerb::Mask(args) => unit_files::run(Change::Mask, &args.0, paths),
+        FileVerb::Unmask(args) => unit_files::run(Change::Unmask, &args.0, paths),
+        FileVerb::Edit(args) => units::edit::run(&args, paths),
+        FileVerb::Link(args) => unit_files::run(Change::Link, &args.0, paths),
+        FileVerb::Preset(args) => unit_files::run(Change::Preset(args.0.mode.into()), &args.0, paths),
+        FileVerb::PresetAll(args) => unit_files::preset_all(&args, paths),
+        FileVerb::Revert(args) => unit_files::run(Change::Revert, &args.0, paths),
+        FileVerb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),
+        FileVerb::AddRequires(args) => unit_files::add_dependency(LinkKind::Requires, &args, paths),
+        FileVerb::GetDefault => unit_files::get_default(paths),
+        FileVerb::SetDefault(args) => unit_files::set_default(&args, paths),
+    }
+}
+
+fn tell_state(verb: StateVerb, paths: &Paths) -> anyhow::Result<u8> {
+    match verb {
+        StateVerb::IsActive(args) => is_active::run(Question::Active, &args),
+        StateVerb::IsFailed(args) => is_active::run(Question::Failed, &args),
+        StateVerb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
+        StateVerb::IsSystemRunning(args) => system_state::run(&args),
+        StateVerb::DaemonReload(args) => daemon::reload(&args),
+        StateVerb::Plan(args) => plan::run(Purpose::Show, &args, paths),
+        StateVerb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
+        StateVerb::ResetFailed(args) => daemon::reset_failed(&args),
+    }
+}
+
+fn do_other(verb: RestVerb, paths: &Paths) -> anyhow::Result<u8> {
     // Verbs over what runs that do not need the manager for it: it refuses all others.
-    if matches!(verb, Verb::Top(_) | Verb::Logs(_)) {
+    if matches!(verb, RestVerb::Top(_) | RestVerb::Logs(_)) {
         client::expect_this_host()?;
     }
     match verb {
-        Verb::Start(args) => lifecycle::run(Operation::Start, &args, paths),
-        Verb::Stop(args) => lifecycle::run(Operation::Stop, &args, paths),
-        Verb::Reload(args) => lifecycle::run(Operation::Reload, &args, paths),
-        Verb::Restart(args) => lifecycle::run(Operation::Restart, &args, paths),
-        Verb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args, paths),
-        Verb::ReloadOrRestart(args) => lifecycle::run(Operation::ReloadOrRestart, &args, paths),
-        Verb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),
-        Verb::Isolate(args) => lifecycle::isolate(&args, paths),
-        Verb::Freeze(args) => freeze::run(Motion::Freeze, &args),
-        Verb::Clean(args) => clean::run(&args),
-        Verb::SetProperty(args) => set_property::run(&args),
-        Verb::Top(args) => top::run(&args, paths),
-        Verb::Blame(args) => blame::run(&args),
-        Verb::CriticalChain(args) => critical_chain::run(&args, paths),
-        Verb::Thaw(args) => freeze::run(Motion::Thaw, &args),
-        Verb::Kill(args) => kill::run(&args),
-        Verb::Status(args) => status::run(&args, paths),
-        Verb::Show(args) => show::run(&args),
-        Verb::Cat(args) => units::cat::run(&args, paths),
-        Verb::ListUnits(args) => list_units::run(&args),
-        Verb::ListUnitFiles(args) => units::list_unit_files::run(&args, paths),
-        Verb::ListSockets(args) => list_sockets::run(&args),
-        Verb::ListTimers(args) => list_timers::run(&args),
-        Verb::ListJobs(args) => list_jobs::run(&args),
-        Verb::Cancel(args) => list_jobs::cancel(&args),
-        Verb::ListDependencies(args) => list_dependencies::run(&args, paths),
-        Verb::Enable(args) => unit_files::run(Change::Enable, &args.0, paths),
-        Verb::Disable(args) => unit_files::run(Change::Disable, &args.0, paths),
-        Verb::Reenable(args) => unit_files::run(Change::Reenable, &args.0, paths),
-        Verb::Mask(args) => unit_files::run(Change::Mask, &args.0, paths),
-        Verb::Unmask(args) => unit_files::run(Change::Unmask, &args.0, paths),
-        Verb::Edit(args) => units::edit::run(&args, paths),
-        Verb::Link(args) => unit_files::run(Change::Link, &args.0, paths),
-        Verb::Preset(args) => unit_files::run(Change::Preset(args.0.mode.into()), &args.0, paths),
-        Verb::PresetAll(args) => unit_files::preset_all(&args, paths),
-        Verb::Revert(args) => unit_files::run(Change::Revert, &args.0, paths),
-        Verb::AddWants(args) => unit_files::add_dependency(LinkKind::Wants, &args, paths),
-        Verb::AddRequires(args) => unit_files::add_dependency(LinkKind::Requires, &args, paths),
-        Verb::GetDefault => unit_files::get_default(paths),
-        Verb::SetDefault(args) => unit_files::set_default(&args, paths),
-        Verb::IsActive(args) => is_active::run(Question::Active, &args),
-        Verb::IsFailed(args) => is_active::run(Question::Failed, &args),
-        Verb::IsEnabled(args) => units::enable::is_enabled(&args, paths),
-        Verb::IsSystemRunning(args) => system_state::run(&args),
-        Verb::DaemonReload(args) => daemon::reload(&args),
-        Verb::Plan(args) => plan::run(Purpose::Show, &args, paths),
-        Verb::Apply(args) => plan::run(Purpose::Apply, &args, paths),
-        Verb::ResetFailed(args) => daemon::reset_failed(&args),
-        Verb::Image(verb) => images::run(verb, paths),
-        Verb::Volumes(args) => volumes::run(args.0, paths),
-        Verb::Verify(args) => units::verify::run(&args, paths),
-        Verb::Schema(args) => units::schema::run(&args, paths),
-        Verb::Logs(args) => logs::run(&args),
-        Verb::Exec(args) => exec::run(&args, paths),
-        Verb::Shell(args) => exec::shell(&args, paths),
-        Verb::Run(args) => run_verb::run(&args),
-        Verb::Completions(args) => completions::run(&args),
+        RestVerb::Top(args) => top::run(&args, paths),
+        RestVerb::Blame(args) => blame::run(&args),
+        RestVerb::CriticalChain(args) => critical_chain::run(&args, paths),
+        RestVerb::Volumes(args) => volumes::run(args.0, paths),
+        RestVerb::Verify(args) => units::verify::run(&args, paths),
+        RestVerb::Schema(args) => units::schema::run(&args, paths),
+        RestVerb::Logs(args) => logs::run(&args),
+        RestVerb::Exec(args) => exec::run(&args, paths),
+        RestVerb::Shell(args) => exec::shell(&args, paths),
+        RestVerb::Run(args) => run_verb::run(&args),
+        RestVerb::Completions(args) => completions::run(&args),
     }
 }

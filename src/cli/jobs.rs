@@ -10,8 +10,11 @@ use super::transfers::Transfers;
 use super::unit_properties::UnitProperties;
 use crate::bus::proxy::JobRemoved;
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use zbus::OwnedObjectPath;
+
+/// After which a job is no short one, and who waits is shown the downloads that it may wait for.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Listens for the ends of jobs. Made before the jobs are, so that no end is missed.
 pub struct JobWatch {
@@ -85,9 +88,8 @@ impl JobWatch {
     /// When the manager leaves the bus for good before they are over.
     pub async fn wait(mut self, client: &Client, operation: Operation) -> Result<Vec<Finished>, CliError> {
         let mut finished = Vec::new();
-        // A manager from before an upgrade knows of none.
-        let transfers = self.during(client.ask(async |manager| manager.list_transfers().await)).await;
-        self.transfers.add(transfers.unwrap_or_default());
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
         loop {
             if self.succeeded {
                 let units = std::mem::take(&mut self.waiting).into_values().collect();
@@ -103,7 +105,16 @@ impl JobWatch {
             if self.waiting.is_empty() {
                 return Ok(finished);
             }
-            if !self.next().await {
+            let is_there = tokio::select! {
+                is_there = self.next() => is_there,
+                () = &mut patience, if !patience.is_elapsed() => {
+                    // A manager from before an upgrade knows of none.
+                    let transfers = self.during(client.ask(async |manager| manager.list_transfers().await)).await;
+                    self.transfers.add(transfers.unwrap_or_default());
+                    true
+                }
+            };
+            if !is_there {
                 return Err(CliError::Left { action: "wait for jobs".to_owned() });
             }
         }

@@ -151,7 +151,8 @@ fn indented(node: &Node, indentation: &str, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Verb};
+    use crate::cli::args::{Cli, LookVerb, Verb};
+    use crate::cli::of::Of;
     use clap::Parser;
 
     fn unit(requires: &[&str], wants: &[&str]) -> Values {
@@ -164,7 +165,9 @@ mod tests {
     }
 
     fn shown(line: &str) -> String {
-        let Verb::ListDependencies(args) = Cli::parse_from(line.split(' ')).verb else { panic!("{line}") };
+        let Verb::Look(Of(LookVerb::ListDependencies(args))) = Cli::parse_from(line.split(' ')).verb else {
+            panic!("{line}")
+        };
         let units = Units::from([
             ("default.target".to_owned(), unit(&[], &["blog.target", "web.container"])),
             ("blog.target".to_owned(), unit(&["blog.container"], &["default.target"])),

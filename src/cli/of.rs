@@ -1,7 +1,6 @@
-//! The arguments of one verb, which can be declared alone: to declare those of all verbs takes longer than most verbs
-//! take.
+//! One verb, with its arguments, which can be declared alone: to declare all verbs takes longer than most verbs take.
 
-use clap::{ArgMatches, Args, Command, CommandFactory, Error, FromArgMatches, Id};
+use clap::{ArgMatches, Args, Command, CommandFactory, Error, FromArgMatches, Id, Subcommand};
 use std::cell::RefCell;
 use std::ops::Deref;
 
@@ -22,7 +21,7 @@ pub fn alone<C: CommandFactory>(verb: &str) -> Option<Command> {
     Some(Command::new(NAME).args(whole.get_arguments()).groups(whole.get_groups()).subcommand(verb))
 }
 
-/// The arguments of a verb.
+/// The arguments of a verb, or a group of verbs.
 #[derive(Debug)]
 pub struct Of<T>(pub T);
 
@@ -63,5 +62,23 @@ impl<T: Args> Args for Of<T> {
 
     fn augment_args_for_update(command: Command) -> Command {
         T::augment_args_for_update(command)
+    }
+}
+
+impl<T: Subcommand> Subcommand for Of<T> {
+    fn augment_subcommands(command: Command) -> Command {
+        let is_elsewhere = |verb: &String| !T::has_subcommand(verb);
+        match ALONE.with_borrow(|alone| alone.as_ref().is_some_and(is_elsewhere)) {
+            true => command,
+            false => T::augment_subcommands(command),
+        }
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        T::augment_subcommands_for_update(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        T::has_subcommand(name)
     }
 }

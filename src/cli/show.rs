@@ -158,11 +158,14 @@ fn is_limit(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Verb};
+    use crate::cli::args::{Cli, LookVerb, Verb};
+    use crate::cli::of::Of;
     use clap::Parser;
 
     fn shown(line: &str) -> String {
-        let Verb::Show(args) = Cli::parse_from(line.split(' ')).verb else { panic!("not show") };
+        let Verb::Look(Of(LookVerb::Show(args))) = Cli::parse_from(line.split(' ')).verb else {
+            panic!("not show")
+        };
         let values = Values::from([
             ("ActiveEnterTimestamp".to_owned(), Value::Unsigned(1_795_237_685_000_000)),
             ("After".to_owned(), Value::List(vec!["db.container".to_owned(), "net.target".to_owned()])),

@@ -73,8 +73,8 @@ pub fn become_payload(
 
 /// The same where the container runs already.
 pub fn join_payload(plan: &Execute, passed: Passed<'_>) -> Result<(), StepError> {
-    enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
     let user = user::resolve(&plan.user, &plan.settings.supplementary_groups, &plan.hidden)?;
+    enter_directory(&plan.working_directory).during_path("change directory", &plan.working_directory)?;
     let environment = environment(plan, &user);
     session::new_keyring().during("join keyring", "session")?;
     new_session().during("start session", "terminal")?;

@@ -34,21 +34,22 @@ pub struct Means<'a> {
     pub patience: Patience<'a>,
 }
 
-/// Performs all steps. Tells as well how long the root file system took.
-pub fn perform(
-    steps: &[HostStep],
+/// Performs steps. Tells how long the root file system took, if it was among them.
+pub fn perform<'a>(
+    steps: impl IntoIterator<Item = &'a HostStep>,
     means: &Means<'_>,
     maps: &mut Maps,
-) -> Result<(Made, Duration), StepError> {
-    let (mut made, mut root) = (Made::new(), Duration::ZERO);
+    made: &mut Made,
+) -> Result<Duration, StepError> {
+    let mut root = Duration::ZERO;
     for step in steps {
         let begun = moment::now();
-        perform_one(step, means, maps, &mut made)?;
+        perform_one(step, means, maps, made)?;
         if matches!(step, HostStep::Root { .. }) {
             root = moment::now().saturating_sub(begun);
         }
     }
-    Ok((made, root))
+    Ok(root)
 }
 
 /// A view of a control group that the container has got.

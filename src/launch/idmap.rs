@@ -34,7 +34,7 @@ impl First {
 }
 
 /// Maps `inside` and up of a user namespace to ids of the host.
-pub fn write(pid: u32, inside: First, outside: IdRange) -> Result<(), StepError> {
+fn write(pid: u32, inside: First, outside: IdRange) -> Result<(), StepError> {
     for (map, first) in [("uid_map", inside.user), ("gid_map", inside.group)] {
         let path = format!("/proc/{pid}/{map}");
         let line = format!("{first} {} {}", outside.base, outside.length);
@@ -43,29 +43,78 @@ pub fn write(pid: u32, inside: First, outside: IdRange) -> Result<(), StepError>
     Ok(())
 }
 
+/// The user namespace of a process, which outlives it by this.
+fn open(pid: u32) -> io::Result<OwnedFd> {
+    Ok(File::open(format!("/proc/{pid}/ns/user"))?.into())
+}
+
+/// A process that is there to have a user namespace mapped: that takes one which is in it.
+#[derive(Debug)]
+pub struct Lender {
+    pid: u32,
+    process: OwnedFd,
+}
+
+impl Lender {
+    /// One whose namespace has no map yet.
+    pub fn begin() -> Result<Self, StepError> {
+        let helper = Some(getpid());
+        let cloned = clone_process(NewNamespaces::USER, Parent::Caller, ControlGroup::Callers);
+        match cloned.during("map ids", "clone")? {
+            Cloned::Child => {
+                // Should the helper die, now or before, nobody else would end this one.
+                let bound = set_parent_process_death_signal(Some(Signal::KILL));
+                if bound.is_ok() && getppid() == helper {
+                    pause();
+                }
+                exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => Ok(Self { pid, process: pidfd }),
+        }
+    }
+
+    /// Gives the namespace this map, and the namespace.
+    fn lend(&self, inside: First, outside: IdRange) -> Result<OwnedFd, StepError> {
+        write(self.pid, inside, outside)?;
+        open(self.pid).during("map ids", inside.user)
+    }
+}
+
+impl Drop for Lender {
+    fn drop(&mut self) {
+        // Should it linger nevertheless, it ends with this process. It is no child of the container's first one.
+        let _ = pidfd::signal(&self.process, Signal::KILL).and_then(|()| pidfd::wait(&self.process));
+    }
+}
+
 /// The maps that mounts of one container need.
 #[derive(Debug)]
 pub struct Maps {
     container: Option<IdRange>,
     /// By the first ids and how many there are.
     made: Vec<(First, u32, OwnedFd)>,
-    lenders: Vec<OwnedFd>,
-}
-
-impl Drop for Maps {
+    /// Made before it was known what for.
+    spare: Option<Lender>,
     /// A process takes a while to end, and nobody needs to wait for these before the container goes on.
-    fn drop(&mut self) {
-        for lender in &self.lenders {
-            // Should one linger nevertheless, it ends with this process. They are no children of the first process.
-            let _ = pidfd::wait(lender);
-        }
-    }
+    lenders: Vec<Lender>,
+    /// Nor for these: who closes a tree that is mounted nowhere waits for all processors.
+    trees: Vec<OwnedFd>,
 }
 
 impl Maps {
     /// For a container with these ids.
-    pub fn new(ids: Option<IdRange>) -> Self {
-        Self { container: ids, made: Vec::new(), lenders: Vec::new() }
+    pub fn new(ids: Option<IdRange>, spare: Option<Lender>) -> Self {
+        Self { container: ids, made: Vec::new(), spare, lenders: Vec::new(), trees: Vec::new() }
+    }
+
+    /// Maps the ids of the container itself, whose user namespace this process is in. Where ids of the host's appear
+    /// as the same ones inside, mounts need no other.
+    pub fn map_container(&mut self, process: u32) -> Result<(), StepError> {
+        let Some(ids) = self.container else { return Ok(()) };
+        let first = First::both(0);
+        write(process, first, ids)?;
+        self.made.push((first, ids.length, open(process).during("map ids", first.user)?));
+        Ok(())
     }
 
     /// Makes those that steps will ask for, as far as that can be told: each takes a new process, and nobody gets one
@@ -104,6 +153,11 @@ impl Maps {
         id.wrapping_sub(tree_base).wrapping_add(base)
     }
 
+    /// Closes a tree with this.
+    pub fn hold(&mut self, tree: OwnedFd) {
+        self.trees.push(tree);
+    }
+
     /// A user namespace that maps a tree's ids to the container's; `None` when they are the same.
     pub fn namespace(&mut self, tree_base: u32) -> Result<Option<&OwnedFd>, StepError> {
         let range = self.range();
@@ -125,9 +179,9 @@ impl Maps {
     fn made_of(&mut self, first: First, range: IdRange) -> Result<Option<&OwnedFd>, StepError> {
         let known = |(made, of, _): &(First, u32, OwnedFd)| (*made, *of) == (first, range.length);
         if !self.made.iter().any(known) {
-            let (namespace, lender) = make(first, range)?;
+            let lender = self.spare.take().map_or_else(Lender::begin, Ok)?;
+            self.made.push((first, range.length, lender.lend(first, range)?));
             self.lenders.push(lender);
-            self.made.push((first, range.length, namespace));
         }
         Ok(self.made.iter().find(|made| known(made)).map(|(.., namespace)| namespace))
     }
@@ -142,32 +196,4 @@ pub fn is_mappable(found: &Stat) -> bool {
 /// What is at a path, where ids are mapped for it.
 fn mappable(path: &Path) -> Option<Stat> {
     stat(path).ok().filter(is_mappable)
-}
-
-fn open(pid: u32) -> io::Result<OwnedFd> {
-    Ok(File::open(format!("/proc/{pid}/ns/user"))?.into())
-}
-
-/// A namespace needs a process to be made and to be mapped, but lives on by its descriptor. Gives that process,
-/// which is about to end, too.
-fn make(inside: First, outside: IdRange) -> Result<(OwnedFd, OwnedFd), StepError> {
-    let launcher = Some(getpid());
-    match clone_process(NewNamespaces::USER, Parent::Caller, ControlGroup::Callers)
-        .during("map ids", inside.user)?
-    {
-        Cloned::Child => {
-            // Should the launcher die, now or before, nobody else would end this one.
-            let bound = set_parent_process_death_signal(Some(Signal::KILL));
-            if bound.is_ok() && getppid() == launcher {
-                pause();
-            }
-            exit_now(0)
-        }
-        Cloned::Parent { pid, pidfd } => {
-            let namespace =
-                write(pid, inside, outside).and_then(|()| open(pid).during("map ids", inside.user));
-            pidfd::signal(&pidfd, Signal::KILL).during("map ids", inside.user)?;
-            Ok((namespace?, pidfd))
-        }
-    }
 }

@@ -4,6 +4,7 @@
 use super::credentials;
 use super::failure::During;
 use super::host::{self, Made};
+use super::outside::Supply;
 use super::protocol::StepError;
 use super::step::{Attribute, Filesystem, Links, Step, TextFile};
 use super::target;
@@ -24,26 +25,36 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Trees {
     trees: Made,
+    /// Where more may come from.
+    supply: Option<Supply>,
 }
 
 impl Trees {
     /// Those made outside.
-    pub fn new(trees: Made) -> Self {
-        Self { trees }
+    pub fn supplied(supply: Supply) -> Self {
+        Self { trees: Made::new(), supply: Some(supply) }
     }
 
     /// Closes what was not taken.
     pub fn clear(&mut self) {
         self.trees.clear();
+        self.supply = None;
     }
 
-    /// Whether there is such a tree.
-    pub fn has(&self, name: &str) -> bool {
-        self.trees.contains_key(name)
+    /// Whether there is such a tree, once there is or none will come.
+    pub fn has(&mut self, name: &str) -> Result<bool, StepError> {
+        while let Some(supply) = self.supply.as_mut().filter(|_| !self.trees.contains_key(name)) {
+            match supply.more()? {
+                Some(made) => self.trees.extend(made),
+                None => self.supply = None,
+            }
+        }
+        Ok(self.trees.contains_key(name))
     }
 
-    /// Takes a tree.
+    /// Takes a tree, once it is there.
     pub fn take(&mut self, name: &str) -> Result<OwnedFd, StepError> {
+        self.has(name)?;
         self.trees.remove(name).ok_or(Errno::BADF).during("take over", name)
     }
 }
@@ -57,8 +68,10 @@ fn perform_one(step: &Step, trees: &mut Trees) -> Result<(), StepError> {
     match step {
         Step::Make { tree, filesystem } => make(tree, filesystem, trees),
         Step::EnterRoot => enter_root(&trees.take("root")?).during("enter root", "/"),
-        Step::Attach { tree, missing: IfMissing::Ignore, .. } if !trees.has(tree) => Ok(()),
-        Step::Attach { tree, target, links, .. } => {
+        Step::Attach { tree, target, links, missing } => {
+            if *missing == IfMissing::Ignore && !trees.has(tree)? {
+                return Ok(());
+            }
             attach(&trees.take(tree)?, target, *links).during_path("mount", target)
         }
         Step::Credentials { target, user } => {

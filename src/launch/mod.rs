@@ -34,6 +34,7 @@ pub mod protocol;
 mod root;
 pub mod run;
 mod scheduling;
+mod separation;
 mod settings;
 mod sized;
 pub mod spawn;

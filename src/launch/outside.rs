@@ -2,24 +2,27 @@
 //! enters the container's namespaces and systemd makes the scope. It is there before there is a plan.
 
 use super::birthplace::open_group;
-use super::channel;
+use super::channel::{self, Packet};
 use super::credentials::{self, Beside, Patience};
 use super::failure::{During, reported};
 use super::host::{self, Made, Means};
-use super::idmap::{self, First, Maps};
+use super::idmap::{Lender, Maps};
 use super::moment;
 use super::protocol::{Report, StepError};
-use super::step::{Delegation, Plan};
+use super::separation::Separation;
+use super::step::{Delegation, HostStep, Plan};
 use super::system;
 use super::work::{self, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use crate::sys::process::control_group;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Names and descriptors of one packet: what is allowed, with room for the words around them.
@@ -32,7 +35,7 @@ const NAMES_MAX: usize = 8 * 1024;
 enum Progress {
     /// There is a plan. Beside it: what came with [`Order::Begin`](super::protocol::Order::Begin).
     Begun,
-    /// It has namespaces of its own, whose ids can be mapped.
+    /// It has namespaces of its own, whose ids can be mapped once there is a plan.
     Separate,
     /// The container's first process is there, in this control group.
     Born(Place),
@@ -52,9 +55,11 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Handover {
+    /// The user namespace has its id maps.
+    Mapped,
     /// These trees, in this order.
     Trees(Vec<String>),
-    /// That was all, and the user namespace has its id maps.
+    /// That was all.
     Complete,
 }
 
@@ -66,6 +71,7 @@ pub struct Helper {
 }
 
 /// Where the first process gets what the helper has made.
+#[derive(Debug)]
 pub struct Supply(OwnedFd);
 
 impl Helper {
@@ -129,50 +135,105 @@ impl Drop for Helper {
 }
 
 impl Supply {
-    /// Waits for all of it. The descriptors of trees close with a program's execution.
-    pub fn take(self) -> Result<Made, StepError> {
-        let mut made = Made::new();
-        loop {
-            match channel::receive::<Handover>(&self.0).during("take over", "mounts")? {
-                Some((Handover::Trees(names), trees)) => made.extend(names.into_iter().zip(trees)),
-                Some((Handover::Complete, _)) => return Ok(made),
-                None => return Err(Errno::CONNRESET).during("take over", "mounts"),
-            }
+    /// Waits until this process can have ids of its user namespace.
+    pub fn wait_for_maps(&self) -> Result<(), StepError> {
+        match self.next()? {
+            (Handover::Mapped, _) => Ok(()),
+            _ => Err(Errno::PROTO).during("take over", "ids"),
         }
+    }
+
+    /// Waits for more of it; `None` once that was all. The descriptors of trees close with a program's execution.
+    pub fn more(&self) -> Result<Option<Made>, StepError> {
+        match self.next()? {
+            (Handover::Trees(names), trees) => Ok(Some(names.into_iter().zip(trees).collect())),
+            (Handover::Complete, _) => Ok(None),
+            (Handover::Mapped, _) => Err(Errno::PROTO).during("take over", "mounts"),
+        }
+    }
+
+    fn next(&self) -> Result<Packet<Handover>, StepError> {
+        let received = channel::receive(&self.0).during("take over", "mounts")?;
+        received.ok_or(Errno::CONNRESET).during("take over", "mounts")
     }
 }
 
 fn help(control: &OwnedFd, (launcher, container): (&OwnedFd, &OwnedFd)) -> Result<(), StepError> {
-    let Some((plan, beside)) = plan(launcher)? else { return Ok(()) };
+    let Some(Begun { plan, beside, separation, lender }) = begin(launcher)? else { return Ok(()) };
     let begun = moment::now();
-    let mut maps = Maps::new(plan.ids);
+    let process = getppid().map_or(0, |process| process.as_raw_nonzero().get().cast_unsigned());
+    let mut maps = Maps::new(plan.ids, lender);
+    let map = |maps: &mut Maps| {
+        maps.map_container(process)?;
+        hand_over(container, &Handover::Mapped, &[])
+    };
+    if separation == Separation::Ahead {
+        map(&mut maps)?;
+    }
     maps.foresee(&plan.host)?;
     let means = Means { beside, patience: Patience(control.as_fd()) };
-    let (mut made, root) = host::perform(&plan.host, &means, &mut maps)?;
-    drop(means);
+    let is_stream = |step: &&HostStep| matches!(step, HostStep::Journal { .. });
+    let (streams, trees): (Vec<_>, Vec<_>) = plan.host.iter().partition(is_stream);
+    let mut made = Made::new();
+    let root = host::perform(trees, &means, &mut maps, &mut made)?;
     let report = Report::Mounted { rooted: begun + root, mounted: moment::now() };
     channel::send(control, &report, &[]).during("begin", "report")?;
-    let Progress::Separate = hear(launcher)? else {
-        return Err(Errno::PROTO).during("hand over", "launcher");
-    };
-    let process = getppid().map_or(0, |process| process.as_raw_nonzero().get().cast_unsigned());
-    if let Some(ids) = plan.ids {
-        idmap::write(process, First::both(0), ids)?;
+    if separation == Separation::None {
+        let Progress::Separate = hear(launcher)? else {
+            return Err(Errno::PROTO).during("hand over", "launcher");
+        };
+        map(&mut maps)?;
+    }
+    // Which the container wants last.
+    let mut open_streams = |made: &mut Made| host::perform(streams.iter().copied(), &means, &mut maps, made);
+    let is_awaited = is_there(launcher).during("hand over", "launcher")?;
+    if !is_awaited {
+        open_streams(&mut made)?;
     }
     let Progress::Born(place) = hear(launcher)? else {
         return Err(Errno::PROTO).during("hand over", "launcher");
     };
-    if let Some(view) = view_of(&plan, place, process)? {
-        made.insert("cgroup".to_owned(), view);
+    made.extend(view_of(&plan, place, process)?.map(|view| ("cgroup".to_owned(), view)));
+    supply(&mem::take(&mut made), container)?;
+    if is_awaited {
+        open_streams(&mut made)?;
+        supply(&made, container)?;
     }
-    supply(&made, container)
+    hand_over(container, &Handover::Complete, &[])
 }
 
-/// What there is to do; `None` where there is nothing.
-fn plan(launcher: &OwnedFd) -> Result<Option<(Plan, Beside)>, StepError> {
-    let received = channel::receive::<Progress>(launcher).during("begin", "plan")?;
-    let Some((Progress::Begun, descriptors)) = received else { return Ok(None) };
-    let _ = set_name(c"sampan-launch");
+/// What there is to do.
+struct Begun {
+    plan: Plan,
+    beside: Beside,
+    /// What the launcher has done before there was a plan.
+    separation: Separation,
+    /// What was done here meanwhile.
+    lender: Option<Lender>,
+}
+
+/// `None` where there is nothing to do.
+fn begin(launcher: &OwnedFd) -> Result<Option<Begun>, StepError> {
+    let (mut separation, mut lender) = (Separation::None, None);
+    loop {
+        match channel::receive::<Progress>(launcher).during("begin", "plan")? {
+            Some((Progress::Separate, _)) => {
+                separation = Separation::Ahead;
+                lender = Some(Lender::begin()?);
+            }
+            Some((Progress::Begun, descriptors)) => {
+                let _ = set_name(c"sampan-launch");
+                let read = read(descriptors)?;
+                return Ok(read.map(|(plan, beside)| Begun { plan, beside, separation, lender }));
+            }
+            Some((Progress::Born(_), _)) => return Err(Errno::PROTO).during("begin", "plan"),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The same from what came beside it.
+fn read(descriptors: Vec<OwnedFd>) -> Result<Option<(Plan, Beside)>, StepError> {
     let mut descriptors = descriptors.into_iter();
     let file = descriptors.next().ok_or(Errno::BADF).during("begin", "plan")?;
     let Work::Start(plan) = work::read(file).during("begin", "plan")? else { return Ok(None) };
@@ -181,6 +242,12 @@ fn plan(launcher: &OwnedFd) -> Result<Option<(Plan, Beside)>, StepError> {
         None => Beside::new(),
     };
     Ok(Some((plan, beside)))
+}
+
+/// Whether something has come.
+fn is_there(launcher: &OwnedFd) -> io::Result<bool> {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(poll(&mut [PollFd::new(launcher, PollFlags::IN)], Some(&at_once))? != 0)
 }
 
 fn hear(launcher: &OwnedFd) -> Result<Progress, StepError> {
@@ -211,20 +278,23 @@ fn view_of(plan: &Plan, place: Place, launcher: u32) -> Result<Option<OwnedFd>, 
 }
 
 fn supply(made: &Made, container: &OwnedFd) -> Result<(), StepError> {
-    let give = |names: &[String], trees: &[BorrowedFd<'_>]| -> io::Result<()> {
-        channel::send(container, &Handover::Trees(names.to_vec()), trees)
-    };
     let (mut names, mut trees, mut length) = (Vec::new(), Vec::new(), 0);
     for (name, tree) in made {
         if trees.len() == TREES_MAX || length + name.len() > NAMES_MAX {
-            give(&names, &trees).during("hand over", "mounts")?;
+            hand_over(container, &Handover::Trees(names), &trees)?;
             (names, trees, length) = (Vec::new(), Vec::new(), 0);
         }
         length += name.len();
         names.push(name.clone());
         trees.push(tree.as_fd());
     }
-    give(&names, &trees)
-        .and_then(|()| channel::send(container, &Handover::Complete, &[]))
-        .during("hand over", "mounts")
+    hand_over(container, &Handover::Trees(names), &trees)
+}
+
+/// A first process that does not listen any more has told why, or needs nothing else.
+fn hand_over(container: &OwnedFd, handover: &Handover, trees: &[BorrowedFd<'_>]) -> Result<(), StepError> {
+    match channel::send(container, handover, trees) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PIPE) => Ok(()),
+        sent => sent.during("hand over", "mounts"),
+    }
 }

@@ -4,12 +4,13 @@
 //! ```text
 //! manager               A: sampan-launch                H: its helper                 B: PID 1 of the container
 //!    |                     | forks H, and waits ---------> | waits                       |
-//!    | Begin + [plan, …] ->| the same -------------------> | namespaces that lend id     |
-//!    |<- Ready ------------| own namespaces                | maps, mounts that come from |
-//!    | asks systemd for a  |                               | the host, journal           |
-//!    | scope with A        | watches for the control group |                             |
+//!    | Separate ---------->| own namespaces -------------> | one that lends id maps      |
+//!    | Begin + [plan, …] ->| watches for the control group |                             |
+//!    |<- Ready ------------| the same, further namespaces->| id maps                     |
+//!    | asks systemd for a  |                               | mounts that come from the   |
+//!    | scope with A        | waits for the group           | host, journal               |
 //!    |<- Started{pid} -----| clone3(CLONE_PARENT | CLONE_INTO_CGROUP | CLONE_NEWPID) --> |
-//!    | writes the run down |                               | id maps, trees -----------> | own mounts
+//!    | writes the run down |                               | trees, as they are made --> | own mounts
 //!    |<- Mounted ------------------------------------------| exits                       |
 //!    |<- Prepared ------------------------------------------------------------------------ |  (with a pause)
 //!    | Go ---------------->| waits for limits of the group |                             |
@@ -29,6 +30,10 @@
 //! is born beside it.
 //!
 //! What needs the host's privilege is done by H meanwhile, which is in no scope: A has given it up for its namespaces.
+//! It begins when systemd can, which has the longer way to go; two processors are soon busy with all of this.
+//!
+//! `Separate` comes before there is a plan, to an A that waits for one, and only to one whose container will have those
+//! namespaces to itself: most have. All others enter theirs where `further namespaces` stands.
 //!
 //! The payload's standard output and error are a stream to the journal. A socket cannot be opened by its name
 //! again, so `/dev/stdout` and `/dev/stderr` are a FIFO, and the manager moves what is written there to a second
@@ -54,6 +59,8 @@ pub const UNSTARTED: i32 = 203;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
+    /// Enter namespaces while there is no plan: it will be that of a container which has them to itself.
+    Separate,
     /// Beside it: the sealed memfd of the plan, a pipe with secrets where the unit has some in its file, standard
     /// input, output and error where the plan wants them passed, then the sockets with `pass = "fd"` in the order of
     /// the plan.

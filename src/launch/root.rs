@@ -25,13 +25,8 @@ use std::path::{Path, PathBuf};
 
 const STEP: &str = "mount root";
 
-/// What an overlay is made of. All but the image are directories of the host, in the container's ids, and are
-/// opened late: overlayfs takes them only from the mount namespace that its maker is in by then.
-struct Layers {
-    image: OwnedFd,
-    rest: Rest,
-}
-
+/// What an overlay is made of beside the image: directories of the host, in the container's ids. They are opened late:
+/// overlayfs takes them only from the mount namespace that its maker is in by then.
 enum Rest {
     Stand(PathBuf),
     Upper { upper: PathBuf, work: PathBuf, durability: Durability },
@@ -52,8 +47,8 @@ pub fn mount(
     maps: &mut Maps,
 ) -> Result<OwnedFd, StepError> {
     let image = clone_tree(&lower.path, lower.id_base, maps)?;
-    let whole = |rest| overlay(&Layers { image, rest }).during_path(STEP, &lower.path);
-    match changes {
+    let whole = |rest| overlay(&image, &rest).during_path(STEP, &lower.path);
+    let mounted = match changes {
         Changes::Discard(directory) => {
             clear(directory).during_path("discard changes", directory)?;
             sized::within(directory, size, Lasting::Run, || {
@@ -67,7 +62,9 @@ pub fn mount(
             stand(directory, stands, &lower.path, maps.outside(0, 0)).during_path(STEP, directory)?;
             whole(Rest::Stand(directory.clone()))
         }
-    }
+    };
+    maps.hold(image);
+    mounted
 }
 
 /// Mounts the tree of an image that is not the container's own, for nobody to write to.
@@ -80,8 +77,8 @@ pub fn mount_image(
     const STEP: &str = "mount image";
     let image = clone_tree(&lower.path, lower.id_base, maps)?;
     std::fs::create_dir_all(empty).during_path(STEP, empty)?;
-    let overlay = overlay(&Layers { image, rest: Rest::Stand(empty.to_owned()) });
-    let overlay = overlay.during_path(STEP, &lower.path)?;
+    let overlay = overlay(&image, &Rest::Stand(empty.to_owned())).during_path(STEP, &lower.path)?;
+    maps.hold(image);
     let change = Change { set: host::bits(attributes) | mount::READ_ONLY, ..Change::default() };
     mount::change(&overlay, &change).during_path(STEP, &lower.path)?;
     Ok(overlay)
@@ -173,8 +170,8 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
 
 /// Since Linux 6.13 overlayfs takes its layers as descriptors, also of trees that are mounted nowhere. Of one that is
 /// mounted it would show the path, which the host's is.
-fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
-    let made = configure(layers, |context, image, stand| {
+fn overlay(image: &OwnedFd, rest: &Rest) -> io::Result<OwnedFd> {
+    let made = configure(image, rest, |context, image, stand| {
         fsconfig_set_fd(context, "lowerdir+", image)?;
         stand.map_or(Ok(()), |stand| fsconfig_set_string(context, "lowerdir+", path_of(stand)))
     });
@@ -182,11 +179,11 @@ fn overlay(layers: &Layers) -> io::Result<OwnedFd> {
         // What it does not know, in the words of fsconfig(2). Where it does, and has begun, another attempt would be told
         // that the first has left something.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => {
-            overlay_by_path(layers)?
+            overlay_by_path(image, rest)?
         }
         made => made?,
     };
-    check_changes(&overlay, &layers.rest)?;
+    check_changes(&overlay, rest)?;
     Ok(overlay)
 }
 
@@ -204,12 +201,12 @@ fn check_changes(overlay: &OwnedFd, rest: &Rest) -> io::Result<()> {
 
 /// Before, a layer is a path, and has to be mounted in the namespace of the caller, which therefore gets one of
 /// its own.
-fn overlay_by_path(layers: &Layers) -> io::Result<OwnedFd> {
+fn overlay_by_path(image: &OwnedFd, rest: &Rest) -> io::Result<OwnedFd> {
     let own = open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     unshare(&[Namespace::Mount])?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    move_mount(&layers.image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    let overlay = configure(layers, |context, image, stand| {
+    move_mount(image, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let overlay = configure(image, rest, |context, image, stand| {
         let paths: Vec<_> = std::iter::once(image).chain(stand).map(path_of).collect();
         fsconfig_set_string(context, "lowerdir", paths.join(":"))
     })?;
@@ -224,7 +221,8 @@ fn path_of(descriptor: impl AsFd) -> String {
 }
 
 fn configure(
-    layers: &Layers,
+    image: &OwnedFd,
+    rest: &Rest,
     set_lower: impl FnOnce(&OwnedFd, BorrowedFd<'_>, Option<BorrowedFd<'_>>) -> rustix::io::Result<()>,
 ) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -232,15 +230,15 @@ fn configure(
     fsconfig_set_string(&context, "source", "sampan")?;
     // Before Linux 6.5 paths are followed only when all is said, so the descriptors live until then.
     let mut directories = Vec::new();
-    match &layers.rest {
+    match rest {
         Rest::Stand(stand) => {
             directories.push(directory_at(stand)?);
-            set_lower(&context, layers.image.as_fd(), Some(directories[0].as_fd()))?;
+            set_lower(&context, image.as_fd(), Some(directories[0].as_fd()))?;
             attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
         }
         Rest::Upper { upper, work, durability } => {
             directories.extend([directory_at(upper)?, directory_at(work)?]);
-            set_lower(&context, layers.image.as_fd(), None)?;
+            set_lower(&context, image.as_fd(), None)?;
             fsconfig_set_string(&context, "upperdir", path_of(&directories[0]))?;
             fsconfig_set_string(&context, "workdir", path_of(&directories[1]))?;
             if *durability == Durability::Volatile {

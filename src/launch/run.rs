@@ -10,15 +10,14 @@ use super::inside::{self, Trees};
 use super::moment;
 use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
-use super::settings;
-use super::step::{Delegation, Join, NamespaceSetting, Output, Pause, Plan};
+use super::separation::Separation;
+use super::step::{Delegation, Join, Output, Pause, Plan};
 use super::work::{self, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
-use crate::sys::namespace::{Namespace, enter, raise_loopback, unshare};
+use crate::sys::namespace::{Namespace, enter, unshare};
 use crate::sys::pidfd;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
-use rustix::system::sethostname;
 use rustix::thread::{set_name, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -33,19 +32,19 @@ pub fn run() -> Result<(), StepError> {
     let _ = set_name(c"sampan-ready");
     // By now nobody waits for it to be born.
     let (helper, supply) = reported(&control, Helper::begin(&control))?;
-    let begun = reported(&control, begin(&control, &helper).during("begin", "plan"))?;
-    let Some((work, descriptors)) = begun else { return Ok(()) };
+    let Some(Begun { work, descriptors, separation }) = reported(&control, begin(&control, &helper))? else {
+        return Ok(());
+    };
     match work {
         Work::Start(plan) => {
-            reported(&control, settings::prepare(&plan.execute.settings))?;
-            let (streams, sockets) = reported(&control, streams_first(&plan, descriptors))?;
-            start(&plan, &control, (helper, supply), streams, sockets)
+            let start = Start { plan: &plan, separation, control: &control };
+            start.perform((helper, supply), descriptors)
         }
         Work::Join(join) => {
             // It ends while this one goes on.
             let _helper = helper.dismiss();
             drop(supply);
-            reported(&control, settings::prepare(&join.execute.settings))?;
+            reported(&control, separation.prepare(&join.execute.settings))?;
             reported(&control, join_container(&join, &control, descriptors))
         }
     }
@@ -64,35 +63,49 @@ fn control_or_report() -> Result<OwnedFd, StepError> {
 fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    settings::make_room()?;
+    super::settings::make_room()?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)
 }
 
-/// `None` where the manager ends without a launch for this one. The helper gets all that comes, too.
-fn begin(control: &OwnedFd, helper: &Helper) -> io::Result<Option<(Work, Vec<OwnedFd>)>> {
-    match channel::receive(control)? {
-        None => Ok(None),
-        Some((Order::Begin, mut descriptors)) if !descriptors.is_empty() => {
-            helper.pass_on(&descriptors)?;
-            let _ = set_name(c"sampan-launch");
-            let work = work::read(descriptors.remove(0))?;
-            Ok(Some((work, descriptors)))
+/// What there is to do.
+struct Begun {
+    work: Work,
+    /// All that came with it, the work first.
+    descriptors: Vec<OwnedFd>,
+    separation: Separation,
+}
+
+/// `None` where the manager ends without a launch for this one.
+fn begin(control: &OwnedFd, helper: &Helper) -> Result<Option<Begun>, StepError> {
+    let mut separation = Separation::None;
+    loop {
+        match channel::receive(control).during("begin", "plan")? {
+            None => return Ok(None),
+            Some((Order::Separate, _)) => {
+                separation = Separation::enter_ahead()?;
+                helper.separate()?;
+            }
+            Some((Order::Begin, descriptors)) => {
+                let _ = set_name(c"sampan-launch");
+                let file = descriptors.first().ok_or(Errno::BADF).during("begin", "plan")?;
+                let work = work::read(file).during("begin", "plan")?;
+                return Ok(Some(Begun { work, descriptors, separation }));
+            }
+            Some(_) => return Err(Errno::PROTO).during("begin", "plan"),
         }
-        _ => Err(Errno::PROTO.into()),
     }
 }
 
-/// Where the plan says so, three descriptors for standard streams come before the sockets. Secrets before them are for
-/// the helper.
+/// Where the plan says so, three descriptors for standard streams come before the sockets. The plan, and secrets, before
+/// them are for the helper.
 fn streams_first(
     plan: &Plan,
     mut passed: Vec<OwnedFd>,
 ) -> Result<(Option<Streams>, Vec<OwnedFd>), StepError> {
-    if credentials::are_beside(plan) && !passed.is_empty() {
-        drop(passed.remove(0));
-    }
+    let helpers = 1 + usize::from(credentials::are_beside(plan));
+    drop(passed.drain(..helpers.min(passed.len())));
     if plan.execute.output == Output::Journal {
         return Ok((None, passed));
     }
@@ -101,59 +114,70 @@ fn streams_first(
     Ok((Some(streams), sockets))
 }
 
-fn start(
-    plan: &Plan,
-    control: &OwnedFd,
-    (helper, supply): (Helper, Supply),
+/// A container that is to be started.
+struct Start<'a> {
+    plan: &'a Plan,
+    separation: Separation,
+    control: &'a OwnedFd,
+}
+
+/// What a start waits for the scope with.
+struct Prepared<'a> {
+    watch: Option<Watch<'a>>,
     streams: Option<Streams>,
     sockets: Vec<OwnedFd>,
-) -> Result<(), StepError> {
-    let begun = moment::now();
-    let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
-    let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
-    reported(control, channel::send(control, &Report::Ready, &[]).during("begin", "report"))?;
-    // While systemd makes the scope.
-    reported(control, separate(plan))?;
-    reported(control, helper.separate())?;
-    reported(control, plan.settings.iter().try_for_each(set))?;
-    let filters = filter::all(&plan.execute.system_calls);
-    let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
-    let birthplace = reported(control, birthplace)?;
-    let times = Times { begun, grouped: moment::now() };
-    match reported(control, give_birth(&birthplace))? {
-        Cloned::Child => {
-            drop((helper, outside, birthplace));
-            first_process(plan, (supply, inside), streams, Passed { control, sockets, filters })
-        }
-        Cloned::Parent { pid, pidfd } => {
-            drop((supply, inside, streams, sockets));
-            // The first: with what the helper supplies, the process may say something itself.
-            let started = Report::Started { pid, times };
-            let told = channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report");
-            reported(control, told)?;
-            // One that has failed has said so.
-            let _ = helper.born(birthplace.place());
-            let seen_off = accompany(plan, &birthplace, control, &outside);
-            drop(helper);
-            reported(control, seen_off.during("wait for scope", "manager"))
+}
+
+impl Start<'_> {
+    fn perform(
+        &self,
+        (helper, supply): (Helper, Supply),
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), StepError> {
+        let Self { plan, control, .. } = *self;
+        let begun = moment::now();
+        let prepared = self.prepare(&helper, descriptors);
+        let Prepared { watch, streams, sockets } = reported(control, prepared)?;
+        let (outside, inside) = reported(control, channel::pair().during("begin", "hand over"))?;
+        let filters = filter::all(&plan.execute.system_calls);
+        let birthplace = birthplace::wait(watch, control).during("wait for scope", "manager");
+        let birthplace = reported(control, birthplace)?;
+        let times = Times { begun, grouped: moment::now() };
+        match reported(control, give_birth(&birthplace))? {
+            Cloned::Child => {
+                drop((helper, outside, birthplace));
+                first_process(plan, (supply, inside), streams, Passed { control, sockets, filters })
+            }
+            Cloned::Parent { pid, pidfd } => {
+                drop((supply, inside, streams, sockets));
+                // The first: with what the helper supplies, the process may say something itself.
+                let started = Report::Started { pid, times };
+                let told = channel::send(control, &started, &[pidfd.as_fd()]).during("begin", "report");
+                reported(control, told)?;
+                // One that has failed has said so.
+                let _ = helper.born(birthplace.place());
+                let seen_off = accompany(plan, &birthplace, control, &outside);
+                drop(helper);
+                reported(control, seen_off.during("wait for scope", "manager"))
+            }
         }
     }
-}
 
-/// Enters the namespaces of the container that a process can be in before the container is: that of processes comes
-/// with the first one, and that of control groups begins at the group that who makes it is in.
-fn separate(plan: &Plan) -> Result<(), StepError> {
-    let is_early = |namespace: &Namespace| *namespace != Namespace::ControlGroup;
-    let user = plan.ids.map(|_| Namespace::User);
-    let early = plan.namespaces.iter().copied().filter(is_early);
-    let namespaces: Vec<_> = user.into_iter().chain([Namespace::Mount]).chain(early).collect();
-    unshare(&namespaces).during("enter namespace", "unshare")
-}
-
-fn set(setting: &NamespaceSetting) -> Result<(), StepError> {
-    match setting {
-        NamespaceSetting::Hostname(name) => sethostname(name.as_bytes()).during("set hostname", name),
-        NamespaceSetting::Loopback => raise_loopback().during("raise loopback", "lo"),
+    /// All that can be done before there is a scope, most of it while systemd makes that one. The helper, which has time
+    /// until then, begins when systemd can.
+    fn prepare(&self, helper: &Helper, descriptors: Vec<OwnedFd>) -> Result<Prepared<'_>, StepError> {
+        let Self { plan, separation, control } = *self;
+        separation.prepare(&plan.execute.settings)?;
+        let watch = plan.group.as_ref().and_then(|group| Watch::begin(group).ok());
+        channel::send(control, &Report::Ready, &[]).during("begin", "report")?;
+        helper.pass_on(&descriptors).during("begin", "plan")?;
+        let (streams, sockets) = streams_first(plan, descriptors)?;
+        separation.enter_rest(plan)?;
+        if separation == Separation::None {
+            helper.separate()?;
+        }
+        separation.set_rest(plan)?;
+        Ok(Prepared { watch, streams, sockets })
     }
 }
 
@@ -194,7 +218,7 @@ fn accompany(
             Woken::Order => match next_order(control)? {
                 Order::Go => consented = true,
                 Order::Attached => attached = true,
-                Order::Begin => return Err(Errno::PROTO.into()),
+                Order::Separate | Order::Begin => return Err(Errno::PROTO.into()),
             },
             Woken::End => {
                 channel::send(control, &Report::Executed, &[])?;
@@ -241,7 +265,8 @@ fn prepare_and_execute(
     streams: Option<Streams>,
     passed: Passed<'_>,
 ) -> Result<(), StepError> {
-    let mut trees = Trees::new(supply.take()?);
+    supply.wait_for_maps()?;
+    let mut trees = Trees::supplied(supply);
     become_root().during("enter namespace", "user")?;
     if plan.namespaces.contains(&Namespace::ControlGroup) {
         unshare(&[Namespace::ControlGroup]).during("enter namespace", "unshare")?;
@@ -264,10 +289,10 @@ fn become_root() -> io::Result<()> {
     Ok(set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?)
 }
 
-/// With the plan come the pidfd of the container's first process and three descriptors for standard streams.
+/// After the plan come the pidfd of the container's first process and three descriptors for standard streams.
 fn join_container(join: &Join, control: &OwnedFd, passed: Vec<OwnedFd>) -> Result<(), StepError> {
-    let [container, input, output, error] =
-        <[OwnedFd; 4]>::try_from(passed).map_err(|_| Errno::BADF).during("begin", "standard streams")?;
+    let [_, container, input, output, error] =
+        <[OwnedFd; 5]>::try_from(passed).map_err(|_| Errno::BADF).during("begin", "standard streams")?;
     let birthplace = join.group.as_deref().map(open_group).transpose()?;
     let group =
         birthplace.as_ref().map_or(ControlGroup::Callers, |group| ControlGroup::Directory(group.as_fd()));

@@ -6,7 +6,7 @@ use super::failure::During;
 use super::protocol::StepError;
 use super::scheduling;
 use crate::sys::memory_merge;
-use crate::unit::model::{Limit, LimitKind, ProcessSettings};
+use crate::unit::model::{CpuScheduling, Limit, LimitKind, ProcessSettings};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,14 +19,29 @@ pub fn prepare(settings: &ProcessSettings) -> Result<(), StepError> {
     let score = settings.oom_score_adjust.unwrap_or_default().to_string();
     std::fs::write("/proc/self/oom_score_adj", &score).during("set OOM score", &score)?;
     settings.limits.iter().try_for_each(|(kind, limit)| raise(*kind, *limit))?;
-    if settings.memory_merge {
-        match memory_merge::enable() {
-            // As systemd does it: a kernel without KSM merges nothing.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            result => result.during("merge memory", "PR_SET_MEMORY_MERGE")?,
-        }
-    }
+    merge_memory(settings)?;
     scheduling::prepare(settings)
+}
+
+/// Of what `prepare` does, that which needs nobody's leave.
+pub fn merge_memory(settings: &ProcessSettings) -> Result<(), StepError> {
+    if !settings.memory_merge {
+        return Ok(());
+    }
+    match memory_merge::enable() {
+        // As systemd does it: a kernel without KSM merges nothing.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        result => result.during("merge memory", "PR_SET_MEMORY_MERGE"),
+    }
+}
+
+/// Whether all that `prepare` needs the host's privileges for is as for settings that say nothing.
+pub fn ask_nothing_of_the_host(settings: &ProcessSettings) -> bool {
+    let ProcessSettings { oom_score_adjust, limits, cpu_scheduling, io_scheduling, .. } = settings;
+    oom_score_adjust.is_none_or(|score| score == 0)
+        && limits.is_empty()
+        && *cpu_scheduling == CpuScheduling::default()
+        && io_scheduling.is_none()
 }
 
 /// Descriptors of a launcher lie out of the way of those that it passes, however few its manager may have.

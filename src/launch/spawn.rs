@@ -3,6 +3,7 @@
 use super::channel;
 use super::credentials;
 use super::protocol::{Order, Report};
+use super::separation::Separation;
 use super::step::{Join, Plan};
 use super::work::Work;
 use crate::sys::child::start_held;
@@ -10,6 +11,7 @@ use crate::sys::pidfd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -38,7 +40,7 @@ pub enum SpawnError {
 #[derive(Debug)]
 pub struct Launcher {
     program: OwnedFd,
-    spare: RefCell<Option<Spare>>,
+    spares: RefCell<BTreeMap<Separation, Option<Spare>>>,
 }
 
 /// A launcher that has been executed and waits for its plan: a third of the time that a launch takes is that of the
@@ -88,15 +90,25 @@ impl Launcher {
             seal(program)
         };
         let program = load().map_err(|source| SpawnError::Load { path: path.to_owned(), source })?;
-        Ok(Self { program, spare: RefCell::default() })
+        let spares = RefCell::new(BTreeMap::from([(Separation::Ahead, None)]));
+        Ok(Self { program, spares })
     }
 
-    /// Has a launcher ready for the next launch. Without one that begins with its execution.
-    pub fn keep_spare(&self) {
-        let mut spare = self.spare.borrow_mut();
-        if spare.is_none() {
-            *spare = self.execute().ok().map(|launch| Spare(Some(launch)));
+    /// Has launchers ready for the next launch: one for what most containers are, and one for all else once there was
+    /// something. Without one a launch begins with its execution.
+    pub fn keep_spares(&self) {
+        for (separation, spare) in self.spares.borrow_mut().iter_mut().filter(|(_, spare)| spare.is_none()) {
+            *spare = self.wait_ahead(*separation).ok();
         }
+    }
+
+    fn wait_ahead(&self, separation: Separation) -> io::Result<Spare> {
+        let launch = self.execute()?;
+        match separation {
+            Separation::None => {}
+            Separation::Ahead => launch.send(&Order::Separate)?,
+        }
+        Ok(Spare(Some(launch)))
     }
 
     /// Starts a container; `sockets` as the plan lists them, after three streams where it wants them passed.
@@ -132,7 +144,8 @@ impl Launcher {
         plan.write_all(&serde_json::to_vec(work)?)?;
         let plan = seal(plan)?;
         let descriptors = [&[plan.as_fd()], descriptors].concat();
-        if let Some(launch) = self.spare.take().and_then(|spare| spare.begin(&descriptors)) {
+        let spare = self.spares.borrow_mut().insert(Separation::of(work), None).flatten();
+        if let Some(launch) = spare.and_then(|spare| spare.begin(&descriptors)) {
             return Ok(launch);
         }
         let launch = self.execute()?;

@@ -1,4 +1,5 @@
-//! Paths of the container, resolved by descriptor: never out of the root, never through a magic link.
+//! Paths of the container, resolved by descriptor: never out of the root, never through a magic link. Who asks works in
+//! the root directory, which spares it a descriptor of that for each.
 
 use super::step::Links;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2};
@@ -7,7 +8,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Opens what stands at a path, as `O_PATH`.
 pub fn find(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
@@ -20,9 +21,8 @@ fn find_with(path: &Path, links: Links, more: OFlags) -> Result<OwnedFd, Errno> 
         resolve |= ResolveFlags::NO_SYMLINKS;
     }
     loop {
-        let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         // EAGAIN: a rename on the way, openat2(2).
-        match openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC | more, Mode::empty(), resolve) {
+        match openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC | more, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             result => return result,
         }
@@ -35,19 +35,9 @@ pub fn directory(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
         Err(Errno::NOENT) => {}
         result => return result,
     }
-    let mut so_far = PathBuf::from("/");
-    let mut current = find(&so_far, links)?;
-    for name in path.components().skip(1) {
-        so_far.push(name);
-        current = match find_with(&so_far, links, OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => {
-                make_directory(&current, name.as_os_str())?;
-                find_with(&so_far, links, OFlags::DIRECTORY)?
-            }
-            result => result?,
-        };
-    }
-    Ok(current)
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::NOENT) };
+    make_directory(directory(parent, links)?, name)?;
+    find_with(path, links, OFlags::DIRECTORY)
 }
 
 fn make_directory(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
@@ -63,21 +53,27 @@ pub fn file(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
         Err(Errno::NOENT) => {}
         result => return result,
     }
-    create(path, links)?;
-    find(path, links)
+    let parent = directory(path.parent().unwrap_or(Path::new("/")), links)?;
+    let name = path.file_name().unwrap_or_default();
+    create_in(&parent, name)?;
+    named(&parent, name)
+}
+
+/// Opens what has a name in a directory, a symbolic link itself.
+fn named(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens what has a name, a symbolic link itself, making an empty file and the directories above as needed.
 pub fn name(path: &Path) -> Result<OwnedFd, Errno> {
     let parent = directory(path.parent().unwrap_or(Path::new("/")), Links::Follow)?;
     let name = path.file_name().unwrap_or_default();
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat(&parent, name, flags, Mode::empty()) {
+    match named(&parent, name) {
         Err(Errno::NOENT) => {}
         result => return result,
     }
     create_in(&parent, name)?;
-    openat(&parent, name, flags, Mode::empty())
+    named(&parent, name)
 }
 
 /// Refuses what a link of the image has led to the kernel's own files: a mount there would hide from programs what

@@ -143,7 +143,7 @@ impl Rig {
 
     /// Has a launcher ready; gives its number.
     pub fn keep_launcher(&self) -> u32 {
-        self.launcher.keep_spare();
+        self.launcher.keep_spares();
         *children().last().expect("a launcher waits")
     }
 

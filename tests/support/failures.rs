@@ -53,7 +53,7 @@ pub fn traces(host: &Host) -> String {
         echo mounts; grep -hv /dev/full /proc/1/mountinfo /proc/$manager/mountinfo; \
         echo files; cd /; find /run/sampan /var/lib/sampan/containers /var/lib/sampan/volumes /var/lib/sampan/staging -not -path '*/gone-*' | sort; \
         echo descriptors; systemctl show --property=NFileDescriptorStore sampand; \
-        echo processes; ps -o comm= --ppid $manager | sort; pgrep -x sampan-launch; \
+        echo processes; ps -o comm= --ppid $manager | sort -u; pgrep -x sampan-launch; \
         echo units; systemctl list-units --all --no-legend --plain 'sampan-*.scope'; systemctl list-jobs --no-legend; \
         echo groups; ls /sys/fs/cgroup/sampan.slice; true";
     host.succeed(&["sh", "-c", script])
@@ -172,11 +172,18 @@ fn ending(host: &Host, ended: &[String], told: &str, status: &str) -> Option<Str
     (!(is_ended && said && logged)).then(|| format!("{line}, but {ended:?}"))
 }
 
-/// The lines that only one of two texts has.
+/// The lines that only one of two texts has, or has more often.
 fn difference(one: &str, other: &str) -> String {
     let only = |text: &str, sign: char, other: &str| -> String {
-        let lines = text.lines().filter(|line| !other.lines().any(|found| found == *line));
-        lines.map(|line| format!("{sign}{line}\n")).collect()
+        let mut left: Vec<&str> = other.lines().collect();
+        let mut lines = String::new();
+        for line in text.lines() {
+            match left.iter().position(|found| *found == line) {
+                Some(found) => drop(left.swap_remove(found)),
+                None => lines += &format!("{sign}{line}\n"),
+            }
+        }
+        lines
     };
     only(one, '-', other) + &only(other, '+', one)
 }
@@ -207,6 +214,10 @@ pub fn assert_each_fails(host: &Host, cases: &[Case]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // One that a container may come of, and one that commands may.
+    let waiting = "pgrep -c -x sampan-ready -P $(systemctl show --property=MainPID --value sampand)";
+    let waiting = host.succeed(&["sh", "-c", waiting]);
+    assert!(waiting.trim().parse::<u32>().is_ok_and(|count| count <= 2), "{waiting} launchers wait");
     // Some come and go with the bus.
     let after = self::descriptors(host);
     assert!(after <= descriptors + cases.len() / 2, "{descriptors} and then {after} descriptors");

@@ -6,6 +6,7 @@ mod jobs;
 mod list;
 mod look;
 mod run;
+mod verb;
 
 pub use files::{
     AddDependencyArgs, DefaultTargetArgs, DisableArgs, EditArgs, EnableNowArgs, ForceArgs, LastingArgs,
@@ -22,15 +23,10 @@ pub use look::{
     TopArgs,
 };
 pub use run::{LimitArgs, ProcessArgs, Published, RunArgs, ViewArgs};
+pub use verb::{FileVerb, JobVerb, LookVerb, RestVerb, StateVerb};
 
 use super::images::ImageVerb;
 use super::of::{NAME, Of};
-use super::units::cat::CatArgs;
-use super::units::enable::EnableArgs;
-use super::units::list_unit_files::ListUnitFilesArgs;
-use super::units::schema::SchemaArgs;
-use super::units::verify::VerifyArgs;
-use super::volumes::VolumesArgs;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -90,125 +86,24 @@ pub struct QuietArgs {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Start units
-    Start(Of<JobArgs>),
-    /// Stop units
-    Stop(Of<JobArgs>),
-    /// Let units read their configuration again
-    Reload(Of<JobArgs>),
-    /// Start or restart units
-    Restart(Of<JobArgs>),
-    /// Restart units that are active
-    #[command(alias = "condrestart")]
-    TryRestart(Of<JobArgs>),
-    /// Reload units where they can be reloaded, else start or restart them
-    #[command(alias = "force-reload")]
-    ReloadOrRestart(Of<JobArgs>),
-    /// Reload or restart units that are active
-    #[command(alias = "reload-or-try-restart")]
-    TryReloadOrRestart(Of<JobArgs>),
-    /// Start a unit and stop all others
-    Isolate(Of<IsolateArgs>),
-    /// Send a signal to the processes of units
-    Kill(Of<KillArgs>),
-    /// Suspend the processes of units
-    Freeze(Of<UnitsArgs>),
-    /// Let frozen units go on
-    Thaw(Of<UnitsArgs>),
-    /// Remove what units that are down have left behind
-    Clean(Of<CleanArgs>),
-    /// Change limits of a unit, also while it runs
-    SetProperty(Of<SetPropertyArgs>),
-    /// Show what units do, with the last lines of their logs
-    Status(Of<StatusArgs>),
-    /// Show properties of units or of the manager, or the plan of a launch
-    Show(Of<ShowArgs>),
-    /// Show the files of units
-    Cat(Of<CatArgs>),
-    /// List the units in memory
-    ListUnits(Of<ListUnitsArgs>),
-    /// List the unit files
-    ListUnitFiles(Of<ListUnitFilesArgs>),
-    /// List sockets and the units behind them
-    ListSockets(Of<ListArgs>),
-    /// List timers, and when they start their units
-    ListTimers(Of<ListArgs>),
-    /// List jobs
-    ListJobs(Of<ListJobsArgs>),
-    /// Take jobs back
-    Cancel(Of<CancelArgs>),
-    /// Show what units need, as a tree
-    ListDependencies(Of<DependencyArgs>),
-    /// Start units at boot
-    Enable(Of<EnableNowArgs>),
-    /// Do not start units at boot
-    Disable(Of<DisableArgs>),
-    /// Disable units, then enable them
-    Reenable(Of<EnableNowArgs>),
-    /// Make it impossible to start units
-    Mask(Of<EnableNowArgs>),
-    /// Undo mask
-    Unmask(Of<LastingArgs>),
-    /// Edit the files of units, and check them before they are saved
-    Edit(Of<EditArgs>),
-    /// Make files from elsewhere units
-    Link(Of<ForceArgs>),
-    /// Enable or disable units as preset files say
-    Preset(Of<PresetArgs>),
-    /// Enable or disable all units as preset files say
-    PresetAll(Of<PresetAllArgs>),
-    /// Take back what was laid over the files of packages
-    Revert(Of<LinkArgs>),
-    /// Make a unit want others
-    AddWants(Of<AddDependencyArgs>),
-    /// Make a unit require others
-    AddRequires(Of<AddDependencyArgs>),
-    /// Show what is started at boot
-    GetDefault,
-    /// Choose the target that is started at boot
-    SetDefault(Of<DefaultTargetArgs>),
-    /// Check whether units are active
-    IsActive(Of<TestArgs>),
-    /// Check whether units have failed
-    IsFailed(Of<TestArgs>),
-    /// Check whether units are enabled
-    IsEnabled(Of<EnableArgs>),
-    /// Check whether all is well
-    IsSystemRunning(Of<SystemStateArgs>),
-    /// Read all unit files again
-    DaemonReload(Of<QuietArgs>),
-    /// Show what reading all unit files again, and starting what is enabled, would do
-    Plan(Of<PlanArgs>),
-    /// Read all unit files again, and start, stop and restart what has changed
-    Apply(Of<PlanArgs>),
-    /// Forget that units failed, and their start limits
-    ResetFailed(Of<ResetFailedArgs>),
+    /// Verbs that make jobs
+    #[command(flatten)]
+    Job(Of<JobVerb>),
+    /// Verbs that look at units
+    #[command(flatten)]
+    Look(Of<LookVerb>),
+    /// Verbs over unit files
+    #[command(flatten)]
+    File(Of<FileVerb>),
+    /// Verbs over states
+    #[command(flatten)]
+    State(Of<StateVerb>),
     /// Verbs over images
     #[command(flatten)]
-    Image(ImageVerb),
-    /// List volumes, or show, remove, export and import them
-    Volumes(Of<VolumesArgs>),
-    /// Check unit files
-    Verify(Of<VerifyArgs>),
-    /// Print the JSON schema of unit files
-    Schema(Of<SchemaArgs>),
-    /// Show the logs of units
-    Logs(Of<LogsArgs>),
-    /// Run a command in a container
-    Exec(Of<ExecArgs>),
-    /// Open a shell in a container
-    Shell(Of<ShellArgs>),
-    /// Run a container that no file describes
-    Run(Of<RunArgs>),
-    /// Show what containers use, live
-    Top(Of<TopArgs>),
-    /// List units by the time that their last start took
-    Blame(Of<BlameArgs>),
-    /// Show the chain of units that made a start take its time
-    CriticalChain(Of<ChainArgs>),
-    /// Print the completions of a shell
-    #[command(hide = true)]
-    Completions(Of<CompletionsArgs>),
+    Image(Of<ImageVerb>),
+    /// All others
+    #[command(flatten)]
+    Rest(Of<RestVerb>),
 }
 
 /// `completions`.
@@ -232,7 +127,7 @@ mod tests {
     #[test]
     fn the_command_of_exec_keeps_its_own_options() {
         let words = ["sampanctl", "exec", "web", "-u", "root", "--", "ls", "-u", "--", "x"];
-        let Verb::Exec(args) = Cli::parse_from(words).verb else { panic!("not exec") };
+        let Verb::Rest(Of(RestVerb::Exec(args))) = Cli::parse_from(words).verb else { panic!("not exec") };
         assert_eq!(
             (args.place.user.as_str(), args.command.clone()),
             ("root", ["ls", "-u", "--", "x"].map(str::to_owned).to_vec())
@@ -262,7 +157,7 @@ mod tests {
     #[test]
     fn properties_may_be_named_one_by_one() {
         let words = ["sampanctl", "show", "-p", "Id", "--property=After,Before", "web"];
-        let Verb::Show(args) = Cli::parse_from(words).verb else { panic!("not show") };
+        let Verb::Look(Of(LookVerb::Show(args))) = Cli::parse_from(words).verb else { panic!("not show") };
         assert_eq!(args.names(), ["Id", "After", "Before"]);
     }
 }

@@ -110,12 +110,13 @@ fn options(args: &LogsArgs) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Verb};
+    use crate::cli::args::{Cli, RestVerb, Verb};
+    use crate::cli::of::Of;
     use clap::Parser;
 
     fn journalctl(line: &str) -> String {
         match Cli::parse_from(line.split(' ')).verb {
-            Verb::Logs(args) => options(&args).join(" "),
+            Verb::Rest(Of(RestVerb::Logs(args))) => options(&args).join(" "),
             verb => panic!("{verb:?}"),
         }
     }

@@ -270,12 +270,13 @@ fn lexical(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Verb};
+    use crate::cli::args::{Cli, RestVerb, Verb};
+    use crate::cli::of::Of;
     use clap::Parser;
 
     fn of(line: &str) -> anyhow::Result<String> {
         let cli = Cli::try_parse_from(["sampanctl", "run"].into_iter().chain(line.split(' ')))?;
-        let Verb::Run(args) = cli.verb else { anyhow::bail!("not run") };
+        let Verb::Rest(Of(RestVerb::Run(args))) = cli.verb else { anyhow::bail!("not run") };
         text(&args, &["TERM=xterm".to_owned()], Path::new("/home/me"))
     }
 

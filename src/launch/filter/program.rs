@@ -78,20 +78,41 @@ pub fn when(call: c_long, block: &[Instruction]) -> Vec<Instruction> {
     [&[test], block].concat()
 }
 
-/// What each call gets. Numbers lie in long runs of one verdict: a run costs two instructions.
+/// What each call gets. Numbers lie in long runs of one verdict, which are searched by halves: the kernel runs the
+/// program for every number that there is when it installs it.
 pub fn by_number(verdicts: &BTreeMap<u32, u32>, otherwise: u32) -> Vec<Instruction> {
     let last = verdicts.keys().next_back().copied().unwrap_or(0);
-    let verdict = |number| verdicts.get(&number).copied().unwrap_or(otherwise);
-    let mut program = Vec::new();
-    for number in 1..=last + 1 {
-        if verdict(number) != verdict(number - 1) {
-            let beyond =
-                Instruction { code: JUMP_GREATER_OR_EQUAL, if_true: 1, if_false: 0, operand: number };
-            program.extend([beyond, give(verdict(number - 1))]);
+    let numbers = (0..=last).map(|number| (number, verdicts.get(&number).copied().unwrap_or(otherwise)));
+    let mut runs: Vec<_> = numbers.chain([(last + 1, otherwise)]).collect();
+    runs.dedup_by_key(|(_, verdict)| *verdict);
+    decide(&runs)
+}
+
+/// By the first number of each run.
+fn decide(runs: &[(u32, u32)]) -> Vec<Instruction> {
+    match runs {
+        [] => Vec::new(),
+        [(_, verdict)] => vec![give(*verdict)],
+        _ => {
+            let (below, above) = runs.split_at(runs.len() / 2);
+            [from(above[0].0, &decide(below)), decide(above)].concat()
         }
     }
-    program.push(give(otherwise));
-    program
+}
+
+/// Skips a block from this number on.
+fn from(number: u32, block: &[Instruction]) -> Vec<Instruction> {
+    let test =
+        |if_true, if_false| Instruction { code: JUMP_GREATER_OR_EQUAL, if_true, if_false, operand: number };
+    let skip = match u8::try_from(block.len()) {
+        Ok(length) => vec![test(length, 0)],
+        // Only an unconditional jump goes that far.
+        Err(_) => {
+            let operand = u32::try_from(block.len()).unwrap_or(u32::MAX);
+            vec![test(0, 1), Instruction { code: JUMP, if_true: 0, if_false: 0, operand }]
+        }
+    };
+    [&skip, block].concat()
 }
 
 /// Runs a program as the kernel does.

@@ -175,7 +175,7 @@ impl ExecTask {
         // Held by the command alone from now on: who reads its output wants to see the end of it.
         drop(self.stdio);
         control.executed().await?;
-        self.launcher.keep_spare();
+        self.launcher.keep_spares();
         Ok(started)
     }
 }

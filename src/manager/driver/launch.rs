@@ -199,7 +199,7 @@ impl RunTask {
             })),
         };
         // By now systemd has moved the last one, and a process is born again at once.
-        means.before.hands().launcher.keep_spare();
+        means.before.hands().launcher.keep_spares();
         means.before.end().await;
         // The container has its own copies; ours would keep a closed socket alive.
         drop(means);

@@ -275,7 +275,7 @@ impl Manager {
         let memory = self.memory.clone();
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
-        self.launcher.keep_spare();
+        self.launcher.keep_spares();
         loop {
             wakers.set(&self.machine, &self.paths)?;
             tokio::select! {
