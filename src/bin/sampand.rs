@@ -63,10 +63,9 @@ async fn serve(mut descriptors: Vec<(String, OwnedFd)>, service: Rc<ServiceManag
     shelf::make(&paths).with_context(|| paths.state().display().to_string())?;
     let systemd = Systemd::connect().await?;
     let stored = descriptors.iter().filter_map(|(name, _)| name.parse().ok());
-    match systemd.descriptor_store_limit().await {
-        Ok(limit) => service.count_stored(limit, stored),
-        Err(error) => tracing::info!("{error}, not counting stored descriptors"),
-    }
+    let limit = systemd.descriptor_store_limit().await;
+    let limit = limit.inspect_err(|error| tracing::info!("{error}, not counting stored descriptors"));
+    service.count_stored(limit.ok(), stored);
     let containers = orphan::find(&systemd).await?;
     let (notices, notice_receiver) = mpsc::unbounded_channel();
     let parts = Parts {

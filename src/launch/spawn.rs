@@ -53,7 +53,7 @@ impl Spare {
     fn begin(mut self, descriptors: &[BorrowedFd<'_>]) -> Option<Launch> {
         let control = &self.0.as_ref()?.control;
         channel::send(control, &Order::Begin, descriptors).ok()?;
-        self.0.take()
+        self.0.take().map(|launch| Launch { origin: Origin::Spare, ..launch })
     }
 }
 
@@ -76,6 +76,18 @@ pub struct Launch {
     pub pid: u32,
     /// That process. It ends by itself once the container is prepared, and must be reaped.
     pub process: Rc<OwnedFd>,
+    /// How far it was when the launch began.
+    pub origin: Origin,
+}
+
+/// Where a launcher comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It is executed for this launch. When it can be moved to the scope, it says so with [`Report::Ready`]: one that is
+    /// moved before that misses the moment in which its container is best born.
+    Fresh,
+    /// It has waited. It is ready long before systemd can move it.
+    Spare,
 }
 
 impl Launcher {
@@ -165,7 +177,7 @@ impl Launcher {
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // The standard library spawns with an empty signal mask.
         let (child, process) = start_held(&mut command)?;
-        Ok(Launch { control, pid: child.id(), process: Rc::new(process) })
+        Ok(Launch { control, pid: child.id(), process: Rc::new(process), origin: Origin::Fresh })
     }
 }
 

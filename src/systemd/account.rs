@@ -8,6 +8,16 @@ use std::collections::BTreeSet;
 pub(super) struct Account {
     limit: usize,
     names: BTreeSet<StoredDescriptor>,
+    before: Before,
+}
+
+/// What was in the store before this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nobody has said.
+    Unknown,
+    /// It is among the names.
+    Counted,
 }
 
 /// Whether one more finds room.
@@ -23,14 +33,15 @@ pub(super) enum Room {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { limit: usize::MAX, names: BTreeSet::new() }
+        Self { limit: usize::MAX, names: BTreeSet::new(), before: Before::Unknown }
     }
 }
 
 impl Account {
-    /// A store with a limit that has these already.
-    pub(super) fn open(limit: usize, names: impl Iterator<Item = StoredDescriptor>) -> Self {
-        Self { limit, names: names.collect() }
+    /// A store that has these already, and a limit where one is known.
+    pub(super) fn open(limit: Option<usize>, names: impl Iterator<Item = StoredDescriptor>) -> Self {
+        let limit = limit.unwrap_or(usize::MAX);
+        Self { limit, names: names.collect(), before: Before::Counted }
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -55,8 +66,16 @@ impl Account {
         room
     }
 
-    pub(super) fn leave(&mut self, name: &StoredDescriptor) {
+    /// Whether it may be there.
+    pub(super) fn may_have(&self, name: &StoredDescriptor) -> bool {
+        self.before == Before::Unknown || self.names.contains(name)
+    }
+
+    /// Whether it may have been there.
+    pub(super) fn leave(&mut self, name: &StoredDescriptor) -> bool {
+        let may_have = self.may_have(name);
         self.names.remove(name);
+        may_have
     }
 }
 
@@ -70,7 +89,7 @@ mod tests {
         let unit = |name: &str| UnitName::parse(name).unwrap();
         let process = |name: &str| StoredDescriptor::Process { unit: unit(name) };
         let output = |name: &str| StoredDescriptor::Output { unit: unit(name) };
-        let mut account = Account::open(3, std::iter::once(StoredDescriptor::Received));
+        let mut account = Account::open(Some(3), std::iter::once(StoredDescriptor::Received));
         let (one, two) = ("one.container", "two.container");
         assert_eq!(account.enter(&process(one)), Room::Free);
         assert_eq!(account.enter(&output(one)), Room::Free);

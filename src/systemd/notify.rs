@@ -63,8 +63,9 @@ impl ServiceManager {
         self.watchdog
     }
 
-    /// How much the store takes, and what it has: what it will not take is told once.
-    pub fn count_stored(&self, limit: usize, stored: impl Iterator<Item = StoredDescriptor>) {
+    /// How much the store takes, where that is known, and what it has: what it will not take is told once, and what it
+    /// does not have is not taken out of it.
+    pub fn count_stored(&self, limit: Option<usize>, stored: impl Iterator<Item = StoredDescriptor>) {
         self.account.replace(Account::open(limit, stored));
     }
 
@@ -144,6 +145,7 @@ impl ServiceManager {
     /// When the name is too long or systemd cannot be told.
     pub fn store(&self, name: &StoredDescriptor, fd: BorrowedFd<'_>) -> Result<(), SystemdError> {
         let text = self.checked(name)?;
+        let may_be_stored = self.account.borrow().may_have(name);
         let room = self.account.borrow_mut().enter(name);
         if room != Room::Free && !self.told_full.replace(true) {
             let limit = self.account.borrow().limit();
@@ -161,7 +163,9 @@ impl ServiceManager {
             OnHangUp::Keep => "\nFDPOLL=0",
             OnHangUp::Drop => "",
         };
-        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None)?;
+        if may_be_stored {
+            self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None)?;
+        }
         self.send(&format!("FDSTORE=1\nFDNAME={text}{poll}"), Some(fd))
     }
 
@@ -171,8 +175,10 @@ impl ServiceManager {
     /// When the name is too long or systemd cannot be told.
     pub fn remove(&self, name: &StoredDescriptor) -> Result<(), SystemdError> {
         let text = self.checked(name)?;
-        self.account.borrow_mut().leave(name);
-        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None)
+        match self.account.borrow_mut().leave(name) {
+            true => self.send(&format!("FDSTOREREMOVE=1\nFDNAME={text}"), None),
+            false => Ok(()),
+        }
     }
 
     /// systemd takes printable ASCII without colons, and passes over others without a word.
@@ -230,12 +236,23 @@ mod tests {
         assert_eq!(receive(&server), ("READY=1".to_owned(), 0));
         systemd.status("two\nlines").unwrap();
         assert_eq!(receive(&server).0, "STATUS=two lines");
+        let stored = ("FDSTORE=1\nFDNAME=pidfd/web.container\nFDPOLL=0".to_owned(), 1);
         let removed = ("FDSTOREREMOVE=1\nFDNAME=pidfd/web.container".to_owned(), 0);
         systemd.store(&process, server.as_fd()).unwrap();
-        assert_eq!(receive(&server), removed);
-        assert_eq!(receive(&server), ("FDSTORE=1\nFDNAME=pidfd/web.container\nFDPOLL=0".to_owned(), 1));
+        assert_eq!([receive(&server), receive(&server)], [removed.clone(), stored.clone()], "who knows");
+        systemd.count_stored(None, std::iter::empty());
+        systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!(receive(&server), stored);
+        systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!([receive(&server), receive(&server)], [removed.clone(), stored.clone()]);
         systemd.remove(&process).unwrap();
         assert_eq!(receive(&server), removed);
+        systemd.remove(&process).unwrap();
+        systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!(receive(&server), stored, "what is not there is not taken out");
+        systemd.count_stored(None, std::iter::once(process.clone()));
+        systemd.store(&process, server.as_fd()).unwrap();
+        assert_eq!([receive(&server), receive(&server)], [removed, stored], "nor is it there twice");
         let colon = StoredDescriptor::Listen { unit, socket: "a:b".to_owned() };
         assert!(systemd.store(&colon, server.as_fd()).is_err());
     }

@@ -2,7 +2,7 @@
 
 use super::live::until_ended;
 use crate::launch::protocol::{Order, Report, StepError};
-use crate::launch::spawn::{Launch, SpawnError};
+use crate::launch::spawn::{Launch, Origin, SpawnError};
 use crate::launch::status::LaunchStatus;
 use crate::manager::machine::{Exit, Failure};
 use crate::sys::errno::without_numbers;
@@ -99,6 +99,11 @@ impl Control {
     /// The number of the launcher's outer process.
     pub(super) fn pid(&self) -> u32 {
         self.conversation.launch.pid
+    }
+
+    /// Where the launcher comes from.
+    pub(super) fn origin(&self) -> Origin {
+        self.conversation.launch.origin
     }
 
     /// That process, for who lets systemd have it.

@@ -58,7 +58,8 @@ impl Helper {
             systemd: hands.systemd.clone(),
             ephemeral: prepared.facts.ephemeral,
         };
-        match held.until_prepared(request, &Turns::default()).await {
+        let turns = Turns::of(held.control.origin());
+        match held.until_prepared(request, &turns).await {
             Ok((pid, pidfd)) => {
                 Ok(Self { inhabited: Inhabited { pid, pidfd, invocation: prepared.invocation }, held })
             }

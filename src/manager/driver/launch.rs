@@ -184,8 +184,8 @@ impl RunTask {
         self.unit.name.clone()
     }
 
-    fn facts(&self, facts: RunFacts) {
-        self.note(Note::Facts(self.unit(), self.live.number(), Box::new(facts)));
+    fn tell_with(&self, facts: RunFacts, event: Event) {
+        self.note(Note::Facts(self.unit(), self.live.number(), Box::new(facts), event));
     }
 
     async fn perform(self, means: Means) {
@@ -283,7 +283,7 @@ impl RunTask {
         let pid = control.pid();
         let request = self.scope_request(container, &prepared.facts, pid, control.process()?);
         let invocation = prepared.invocation.clone();
-        let turns = Turns::default();
+        let turns = Turns::of(control.origin());
         let scope = async {
             turns.movable.notified().await;
             self.start_scope(&request).await?;
@@ -309,9 +309,8 @@ impl RunTask {
         self.tell_executed(prepared.facts.clone());
     }
 
-    /// One note, so that no record has the one without the other: nobody would tell it again.
     fn tell_executed(&self, facts: RunFacts) {
-        self.note(Note::Executed(self.unit(), self.live.number(), Box::new(facts)));
+        self.tell_with(facts, Event::Executed { unit: self.unit(), run: self.live.number() });
     }
 
     /// Keeps the process findable for a successor; without it there are still its number and start time.
@@ -326,11 +325,11 @@ impl RunTask {
     async fn began(&self, pid: u32, pidfd: OwnedFd, prepared: &mut Prepared) {
         self.store_process(pidfd.as_fd());
         prepared.facts.start_time = pidfd::start_time(pid).unwrap_or_default();
-        self.facts(prepared.facts.clone());
         // The run is new, so the cell is empty.
         let _ = self.live.process.set(Process { pid, pidfd, parent: Parent::Manager });
         let launched = Launched { pid, invocation: prepared.invocation.clone() };
-        self.tell(Event::Started { unit: self.unit(), run: self.live.number(), launched });
+        let started = Event::Started { unit: self.unit(), run: self.live.number(), launched };
+        self.tell_with(prepared.facts.clone(), started);
         let (sender, written) = oneshot::channel();
         self.note(Note::Written(sender));
         let _ = written.await;

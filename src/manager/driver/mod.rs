@@ -101,10 +101,8 @@ const LAUNCHES_MAX: usize = 32;
 enum Note {
     /// For the core.
     Event(Event),
-    /// The facts of a run are known, or have changed.
-    Facts(UnitName, u64, Box<RunFacts>),
-    /// The payload of a run has been executed, and these are its facts.
-    Executed(UnitName, u64, Box<RunFacts>),
+    /// For the core, with the facts of a run by then: no record has the one without the other.
+    Facts(UnitName, u64, Box<RunFacts>, Event),
     /// The server of a container has got the held socket of this name.
     Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
@@ -324,15 +322,12 @@ impl Manager {
     fn take_note(&mut self, note: Note) {
         match note {
             Note::Event(event) => self.take_event(event),
-            Note::Facts(unit, run, facts) => {
+            Note::Facts(unit, run, facts, event) => {
                 if self.is_current(&unit, run) {
                     self.facts.insert(unit.clone(), *facts);
                     self.changed.insert(unit);
                 }
-            }
-            Note::Executed(unit, run, facts) => {
-                self.take_note(Note::Facts(unit.clone(), run, facts));
-                self.take_event(Event::Executed { unit, run });
+                self.take_event(event);
             }
             Note::Progress(unit, progress) => self.keep_progress(unit, progress),
             Note::Bound(unit, socket) => self.bound(&unit, &socket),

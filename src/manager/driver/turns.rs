@@ -1,5 +1,6 @@
 //! When the parts of a launch wait for each other.
 
+use crate::launch::spawn::Origin;
 use tokio::sync::Notify;
 
 /// What is waited for.
@@ -9,4 +10,15 @@ pub(super) struct Turns {
     pub(super) movable: Notify,
     /// The scope is there.
     pub(super) attached: Notify,
+}
+
+impl Turns {
+    /// Those of the launch of such a launcher.
+    pub(super) fn of(origin: Origin) -> Self {
+        let turns = Self::default();
+        if origin == Origin::Spare {
+            turns.movable.notify_one();
+        }
+        turns
+    }
 }
