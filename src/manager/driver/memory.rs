@@ -199,8 +199,9 @@ impl LiveRun {
         };
         let last = if count > known.count { Some(Instant::now()) } else { known.last };
         self.oom_kills.set(OomKills { count, last, in_slice });
-        let at_limit = self.memory_max.get().filter(|_| counted.is_none() && count > known.count);
-        let peak = Memory::of_group(group).peak.or(at_limit);
+        // It may as well go between one file and the next.
+        let at_limit = || self.memory_max.get().filter(|_| count > known.count && !group.exists());
+        let peak = Memory::of_group(group).peak.or_else(at_limit);
         self.memory_peak.set(self.memory_peak.get().max(peak));
     }
 }
@@ -208,6 +209,9 @@ impl LiveRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use std::io::Write;
+    use std::thread;
 
     #[test]
     fn a_kill_is_told_with_what_is_known() {
@@ -271,5 +275,27 @@ mod tests {
         assert_eq!((live.oom_kills.get().count, live.oom_kills.get().are_fresh()), (1, true));
         live.look_at_memory();
         assert_eq!(live.oom_kills.get().count, 1, "once");
+    }
+
+    #[test]
+    fn a_group_that_goes_while_it_is_read_was_at_its_limit() {
+        let slice = tempfile::tempdir().unwrap();
+        let group = slice.path().join("sampan-web.scope");
+        let events = group.join("memory.events");
+        fs::create_dir(&group).unwrap();
+        mkfifoat(CWD, &events, Mode::RUSR | Mode::WUSR).unwrap();
+        let live = LiveRun::new(1);
+        live.group.set(group.clone()).unwrap();
+        live.memory_max.set(Some(24 << 20));
+        thread::scope(|scope| {
+            // Opened by a reader, and read once the group has gone.
+            scope.spawn(|| {
+                let mut events = fs::File::options().write(true).open(&events).unwrap();
+                fs::remove_dir_all(&group).unwrap();
+                events.write_all(b"oom 1\noom_kill 1\n").unwrap();
+            });
+            live.look_at_memory();
+        });
+        assert_eq!((live.oom_kills.get().count, live.memory_peak.get()), (1, Some(24 << 20)));
     }
 }
