@@ -105,17 +105,15 @@ impl JobWatch {
             if self.waiting.is_empty() {
                 return Ok(finished);
             }
-            let is_there = tokio::select! {
-                is_there = self.next() => is_there,
+            tokio::select! {
+                is_there = self.next() => if !is_there {
+                    return Err(CliError::Left { action: "wait for jobs".to_owned() });
+                },
                 () = &mut patience, if !patience.is_elapsed() => {
                     // A manager from before an upgrade knows of none.
                     let transfers = self.during(client.ask(async |manager| manager.list_transfers().await)).await;
                     self.transfers.add(transfers.unwrap_or_default());
-                    true
                 }
-            };
-            if !is_there {
-                return Err(CliError::Left { action: "wait for jobs".to_owned() });
             }
         }
     }

@@ -21,6 +21,11 @@ pub fn alone<C: CommandFactory>(verb: &str) -> Option<Command> {
     Some(Command::new(NAME).args(whole.get_arguments()).groups(whole.get_groups()).subcommand(verb))
 }
 
+/// Whether a verb is declared alone, and something is about others.
+fn is_left_out(is_about: impl FnOnce(&str) -> bool) -> bool {
+    ALONE.with_borrow(|alone| alone.as_ref().is_some_and(|verb| !is_about(verb)))
+}
+
 /// The arguments of a verb, or a group of verbs.
 #[derive(Debug)]
 pub struct Of<T>(pub T);
@@ -53,8 +58,7 @@ impl<T: Args> Args for Of<T> {
     }
 
     fn augment_args(command: Command) -> Command {
-        let is_other = |verb: &String| verb != command.get_name();
-        match ALONE.with_borrow(|alone| alone.as_ref().is_some_and(is_other)) {
+        match is_left_out(|verb| verb == command.get_name()) {
             true => command,
             false => T::augment_args(command),
         }
@@ -67,8 +71,7 @@ impl<T: Args> Args for Of<T> {
 
 impl<T: Subcommand> Subcommand for Of<T> {
     fn augment_subcommands(command: Command) -> Command {
-        let is_elsewhere = |verb: &String| !T::has_subcommand(verb);
-        match ALONE.with_borrow(|alone| alone.as_ref().is_some_and(is_elsewhere)) {
+        match is_left_out(T::has_subcommand) {
             true => command,
             false => T::augment_subcommands(command),
         }

@@ -4,11 +4,12 @@ use super::failure::During;
 use super::protocol::StepError;
 use super::step::{HostStep, IdRange, Owners};
 use crate::store::FOREIGN_BASE;
+use crate::sys::child::is_killed_with;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use rustix::event::pause;
 use rustix::fs::{FileType, Stat, stat};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -58,13 +59,11 @@ pub struct Lender {
 impl Lender {
     /// One whose namespace has no map yet.
     pub fn begin() -> Result<Self, StepError> {
-        let helper = Some(getpid());
+        let helper = getpid();
         let cloned = clone_process(NewNamespaces::USER, Parent::Caller, ControlGroup::Callers);
         match cloned.during("map ids", "clone")? {
             Cloned::Child => {
-                // Should the helper die, now or before, nobody else would end this one.
-                let bound = set_parent_process_death_signal(Some(Signal::KILL));
-                if bound.is_ok() && getppid() == helper {
+                if is_killed_with(helper) {
                     pause();
                 }
                 exit_now(0)
@@ -107,8 +106,8 @@ impl Maps {
         Self { container: ids, made: Vec::new(), spare, lenders: Vec::new(), trees: Vec::new() }
     }
 
-    /// Maps the ids of the container itself, whose user namespace this process is in. Where ids of the host's appear
-    /// as the same ones inside, mounts need no other.
+    /// Maps the ids of the container itself, whose user namespace the process of this number is in. Mounts on which
+    /// the host's ids appear as the same ones inside need no other.
     pub fn map_container(&mut self, process: u32) -> Result<(), StepError> {
         let Some(ids) = self.container else { return Ok(()) };
         let first = First::both(0);

@@ -43,7 +43,7 @@ impl Trees {
 
     /// Whether there is such a tree, once there is or none will come.
     pub fn has(&mut self, name: &str) -> Result<bool, StepError> {
-        while let Some(supply) = self.supply.as_mut().filter(|_| !self.trees.contains_key(name)) {
+        while let Some(supply) = self.supply.as_ref().filter(|_| !self.trees.contains_key(name)) {
             match supply.more()? {
                 Some(made) => self.trees.extend(made),
                 None => self.supply = None,
@@ -146,15 +146,15 @@ fn place(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
 }
 
 fn link(path: &Path, to: &Path) -> Result<(), Errno> {
-    let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
-    symlinkat(to, parent, path.file_name().unwrap_or_default())
+    let (parent, name) = target::parent(path, Links::Refuse)?;
+    symlinkat(to, parent, name)
 }
 
 /// Open for both: who writes always finds a reader, and the reader never an end. Only root may read, so that
 /// nobody else takes away what was meant for the log.
 fn fifo(path: &Path) -> Result<OwnedFd, Errno> {
-    let parent = target::directory(path.parent().unwrap_or(Path::new("/")), Links::Refuse)?;
-    let (name, mode) = (path.file_name().unwrap_or_default(), Mode::from_raw_mode(0o622));
+    let (parent, name) = target::parent(path, Links::Refuse)?;
+    let mode = Mode::from_raw_mode(0o622);
     mkfifoat(&parent, name, mode)?;
     // Whatever the umask is.
     chmodat(&parent, name, mode, AtFlags::empty())?;
@@ -186,8 +186,8 @@ fn replace(file: &TextFile) -> io::Result<()> {
     if place_for_file(&file.path)?.is_none() {
         return Ok(());
     }
-    let parent = target::directory(file.path.parent().unwrap_or(Path::new("/")), Links::Follow)?;
-    unlinkat(parent, file.path.file_name().unwrap_or_default(), AtFlags::empty())?;
+    let (parent, name) = target::parent(&file.path, Links::Follow)?;
+    unlinkat(parent, name, AtFlags::empty())?;
     write(file)
 }
 

@@ -13,12 +13,13 @@ use super::separation::Separation;
 use super::step::{Delegation, HostStep, Plan};
 use super::system;
 use super::work::{self, Work};
+use crate::sys::child::is_killed_with;
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
 use crate::sys::pidfd;
 use crate::sys::process::control_group;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::sys::readiness::is_readable;
 use rustix::io::Errno;
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{getpid, getppid};
 use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -79,14 +80,12 @@ impl Helper {
     pub fn begin(control: &OwnedFd) -> Result<(Self, Supply), StepError> {
         let (progress, launcher) = channel::pair().during("begin", "hand over")?;
         let (supply, container) = channel::pair().during("begin", "hand over")?;
-        let bound_to = getpid();
+        let process = getpid();
         let cloned = clone_process(NewNamespaces::default(), Parent::Caller, ControlGroup::Callers);
         match cloned.during("start helper", "clone")? {
             Cloned::Child => {
                 drop((progress, supply));
-                // Should the launcher die, now or before, nobody else would end this one.
-                let bound = set_parent_process_death_signal(Some(Signal::KILL));
-                if bound.is_ok() && getppid() == Some(bound_to) {
+                if is_killed_with(process) {
                     drop(reported(control, help(control, (&launcher, &container))));
                 }
                 exit_now(0)
@@ -171,11 +170,13 @@ fn help(control: &OwnedFd, (launcher, container): (&OwnedFd, &OwnedFd)) -> Resul
         map(&mut maps)?;
     }
     maps.foresee(&plan.host)?;
-    let means = Means { beside, patience: Patience(control.as_fd()) };
+    let mut means = Means { beside, patience: Patience(control.as_fd()) };
     let is_stream = |step: &&HostStep| matches!(step, HostStep::Journal { .. });
     let (streams, trees): (Vec<_>, Vec<_>) = plan.host.iter().partition(is_stream);
     let mut made = Made::new();
     let root = host::perform(trees, &means, &mut maps, &mut made)?;
+    // No secret lies about while this one waits.
+    means.beside.clear();
     let report = Report::Mounted { rooted: begun + root, mounted: moment::now() };
     channel::send(control, &report, &[]).during("begin", "report")?;
     if separation == Separation::None {
@@ -186,7 +187,7 @@ fn help(control: &OwnedFd, (launcher, container): (&OwnedFd, &OwnedFd)) -> Resul
     }
     // Which the container wants last.
     let mut open_streams = |made: &mut Made| host::perform(streams.iter().copied(), &means, &mut maps, made);
-    let is_awaited = is_there(launcher).during("hand over", "launcher")?;
+    let is_awaited = is_readable(launcher).during("hand over", "launcher")?;
     if !is_awaited {
         open_streams(&mut made)?;
     }
@@ -242,12 +243,6 @@ fn read(descriptors: Vec<OwnedFd>) -> Result<Option<(Plan, Beside)>, StepError> 
         None => Beside::new(),
     };
     Ok(Some((plan, beside)))
-}
-
-/// Whether something has come.
-fn is_there(launcher: &OwnedFd) -> io::Result<bool> {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    Ok(poll(&mut [PollFd::new(launcher, PollFlags::IN)], Some(&at_once))? != 0)
 }
 
 fn hear(launcher: &OwnedFd) -> Result<Progress, StepError> {

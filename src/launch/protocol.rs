@@ -32,6 +32,9 @@
 //! What needs the host's privilege is done by H meanwhile, which is in no scope: A has given it up for its namespaces.
 //! It begins when systemd can, which has the longer way to go; two processors are soon busy with all of this.
 //!
+//! The manager asks systemd once it has heard `Ready`: a fresh A that is moved before it watches misses that moment. One
+//! that has waited for its plan watches long before systemd is as far, so that systemd is asked beside `Begin`.
+//!
 //! `Separate` comes before there is a plan, to an A that waits for one, and only to one whose container will have those
 //! namespaces to itself: most have. All others enter theirs where `further namespaces` stands.
 //!

@@ -11,6 +11,7 @@ use super::moment;
 use super::outside::{Helper, Supply};
 use super::protocol::{Order, Report, StepError, Times, UNSTARTED};
 use super::separation::Separation;
+use super::settings;
 use super::step::{Delegation, Join, Output, Pause, Plan};
 use super::work::{self, Work};
 use crate::sys::clone::{Cloned, ControlGroup, NewNamespaces, Parent, clone_process, exit_now};
@@ -63,7 +64,7 @@ fn control_or_report() -> Result<OwnedFd, StepError> {
 fn take_control() -> io::Result<OwnedFd> {
     // Nothing in the container may look into this process: it still holds the host.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    super::settings::make_room()?;
+    settings::make_room()?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), OUT_OF_THE_WAY)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(control)

@@ -16,10 +16,9 @@ use rustix::system::sethostname;
 const AHEAD: [Namespace; 4] = [Namespace::User, Namespace::Network, Namespace::Ipc, Namespace::Hostname];
 
 /// Which namespaces a launcher is in that has no plan yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Separation {
     /// The host's.
-    #[default]
     None,
     /// New ones, for a container that has nothing of the host's, and a network.
     Ahead,

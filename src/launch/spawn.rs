@@ -76,11 +76,11 @@ pub struct Launch {
     pub pid: u32,
     /// That process. It ends by itself once the container is prepared, and must be reaped.
     pub process: Rc<OwnedFd>,
-    /// How far it was when the launch began.
+    /// Where it comes from.
     pub origin: Origin,
 }
 
-/// Where a launcher comes from.
+/// Where a launcher comes from: how far it is when its launch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// It is executed for this launch. When it can be moved to the scope, it says so with [`Report::Ready`]: one that is

@@ -53,10 +53,15 @@ pub fn file(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
         Err(Errno::NOENT) => {}
         result => return result,
     }
-    let parent = directory(path.parent().unwrap_or(Path::new("/")), links)?;
-    let name = path.file_name().unwrap_or_default();
+    let (parent, name) = parent(path, links)?;
     create_in(&parent, name)?;
     named(&parent, name)
+}
+
+/// Opens the directory that a path is in, making it as needed, and gives the name in it.
+pub fn parent(path: &Path, links: Links) -> Result<(OwnedFd, &OsStr), Errno> {
+    let above = directory(path.parent().unwrap_or(Path::new("/")), links)?;
+    Ok((above, path.file_name().unwrap_or_default()))
 }
 
 /// Opens what has a name in a directory, a symbolic link itself.
@@ -66,8 +71,7 @@ fn named(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Opens what has a name, a symbolic link itself, making an empty file and the directories above as needed.
 pub fn name(path: &Path) -> Result<OwnedFd, Errno> {
-    let parent = directory(path.parent().unwrap_or(Path::new("/")), Links::Follow)?;
-    let name = path.file_name().unwrap_or_default();
+    let (parent, name) = parent(path, Links::Follow)?;
     match named(&parent, name) {
         Err(Errno::NOENT) => {}
         result => return result,
@@ -88,8 +92,8 @@ pub fn refuse_kernels(found: impl AsFd) -> Result<(), Errno> {
 
 /// Creates a file that does not exist, open for writing.
 pub fn create(path: &Path, links: Links) -> Result<OwnedFd, Errno> {
-    let parent = directory(path.parent().unwrap_or(Path::new("/")), links)?;
-    create_in(parent, path.file_name().unwrap_or_default())
+    let (parent, name) = parent(path, links)?;
+    create_in(parent, name)
 }
 
 fn create_in(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {

@@ -2,7 +2,7 @@
 
 use super::pidfd;
 use super::session::close_on_execute_from;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -40,6 +40,12 @@ pub fn end_with_us(command: &mut Command) -> &mut Command {
     // SAFETY: between fork and exec the closure makes one system call, prctl(2), which is safe in a signal handler. It
     // allocates nothing and takes no lock.
     unsafe { command.pre_exec(bind) }
+}
+
+/// Has this process, which that one is the parent of, be killed when it dies. `false` where it has died already, or
+/// nothing would: nobody else ends this one then.
+pub fn is_killed_with(parent: Pid) -> bool {
+    set_parent_process_death_signal(Some(Signal::KILL)).is_ok() && getppid() == Some(parent)
 }
 
 #[cfg(test)]

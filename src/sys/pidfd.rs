@@ -1,6 +1,6 @@
 //! Processes by pidfd: waiting for them, signals, and what the kernel tells of one that was not our child.
 
-use rustix::event::{PollFd, PollFlags};
+use super::readiness::is_readable;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -60,10 +60,8 @@ pub fn signal_by_number<Fd: AsFd>(process: Fd, number: i32) -> io::Result<()> {
 
 /// Whether a process has ended, for who has no descriptor left to wait for it.
 pub fn has_ended<Fd: AsFd>(process: Fd) -> bool {
-    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     // One that cannot be asked now is asked again.
-    rustix::event::poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_once))
-        .is_ok_and(|ready| ready > 0)
+    is_readable(process).unwrap_or(false)
 }
 
 /// Waits until a child has ended, and reaps it.

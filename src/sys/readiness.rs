@@ -1,5 +1,6 @@
-//! Descriptors in the event loop: waiting until one is readable or writable.
+//! Descriptors that are readable or writable: whether one is, and waiting for it in the event loop.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -8,6 +9,14 @@ use tokio::io::unix::AsyncFd;
 
 /// Between attempts to watch something for which nothing is left.
 pub const SHORTAGE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Whether there is something to read, or an end, without waiting for it.
+///
+/// # Errors
+/// As poll(2).
+pub fn is_readable(descriptor: impl AsFd) -> io::Result<bool> {
+    Ok(poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&Timespec::default()))? > 0)
+}
 
 /// Has the event loop watch what a descriptor refers to, by a copy of it. Must be called in the runtime.
 ///

@@ -53,7 +53,8 @@ pub fn traces(host: &Host) -> String {
         echo mounts; grep -hv /dev/full /proc/1/mountinfo /proc/$manager/mountinfo; \
         echo files; cd /; find /run/sampan /var/lib/sampan/containers /var/lib/sampan/volumes /var/lib/sampan/staging -not -path '*/gone-*' | sort; \
         echo descriptors; systemctl show --property=NFileDescriptorStore sampand; \
-        echo processes; ps -o comm= --ppid $manager | sort -u; pgrep -x sampan-launch; \
+        echo processes; ps -o comm= --ppid $manager | grep -vx sampan-ready | sort; \
+        pgrep -x sampan-ready -P $manager >/dev/null && echo waits; pgrep -x sampan-launch; \
         echo units; systemctl list-units --all --no-legend --plain 'sampan-*.scope'; systemctl list-jobs --no-legend; \
         echo groups; ls /sys/fs/cgroup/sampan.slice; true";
     host.succeed(&["sh", "-c", script])

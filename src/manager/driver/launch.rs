@@ -293,7 +293,7 @@ impl RunTask {
             turns.attached.notify_one();
             Ok(())
         };
-        // What the launcher has to say comes first: without it systemd has nothing to move to the scope.
+        // What the launcher has to say comes first: where it has failed, systemd has nothing to move to the scope.
         let heard_out = self.hear_out(container, control, &mut prepared, &turns, means);
         tokio::try_join!(biased; heard_out, scope)?;
         Ok(())
