@@ -174,3 +174,42 @@ fn the_name_of_the_domain_is_the_containers() {
     rig.container.security.user_namespace = UserNamespace::Host;
     assert_eq!(rig.run().printed(), "harbour\n");
 }
+
+/// In the words of the kernel, proc(5). Nobody in the container can trace the init.
+#[test]
+fn processes_of_others_are_seen_as_the_unit_says() {
+    let mut rig = Rig::new();
+    rig.container.init = Init::Minimal;
+    rig.script("test -d /proc/1 && echo there; cat /proc/1/comm /proc/1/stat | wc -l; cat /proc/$$/comm; true");
+    for (protect, expected) in [
+        (ProtectProc::Default, &["there", "2", "sh"][..]),
+        (ProtectProc::Noaccess, &["there", "0", "sh"]),
+        (ProtectProc::Invisible, &["0", "sh"]),
+        (ProtectProc::Ptraceable, &["0", "sh"]),
+    ] {
+        rig.container.security.protect_proc = protect;
+        for user in ["0:0", "33:44"] {
+            rig.container.user = Some(user.into());
+            let output = rig.run().output;
+            let seen: Vec<&str> = output.lines().filter(|line| !line.starts_with("cat: ")).collect();
+            assert_eq!(seen, expected, "{protect:?} {user}: {output}");
+        }
+    }
+}
+
+#[test]
+fn a_unit_can_have_processes_alone_in_proc() {
+    let mut rig = Rig::new();
+    rig.container.security.proc_subset = ProcSubset::Pid;
+    rig.container.security.sysctl.insert("kernel/domainname".into(), "harbour".into());
+    rig.script("ls /proc | grep -v '^[0-9]'; cat /proc/self/comm; ls /proc/meminfo /proc/sys; umount /proc");
+    let output = rig.run().output;
+    assert!(output.starts_with("self\nthread-self\ncat\n"), "{output}");
+    assert_eq!(output.matches("No such file or directory").count(), 2, "{output}");
+    assert!(output.contains("umount: "), "{output}");
+    rig.container.security.protect_proc = ProtectProc::Invisible;
+    rig.container.init = Init::Minimal;
+    rig.container.user = Some("33:44".into());
+    rig.script("ls -d /proc/1");
+    assert!(rig.run().output.contains("/proc/1: No such file or directory"));
+}

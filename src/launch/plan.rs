@@ -158,7 +158,7 @@ pub fn plan(
             unit: unit.name.scope(),
         }));
     }
-    let mut inside = standard::made_first();
+    let mut inside = standard::made_first(&container.security);
     let is_seen = facts.group.is_none() && delegation == Delegation::None;
     inside.extend(is_seen.then(standard::control_group));
     inside.extend(mounts.made);
@@ -173,6 +173,7 @@ pub fn plan(
     inside.push(Step::Seal(identity::HOST.into()));
     inside.extend(standard::closed(&container.security.unmask_paths));
     inside.extend(closed(&container.security));
+    inside.extend(standard::processes_alone(&container.security));
     execute.output = facts.output;
     if container.has_init() {
         execute.first = First::Init;

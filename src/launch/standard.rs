@@ -2,7 +2,7 @@
 
 use super::step::{Attribute, Filesystem, HostStep, HostTree, Links, Output, Step};
 use crate::unit::kernel_files::{MASKED, PROTECTED};
-use crate::unit::model::IfMissing;
+use crate::unit::model::{IfMissing, ProcSubset, ProtectProc, Security};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -72,9 +72,12 @@ pub fn limited_memory(size: u64, mode: &str, attributes: &[Attribute]) -> Filesy
 ///
 /// File systems to be made before anything of the image is looked at, and while the host's are still in sight:
 /// the kernel wants to see them there before it makes new ones in a user namespace.
-pub fn made_first() -> Vec<Step> {
-    vec![
-        make("proc", filesystem("proc", &[], &CLOSED)),
+pub fn made_first(security: &Security) -> Vec<Step> {
+    let hidden = [("hidepid", security.protect_proc.word())];
+    let hidden = if security.protect_proc == ProtectProc::Default { &[][..] } else { &hidden };
+    let alone = filesystem("proc", &[hidden, &[("subset", ProcSubset::Pid.word())]].concat(), &CLOSED);
+    let mut made = vec![
+        make("proc", filesystem("proc", hidden, &CLOSED)),
         make("dev", limited_memory(SIZE, "0755", &[Attribute::NoSetuid, Attribute::NoDevices])),
         make(
             "pts",
@@ -86,7 +89,17 @@ pub fn made_first() -> Vec<Step> {
         ),
         make("mqueue", filesystem("mqueue", &[], &CLOSED)),
         make("shm", limited_memory(SIZE, "1777", &CLOSED)),
-    ]
+    ];
+    made.extend((security.proc_subset == ProcSubset::Pid).then(|| make(PROCESSES, alone)));
+    made
+}
+
+/// The tree of a `/proc` of processes alone.
+const PROCESSES: &str = "processes";
+
+/// Covers the `/proc` in which the kernel's settings are made, once they are.
+pub fn processes_alone(security: &Security) -> Option<Step> {
+    (security.proc_subset == ProcSubset::Pid).then(|| attach(PROCESSES, "/proc"))
 }
 
 /// The container's view of its own control group, for one whose directory is not known beforehand.

@@ -164,6 +164,8 @@ const KEYS: &[(&str, Here)] = &[
     ("environmenthost", Key("container.pass_environment")),
     ("httpproxy", Key("container.pass_environment")),
     ("secret", Words(SECRET)),
+    ("protectproc", Key("security.protect_proc")),
+    ("procsubset", Key("security.proc_subset")),
     ("healthcmd", Key("health.command")),
     ("healthinterval", Key("health.interval")),
     ("healthtimeout", Key("health.timeout")),

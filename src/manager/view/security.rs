@@ -9,6 +9,8 @@ use std::path::Path;
 pub(super) const TABLE: &[Entry] = &[
     untold("CapabilityBoundingSet", List(|look| of(look).map(capabilities_of).unwrap_or_default())),
     untold("NoNewPrivileges", Flag(|look| of(look).is_some_and(|own| own.no_new_privileges))),
+    untold("ProtectProc", Text(|look| of(look).map_or("", |own| own.protect_proc.word()).to_owned())),
+    untold("ProcSubset", Text(|look| of(look).map_or("", |own| own.proc_subset.word()).to_owned())),
     untold("SystemCallFilter", List(|look| of(look).map(filter).unwrap_or_default())),
     untold("SeccompProfile", Text(|look| of(look).and_then(profile).unwrap_or_default())),
     untold("AppArmorProfile", Text(|look| label(of(look).and_then(|own| own.apparmor_profile.as_ref())))),

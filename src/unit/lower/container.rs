@@ -262,6 +262,8 @@ fn security(file: &ContainerFile, report: &mut Report<'_>) -> Security {
         add_capabilities: names(&table.add_capabilities),
         drop_capabilities: names(&table.drop_capabilities),
         no_new_privileges: table.no_new_privileges.unwrap_or(true),
+        protect_proc: table.protect_proc.unwrap_or_default(),
+        proc_subset: table.proc_subset.unwrap_or_default(),
         system_calls: system_calls(&table.system_call_filter, report),
         seccomp_profile: table.seccomp_profile.clone().map(|Text(path)| path.0),
         devices: device::lower(&table.devices, report),

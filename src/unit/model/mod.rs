@@ -8,6 +8,7 @@ mod device;
 mod health;
 mod life;
 mod mount;
+mod proc;
 mod process;
 mod relation;
 mod resources;
@@ -29,6 +30,7 @@ pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, Service
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
 };
+pub use proc::{ProcSubset, ProtectProc};
 pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
 pub use resources::{ManagedOom, OfDevices, OomManagement, OomPolicy, OomPreference, Resources};
@@ -374,6 +376,12 @@ pub struct Security {
     pub drop_capabilities: BTreeSet<String>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// What processes see of each other.
+    #[serde(default)]
+    pub protect_proc: ProtectProc,
+    /// What there is in `/proc`.
+    #[serde(default)]
+    pub proc_subset: ProcSubset,
     /// What differs from the default filter of system calls.
     pub system_calls: SystemCallFilter,
     /// A file of the host that says instead which system calls can be made.

@@ -1,7 +1,8 @@
 //! What surrounds a container: resources, security, network and the tables that later issues fill with life.
 
 use crate::unit::model::{
-    CpuPolicy, IoClass, NetworkMode, OomManagement, OomPolicy, OomPreference, UserNamespace,
+    CpuPolicy, IoClass, NetworkMode, OomManagement, OomPolicy, OomPreference, ProcSubset, ProtectProc,
+    UserNamespace,
 };
 use crate::unit::value::{
     AbsolutePath, Address, Bytes, CapabilityName, ContainerPort, CpuSet, CredentialPattern, CredentialSource,
@@ -138,6 +139,10 @@ pub struct SecurityTable {
     pub drop_capabilities: Vec<Text<CapabilityName>>,
     /// Whether set-user-id programs and the like give no privileges, as in prctl(2).
     pub no_new_privileges: Option<bool>,
+    /// What a process sees in /proc of those of other users: "default", "noaccess", "invisible" or "ptraceable".
+    pub protect_proc: Option<ProtectProc>,
+    /// What there is in /proc: "all" or "pid".
+    pub proc_subset: Option<ProcSubset>,
     /// The system calls that the container may make.
     pub system_call_filter: Vec<String>,
     /// A file of the host in the format of Docker that says instead which system calls the container may make.
