@@ -180,7 +180,9 @@ fn the_name_of_the_domain_is_the_containers() {
 fn processes_of_others_are_seen_as_the_unit_says() {
     let mut rig = Rig::new();
     rig.container.init = Init::Minimal;
-    rig.script("test -d /proc/1 && echo there; cat /proc/1/comm /proc/1/stat | wc -l; cat /proc/$$/comm; true");
+    rig.script(
+        "test -d /proc/1 && echo there; cat /proc/1/comm /proc/1/stat | wc -l; cat /proc/$$/comm; true",
+    );
     for (protect, expected) in [
         (ProtectProc::Default, &["there", "2", "sh"][..]),
         (ProtectProc::Noaccess, &["there", "0", "sh"]),

@@ -74,6 +74,20 @@ fn no_time_for_a_start_or_a_stop_is_no_limit() {
 }
 
 #[test]
+fn a_job_may_take_its_time_unless_the_unit_bounds_it() {
+    let job = format!("{WEB}type = \"oneshot\"\n");
+    let host = Host::new()
+        .write("etc/sampan/units/job.container.toml", &job)
+        .write("etc/sampan/units/short.container.toml", &format!("{job}start_timeout = \"1min\"\n"));
+    let catalog = load_all(&host.paths());
+    let limits =
+        |name| (container(good(&catalog, name)).start_timeout, container(good(&catalog, name)).stop_timeout);
+    let seconds = |number| Some(Duration::from_secs(number));
+    assert_eq!(limits("job.container"), (None, seconds(90)), "as in systemd.service(5)");
+    assert_eq!(limits("short.container"), (seconds(60), seconds(90)));
+}
+
+#[test]
 fn the_first_directory_wins_and_drop_ins_of_all_are_merged_by_name() {
     let host = Host::new()
         .write("usr/lib/sampan/units/web.container.toml", "[container]\nimage = \"localhost/old\"\n")

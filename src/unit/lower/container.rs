@@ -2,8 +2,8 @@
 
 use super::{commands, credential, device, health, life, process, resources, timer};
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security, Socket,
-    StartOn, UserNamespace,
+    Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security,
+    ServiceType, Socket, StartOn, UserNamespace,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
@@ -69,8 +69,8 @@ pub fn lower(
         restart_prevent_exit_status: life::statuses(&table.restart_prevent_exit_status),
         restart_force_exit_status: life::statuses(&table.restart_force_exit_status),
         start_limit: life::start_limit(table),
-        start_timeout: timeout(&table.start_timeout),
-        stop_timeout: timeout(&table.stop_timeout),
+        start_timeout: start_timeout(table),
+        stop_timeout: timeout(&table.stop_timeout, Some(TIMEOUT)),
         runtime_max: span(&table.runtime_max, None),
         runtime_randomized_extra: span(&table.runtime_randomized_extra, None).unwrap_or_default(),
         watchdog: life::watchdog(table),
@@ -232,9 +232,18 @@ pub fn span(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Opti
     }
 }
 
+/// The start of a job lasts until its end, which only its author can bound: systemd.service(5), `TimeoutStartSec=`.
+fn start_timeout(table: &ContainerTable) -> Option<Duration> {
+    let default = match table.kind.unwrap_or_default() {
+        ServiceType::Oneshot => None,
+        ServiceType::Exec | ServiceType::Notify => Some(TIMEOUT),
+    };
+    timeout(&table.start_timeout, default)
+}
+
 /// To systemd 0 is no limit.
-fn timeout(written: &Option<Text<TimeSpan>>) -> Option<Duration> {
-    span(written, Some(TIMEOUT)).filter(|time| !time.is_zero())
+fn timeout(written: &Option<Text<TimeSpan>>, default: Option<Duration>) -> Option<Duration> {
+    span(written, default).filter(|time| !time.is_zero())
 }
 
 fn variables(names: &[Text<VariableName>]) -> Vec<String> {
