@@ -35,6 +35,18 @@ fn a_wrong_key_is_told_with_its_place_and_the_unit_works_once_it_is_right() {
     assert!(status.contains("Loaded: bad") && status.contains("web.container.toml:5:1"), "{status}");
     assert_nothing_left(&host);
 
+    // Who mends it needs no daemon-reload: there is nothing of it that could go on as it was.
+    host.write("/etc/sampan/units/web.container.toml", &wrong.replace("restrat", "restar"));
+    let refusal = host.fail(1, &["sampanctl", "start", "web"]);
+    assert!(refusal.contains("bad unit file") && !refusal.contains("changed on disk"), "{refusal}");
+    let status = host.answer(3, &["sampanctl", "status", "web"]);
+    assert!(status.contains("restar\"") && !status.contains("restrat"), "{status}");
+    host.write("/etc/sampan/units/web.container.toml", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert!(host.succeed(&["sampanctl", "status", "web"]).contains("Loaded: loaded"));
+    host.succeed(&["sampanctl", "stop", "web"]);
+    host.unit("web.container", &wrong);
+
     host.unit("good.container", &shell("exec sleep 1000"));
     host.succeed(&["sampanctl", "start", "good"]);
     host.unit("web.container", &wrong.replace("restrat", "restart"));

@@ -93,7 +93,8 @@ impl Manager {
     }
 
     /// Loads a unit and everything that it depends on, as far as that is not in memory. Answers with its
-    /// name, which is another one where an alias was given.
+    /// name, which is another one where an alias was given. Of one that could not be used the files may have been
+    /// mended: they are read again.
     pub fn ensure_loaded(&mut self, unit: &UnitName) -> UnitName {
         self.ensure_all_loaded(std::slice::from_ref(unit));
         self.aliases.get(unit).unwrap_or(unit).clone()
@@ -105,7 +106,7 @@ impl Manager {
         let mut units = BTreeMap::new();
         let loader = OnceCell::new();
         while let Some(name) = open.pop() {
-            let known = self.aliases.contains_key(&name) || self.machine.unit(&name).is_some();
+            let known = self.aliases.contains_key(&name) || self.is_usable(&name);
             if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
@@ -116,18 +117,23 @@ impl Manager {
             }
             let loaded = self.loaded(read);
             open.extend(loaded.unit.iter().flat_map(|unit| unit.dependencies.named()).cloned());
-            if self.machine.unit(&real).is_none() {
+            if !self.is_usable(&real) {
                 units.insert(real, loaded);
             }
         }
-        let new: Vec<UnitName> = units.keys().cloned().collect();
-        if !new.is_empty() {
+        let is_new = |name: &&UnitName| self.machine.unit(name).is_none();
+        let new: Vec<UnitName> = units.keys().filter(is_new).cloned().collect();
+        if !units.is_empty() {
             self.ranges.note(&units);
             self.event(Event::LoadedMore(units));
         }
         for name in new.into_iter().filter(|name| self.machine.unit(name).is_some()) {
             self.tell(Notice::New(name));
         }
+    }
+
+    fn is_usable(&self, name: &UnitName) -> bool {
+        self.machine.unit(name).is_some_and(|managed| managed.unit().is_some())
     }
 
     /// What a predecessor has left goes on by the version of its files that ruled then, where they are not
