@@ -21,6 +21,9 @@ pub const STDOUT: &str = "stdout";
 /// The tree for what is written to `/dev/stdout` by name.
 pub const JOURNAL: &str = "journal";
 
+/// The tree of a `/proc` of processes alone.
+const PROCESSES: &str = "processes";
+
 const PAGE: u64 = 4096;
 const FILES_MIN: u64 = 16;
 /// More than any host has memory for: 0 would be no limit.
@@ -73,11 +76,8 @@ pub fn limited_memory(size: u64, mode: &str, attributes: &[Attribute]) -> Filesy
 /// File systems to be made before anything of the image is looked at, and while the host's are still in sight:
 /// the kernel wants to see them there before it makes new ones in a user namespace.
 pub fn made_first(security: &Security) -> Vec<Step> {
-    let hidden = [("hidepid", security.protect_proc.word())];
-    let hidden = if security.protect_proc == ProtectProc::Default { &[][..] } else { &hidden };
-    let alone = filesystem("proc", &[hidden, &[("subset", ProcSubset::Pid.word())]].concat(), &CLOSED);
     let mut made = vec![
-        make("proc", filesystem("proc", hidden, &CLOSED)),
+        make("proc", processes(security.protect_proc, ProcSubset::All)),
         make("dev", limited_memory(SIZE, "0755", &[Attribute::NoSetuid, Attribute::NoDevices])),
         make(
             "pts",
@@ -90,12 +90,19 @@ pub fn made_first(security: &Security) -> Vec<Step> {
         make("mqueue", filesystem("mqueue", &[], &CLOSED)),
         make("shm", limited_memory(SIZE, "1777", &CLOSED)),
     ];
-    made.extend((security.proc_subset == ProcSubset::Pid).then(|| make(PROCESSES, alone)));
+    if security.proc_subset == ProcSubset::Pid {
+        made.push(make(PROCESSES, processes(security.protect_proc, ProcSubset::Pid)));
+    }
     made
 }
 
-/// The tree of a `/proc` of processes alone.
-const PROCESSES: &str = "processes";
+/// A `/proc`, proc(5).
+fn processes(protect: ProtectProc, subset: ProcSubset) -> Filesystem {
+    let hidden = (protect != ProtectProc::Default).then(|| ("hidepid", protect.word()));
+    let alone = (subset == ProcSubset::Pid).then(|| ("subset", subset.word()));
+    let options: Vec<_> = hidden.into_iter().chain(alone).collect();
+    filesystem("proc", &options, &CLOSED)
+}
 
 /// Covers the `/proc` in which the kernel's settings are made, once they are.
 pub fn processes_alone(security: &Security) -> Option<Step> {

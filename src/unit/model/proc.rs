@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `security.protect_proc`: what a process sees of those that it could not trace, unless it is root.
+/// `security.protect_proc`: what a process sees of those that it could not trace. With CAP_SYS_PTRACE it could trace all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProtectProc {
