@@ -9,13 +9,14 @@ use sampan::paths::Paths;
 use sampan::socket::listen::Held;
 use sampan::socket::swap::{Answer, Notifier, SwapSocket};
 use sampan::sys::seccomp_notify::{Pending, Received, install_bind_listener, receive};
-use sampan::unit::model::{Listen, Pass, Socket};
+use sampan::unit::model::{Listen, Pass, Socket, UnixName, UnixType};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -25,21 +26,17 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A socket of a unit with `pass = "swap"`.
-fn hold(name: &str, listen: Listen, target: Option<Listen>) -> (Held, Option<Listen>) {
-    let socket = Socket {
-        listen,
-        pass: Pass::Swap,
-        target: target.clone(),
-        mode: 0o600,
-        user: None,
-        group: None,
-        backlog: 64,
-    };
-    (Held::open(name, &socket, &Paths::default()).unwrap(), target)
+fn hold(name: &str, listen: Listen, target: Option<Listen>) -> Held {
+    let socket = Socket { target, ..Socket::new(listen, Pass::Swap) };
+    Held::open(name, &socket, &Paths::default()).unwrap()
 }
 
 fn free_port() -> u16 {
     TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+}
+
+fn stream(path: &Path) -> Listen {
+    Listen::Unix(UnixType::Stream, UnixName::Path(path.to_owned()))
 }
 
 fn tcp(address: &str, port: u16) -> Listen {
@@ -65,19 +62,14 @@ struct Server {
 }
 
 impl Server {
-    fn start(command: &[&str], held: Vec<(Held, Option<Listen>)>) -> Self {
+    fn start(command: &[&str], held: Vec<Held>) -> Self {
         let (child, listener) = spawn(command);
         let (sender, answers) = channel();
         thread::spawn(move || {
             let (notifier, received) = (Notifier::new(listener), Received::new().unwrap());
             let sockets: Vec<SwapSocket<'_>> = held
                 .iter()
-                .map(|(held, target)| SwapSocket {
-                    name: held.name(),
-                    listen: held.listen(),
-                    target: target.as_ref(),
-                    fd: held.as_fd(),
-                })
+                .map(|held| SwapSocket { name: held.name(), socket: held.socket(), fd: held.as_fd() })
                 .collect();
             loop {
                 poll(&mut [PollFd::new(&notifier, PollFlags::IN)], None).unwrap();
@@ -177,7 +169,7 @@ fn redis_serves_tcp_and_a_unix_socket_whose_mode_it_sets() {
     let (inside, outside) = (directory.path().join("inside.sock"), directory.path().join("outside.sock"));
     let held = vec![
         hold("tcp", tcp("127.0.0.1", port.parse().unwrap()), None),
-        hold("unix", Listen::Unix(outside.clone()), Some(Listen::Unix(inside.clone()))),
+        hold("unix", stream(&outside), Some(stream(&inside))),
     ];
     let command = ["redis-server", "--port", &port, "--bind", "0.0.0.0", "--save", "", "--dir", path];
     let unix = ["--unixsocket", inside.to_str().unwrap(), "--unixsocketperm", "750"];
@@ -271,7 +263,7 @@ fn a_unix_socket_where_the_server_may_not_write_is_refused_to_it() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("file"), "kept").unwrap();
     let (inside, outside) = (directory.path().join("file"), directory.path().join("outside.sock"));
-    let held = vec![hold("unix", Listen::Unix(outside), Some(Listen::Unix(inside.clone())))];
+    let held = vec![hold("unix", stream(&outside), Some(stream(&inside)))];
     let script = "import socket, sys
 try: socket.socket(socket.AF_UNIX).bind(sys.argv[1])
 except OSError as error: print(error.strerror)";

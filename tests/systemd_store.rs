@@ -80,15 +80,7 @@ fn serve(port: u16) {
     let unit = UnitName::parse("store.container").unwrap();
     let process = StoredDescriptor::Process { unit: unit.clone() };
     let name = StoredDescriptor::Listen { unit, socket: "http".to_owned() };
-    let socket = Socket {
-        listen: Listen::Tcp(([127, 0, 0, 1], port).into()),
-        pass: Pass::Fd,
-        target: None,
-        mode: 0o600,
-        user: None,
-        group: None,
-        backlog: 16,
-    };
+    let socket = Socket::new(Listen::Tcp(([127, 0, 0, 1], port).into()), Pass::Fd);
     if passed.is_empty() {
         let held = Held::open("http", &socket, &Paths::default()).unwrap();
         systemd.store(&name, held.as_fd()).unwrap();

@@ -1,27 +1,30 @@
 //! Who is connected to a listening socket, and who holds one, asked of the kernel: no cooperation of the
 //! server is needed. Connections that wait in the queue count too.
 
-use super::{Address, Holder, SocketError};
+use super::node::socket_type;
+use super::{Holder, SocketError};
 use crate::sys::process::holder_of_socket;
-use crate::sys::sock_diag::{self, State, TcpSocket, UnixSocket};
-use crate::unit::model::Listen;
+use crate::sys::sock_diag::{self, InternetSocket, State, Transport, UnixSocket};
+use crate::unit::model::{Listen, UnixName};
 use rustix::net::AddressFamily;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Counts the connections that are established to an address of the host.
+/// Counts the connections that are established to an address of the host. Datagrams and FIFOs have none, and the
+/// kernel does not list those of vsock(7).
 ///
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn count(listen: &Listen) -> Result<usize, SocketError> {
     let count = match listen {
         Listen::Tcp(address) => tcp(*address).map(|sockets| sockets.len()),
-        Listen::Unix(_) | Listen::Abstract(_) => {
-            unix(listen).map(|sockets| sockets.iter().map(connections_of).sum())
-        }
+        Listen::Unix(kind, name) if listen.connects() => unix(name).map(|sockets| {
+            sockets.iter().filter(|socket| socket.kind == socket_type(*kind)).map(connections_of).sum()
+        }),
+        Listen::Unix(..) | Listen::Udp(_) | Listen::Vsock(_) | Listen::Fifo(_) => Ok(0),
     };
-    count.map_err(|source| SocketError::Count { address: Address(listen.clone()), source })
+    count.map_err(|source| SocketError::Count { address: listen.clone(), source })
 }
 
 /// An accepted socket is a connection; a listening one stands for those in its queue.
@@ -29,42 +32,53 @@ fn connections_of(socket: &UnixSocket) -> usize {
     match socket.state {
         State::Established => 1,
         State::Listen => usize::try_from(socket.queue).unwrap_or(usize::MAX),
+        State::Unconnected => 0,
     }
 }
 
-/// Who listens at an address of the host, as far as it can be found.
+/// Who waits for clients at an address of the host, as far as it can be found.
 pub(super) fn holder(listen: &Listen) -> Holder {
     let inode = match listen {
-        // Another wildcard or another address with the port is in the way as well.
-        Listen::Tcp(address) => [AddressFamily::INET, AddressFamily::INET6]
-            .into_iter()
-            .flat_map(|family| sock_diag::tcp(family, State::Listen, address.port()).unwrap_or_default())
-            .map(|socket| socket.inode)
-            .next(),
-        Listen::Unix(_) | Listen::Abstract(_) => {
-            let sockets = unix(listen).unwrap_or_default();
-            sockets.into_iter().find(|socket| socket.state == State::Listen).map(|socket| socket.inode)
+        Listen::Tcp(address) => waiting(Transport::Tcp, address.port()).next(),
+        Listen::Udp(address) => waiting(Transport::Udp, address.port()).next(),
+        Listen::Unix(_, name) => {
+            let sockets = unix(name).unwrap_or_default();
+            sockets.into_iter().find(|socket| socket.state != State::Established).map(|socket| socket.inode)
         }
+        Listen::Vsock(_) | Listen::Fifo(_) => None,
     };
     Holder(inode.and_then(|inode| holder_of_socket(u64::from(inode))))
 }
 
+/// Sockets that wait for clients at a port; another wildcard or another address with it is in the way as well.
+fn waiting(transport: Transport, port: u16) -> impl Iterator<Item = u32> {
+    let families = [AddressFamily::INET, AddressFamily::INET6].into_iter();
+    let sockets = families.flat_map(move |family| {
+        sock_diag::internet(family, transport, transport.waiting(), port).unwrap_or_default()
+    });
+    sockets.filter(|socket| !socket.is_shut_down).map(|socket| socket.inode)
+}
+
+/// Whether anybody waits for clients at a port. What was closed here is shut down, and in nobody's way.
+pub(super) fn is_waited_at(transport: Transport, port: u16) -> bool {
+    waiting(transport, port).next().is_some()
+}
+
 /// A connection that a dual socket took over v4 is a v6 socket with a mapped address.
-fn tcp(listen: SocketAddr) -> io::Result<Vec<TcpSocket>> {
+fn tcp(listen: SocketAddr) -> io::Result<Vec<InternetSocket>> {
     let family = match listen {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let mut sockets = sock_diag::tcp(family, State::Established, listen.port())?;
+    let mut sockets = sock_diag::internet(family, Transport::Tcp, State::Established, listen.port())?;
     sockets.retain(|socket| listen.ip().is_unspecified() || socket.local.ip() == listen.ip());
     Ok(sockets)
 }
 
-fn unix(listen: &Listen) -> io::Result<Vec<UnixSocket>> {
-    let name = match listen {
-        Listen::Unix(path) => path.as_os_str().as_bytes().to_vec(),
-        Listen::Abstract(name) => [b"\0", name.as_bytes()].concat(),
-        Listen::Tcp(_) => return Ok(Vec::new()),
+fn unix(name: &UnixName) -> io::Result<Vec<UnixSocket>> {
+    let name = match name {
+        UnixName::Path(path) => path.as_os_str().as_bytes().to_vec(),
+        UnixName::Abstract(name) => [b"\0", name.as_bytes()].concat(),
     };
     let mut sockets = sock_diag::unix()?;
     sockets.retain(|socket| socket.name == name);
@@ -74,6 +88,7 @@ fn unix(listen: &Listen) -> io::Result<Vec<UnixSocket>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::model::UnixType;
     use std::net::{TcpListener, TcpStream};
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
@@ -109,7 +124,7 @@ mod tests {
         let address = UnixAddr::from_abstract_name(&name).unwrap();
         let _listener = UnixListener::bind_addr(&address).unwrap();
         let _client = UnixStream::connect_addr(&address).unwrap();
-        assert_eq!(count(&Listen::Abstract(name)).unwrap(), 1);
+        assert_eq!(count(&Listen::Unix(UnixType::Stream, UnixName::Abstract(name))).unwrap(), 1);
     }
 
     fn process_name() -> String {

@@ -1,33 +1,30 @@
-//! Opens the sockets of a unit, and takes them back from systemd's store. A held socket is never accepted
-//! on here: it only waits to become readable, and goes to the container as it is.
+//! The sockets that are held for a unit: opened anew ([`super::open`]), or taken back from systemd's store. A held
+//! socket is never accepted on here: it only waits to become readable, and goes to the container as it is.
 
-use super::connections::holder;
-use super::{Address, SocketError};
+use super::node::{self, socket_type};
+use super::open::{backlog, open};
+use super::{SocketError, options};
 use crate::paths::Paths;
-use crate::unit::model::{Listen, Socket};
-use rustix::fs::{Gid, Mode, Uid, chmod, chown, fchmod};
+use crate::sys::socket::SocketOption;
+use crate::unit::model::{Listen, Socket, UnixName, VsockAddress};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
-use rustix::net::sockopt::{
-    set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn, socket_domain, socket_type,
-};
+use rustix::net::sockopt::{ipv6_v6only, socket_acceptconn, socket_domain, socket_type as type_of};
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname,
-    listen, socket_with,
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, connect_unspec, getsockname, listen,
 };
-use std::fs::{self, DirBuilder, remove_file};
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
-use std::path::Path;
 
-/// A listening socket. Dropping it closes our descriptor and leaves a path as it is, for the next manager;
+/// A socket or FIFO. Dropping it closes our descriptor and leaves a path as it is, for the next manager;
 /// [`Held::close`] is the end of the socket.
 #[derive(Debug)]
 pub struct Held {
     name: String,
-    listen: Listen,
-    backlog: u32,
+    socket: Socket,
     fd: OwnedFd,
 }
 
@@ -37,30 +34,27 @@ impl Held {
     /// # Errors
     /// When the address is taken, the path is in use by another kind of file, or a call fails.
     pub fn open(name: &str, socket: &Socket, paths: &Paths) -> Result<Self, SocketError> {
-        let opening = Opening { socket, paths };
-        let fd = match &socket.listen {
-            Listen::Tcp(address) => opening.tcp(*address)?,
-            Listen::Unix(path) => opening.unix(path)?,
-            Listen::Abstract(abstract_name) => opening.abstract_name(abstract_name)?,
-        };
-        Ok(Self { name: name.to_owned(), listen: socket.listen.clone(), backlog: socket.backlog, fd })
+        let fd = open(socket, paths)?;
+        Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
     }
 
-    /// Takes a descriptor back that is the socket which the unit describes.
+    /// Takes a descriptor back that is the socket which the unit describes, and gives it the options that can be set
+    /// at any time.
     ///
     /// # Errors
     /// When it is anything else: then the unit has changed, and the socket is to be opened anew.
     pub fn adopt(name: &str, socket: &Socket, fd: OwnedFd) -> Result<Self, SocketError> {
-        match mismatch(&fd, &socket.listen) {
-            Ok(None) => {
-                Ok(Self { name: name.to_owned(), listen: socket.listen.clone(), backlog: socket.backlog, fd })
+        let address = || socket.listen.clone();
+        match mismatch(&fd, socket) {
+            Ok(None) => {}
+            Ok(Some(found)) => return Err(SocketError::Mismatch { address: address(), found }),
+            Err(error) => {
+                let found = format!("not a socket: {}", io::Error::from(error));
+                return Err(SocketError::Mismatch { address: address(), found });
             }
-            Ok(Some(found)) => Err(SocketError::Mismatch { address: Address(socket.listen.clone()), found }),
-            Err(error) => Err(SocketError::Mismatch {
-                address: Address(socket.listen.clone()),
-                found: format!("not a socket: {}", io::Error::from(error)),
-            }),
         }
+        options::apply(fd.as_fd(), socket)?;
+        Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
     }
 
     /// Its name in the unit.
@@ -68,23 +62,28 @@ impl Held {
         &self.name
     }
 
-    /// Its address on the host.
-    pub fn listen(&self) -> &Listen {
-        &self.listen
+    /// What the unit says of it.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
     }
 
-    /// Makes it listen again where a server has ended that with shutdown(2), which acts on the socket and
-    /// not on the server's descriptor. To be called when a container has stopped.
+    /// Makes it take clients again where a server has ended that with shutdown(2) or connect(2), which act on the
+    /// socket and not on the server's descriptor. To be called when a container has stopped.
     ///
     /// # Errors
     /// When it cannot, as for a unix socket; then it is to be closed and opened anew.
     pub fn ensure_listening(&self) -> Result<(), SocketError> {
-        let again = || match socket_acceptconn(&self.fd)? {
-            true => Ok(()),
-            false => listen(&self.fd, backlog(self.backlog)),
+        let again = || match &self.socket.listen {
+            Listen::Fifo(_) => Ok(()),
+            listens if listens.connects() => match socket_acceptconn(&self.fd)? {
+                true => Ok(()),
+                false => listen(&self.fd, backlog(&self.socket)),
+            },
+            _ => connect_unspec(&self.fd)
+                .and_then(|()| if is_shut_down(&self.fd)? { Err(Errno::SHUTDOWN) } else { Ok(()) }),
         };
         again().map_err(|error| SocketError::Call {
-            address: Address(self.listen.clone()),
+            address: self.socket.listen.clone(),
             action: "listen again",
             source: error.into(),
         })
@@ -95,9 +94,10 @@ impl Held {
         // systemd may hold its copy of the descriptor for a moment longer: a socket that does not listen any
         // more is in nobody's way, socket(7) SO_REUSEADDR. There is nobody to tell of a failure.
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
-        if let Listen::Unix(path) = &self.listen {
-            let _ = remove_file(path);
+        if let Listen::Udp(_) = self.socket.listen {
+            let _ = SocketOption::SO_REUSEADDR.set(self.fd.as_fd(), 1);
         }
+        node::remove(&self.socket);
     }
 }
 
@@ -113,169 +113,78 @@ impl AsRawFd for Held {
     }
 }
 
-/// One socket on its way to listening.
-struct Opening<'a> {
-    socket: &'a Socket,
-    paths: &'a Paths,
+/// Whether nothing will be received any more.
+fn is_shut_down(fd: &OwnedFd) -> rustix::io::Result<bool> {
+    let mut asked = [PollFd::new(fd, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec::default()))?;
+    Ok(asked[0].revents().contains(PollFlags::RDHUP))
 }
 
-impl Opening<'_> {
-    fn tcp(&self, address: SocketAddr) -> Result<OwnedFd, SocketError> {
-        let family = match address {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let fd = self.stream(family)?;
-        let prepare = || {
-            set_socket_reuseaddr(&fd, true)?;
-            if address.is_ipv6() {
-                set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
-            }
-            Ok(())
-        };
-        self.check("set options", prepare())?;
-        self.bind_and_listen(&fd, bind(&fd, &address))?;
-        Ok(fd)
-    }
-
-    fn abstract_name(&self, name: &str) -> Result<OwnedFd, SocketError> {
-        let address = self.check("use the name", SocketAddrUnix::new_abstract_name(name.as_bytes()))?;
-        let fd = self.stream(AddressFamily::UNIX)?;
-        self.bind_and_listen(&fd, bind(&fd, &address))?;
-        Ok(fd)
-    }
-
-    fn unix(&self, path: &Path) -> Result<OwnedFd, SocketError> {
-        let address = self.check("use the path", SocketAddrUnix::new(path))?;
-        let uid = self.id("user", self.socket.user.as_deref())?.map(Uid::from_raw);
-        let gid = self.id("group", self.socket.group.as_deref())?.map(Gid::from_raw);
-        if let Some(directory) = path.parent() {
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
-            made.map_err(|source| self.failed("create its directory", source))?;
+/// What a descriptor is instead of the socket that a unit describes; `None`: it is that.
+fn mismatch(fd: &OwnedFd, socket: &Socket) -> rustix::io::Result<Option<String>> {
+    let kind = match &socket.listen {
+        Listen::Fifo(path) => {
+            let is_fifo = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Fifo;
+            return Ok((!is_fifo || !node::is_at(fd, path)).then(|| "not the FIFO at this path".to_owned()));
         }
-        self.remove_stale(path, &address)?;
-        let fd = self.stream(AddressFamily::UNIX)?;
-        // bind(2) takes the mode of the new file from the socket, so that nobody gets in before its owner is set.
-        self.check("set its mode", fchmod(&fd, Mode::empty()))?;
-        self.bind_and_listen(&fd, bind(&fd, &address))?;
-        let made = chown(path, uid, gid).and_then(|()| chmod(path, Mode::from_raw_mode(self.socket.mode)));
-        self.check("set its owner and mode", made).inspect_err(|_| {
-            let _ = remove_file(path);
-        })?;
-        Ok(fd)
+        Listen::Tcp(_) | Listen::Vsock(_) => SocketType::STREAM,
+        Listen::Udp(_) => SocketType::DGRAM,
+        Listen::Unix(kind, _) => socket_type(*kind),
+    };
+    if type_of(fd)? != kind {
+        return Ok(Some("a socket of another type".to_owned()));
     }
-
-    /// A socket file outlives its socket; it is in the way only where nobody listens.
-    fn remove_stale(&self, path: &Path, address: &SocketAddrUnix) -> Result<(), SocketError> {
-        match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(self.failed("look at the path", error)),
-            Ok(metadata) if !metadata.file_type().is_socket() => {
-                return Err(SocketError::NoSocket { address: self.address() });
-            }
-            Ok(_) => {}
-        }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let probe =
-            self.check("make a socket", socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None))?;
-        match connect(&probe, address) {
-            Err(Errno::CONNREFUSED) => {
-                remove_file(path).map_err(|error| self.failed("remove the stale socket", error))
-            }
-            Err(Errno::NOENT) => Ok(()),
-            _ => Err(self.in_use()),
-        }
+    let family = socket_domain(fd)?;
+    if !is_at(fd, family, &socket.listen)? {
+        return Ok(Some(format!("bound to another address, {:?}", getsockname(fd)?)));
     }
-
-    fn stream(&self, family: AddressFamily) -> Result<OwnedFd, SocketError> {
-        self.check("make a socket", socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None))
+    if family == AddressFamily::INET6 && ipv6_v6only(fd)? != socket.is_v6_only() {
+        return Ok(Some("bound with another \"v6only\"".to_owned()));
     }
-
-    /// With SO_REUSEADDR two sockets may bind one address, and the second learns it only from listen(2).
-    fn bind_and_listen(&self, fd: &OwnedFd, bound: rustix::io::Result<()>) -> Result<(), SocketError> {
-        match bound.and_then(|()| listen(fd, backlog(self.socket.backlog))) {
-            Err(Errno::ADDRINUSE) => Err(self.in_use()),
-            result => self.check("listen", result),
-        }
-    }
-
-    /// The number of a user or group. Local files only: a question to a directory service could block.
-    fn id(&self, kind: &'static str, name: Option<&str>) -> Result<Option<u32>, SocketError> {
-        let Some(name) = name else { return Ok(None) };
-        if let Ok(number) = name.parse() {
-            return Ok(Some(number));
-        }
-        let file = if kind == "user" { self.paths.users() } else { self.paths.groups() };
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let id = lines.into_iter().find_map(|fields| match fields[..] {
-            [found, _, id, ..] if found == name => id.parse().ok(),
-            _ => None,
-        });
-        id.map(Some).ok_or_else(|| SocketError::UnknownOwner {
-            address: self.address(),
-            kind,
-            name: name.to_owned(),
-        })
-    }
-
-    fn address(&self) -> Address {
-        Address(self.socket.listen.clone())
-    }
-
-    fn in_use(&self) -> SocketError {
-        SocketError::InUse { address: self.address(), holder: holder(&self.socket.listen) }
-    }
-
-    fn check<T>(&self, action: &'static str, result: rustix::io::Result<T>) -> Result<T, SocketError> {
-        result.map_err(|error| self.failed(action, error.into()))
-    }
-
-    fn failed(&self, action: &'static str, source: io::Error) -> SocketError {
-        SocketError::Call { address: self.address(), action, source }
-    }
+    Ok((socket.listen.connects() && !socket_acceptconn(fd)?).then(|| "not listening".to_owned()))
 }
 
-fn backlog(length: u32) -> i32 {
-    i32::try_from(length).unwrap_or(i32::MAX)
-}
-
-/// What a descriptor is instead of a stream socket that listens at an address; `None`: it is that.
-fn mismatch(fd: &OwnedFd, listen: &Listen) -> rustix::io::Result<Option<String>> {
-    if socket_type(fd)? != SocketType::STREAM {
-        return Ok(Some("not a stream socket".to_owned()));
-    }
-    let local = getsockname(fd)?;
-    if !is_at(&local, socket_domain(fd)?, listen) {
-        return Ok(Some(format!("bound to another address, {local:?}")));
-    }
-    Ok((!socket_acceptconn(fd)?).then(|| "not listening".to_owned()))
-}
-
-fn is_at(local: &SocketAddrAny, family: AddressFamily, listen: &Listen) -> bool {
-    match listen {
-        Listen::Tcp(address) => SocketAddr::try_from(local.clone()).is_ok_and(|local| local == *address),
-        Listen::Unix(_) | Listen::Abstract(_) if family != AddressFamily::UNIX => false,
-        Listen::Unix(path) => SocketAddrUnix::try_from(local.clone()).is_ok_and(|local| {
+fn is_at(fd: &OwnedFd, family: AddressFamily, listen: &Listen) -> rustix::io::Result<bool> {
+    let local = || -> rustix::io::Result<SocketAddrAny> { getsockname(fd) };
+    let unix = || Ok(SocketAddrUnix::try_from(local()?).ok().filter(|_| family == AddressFamily::UNIX));
+    Ok(match listen {
+        Listen::Tcp(address) | Listen::Udp(address) => {
+            SocketAddr::try_from(local()?).is_ok_and(|local| local == *address)
+        }
+        Listen::Unix(_, UnixName::Path(path)) => unix()?.is_some_and(|local| {
             local.path_bytes() == Some(path.as_os_str().as_encoded_bytes()) && path.exists()
         }),
-        Listen::Abstract(name) => SocketAddrUnix::try_from(local.clone())
-            .is_ok_and(|local| local.abstract_name() == Some(name.as_bytes())),
-    }
+        Listen::Unix(_, UnixName::Abstract(name)) => {
+            unix()?.is_some_and(|local| local.abstract_name() == Some(name.as_bytes()))
+        }
+        Listen::Vsock(VsockAddress { cid, port }) => {
+            let local = SockRef::from(fd).local_addr().ok().and_then(|local| local.as_vsock_address());
+            local == Some((cid.unwrap_or(libc::VMADDR_CID_ANY), *port))
+        }
+        Listen::Fifo(path) => node::is_at(fd, path),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unit::model::Pass;
+    use crate::unit::model::{Pass, UnixType};
     use rustix::net::{Shutdown, shutdown};
+    use std::fs;
     use std::net::{TcpListener, TcpStream};
+
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
 
     fn socket(listen: Listen) -> Socket {
-        let (user, group) = (None, None);
-        Socket { listen, pass: Pass::Fd, target: None, mode: 0o660, user, group, backlog: 16 }
+        let mut socket = Socket::new(listen, Pass::Fd);
+        socket.node.mode = 0o660;
+        socket
+    }
+
+    fn stream(path: &Path) -> Listen {
+        Listen::Unix(UnixType::Stream, UnixName::Path(path.to_owned()))
     }
 
     fn open(socket: &Socket) -> Result<Held, SocketError> {
@@ -318,8 +227,8 @@ mod tests {
     fn a_unix_socket_gets_its_mode_and_owner_and_is_gone_after_close() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("made/here/a.sock");
-        let mut wanted = socket(Listen::Unix(path.clone()));
-        (wanted.user, wanted.group) = (Some("daemon".to_owned()), Some("4321".to_owned()));
+        let mut wanted = socket(stream(&path));
+        (wanted.node.user, wanted.node.group) = (Some("daemon".to_owned()), Some("4321".to_owned()));
         let held = open(&wanted).unwrap();
         let metadata = path.metadata().unwrap();
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
@@ -327,7 +236,7 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         held.close();
         assert!(!path.exists());
-        wanted.user = Some("nobody-of-this-name".to_owned());
+        wanted.node.user = Some("nobody-of-this-name".to_owned());
         assert!(
             open(&wanted).unwrap_err().to_string().ends_with("no user \"nobody-of-this-name\" on this host")
         );
@@ -337,7 +246,7 @@ mod tests {
     fn only_a_stale_socket_file_makes_way() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.sock");
-        let wanted = socket(Listen::Unix(path.clone()));
+        let wanted = socket(stream(&path));
         let other = UnixListener::bind(&path).unwrap();
         assert!(matches!(open(&wanted), Err(SocketError::InUse { .. })));
         drop(other);
@@ -345,7 +254,7 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         held.close();
         fs::write(&path, "data").unwrap();
-        assert!(matches!(open(&wanted), Err(SocketError::NoSocket { .. })));
+        assert!(matches!(open(&wanted), Err(SocketError::OtherKind { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "data");
     }
 

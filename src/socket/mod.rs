@@ -1,10 +1,15 @@
 //! Sockets of units: held by the manager before, between and after the runs of their container.
-//! `listen` opens and adopts them, `swap` puts them in place of those that a server binds by itself,
+//! `listen` holds and adopts them, `open` opens them, with their `options` and their `node` in the file system;
+//! `swap` puts them in place of those that a server binds by itself, with the options that it `carry`s over,
 //! `connections` counts who is connected.
 #![forbid(unsafe_code)]
 
+mod carry;
 pub mod connections;
 pub mod listen;
+mod node;
+mod open;
+mod options;
 mod stand_in;
 pub mod swap;
 mod unix_node;
@@ -12,6 +17,7 @@ mod unix_node;
 use crate::unit::model::Listen;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 /// Why a socket does not work.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +26,7 @@ pub enum SocketError {
     #[error("{address}: cannot {action}: {source}")]
     Call {
         /// Where the socket should listen.
-        address: Address,
+        address: Listen,
         /// What could not be done: `listen`, `set its owner`.
         action: &'static str,
         /// Why.
@@ -30,21 +36,45 @@ pub enum SocketError {
     #[error("{address}: Address already in use: {holder} listens there")]
     InUse {
         /// Where the socket should listen.
-        address: Address,
+        address: Listen,
         /// Who does.
         holder: Holder,
     },
-    /// There is a file that is no socket.
-    #[error("{address}: the path exists and is not a socket; remove it first")]
-    NoSocket {
+    /// There is a file of another kind.
+    #[error("{address}: {} exists and is not {expected}; remove it first", path.display())]
+    OtherKind {
         /// Where the socket should listen.
-        address: Address,
+        address: Listen,
+        /// The path.
+        path: PathBuf,
+        /// `a socket` or `a FIFO`.
+        expected: &'static str,
+    },
+    /// A link to the socket cannot be made.
+    #[error("{address}: cannot make the link {}: {source}", link.display())]
+    Link {
+        /// Where the socket listens.
+        address: Listen,
+        /// The link.
+        link: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An option cannot be set.
+    #[error("{address}: cannot set {option}: {source}")]
+    Option {
+        /// Where the socket should listen.
+        address: Listen,
+        /// `SO_MARK`.
+        option: &'static str,
+        /// Why.
+        source: io::Error,
     },
     /// The owner of the socket is unknown.
     #[error("{address}: no {kind} \"{name}\" on this host")]
     UnknownOwner {
         /// Where the socket should listen.
-        address: Address,
+        address: Listen,
         /// `user` or `group`.
         kind: &'static str,
         /// As the unit has it.
@@ -54,7 +84,7 @@ pub enum SocketError {
     #[error("{address}: the stored descriptor is {found}")]
     Mismatch {
         /// Where the socket should listen.
-        address: Address,
+        address: Listen,
         /// What it is instead.
         found: String,
     },
@@ -62,24 +92,10 @@ pub enum SocketError {
     #[error("{address}: cannot list connections: {source}")]
     Count {
         /// The socket.
-        address: Address,
+        address: Listen,
         /// Why.
         source: io::Error,
     },
-}
-
-/// An address as units write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address(pub Listen);
-
-impl fmt::Display for Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Listen::Tcp(address) => address.fmt(formatter),
-            Listen::Unix(path) => path.display().fmt(formatter),
-            Listen::Abstract(name) => write!(formatter, "@{name}"),
-        }
-    }
 }
 
 /// The process that has an address, where it can be found.

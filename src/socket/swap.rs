@@ -7,14 +7,14 @@
 //! call is answered, whatever happens on our side: a server never hangs.
 
 use super::stand_in::{StandIn, StandIns, duplicate};
-use super::unix_node;
+use super::{carry, unix_node};
 use crate::sys::process::{descriptor_flags, read_memory, status};
 use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec, Pending, Received, Reply};
-use crate::unit::model::Listen;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use crate::unit::model::{Listen, Socket, UnixName, UnixType};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
-use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_protocol, socket_type};
+use rustix::net::{AddressFamily, SocketType, ipproto};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -39,10 +39,8 @@ pub struct Notifier {
 pub struct SwapSocket<'a> {
     /// Its name in the unit.
     pub name: &'a str,
-    /// Its address on the host.
-    pub listen: &'a Listen,
-    /// The address that the server binds, where it is another.
-    pub target: Option<&'a Listen>,
+    /// What the unit says of it.
+    pub socket: &'a Socket,
     /// The socket.
     pub fd: BorrowedFd<'a>,
 }
@@ -57,6 +55,14 @@ pub enum Answer {
     },
     /// The kernel performs it.
     Continued,
+    /// The unit declares the address, but this server could not answer by its socket, which is of the other version
+    /// of IP. The kernel performs it.
+    Unfit {
+        /// The socket's name in the unit.
+        name: String,
+        /// Where the server binds.
+        address: SocketAddr,
+    },
     /// The unit declares the address, but the server may not bind there.
     Refused {
         /// The socket's name in the unit.
@@ -75,6 +81,7 @@ pub enum Answer {
 enum Decision<'a> {
     Swap(&'a SwapSocket<'a>, OnExec),
     Refuse(&'a SwapSocket<'a>, Errno),
+    Unfit(&'a SwapSocket<'a>, SocketAddr),
     Continue,
 }
 
@@ -127,6 +134,9 @@ impl Notifier {
                 }
             }
             Decision::Refuse(socket, error) => refused(socket, error),
+            Decision::Unfit(socket, address) => {
+                (Reply::Continue, Answer::Unfit { name: socket.name.to_owned(), address })
+            }
             Decision::Continue => (Reply::Continue, Answer::Continued),
         };
         notify::reply(self.as_fd(), request, reply)?;
@@ -135,24 +145,37 @@ impl Notifier {
 
     fn decide<'a>(&self, request: &BindRequest, held: &'a [SwapSocket<'a>]) -> io::Result<Decision<'a>> {
         let Some(address) = read_address(request)? else { return Ok(Decision::Continue) };
-        let Some(socket) = choose(held, &address) else { return Ok(Decision::Continue) };
+        let is_meant = |socket: &SwapSocket<'_>| {
+            address.is_named_by(socket.bound()) || address.is_named_by(&socket.socket.listen)
+        };
+        if !held.iter().any(is_meant) {
+            return Ok(Decision::Continue);
+        }
         let flags = descriptor_flags(request.tid, request.fd)?;
         let process = status(request.tid)?.process;
         let own = duplicate(process, request.fd)?;
         // All of the above was asked by number; only now it is known that no number was used again meanwhile.
         notify::still_waits(self.as_fd(), request)?;
-        if !fits(&own, socket)? {
+        let Some(listen) = classify(&own, address)? else { return Ok(Decision::Continue) };
+        let Some(socket) = choose(held, &listen) else { return Ok(Decision::Continue) };
+        if is_ours(&own, socket)? {
             return Ok(Decision::Continue);
         }
-        if let Listen::Unix(path) = &address
+        if let Listen::Udp(address) = listen
+            && !is_same_version(&socket.socket.listen, address)
+        {
+            return Ok(Decision::Unfit(socket, address));
+        }
+        if let Listen::Unix(_, UnixName::Path(path)) = &listen
             && let Err(error) = unix_node::leave(request.tid, path)
         {
             return Ok(Decision::Refuse(socket, error));
         }
+        carry::carry(&own, socket.socket, socket.fd)?;
         let status = fcntl_getfl(socket.fd)?.difference(OFlags::NONBLOCK);
         fcntl_setfl(socket.fd, status | flags.intersection(OFlags::NONBLOCK))?;
         let on_exec = if flags.contains(OFlags::CLOEXEC) { OnExec::Close } else { OnExec::Keep };
-        if let (Listen::Tcp(address), Listen::Tcp(SocketAddr::V6(_))) = (&address, socket.listen) {
+        if let (Listen::Tcp(address), Listen::Tcp(SocketAddr::V6(_))) = (&listen, &socket.socket.listen) {
             let mut stand_ins = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
             if address.is_ipv4() {
                 let (fd, address) = (request.fd, *address);
@@ -162,6 +185,13 @@ impl Notifier {
             }
         }
         Ok(Decision::Swap(socket, on_exec))
+    }
+}
+
+impl SwapSocket<'_> {
+    /// The address that the server binds.
+    fn bound(&self) -> &Listen {
+        self.socket.target.as_ref().unwrap_or(&self.socket.listen)
     }
 }
 
@@ -184,8 +214,28 @@ fn or_gone(result: io::Result<Answer>) -> io::Result<Answer> {
     }
 }
 
+/// What bind(2) is told: the socket tells what it is the address of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Internet(SocketAddr),
+    Unix(UnixName),
+}
+
+impl Name {
+    /// Whether a socket that a unit declares may be meant.
+    fn is_named_by(&self, declared: &Listen) -> bool {
+        match (self, declared) {
+            (Self::Internet(own), Listen::Tcp(address) | Listen::Udp(address)) => {
+                own.port() == address.port()
+            }
+            (Self::Unix(own), Listen::Unix(_, name)) => own == name,
+            _ => false,
+        }
+    }
+}
+
 /// The address in the caller's memory; `None` for a family that no unit can declare.
-fn read_address(request: &BindRequest) -> io::Result<Option<Listen>> {
+fn read_address(request: &BindRequest) -> io::Result<Option<Name>> {
     let mut buffer = [0; ADDRESS_MAX];
     let length =
         usize::try_from(request.length & u64::from(u32::MAX)).unwrap_or(ADDRESS_MAX).min(ADDRESS_MAX);
@@ -194,22 +244,22 @@ fn read_address(request: &BindRequest) -> io::Result<Option<Listen>> {
 }
 
 /// `struct sockaddr_in`, `sockaddr_in6` and `sockaddr_un`: ip(7), ipv6(7), unix(7).
-fn parse_address(raw: &[u8]) -> Option<Listen> {
+fn parse_address(raw: &[u8]) -> Option<Name> {
     let family = AddressFamily::from_raw(u16::from_ne_bytes(bytes(raw, 0)?));
     let port = || Some(u16::from_be_bytes(bytes(raw, 2)?));
     match family {
         AddressFamily::INET => {
-            Some(Listen::Tcp(SocketAddr::from((Ipv4Addr::from(bytes::<4>(raw, 4)?), port()?))))
+            Some(Name::Internet(SocketAddr::from((Ipv4Addr::from(bytes::<4>(raw, 4)?), port()?))))
         }
         AddressFamily::INET6 => {
-            Some(Listen::Tcp(SocketAddr::from((Ipv6Addr::from(bytes::<16>(raw, 8)?), port()?))))
+            Some(Name::Internet(SocketAddr::from((Ipv6Addr::from(bytes::<16>(raw, 8)?), port()?))))
         }
         AddressFamily::UNIX => match raw.get(2..)? {
             [] => None,
-            [0, name @ ..] => Some(Listen::Abstract(String::from_utf8(name.to_vec()).ok()?)),
+            [0, name @ ..] => Some(Name::Unix(UnixName::Abstract(String::from_utf8(name.to_vec()).ok()?))),
             path => {
                 let path = path.split(|byte| *byte == 0).next()?;
-                Some(Listen::Unix(Path::new(OsStr::from_bytes(path)).to_owned()))
+                Some(Name::Unix(UnixName::Path(Path::new(OsStr::from_bytes(path)).to_owned())))
             }
         },
         _ => None,
@@ -220,35 +270,62 @@ fn bytes<const N: usize>(raw: &[u8], at: usize) -> Option<[u8; N]> {
     raw.get(at..at + N)?.try_into().ok()
 }
 
-/// The socket that the unit declares for an address: any local address with its port, of the same family
-/// where there is one.
-fn choose<'a>(held: &'a [SwapSocket<'a>], address: &Listen) -> Option<&'a SwapSocket<'a>> {
-    match address {
-        Listen::Tcp(address) => {
-            let with_port = |socket: &&SwapSocket<'_>| {
-                matches!(socket.target.unwrap_or(socket.listen),
-                    Listen::Tcp(wanted) if wanted.port() == address.port())
-            };
-            let same_family = |socket: &&SwapSocket<'_>| matches!(socket.listen, Listen::Tcp(listen) if listen.is_ipv4() == address.is_ipv4());
-            let candidates = held.iter().filter(with_port);
-            candidates.clone().find(same_family).or_else(|| candidates.into_iter().next())
+/// What the server binds, by the kind of its own socket; `None` for a kind that no unit can declare.
+fn classify(own: &OwnedFd, name: Name) -> rustix::io::Result<Option<Listen>> {
+    let (domain, kind) = (socket_domain(own)?, socket_type(own)?);
+    Ok(match name {
+        Name::Internet(address) => {
+            let same_version = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            // A server that asks for MPTCP does with TCP what it would do with it.
+            match (kind, socket_protocol(own)?) {
+                _ if domain != same_version => None,
+                (SocketType::STREAM, Some(ipproto::TCP | ipproto::MPTCP)) => Some(Listen::Tcp(address)),
+                (SocketType::DGRAM, Some(ipproto::UDP)) => Some(Listen::Udp(address)),
+                _ => None,
+            }
         }
-        Listen::Unix(_) | Listen::Abstract(_) => {
-            held.iter().find(|socket| socket.target == Some(address) || socket.listen == address)
-        }
-    }
+        Name::Unix(_) if domain != AddressFamily::UNIX => None,
+        Name::Unix(name) => match kind {
+            SocketType::STREAM => Some(Listen::Unix(UnixType::Stream, name)),
+            SocketType::DGRAM => Some(Listen::Unix(UnixType::Datagram, name)),
+            SocketType::SEQPACKET => Some(Listen::Unix(UnixType::SequentialPacket, name)),
+            _ => None,
+        },
+    })
 }
 
-/// Only a stream socket of the same kind can be replaced, and none that listens: that is ours already.
-fn fits(theirs: &OwnedFd, socket: &SwapSocket<'_>) -> rustix::io::Result<bool> {
-    let unix = socket_domain(theirs)? == AddressFamily::UNIX;
-    let wants_unix = !matches!(socket.listen, Listen::Tcp(_));
-    Ok(socket_type(theirs)? == SocketType::STREAM && unix == wants_unix && !socket_acceptconn(theirs)?)
+/// The socket that the unit declares for an address: any local address with its port, of the same version of IP
+/// where there is one.
+fn choose<'a>(held: &'a [SwapSocket<'a>], address: &Listen) -> Option<&'a SwapSocket<'a>> {
+    let (Listen::Tcp(wanted) | Listen::Udp(wanted)) = address else {
+        return held.iter().find(|socket| socket.bound() == address || socket.socket.listen == *address);
+    };
+    let with_port = |socket: &&SwapSocket<'_>| match (socket.bound(), address) {
+        (Listen::Tcp(bound), Listen::Tcp(_)) | (Listen::Udp(bound), Listen::Udp(_)) => {
+            bound.port() == wanted.port()
+        }
+        _ => false,
+    };
+    let candidates = held.iter().filter(with_port);
+    let same_version = candidates.clone().find(|socket| is_same_version(&socket.socket.listen, *wanted));
+    same_version.or_else(|| candidates.into_iter().next())
+}
+
+fn is_same_version(listen: &Listen, address: SocketAddr) -> bool {
+    matches!(listen, Listen::Tcp(own) | Listen::Udp(own) if own.is_ipv4() == address.is_ipv4())
+}
+
+/// Whether the server has the held socket already, or one that listens.
+fn is_ours(own: &OwnedFd, socket: &SwapSocket<'_>) -> rustix::io::Result<bool> {
+    let (there, here) = (fstat(own)?, fstat(socket.fd)?);
+    Ok(socket_acceptconn(own)? || (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::model::Pass;
+    use crate::unit::value::Written;
 
     fn inet(port: u16, address: [u8; 4]) -> Vec<u8> {
         let family = AddressFamily::INET.as_raw().to_ne_bytes();
@@ -261,35 +338,60 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_the_kernel_reads_them() {
+        let path = |path: &str| Some(Name::Unix(UnixName::Path(path.into())));
         assert_eq!(
             parse_address(&inet(80, [10, 0, 0, 1])),
-            Some(Listen::Tcp("10.0.0.1:80".parse().unwrap()))
+            Some(Name::Internet("10.0.0.1:80".parse().unwrap()))
         );
         assert_eq!(parse_address(&inet(80, [10, 0, 0, 1])[..7]), None);
-        assert_eq!(parse_address(&unix(b"/run/a.sock\0rest")), Some(Listen::Unix("/run/a.sock".into())));
-        assert_eq!(parse_address(&unix(b"/run/a.sock")), Some(Listen::Unix("/run/a.sock".into())));
-        assert_eq!(parse_address(&unix(b"\0name")), Some(Listen::Abstract("name".into())));
+        assert_eq!(parse_address(&unix(b"/run/a.sock\0rest")), path("/run/a.sock"));
+        assert_eq!(parse_address(&unix(b"/run/a.sock")), path("/run/a.sock"));
+        assert_eq!(parse_address(&unix(b"\0name")), Some(Name::Unix(UnixName::Abstract("name".into()))));
         assert_eq!(parse_address(&unix(b"")), None);
         assert_eq!(parse_address(&[]), None);
     }
 
+    fn socket(listen: &str, target: Option<&str>) -> Socket {
+        let read = |text| Listen::read(text).unwrap();
+        Socket { target: target.map(read), ..Socket::new(read(listen), Pass::Swap) }
+    }
+
     #[test]
     fn the_declared_port_is_taken_whatever_the_local_address() {
-        let (v4, v6): (Listen, Listen) =
-            (Listen::Tcp("0.0.0.0:80".parse().unwrap()), Listen::Tcp("[::]:80".parse().unwrap()));
-        let target = Listen::Tcp("0.0.0.0:8080".parse().unwrap());
         let null = std::fs::File::open("/dev/null").unwrap();
-        let fd = null.as_fd();
-        let held = [
-            SwapSocket { name: "v6", listen: &v6, target: None, fd },
-            SwapSocket { name: "v4", listen: &v4, target: None, fd },
-            SwapSocket { name: "other", listen: &v6, target: Some(&target), fd },
+        let sockets = [
+            ("v6", socket("80", None)),
+            ("v4", socket("0.0.0.0:80", None)),
+            ("other", socket("80", Some("0.0.0.0:8080"))),
+            ("udp", socket("udp:80", None)),
+            ("packets", socket("seqpacket:/run/x", None)),
         ];
-        let chosen =
-            |address: &str| choose(&held, &Listen::Tcp(address.parse().unwrap())).map(|socket| socket.name);
+        let held: Vec<_> =
+            sockets.iter().map(|(name, socket)| SwapSocket { name, socket, fd: null.as_fd() }).collect();
+        let chosen = |address: &str| choose(&held, &Listen::read(address).unwrap()).map(|socket| socket.name);
         assert_eq!(chosen("127.0.0.1:80"), Some("v4"));
         assert_eq!(chosen("[::1]:80"), Some("v6"));
         assert_eq!(chosen("0.0.0.0:8080"), Some("other"));
         assert_eq!(chosen("0.0.0.0:81"), None);
+        assert_eq!((chosen("udp:127.0.0.1:80"), chosen("udp:8080")), (Some("udp"), None));
+        assert_eq!((chosen("seqpacket:/run/x"), chosen("/run/x")), (Some("packets"), None));
+    }
+
+    #[test]
+    fn what_is_bound_is_known_by_the_socket() {
+        use rustix::net::{Protocol, SocketFlags, socket_with};
+        let address: SocketAddr = "0.0.0.0:80".parse().unwrap();
+        let of = |family, kind, protocol: Option<Protocol>| {
+            let own = socket_with(family, kind, SocketFlags::CLOEXEC, protocol).unwrap();
+            classify(&own, Name::Internet(address)).unwrap()
+        };
+        let (tcp, udp) = (Some(Listen::Tcp(address)), Some(Listen::Udp(address)));
+        assert_eq!(of(AddressFamily::INET, SocketType::STREAM, None), tcp);
+        assert_eq!(of(AddressFamily::INET, SocketType::STREAM, Some(ipproto::MPTCP)), tcp);
+        assert_eq!(of(AddressFamily::INET, SocketType::DGRAM, None), udp);
+        // The kernel knows what to say to these.
+        assert_eq!(of(AddressFamily::INET6, SocketType::STREAM, None), None);
+        assert_eq!(of(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP)), None);
+        assert_eq!(of(AddressFamily::UNIX, SocketType::STREAM, None), None);
     }
 }

@@ -23,4 +23,5 @@ pub mod seccomp;
 pub mod seccomp_notify;
 pub mod session;
 pub mod sock_diag;
+pub mod socket;
 pub mod syscalls;

@@ -15,19 +15,22 @@ const MESSAGE_DONE: u16 = 3;
 const REQUEST_DUMP: u16 = 0x301;
 const HEADER: usize = 16;
 
-/// A state of a stream socket; `TCP_*` of the kernel's `tcp_states.h`, which unix sockets share.
+/// A state of a socket; `TCP_*` of the kernel's `tcp_states.h`, which all families share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Connected, accepted or still in the queue.
     Established,
     /// Listening.
     Listen,
+    /// Without a peer and not listening, as are the sockets that take datagrams of everybody.
+    Unconnected,
 }
 
 impl State {
     fn number(self) -> u8 {
         match self {
             Self::Established => 1,
+            Self::Unconnected => 7,
             Self::Listen => 10,
         }
     }
@@ -37,13 +40,15 @@ impl State {
     }
 }
 
-/// One TCP socket.
+/// One TCP or UDP socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TcpSocket {
+pub struct InternetSocket {
     /// Its own address.
     pub local: SocketAddr,
     /// Number of its inode; 0 for one that nobody has accepted yet.
     pub inode: u32,
+    /// Whether shutdown(2) has ended its receiving.
+    pub is_shut_down: bool,
 }
 
 /// One unix socket that has a name.
@@ -53,7 +58,9 @@ pub struct UnixSocket {
     pub name: Vec<u8>,
     /// Number of its inode.
     pub inode: u32,
-    /// Listening or established.
+    /// Stream, datagram or sequential packets.
+    pub kind: SocketType,
+    /// Its state.
     pub state: State,
     /// Of a listening socket, the connections that nobody has accepted yet; these are not listed themselves.
     pub queue: u32,
@@ -65,12 +72,12 @@ pub struct SockDiag {
     netlink: OwnedFd,
 }
 
-/// Who can wait for clients at a port.
+/// What is spoken at a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// A socket in LISTEN.
+    /// tcp(7)
     Tcp,
-    /// A bound socket.
+    /// udp(7)
     Udp,
 }
 
@@ -101,9 +108,9 @@ impl SockDiag {
     pub fn waiting(&self, transport: Transport, port: u16) -> io::Result<Vec<u64>> {
         let mut groups = Vec::new();
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            let request = inet_request(family, transport, transport.waiting(), port);
+            let request = internet_request(family, transport, transport.waiting(), port);
             self.dump(&request, |message| {
-                if parse_tcp(message).is_some_and(|socket| socket.local.port() == port) {
+                if parse_internet(message).is_some_and(|socket| socket.local.port() == port) {
                     groups.push(control_group(message).unwrap_or_default());
                 }
             })?;
@@ -120,40 +127,46 @@ impl Transport {
         }
     }
 
-    /// `TCP_LISTEN`; of a UDP socket without a peer, `TCP_CLOSE`.
-    fn waiting(self) -> u32 {
+    /// The state of a socket that waits for clients.
+    pub fn waiting(self) -> State {
         match self {
-            Self::Tcp => State::Listen.mask(),
-            Self::Udp => 1 << 7,
+            Self::Tcp => State::Listen,
+            Self::Udp => State::Unconnected,
         }
     }
 }
 
 /// struct inet_diag_req_v2: family, protocol, ext, pad, states, struct inet_diag_sockid
-fn inet_request(family: AddressFamily, transport: Transport, states: u32, port: u16) -> Vec<u8> {
+fn internet_request(family: AddressFamily, transport: Transport, state: State, port: u16) -> Vec<u8> {
     let family = u8::try_from(family.as_raw()).unwrap_or_default();
     let mut request = vec![family, transport.protocol(), 0, 0];
-    request.extend(states.to_ne_bytes());
+    request.extend(state.mask().to_ne_bytes());
     request.extend(port.to_be_bytes());
     request.resize(request.len() + 2 + 16 + 16 + 4 + 8, 0);
     request
 }
 
-/// TCP sockets of one family and state with this local port.
+/// Sockets of one family, transport and state with this local port.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub fn tcp(family: AddressFamily, state: State, port: u16) -> io::Result<Vec<TcpSocket>> {
-    let request = inet_request(family, Transport::Tcp, state.mask(), port);
+pub fn internet(
+    family: AddressFamily,
+    transport: Transport,
+    state: State,
+    port: u16,
+) -> io::Result<Vec<InternetSocket>> {
+    let request = internet_request(family, transport, state, port);
     let mut found = Vec::new();
     SockDiag::here()?.dump(&request, |message| {
-        found.extend(parse_tcp(message).filter(|socket| socket.local.port() == port))
+        found.extend(parse_internet(message).filter(|socket| socket.local.port() == port))
     })?;
     Ok(found)
 }
 
 /// struct inet_diag_msg: family, state, timer, retrans, sport, dport, src, dst, if, cookie, four numbers, inode
-fn parse_tcp(message: &[u8]) -> Option<TcpSocket> {
+fn parse_internet(message: &[u8]) -> Option<InternetSocket> {
+    const ATTRIBUTE_SHUTDOWN: u16 = 8;
     let port = u16::from_be_bytes(bytes(message, 4)?);
     let address = match AddressFamily::from_raw(u16::from(*message.first()?)) {
         AddressFamily::INET => IpAddr::from(Ipv4Addr::from(bytes::<4>(message, 8)?)),
@@ -161,10 +174,13 @@ fn parse_tcp(message: &[u8]) -> Option<TcpSocket> {
         _ => return None,
     };
     let inode = u32::from_ne_bytes(bytes(message, 68)?);
-    Some(TcpSocket { local: SocketAddr::new(address, port), inode })
+    let mut attributes = attributes(message.get(72..)?);
+    let shut_down = attributes.find(|(kind, _)| *kind == ATTRIBUTE_SHUTDOWN);
+    let is_shut_down = shut_down.is_some_and(|(_, value)| value.first().is_some_and(|how| how & 1 != 0));
+    Some(InternetSocket { local: SocketAddr::new(address, port), inode, is_shut_down })
 }
 
-/// Named unix sockets that listen or are established.
+/// Unix sockets that have a name.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
@@ -173,7 +189,7 @@ pub fn unix() -> io::Result<Vec<UnixSocket>> {
     let family = u8::try_from(AddressFamily::UNIX.as_raw()).unwrap_or_default();
     // struct unix_diag_req: family, protocol, pad, states, inode, show, cookie
     let mut request = vec![family, 0, 0, 0];
-    request.extend((State::Established.mask() | State::Listen.mask()).to_ne_bytes());
+    request.extend(STATES.iter().fold(0, |mask, state| mask | state.mask()).to_ne_bytes());
     request.extend(0_u32.to_ne_bytes());
     request.extend(SHOW_NAME_AND_QUEUE.to_ne_bytes());
     request.extend([0xff; 8]);
@@ -182,14 +198,16 @@ pub fn unix() -> io::Result<Vec<UnixSocket>> {
     Ok(found)
 }
 
+const STATES: [State; 3] = [State::Established, State::Listen, State::Unconnected];
+
 /// struct unix_diag_msg: family, type, state, pad, inode, cookie; then attributes
 fn parse_unix(message: &[u8]) -> Option<UnixSocket> {
     const ATTRIBUTE_NAME: u16 = 0;
     const ATTRIBUTE_QUEUE: u16 = 4;
-    let states = [State::Established, State::Listen];
-    let state = states.into_iter().find(|state| message.get(2) == Some(&state.number()))?;
-    let mut socket =
-        UnixSocket { name: Vec::new(), inode: u32::from_ne_bytes(bytes(message, 4)?), state, queue: 0 };
+    let state = STATES.into_iter().find(|state| message.get(2) == Some(&state.number()))?;
+    let kind = SocketType::from_raw(u32::from(*message.get(1)?));
+    let inode = u32::from_ne_bytes(bytes(message, 4)?);
+    let mut socket = UnixSocket { name: Vec::new(), inode, kind, state, queue: 0 };
     for (kind, value) in attributes(message.get(16..)?) {
         match kind {
             // The kernel ends a path, and only that, with a zero byte.
@@ -279,10 +297,22 @@ mod tests {
     fn listening_and_connected_tcp_sockets_are_listed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let listed = tcp(AddressFamily::INET, State::Listen, address.port()).unwrap();
-        assert_eq!(listed, [TcpSocket { local: address, inode: inode(&listener) }]);
+        let listed = |state| internet(AddressFamily::INET, Transport::Tcp, state, address.port()).unwrap();
+        let expected = InternetSocket { local: address, inode: inode(&listener), is_shut_down: false };
+        assert_eq!(listed(State::Listen), [expected]);
         let _client = TcpStream::connect(address).unwrap();
-        assert_eq!(tcp(AddressFamily::INET, State::Established, address.port()).unwrap().len(), 1);
+        assert_eq!(listed(State::Established).len(), 1);
+    }
+
+    #[test]
+    fn a_udp_socket_that_is_shut_down_is_told_from_one_that_is_not() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let listed = || internet(AddressFamily::INET, Transport::Udp, State::Unconnected, port).unwrap();
+        assert_eq!(listed().iter().map(|socket| socket.is_shut_down).collect::<Vec<_>>(), [false]);
+        // It is, although this fails with ENOTCONN.
+        rustix::net::shutdown(&receiver, rustix::net::Shutdown::Both).unwrap_err();
+        assert_eq!(listed().iter().map(|socket| socket.is_shut_down).collect::<Vec<_>>(), [true]);
     }
 
     #[test]
@@ -311,8 +341,9 @@ mod tests {
         listed.retain(|socket| socket.name == name);
         listed.sort_by_key(|socket| socket.state.number());
         let (inode, served) = (inode(&listener), inode(&served));
+        let listening = UnixSocket { name, inode, kind: SocketType::STREAM, state: State::Listen, queue: 1 };
         let established =
-            UnixSocket { name: name.clone(), inode: served, state: State::Established, queue: 0 };
-        assert_eq!(listed, [established, UnixSocket { name, inode, state: State::Listen, queue: 1 }]);
+            UnixSocket { inode: served, state: State::Established, queue: 0, ..listening.clone() };
+        assert_eq!(listed, [established, listening]);
     }
 }

@@ -6,7 +6,7 @@ use super::exposed;
 use super::ids;
 use super::links::is_of_systemd;
 use super::load::{Catalog, Loaded};
-use super::model::{Dependencies, Listen, Unit};
+use super::model::{Dependencies, Listen, Socket, Unit, UnixName};
 use super::name::{DEFAULT_TARGET, UnitKind, UnitName};
 use super::order;
 use super::place::Place;
@@ -178,13 +178,13 @@ fn unordered(unit: &Unit, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
 
 /// Two units that listen on one address cannot both be up.
 fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
-    let mut known: BTreeMap<String, Vec<(&Unit, &str, &Listen)>> = BTreeMap::new();
+    let mut known: BTreeMap<String, Vec<(&Unit, &str, &Socket)>> = BTreeMap::new();
     for unit in good(catalog) {
         let Some(container) = unit.body.container() else { continue };
         for (name, socket) in &container.sockets {
             let others = known.entry(bucket(&socket.listen)).or_default();
-            let same = others.iter().find(|(other, _, listen)| {
-                other.name != unit.name && listen.collides(&socket.listen) && !conflict(unit, other)
+            let same = others.iter().find(|(other, _, there)| {
+                other.name != unit.name && there.collides(socket) && !conflict(unit, other)
             });
             if let Some((other, other_name, _)) = same {
                 let place = Place::of(unit, &["socket", name, "listen"], None);
@@ -195,7 +195,7 @@ fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
                 let there = Place::of(other, &["socket", other_name, "listen"], None);
                 found.push(there.note(warning, &format!("[socket.{other_name}] of {}", other.name)));
             }
-            others.push((unit, name, &socket.listen));
+            others.push((unit, name, socket));
         }
     }
 }
@@ -204,8 +204,10 @@ fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
 fn bucket(listen: &Listen) -> String {
     match listen {
         Listen::Tcp(address) => address.port().to_string(),
-        Listen::Unix(path) => path.display().to_string(),
-        Listen::Abstract(name) => format!("@{name}"),
+        Listen::Udp(address) => format!("udp:{}", address.port()),
+        Listen::Unix(_, UnixName::Abstract(name)) => format!("@{name}"),
+        Listen::Unix(_, UnixName::Path(path)) | Listen::Fifo(path) => path.display().to_string(),
+        Listen::Vsock(_) => listen.to_string(),
     }
 }
 

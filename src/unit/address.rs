@@ -1,121 +1,10 @@
-//! Words of a unit file that say where something is: addresses, networks, id ranges, other units.
+//! Words of a unit file that say where something is: networks, id ranges, other units.
 
-use super::model::{Listen, NetworkMode, Pass, UserNamespace};
+use super::model::{NetworkMode, UserNamespace};
 use super::name::{NATIVE, NameError, UnitKind, UnitName};
 use super::suggest;
-use super::value::{AbsolutePath, Numbers, ValueError, Written};
+use super::value::{ValueError, Written};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-/// Bytes of `sun_path` but one, unix(7).
-const UNIX_LENGTH_MAX: usize = 107;
-
-impl Written for Listen {
-    const EXPECTED: &'static str =
-        "an address such as \"0.0.0.0:80\", \"[::]:80\", \"/run/web.sock\" or \"@name\"";
-    const NUMBERS: Numbers = Numbers::Taken;
-
-    fn read(text: &str) -> Result<Self, ValueError> {
-        if let Some((family, _)) = text.split_once(':')
-            && ["udp", "seqpacket", "vsock", "fifo"].contains(&family)
-        {
-            return Err(
-                ValueError::new(format!("\"{family}:\" sockets are not supported yet")).with_help(SUPPORTED)
-            );
-        }
-        if text.starts_with('/') {
-            let path = AbsolutePath::read(text)?.0;
-            return if text.len() <= UNIX_LENGTH_MAX { Ok(Self::Unix(path)) } else { Err(too_long(text)) };
-        }
-        if let Some(name) = text.strip_prefix('@') {
-            return match name.len() {
-                0 => Err(ValueError::new("an abstract socket needs a name after \"@\"")),
-                1..=UNIX_LENGTH_MAX => Ok(Self::Abstract(name.to_owned())),
-                _ => Err(too_long(text)),
-            };
-        }
-        let address = match text.parse::<u16>() {
-            Ok(port) => Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
-            Err(_) => text.parse().ok(),
-        };
-        match address {
-            Some(address) if address.port() == 0 => {
-                Err(ValueError::new("port 0 is no port").with_help("write a number from 1 to 65535"))
-            }
-            Some(address) => Ok(Self::Tcp(address)),
-            None => Err(ValueError::new(format!("\"{text}\" is not an address")).with_help(meant(text))),
-        }
-    }
-}
-
-const SUPPORTED: &str = "supported are TCP (\"0.0.0.0:80\", \"[::]:80\", \"8080\") and unix streams (\"/run/web.sock\", \"@name\")";
-
-/// What an address was meant to be.
-fn meant(text: &str) -> String {
-    if let Some(both) = mapped(text) {
-        return both;
-    }
-    let port = text.trim_start_matches(':').trim_end_matches("/tcp");
-    if port != text && port.parse::<u16>().is_ok() {
-        return format!("did you mean \"{port}\"?");
-    }
-    // Without brackets the port looks like a part of the address.
-    if let Some((address, port)) = text.rsplit_once(':')
-        && let (Ok(address), Ok(port)) = (address.parse::<Ipv6Addr>(), port.parse::<u16>())
-    {
-        return format!("write it in brackets: \"[{address}]:{port}\"");
-    }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    if let Some((_, address)) = text.split_once("://") {
-        return format!("did you mean \"{address}\"?");
-    }
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return format!("add a port: \"{}\"", SocketAddr::new(address, 80));
-    }
-    if text.starts_with('[') {
-        return "write an address of IPv6 as \"[::1]:80\"".to_owned();
-    }
-    match text.rsplit_once(':') {
-        None if text.contains('/') => "begin the path of a socket with \"/\"".to_owned(),
-        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            match port.parse::<u16>() {
-                Ok(_) => format!("names are not looked up: write an address, such as \"[::]:{port}\""),
-                Err(_) => "ports are numbers from 1 to 65535".to_owned(),
-            }
-        }
-        _ => SUPPORTED.to_owned(),
-    }
-}
-
-/// A port of the host and one of the container, as other programs write it.
-fn mapped(text: &str) -> Option<String> {
-    let (outside, inside) = text.trim_end_matches("/tcp").rsplit_once(':')?;
-    let inside: u16 = inside.parse().ok()?;
-    let port = outside.rsplit_once(':').map_or(outside, |(_, port)| port);
-    let is_mapped = port.parse::<u16>().is_ok() && (port == outside || outside.parse::<SocketAddr>().is_ok());
-    is_mapped.then(|| format!("write listen = \"{outside}\" and target = \"0.0.0.0:{inside}\""))
-}
-
-fn too_long(text: &str) -> ValueError {
-    ValueError::new(format!("the name of this socket has {} bytes", text.len()))
-        .with_help(format!("unix(7) allows {UNIX_LENGTH_MAX}"))
-}
-
-impl Written for Pass {
-    const EXPECTED: &'static str = "\"fd\" or \"swap\"";
-
-    fn read(text: &str) -> Result<Self, ValueError> {
-        match text {
-            "fd" => Ok(Self::Fd),
-            "swap" => Ok(Self::Swap),
-            "proxy" | "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet"))
-                .with_help(
-                    "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
-                )),
-            _ => Err(unknown(text, &["fd", "swap"])),
-        }
-    }
-}
 
 impl Written for NetworkMode {
     const EXPECTED: &'static str = "\"private\", \"host\" or \"none\"";
@@ -338,25 +227,6 @@ impl Written for InstallName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
-
-    #[test]
-    fn listen_addresses_are_read() {
-        let tcp = |text: &str| Listen::Tcp(text.parse().unwrap());
-        for (text, expected) in [
-            ("0.0.0.0:80", tcp("0.0.0.0:80")),
-            ("[::1]:80", tcp("[::1]:80")),
-            ("8080", tcp("[::]:8080")),
-            ("/run/web.sock", Listen::Unix(PathBuf::from("/run/web.sock"))),
-            ("@web", Listen::Abstract("web".to_owned())),
-        ] {
-            assert_eq!(Listen::read(text).unwrap(), expected, "{text}");
-        }
-        for text in ["", "80000", "localhost:80", "udp:53", "@", "0", "1.2.3.4", "run/x", "vsock:2:1"] {
-            assert!(Listen::read(text).is_err(), "{text}");
-        }
-        assert!(Listen::read(&format!("/{}", "a".repeat(107))).is_err());
-    }
 
     #[test]
     fn ranges_and_networks_are_read() {

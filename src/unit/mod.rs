@@ -24,6 +24,7 @@ pub mod habit;
 pub mod ids;
 pub mod kernel_files;
 pub mod links;
+pub mod listen;
 pub mod load;
 pub mod lower;
 pub mod model;

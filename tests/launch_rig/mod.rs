@@ -340,15 +340,7 @@ pub fn unit(container: &Container) -> Unit {
 }
 
 pub fn socket(pass: Pass) -> Socket {
-    Socket {
-        listen: Listen::Unix(PathBuf::from("/run/web.sock")),
-        pass,
-        target: None,
-        mode: 0o666,
-        user: None,
-        group: None,
-        backlog: 16,
-    }
+    Socket::new(Listen::Unix(UnixType::Stream, UnixName::Path(PathBuf::from("/run/web.sock"))), pass)
 }
 
 pub fn container() -> Container {

@@ -2,7 +2,10 @@
 
 use sampan::paths::Paths;
 use sampan::unit::load::{Catalog, Loaded, load_all, load_one};
-use sampan::unit::model::{Body, Container, ImageSource, Listen, Pass, RestartPolicy, Unit};
+use sampan::unit::model::{
+    Body, Container, ImageSource, KeepAlive, Listen, Pass, RestartPolicy, SocketNode, SocketOptions,
+    StartLimit, Unit, UnixName, UnixType,
+};
 use sampan::unit::name::UnitName;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -139,9 +142,77 @@ fn an_unsaid_key_has_the_default_of_the_manual() {
     );
     assert_eq!((container.hostname.as_str(), container.security.no_new_privileges), ("web", true));
     let socket = &container.sockets["a"];
-    assert_eq!((socket.pass, socket.backlog, socket.mode), (Pass::Swap, 4096, 0o666));
+    assert_eq!((socket.pass, socket.backlog, socket.node.mode), (Pass::Swap, 4096, 0o666));
     assert_eq!(socket.listen, Listen::Tcp("[::]:8080".parse().unwrap()));
-    assert_eq!(container.sockets["b"].listen, Listen::Abstract("b".to_owned()));
+    assert_eq!(
+        container.sockets["b"].listen,
+        Listen::Unix(UnixType::Stream, UnixName::Abstract("b".to_owned()))
+    );
+}
+
+#[test]
+fn options_of_a_socket_are_what_the_file_says() {
+    let host = Host::new().write(
+        "etc/sampan/units/web.container.toml",
+        r#"
+            [container]
+            image = "localhost/web"
+            [socket.web]
+            listen = "80"
+            backlog = 7
+            free_bind = true
+            bind_to_device = "eth0"
+            reuse_port = true
+            v6only = true
+            keepalive = true
+            keepalive_time = "2min"
+            keepalive_interval = 10
+            keepalive_probes = 5
+            nodelay = true
+            defer_accept = "3s"
+            mark = 0x7
+            receive_buffer = "1M"
+            send_buffer = "64K"
+            [socket.log]
+            listen = "datagram:/run/log/in.sock"
+            mode = "0620"
+            user = "root"
+            group = "adm"
+            directory_mode = "0750"
+            symlinks = ["/run/log.sock"]
+            [socket.pipe]
+            listen = "fifo:/run/pipe"
+            [activation]
+            trigger_limit = { burst = 3, interval = "1s" }
+        "#,
+    );
+    let catalog = load_all(&host.paths());
+    assert!(catalog.diagnostics.is_empty(), "{:?}", catalog.diagnostics);
+    let container = container(good(&catalog, "web.container"));
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let options = SocketOptions {
+        free_bind: true,
+        bind_to_device: Some("eth0".to_owned()),
+        reuse_port: true,
+        v6only: Some(true),
+        keep_alive: KeepAlive { on: true, time: seconds(120), interval: seconds(10), probes: Some(5) },
+        no_delay: true,
+        defer_accept: seconds(3),
+        mark: Some(7),
+        receive_buffer: Some(1 << 20),
+        send_buffer: Some(1 << 16),
+    };
+    assert_eq!((&container.sockets["web"].options, container.sockets["web"].backlog), (&options, 7));
+    let node = SocketNode {
+        mode: 0o620,
+        user: Some("root".to_owned()),
+        group: Some("adm".to_owned()),
+        directory_mode: 0o750,
+        symlinks: vec!["/run/log.sock".into()],
+    };
+    assert_eq!(container.sockets["log"].node, node);
+    assert_eq!((container.sockets["log"].pass, container.sockets["pipe"].pass), (Pass::Swap, Pass::Fd));
+    assert_eq!(container.trigger_limit, StartLimit { burst: 3, interval: Duration::from_secs(1) });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::socket::swap::{Answer, Notifier, SwapSocket};
 use crate::sys::readiness;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::{Listen, Pass, Socket};
+use crate::unit::model::{Pass, Socket};
 use crate::unit::name::UnitName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -262,21 +262,18 @@ async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: Unbou
 /// What a notifier answers with; it may live on for a moment after the socket was closed.
 struct Swapped {
     name: String,
-    listen: Listen,
-    target: Option<Listen>,
+    socket: Socket,
     fd: OwnedFd,
 }
 
 impl Swapped {
     fn of(open: &OpenSocket) -> Option<Self> {
         let fd = open.held.as_fd().try_clone_to_owned().ok()?;
-        let (name, target) = (open.held.name().to_owned(), open.socket.target.clone());
-        Some(Self { name, listen: open.socket.listen.clone(), target, fd })
+        Some(Self { name: open.held.name().to_owned(), socket: open.socket.clone(), fd })
     }
 
     fn socket(&self) -> SwapSocket<'_> {
-        let target = self.target.as_ref();
-        SwapSocket { name: &self.name, listen: &self.listen, target, fd: self.fd.as_fd() }
+        SwapSocket { name: &self.name, socket: &self.socket, fd: self.fd.as_fd() }
     }
 }
 
@@ -299,12 +296,14 @@ async fn answer(
         }
     }
     let mut told = BTreeSet::new();
+    let mut unfit = Unfit::default();
     loop {
         let ready = tokio::select! {
             ready = readiness.readable() => ready,
-            () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() => {
+            () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() || unfit.is_news() => {
                 told = notifier.bound_alone();
                 told.iter().for_each(|address| tell_bound_alone(&unit, *address));
+                unfit.tell(&unit);
                 continue;
             }
         };
@@ -312,7 +311,10 @@ async fn answer(
         match notifier.answer(&received, &sockets) {
             Ok(Answer::Nothing) => ready.clear_ready(),
             Ok(Answer::Closed) => return,
-            Ok(answer) => note_answer(&unit, answer, &notes),
+            Ok(answer) => {
+                unfit.note(&answer);
+                note_answer(&unit, answer, &notes);
+            }
             Err(error) => {
                 tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
                 ready.clear_ready();
@@ -329,6 +331,47 @@ fn tell_bound_alone(unit: &UnitName, address: SocketAddr) {
         "{unit}: The server binds {address} and no address of IPv6, and has the socket of \"[::]:{port}\": should it \
          close connections by IPv4, listen on \"0.0.0.0:{port}\""
     );
+}
+
+/// UDP sockets that a server did not get because it binds the other version of IP, and not yet that of the socket.
+#[derive(Debug, Default)]
+struct Unfit {
+    /// By the names of the sockets.
+    bound: BTreeMap<String, SocketAddr>,
+    /// Those of which enough is said.
+    settled: BTreeSet<String>,
+}
+
+impl Unfit {
+    fn note(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Unfit { name, address } if !self.settled.contains(name) => {
+                self.bound.insert(name.clone(), *address);
+            }
+            Answer::Swapped { name } => {
+                self.bound.remove(name);
+                self.settled.insert(name.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn is_news(&self) -> bool {
+        !self.bound.is_empty()
+    }
+
+    fn tell(&mut self, unit: &UnitName) {
+        for (name, address) in std::mem::take(&mut self.bound) {
+            let any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" };
+            tracing::warn!(
+                SAMPAN_UNIT = %unit,
+                "{unit}: The server binds {address} by UDP, and could not answer by [socket.{name}], which is of the \
+                 other version of IP: listen on \"udp:{any}:{}\"",
+                address.port()
+            );
+            self.settled.insert(name);
+        }
+    }
 }
 
 fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
@@ -380,13 +423,13 @@ impl Manager {
             Some(_) => "listening",
         };
         SocketLine {
-            listen: view::address(&socket.listen),
+            listen: socket.listen.to_string(),
             name: name.to_owned(),
             unit: unit.clone(),
             pass: view::pass(socket.pass),
             state,
             connections: open
-                .and_then(|open| connections::count(open.held.listen()).ok())
+                .and_then(|open| connections::count(&open.socket.listen).ok())
                 .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
             activations: open.map_or(0, |open| open.activations),
             latency: self.sockets.activation(unit).latency,

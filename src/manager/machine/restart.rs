@@ -5,10 +5,6 @@ use crate::unit::model::{Container, ExitStatus, ExitStatuses, RestartPolicy, Sta
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`: a payload that fails and never takes
-/// its connection must not be launched in a loop, whatever its start limit is.
-pub(super) const TRIGGER_LIMIT: StartLimit = StartLimit { burst: 20, interval: Duration::from_secs(2) };
-
 /// Starts of a unit that nobody asked for, but other units by their relations: systemd allows as many.
 pub(super) const AUTOMATIC_LIMIT: StartLimit = StartLimit { burst: 16, interval: Duration::from_secs(10) };
 

@@ -3,7 +3,7 @@
 use super::Machine;
 use super::event::{Action, HealthState, Launched, Unmet};
 use super::job::{JobKind, JobResult};
-use super::restart::{TRIGGER_LIMIT, exceeds_limit};
+use super::restart::exceeds_limit;
 use super::state::{Exit, Failure, Phase, UnitResult};
 use super::unit::{Intent, Run, SocketState, Terms};
 use crate::unit::model::{Otherwise, ReadyOn, ServiceType};
@@ -107,8 +107,9 @@ impl Machine {
         let now = self.now.boottime;
         let listening = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Listening);
         let Some(managed) = listening else { return };
-        let failed = managed.result != UnitResult::Success;
-        if failed && exceeds_limit(&mut managed.triggers, TRIGGER_LIMIT, now) {
+        let Some(limit) = managed.container().map(|container| container.trigger_limit) else { return };
+        // A payload that never takes what has come must not be launched in a loop, whatever its start limit is.
+        if exceeds_limit(&mut managed.triggers, limit, now) {
             self.end_whole(name, UnitResult::TriggerLimitHit);
         } else {
             self.begin_launch(name);

@@ -12,7 +12,7 @@ mod timer;
 mod usage;
 mod words;
 
-pub use words::{address, pass};
+pub use words::pass;
 
 use super::accounting::Usage;
 use super::driver::Manager;

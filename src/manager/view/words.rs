@@ -1,18 +1,9 @@
 //! Values of a unit file in the words of the unit file.
 
 use crate::unit::model::{
-    Container, Credential, CredentialForm, CredentialPlace, GivenCredential, ImageSource, Listen, OomPolicy,
-    Pass, PullPolicy, RestartPolicy, ServiceType, Socket,
+    Container, Credential, CredentialForm, CredentialPlace, GivenCredential, ImageSource, OomPolicy, Pass,
+    PullPolicy, RestartPolicy, ServiceType, Socket,
 };
-
-/// An address as units write it.
-pub fn address(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => path.display().to_string(),
-        Listen::Abstract(name) => format!("@{name}"),
-    }
-}
 
 /// `socket.*.pass` as units write it.
 pub fn pass(pass: Pass) -> &'static str {
@@ -23,9 +14,8 @@ pub fn pass(pass: Pass) -> &'static str {
 }
 
 pub(super) fn sockets(container: &Container) -> Vec<String> {
-    let line = |(name, socket): (&String, &Socket)| {
-        format!("{name}: {} ({})", address(&socket.listen), pass(socket.pass))
-    };
+    let line =
+        |(name, socket): (&String, &Socket)| format!("{name}: {} ({})", socket.listen, pass(socket.pass));
     container.sockets.iter().map(line).collect()
 }
 

@@ -69,6 +69,7 @@ pub fn lower(
         restart_prevent_exit_status: life::statuses(&table.restart_prevent_exit_status),
         restart_force_exit_status: life::statuses(&table.restart_force_exit_status),
         start_limit: life::start_limit(table),
+        trigger_limit: life::trigger_limit(&file.activation),
         start_timeout: start_timeout(table),
         stop_timeout: timeout(&table.stop_timeout, Some(TIMEOUT)),
         runtime_max: span(&table.runtime_max, None),
@@ -157,6 +158,7 @@ fn useless_pull(table: &ContainerTable, report: &mut Report<'_>) {
 fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let table = &file.container;
     life::contradictions(table, report);
+    life::trigger_interval(&file.activation, report);
     // Faulty sockets have been left out of the file, but are in the tree.
     let sockets = report
         .tree()

@@ -3,7 +3,7 @@
 use super::container::{RESTART_DELAY, span};
 use crate::unit::model::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit};
 use crate::unit::report::Report;
-use crate::unit::schema::ContainerTable;
+use crate::unit::schema::{ActivationTable, ContainerTable};
 use crate::unit::value::{Text, TimeSpan};
 use std::time::Duration;
 
@@ -22,6 +22,24 @@ pub fn start_limit(table: &ContainerTable) -> StartLimit {
     StartLimit {
         burst: table.start_limit.burst.unwrap_or(START_LIMIT.burst),
         interval: span(&table.start_limit.interval, Some(START_LIMIT.interval)).unwrap_or(Duration::MAX),
+    }
+}
+
+/// As systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`.
+pub fn trigger_limit(table: &ActivationTable) -> StartLimit {
+    let (own, default) = (&table.trigger_limit, StartLimit::TRIGGERS);
+    StartLimit {
+        burst: own.burst.unwrap_or(default.burst),
+        interval: span(&own.interval, Some(default.interval)).unwrap_or(Duration::MAX),
+    }
+}
+
+/// A limit whose interval never ends is none that anybody means.
+pub fn trigger_interval(table: &ActivationTable, report: &mut Report<'_>) {
+    let own = &table.trigger_limit;
+    if own.burst != Some(0) && matches!(&own.interval, Some(Text(TimeSpan(None)))) {
+        let way = ["activation", "trigger_limit", "interval"];
+        report.error(&way, "the interval of a trigger limit cannot be infinite", "burst = 0 means no limit");
     }
 }
 

@@ -76,13 +76,23 @@ pub enum RestartPolicy {
     OnWatchdog,
 }
 
-/// `container.start_limit`.
+/// `container.start_limit` and `activation.trigger_limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartLimit {
     /// Starts allowed in an interval; 0 means no limit.
     pub burst: u32,
     /// The interval.
     pub interval: Duration,
+}
+
+impl StartLimit {
+    /// How often traffic starts a unit that does not say it, as in systemd.socket(5).
+    pub const TRIGGERS: Self = Self { burst: 20, interval: Duration::from_secs(2) };
+
+    /// The same, of a unit that a manager before knew.
+    pub(super) fn of_triggers() -> Self {
+        Self::TRIGGERS
+    }
 }
 
 /// `activation.start`.

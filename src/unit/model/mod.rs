@@ -13,6 +13,7 @@ mod process;
 mod relation;
 mod resources;
 mod scheduling;
+mod socket;
 mod timer;
 
 pub use commands::{Commands, ExecCommand, OnFailure, Place, Stage};
@@ -35,6 +36,9 @@ pub use process::{Limit, LimitKind, ProcessSettings};
 pub use relation::{CollectMode, Dependencies, Handling};
 pub use resources::{ManagedOom, OfDevices, OomManagement, OomPolicy, OomPreference, Resources};
 pub use scheduling::{CpuPolicy, CpuScheduling, IoClass, IoScheduling, Personality};
+pub use socket::{
+    KeepAlive, Listen, Pass, Socket, SocketNode, SocketOptions, UnixName, UnixType, VsockAddress,
+};
 pub use timer::{Timer, TimerBase};
 
 use super::name::UnitName;
@@ -42,7 +46,6 @@ use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -178,6 +181,9 @@ pub struct Container {
     pub restart_force_exit_status: ExitStatuses,
     /// How often it may be started.
     pub start_limit: StartLimit,
+    /// How often its sockets may start it.
+    #[serde(default = "StartLimit::of_triggers")]
+    pub trigger_limit: StartLimit,
     /// `None`: infinity.
     pub start_timeout: Option<Duration>,
     /// Between the stop signal and SIGKILL. `None`: infinity.
@@ -303,62 +309,6 @@ pub enum RootMode {
     Persistent,
     /// No changes.
     ReadOnly,
-}
-
-/// One `[socket.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Socket {
-    /// The host address.
-    pub listen: Listen,
-    /// How the container gets it.
-    pub pass: Pass,
-    /// For `swap`: the address that the server binds, where it is not `listen`.
-    pub target: Option<Listen>,
-    /// Mode of a socket in the file system.
-    pub mode: u32,
-    /// Owner of a socket in the file system, a name or a number of the host.
-    pub user: Option<String>,
-    /// Group of a socket in the file system.
-    pub group: Option<String>,
-    /// Length of the queue, listen(2).
-    pub backlog: u32,
-}
-
-/// `socket.*.listen`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Listen {
-    /// `0.0.0.0:80`, `[::]:80` (dual, takes v4 too), `[::1]:80`; a bare port is `[::]:PORT`.
-    Tcp(SocketAddr),
-    /// `/run/web.sock`.
-    Unix(PathBuf),
-    /// `@name`, the abstract name space.
-    Abstract(String),
-}
-
-impl Listen {
-    /// Whether binding one would make binding the other fail: `[::]:80` takes v4 connections too.
-    pub fn collides(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Tcp(one), Self::Tcp(other)) if one.port() == other.port() => {
-                let any = |address: &SocketAddr| address.ip().is_unspecified();
-                let dual = |address: &SocketAddr| address.is_ipv6() && any(address);
-                one == other
-                    || dual(one)
-                    || dual(other)
-                    || (one.is_ipv4() && other.is_ipv4() && (any(one) || any(other)))
-            }
-            _ => self == other,
-        }
-    }
-}
-
-/// `socket.*.pass`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pass {
-    /// By `LISTEN_FDS`, sd_listen_fds(3).
-    Fd,
-    /// In place of the socket that the server binds by itself.
-    Swap,
 }
 
 /// `[security]`.

@@ -1,8 +1,8 @@
-//! What runs and how it is reached: `[container]`, `[socket.*]`, `[activation]` and `[mount.*]` as written.
+//! What runs and how it is reached: `[container]`, `[activation]` and `[mount.*]` as written.
 
 use crate::unit::model::{
-    ExitStatus, ImageSource, Init, Listen, Pass, Personality, PullPolicy, ReadyOn, RestartPolicy, RootMode,
-    ServiceType, StartOn,
+    ExitStatus, ImageSource, Init, Personality, PullPolicy, ReadyOn, RestartPolicy, RootMode, ServiceType,
+    StartOn,
 };
 use crate::unit::value::{
     AbsolutePath, Account, Bytes, MachineId, Mode, SignalNumber, Text, TimeSpan, TimeZone, VariableName,
@@ -121,26 +121,6 @@ pub struct StartLimitTable {
     pub interval: Option<Text<TimeSpan>>,
 }
 
-/// `[socket.NAME]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SocketTable {
-    /// The address on the host: "0.0.0.0:80", "80" for every address of v6 and v4, "/run/web.sock" or "@name".
-    pub listen: Option<Text<Listen>>,
-    /// How the container gets the socket: "swap" in place of the one that the server binds, or "fd" by LISTEN_FDS.
-    pub pass: Option<Text<Pass>>,
-    /// The address that the server binds, where it is not that of listen; with "swap" only.
-    pub target: Option<Text<Listen>>,
-    /// The access mode of a socket in the file system.
-    pub mode: Option<Text<Mode>>,
-    /// The owner of a socket in the file system.
-    pub user: Option<Text<Account>>,
-    /// The group of a socket in the file system.
-    pub group: Option<Text<Account>>,
-    /// How many connections may wait to be accepted, as in listen(2).
-    pub backlog: Option<u32>,
-}
-
 /// `[activation]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -148,10 +128,22 @@ pub struct ActivationTable {
     /// Whether a start of the unit runs the container ("boot"), opens its sockets and waits for traffic ("socket"), or
     /// arms its timer and waits ("timer").
     pub start: Option<StartOn>,
+    /// How often traffic may start the container before its sockets are closed.
+    pub trigger_limit: TriggerLimitTable,
     /// How long no connection may be open before the container is stopped or frozen.
     pub idle_timeout: Option<Text<TimeSpan>>,
     /// What an idle container gets.
     pub idle_action: Option<IdleAction>,
+}
+
+/// `activation.trigger_limit`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TriggerLimitTable {
+    /// How many starts by traffic an interval may hold; 0 means any number.
+    pub burst: Option<u32>,
+    /// The length of the interval.
+    pub interval: Option<Text<TimeSpan>>,
 }
 
 /// `[mount."TARGET"]`.

@@ -8,16 +8,20 @@ mod condition;
 mod container;
 mod health;
 mod parts;
+mod socket;
 mod timer;
 
 pub use commands::{CommandEntry, CommandLines, CommandList};
 pub use condition::{ConditionTable, Many};
-pub use container::{ActivationTable, ContainerTable, MountKind, MountTable, SocketTable, StartLimitTable};
+pub use container::{
+    ActivationTable, ContainerTable, MountKind, MountTable, StartLimitTable, TriggerLimitTable,
+};
 pub use health::{HealthTable, StartupTable};
 pub use parts::{
     Credential, IdleAction, LimitsTable, NetworkTable, ResourcesTable, SecurityTable, UpdatePolicy,
     UpdateTable,
 };
+pub use socket::SocketTable;
 pub use timer::{Several, TimerTable};
 
 use super::address::{Dependency, InstallName, InstallTarget};

@@ -3,7 +3,9 @@
 use super::super::{Left, Machine};
 use crate::unit::assemble::assemble_with;
 use crate::unit::lower::Files;
-use crate::unit::model::{Body, Container, Dependencies, Listen, Pass, Socket, StartOn, Unit};
+use crate::unit::model::{
+    Body, Container, Dependencies, Listen, Pass, Socket, StartOn, Unit, UnixName, UnixType,
+};
 use crate::unit::name::UnitName;
 use crate::unit::source::Source;
 use crate::unit::specifier::Host;
@@ -42,15 +44,8 @@ pub fn unit(name: UnitName, container: Container, dependencies: Dependencies) ->
 }
 
 pub fn on_socket(mut container: Container) -> Container {
-    let socket = Socket {
-        listen: Listen::Abstract("x".into()),
-        target: None,
-        pass: Pass::Fd,
-        mode: 0o666,
-        user: None,
-        group: None,
-        backlog: 1,
-    };
+    let listen = Listen::Unix(UnixType::Stream, UnixName::Abstract("x".into()));
+    let socket = Socket::new(listen, Pass::Fd);
     container.sockets.insert("s".into(), socket);
     container.start = StartOn::Socket;
     container
