@@ -107,9 +107,9 @@ fn meant(text: &str) -> String {
         return format!("write it in brackets: \"{udp}[{address}]:{port}\"");
     }
     let bare = address.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(address);
-    if let Some((scheme, address)) = address.split_once("://") {
-        let scheme = if scheme == "udp" { "udp:" } else { udp };
-        return format!("did you mean \"{scheme}{address}\"?");
+    let scheme = address.strip_prefix("//").or_else(|| address.split_once("://").map(|(_, rest)| rest));
+    if let Some(address) = scheme {
+        return format!("did you mean \"{udp}{address}\"?");
     }
     if let Ok(address) = bare.parse::<IpAddr>() {
         let port = if udp.is_empty() { 80 } else { 53 };
@@ -205,7 +205,7 @@ mod tests {
             ("udp:localhost:53", "names are not looked up: write an address, such as \"udp:[::]:53\""),
             ("udp:1.2.3.4", "add a port: \"udp:1.2.3.4:53\""),
             ("udp:5353:53", "write listen = \"udp:5353\" and target = \"udp:0.0.0.0:53\""),
-            ("udp://0.0.0.0:53", "supported are"),
+            ("udp://0.0.0.0:53", "did you mean \"udp:0.0.0.0:53\"?"),
             ("53/udp", "write it as \"udp:53\""),
             ("datagram:x", "write the path of a socket after \":\""),
             ("datagram:53", "write the path of a socket after \":\""),

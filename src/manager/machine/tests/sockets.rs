@@ -69,21 +69,31 @@ fn a_restart_whose_requirement_fails_leaves_no_socket_open() {
 }
 
 #[test]
-fn a_payload_that_fails_on_its_connection_is_not_launched_for_ever() {
-    let mut own = on_socket(container());
-    own.start_limit.burst = 0;
+fn a_payload_that_does_not_take_its_connection_is_not_launched_for_ever() {
+    let launches = |code, burst| {
+        let mut own = on_socket(container());
+        (own.start_limit.burst, own.trigger_limit.burst) = (0, burst);
+        launches_of(own, code)
+    };
+    assert_eq!(launches(1, 20), (20, Phase::Failed, UnitResult::TriggerLimitHit));
+    assert_eq!(launches(0, 3), (3, Phase::Failed, UnitResult::TriggerLimitHit));
+    assert_eq!(launches(0, 0).0, 50);
+}
+
+/// How often a container is launched by a client that is not served, at most fifty times, and what comes of it.
+fn launches_of(own: Container, code: i32) -> (u32, Phase, UnitResult) {
     let mut machine = machine(&[unit(name(0), own, Dependencies::default())]);
     ask(&mut machine, Verb::Start, 0).0.unwrap();
     machine.handle(at(1), Event::SocketsOpened { unit: name(0), result: Ok(()) });
     let mut count = 0;
-    while phase(&machine, 0) == Phase::Listening {
+    while phase(&machine, 0) == Phase::Listening && count < 50 {
         machine.handle(at(1), Event::Connection { unit: name(0), socket: "s".into() });
         if phase(&machine, 0) == Phase::Start {
             count += 1;
             executed(&mut machine, 0);
-            ended(&mut machine, 0, Exit::Code(1));
+            ended(&mut machine, 0, Exit::Code(code));
         }
     }
     let unit = machine.unit(&name(0)).unwrap();
-    assert_eq!((count, unit.phase, unit.result), (21, Phase::Failed, UnitResult::TriggerLimitHit));
+    (count, unit.phase, unit.result)
 }
