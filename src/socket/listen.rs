@@ -67,6 +67,19 @@ impl Held {
         &self.socket
     }
 
+    /// Takes what the unit says of it now, where it need not be opened anew for that ([`Socket::opens_as`]).
+    ///
+    /// # Errors
+    /// As listen(2).
+    pub fn renew(&mut self, socket: &Socket) -> Result<(), SocketError> {
+        let is_changed = self.socket.backlog != socket.backlog;
+        self.socket = socket.clone();
+        match is_changed && socket.listen.connects() {
+            true => self.listening(listen(&self.fd, backlog(socket))),
+            false => Ok(()),
+        }
+    }
+
     /// Makes it take clients again where a server has ended that with shutdown(2) or connect(2), which act on the
     /// socket and not on the server's descriptor. To be called when a container has stopped.
     ///
@@ -82,7 +95,11 @@ impl Held {
             _ => connect_unspec(&self.fd)
                 .and_then(|()| if is_shut_down(&self.fd)? { Err(Errno::SHUTDOWN) } else { Ok(()) }),
         };
-        again().map_err(|error| SocketError::Call {
+        self.listening(again())
+    }
+
+    fn listening(&self, result: rustix::io::Result<()>) -> Result<(), SocketError> {
+        result.map_err(|error| SocketError::Call {
             address: self.socket.listen.clone(),
             action: "listen again",
             source: error.into(),

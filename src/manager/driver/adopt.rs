@@ -152,10 +152,8 @@ impl Manager {
         for (name, descriptor) in kept {
             let container = self.machine.unit(unit).and_then(|managed| managed.container());
             let wanted = container.and_then(|container| container.sockets.get(&name)).cloned();
-            let adopted =
-                wanted.and_then(|socket| Some((Held::adopt(&name, &socket, descriptor).ok()?, socket)));
-            match adopted {
-                Some((held, socket)) => self.hold(unit, held, socket),
+            match wanted.and_then(|socket| Held::adopt(&name, &socket, descriptor).ok()) {
+                Some(held) => self.hold(unit, held),
                 None => self.forget_descriptors(unit, std::iter::once(name.as_str())),
             }
         }

@@ -117,7 +117,7 @@ impl Manager {
             .sockets
             .of(unit)
             .iter()
-            .filter(|open| open.socket.pass == Pass::Fd)
+            .filter(|open| open.held.socket().pass == Pass::Fd)
             .map(|open| (open.held.name(), open))
             .collect();
         let sockets = passed.values().map(|open| open.held.as_fd().try_clone_to_owned()).collect();

@@ -40,6 +40,7 @@ mod shared;
 mod slice;
 mod sockets;
 mod stop;
+mod swapping;
 mod timer;
 mod transient;
 mod turns;

@@ -6,14 +6,12 @@ use crate::manager::machine::{Event, Failure, Phase};
 use crate::manager::view;
 use crate::socket::connections;
 use crate::socket::listen::Held;
-use crate::socket::swap::{Answer, Notifier, SwapSocket};
 use crate::sys::readiness;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::{Pass, Socket};
+use crate::unit::model::Socket;
 use crate::unit::name::UnitName;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -24,7 +22,6 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(super) struct OpenSocket {
     pub(super) held: Held,
-    pub(super) socket: Socket,
     /// Times that a connection to it launched the container.
     pub(super) activations: u32,
     watch: Option<JoinHandle<()>>,
@@ -44,8 +41,8 @@ pub(super) struct Sockets {
     open: BTreeMap<UnitName, Vec<OpenSocket>>,
     activations: BTreeMap<UnitName, Activation>,
     /// Answers the bind(2) calls of a container.
-    notifiers: BTreeMap<UnitName, JoinHandle<()>>,
-    received: Rc<Received>,
+    pub(super) notifiers: BTreeMap<UnitName, JoinHandle<()>>,
+    pub(super) received: Rc<Received>,
 }
 
 impl Sockets {
@@ -108,8 +105,8 @@ impl Sockets {
         }
     }
 
-    fn is_open(&self, unit: &UnitName, name: &str, wanted: &Socket) -> bool {
-        self.of(unit).iter().any(|open| open.held.name() == name && open.socket.listen == wanted.listen)
+    fn find(&mut self, unit: &UnitName, name: &str) -> Option<&mut OpenSocket> {
+        self.open.get_mut(unit)?.iter_mut().find(|open| open.held.name() == name)
     }
 
     /// Ends the answering of bind(2) calls.
@@ -128,15 +125,18 @@ impl Manager {
         let wanted = managed.and_then(|managed| managed.container());
         let wanted = wanted.map(|container| container.sockets.clone()).unwrap_or_default();
         self.close_where(unit, |open| {
-            wanted.get(open.held.name()).map(|socket| &socket.listen) != Some(&open.socket.listen)
+            wanted.get(open.held.name()).is_none_or(|socket| !socket.opens_as(open.held.socket()))
         });
         let mut result = Ok(());
         for (name, socket) in wanted {
-            if self.sockets.is_open(unit, &name, &socket) {
+            if let Some(open) = self.sockets.find(unit, &name) {
+                if let Err(error) = open.held.renew(&socket) {
+                    tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}");
+                }
                 continue;
             }
             match Held::open(&name, &socket, &self.paths) {
-                Ok(held) => self.hold(unit, held, socket),
+                Ok(held) => self.hold(unit, held),
                 Err(error) => {
                     let message = format!("listen: socket.{name}: {error}");
                     if runs {
@@ -162,10 +162,10 @@ impl Manager {
     }
 
     /// Takes a socket into care; the store of systemd keeps it over the death of this process.
-    pub(super) fn hold(&mut self, unit: &UnitName, held: Held, socket: Socket) {
+    pub(super) fn hold(&mut self, unit: &UnitName, held: Held) {
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
-        let open = OpenSocket { held, socket, activations: 0, watch: None };
+        let open = OpenSocket { held, activations: 0, watch: None };
         self.sockets.open.entry(unit.clone()).or_default().push(open);
     }
 
@@ -200,11 +200,11 @@ impl Manager {
                 continue;
             }
             // A unix socket cannot listen again, unix(7).
-            let (name, socket) = (open.held.name().to_owned(), open.socket);
+            let (name, socket) = (open.held.name().to_owned(), open.held.socket().clone());
             self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket: name.clone() });
             open.held.close();
             match Held::open(&name, &socket, &self.paths) {
-                Ok(held) => self.hold(unit, held, socket),
+                Ok(held) => self.hold(unit, held),
                 Err(error) => tracing::error!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}"),
             }
         }
@@ -232,23 +232,6 @@ impl Manager {
     pub(super) fn connection_noted(&mut self, unit: &UnitName, socket: &str) {
         self.sockets.connected(unit, socket);
     }
-
-    /// Answers the bind(2) calls of a container with the sockets that are held for it.
-    pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
-        self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
-        let swapped = self.sockets.of(unit).iter().filter(|open| open.socket.pass == Pass::Swap);
-        let sockets: Vec<Swapped> = swapped.filter_map(Swapped::of).collect();
-        let task = tokio::task::spawn_local(answer(
-            Notifier::new(notifier),
-            self.sockets.received.clone(),
-            sockets,
-            unit.clone(),
-            self.notes.clone(),
-        ));
-        if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
-            former.abort();
-        }
-    }
 }
 
 async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
@@ -256,129 +239,6 @@ async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: Unbou
     if descriptor.readable().await.is_ok() {
         // The receiver lives as long as the loop.
         let _ = notes.send(Note::Event(Event::Connection { unit, socket }));
-    }
-}
-
-/// What a notifier answers with; it may live on for a moment after the socket was closed.
-struct Swapped {
-    name: String,
-    socket: Socket,
-    fd: OwnedFd,
-}
-
-impl Swapped {
-    fn of(open: &OpenSocket) -> Option<Self> {
-        let fd = open.held.as_fd().try_clone_to_owned().ok()?;
-        Some(Self { name: open.held.name().to_owned(), socket: open.socket.clone(), fd })
-    }
-
-    fn socket(&self) -> SwapSocket<'_> {
-        SwapSocket { name: &self.name, socket: &self.socket, fd: self.fd.as_fd() }
-    }
-}
-
-/// A server that binds both versions does it within this time.
-const BIND_INTERVAL: Duration = Duration::from_secs(1);
-
-async fn answer(
-    notifier: Notifier,
-    received: Rc<Received>,
-    swapped: Vec<Swapped>,
-    unit: UnitName,
-    notes: UnboundedSender<Note>,
-) {
-    let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
-    let Ok(readiness) = readiness::watch_in_time(&notifier).await else { return };
-    match notifier.answer_left(&received, &sockets) {
-        Ok(answer) => note_answer(&unit, answer, &notes),
-        Err(error) => {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
-        }
-    }
-    let mut told = BTreeSet::new();
-    let mut unfit = Unfit::default();
-    loop {
-        let ready = tokio::select! {
-            ready = readiness.readable() => ready,
-            () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() || unfit.is_news() => {
-                told = notifier.bound_alone();
-                told.iter().for_each(|address| tell_bound_alone(&unit, *address));
-                unfit.tell(&unit);
-                continue;
-            }
-        };
-        let Ok(mut ready) = ready else { return };
-        match notifier.answer(&received, &sockets) {
-            Ok(Answer::Nothing) => ready.clear_ready(),
-            Ok(Answer::Closed) => return,
-            Ok(answer) => {
-                unfit.note(&answer);
-                note_answer(&unit, answer, &notes);
-            }
-            Err(error) => {
-                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
-                ready.clear_ready();
-            }
-        }
-    }
-}
-
-/// A server that takes mapped addresses for what they are serves as ever.
-fn tell_bound_alone(unit: &UnitName, address: SocketAddr) {
-    let port = address.port();
-    tracing::warn!(
-        SAMPAN_UNIT = %unit,
-        "{unit}: The server binds {address} and no address of IPv6, and has the socket of \"[::]:{port}\": should it \
-         close connections by IPv4, listen on \"0.0.0.0:{port}\""
-    );
-}
-
-/// UDP sockets that a server did not get because it binds the other version of IP, and not yet that of the socket.
-#[derive(Debug, Default)]
-struct Unfit {
-    /// By the names of the sockets.
-    bound: BTreeMap<String, SocketAddr>,
-    /// Those of which enough is said.
-    settled: BTreeSet<String>,
-}
-
-impl Unfit {
-    fn note(&mut self, answer: &Answer) {
-        match answer {
-            Answer::Unfit { name, address } if !self.settled.contains(name) => {
-                self.bound.insert(name.clone(), *address);
-            }
-            Answer::Swapped { name } => {
-                self.bound.remove(name);
-                self.settled.insert(name.clone());
-            }
-            _ => {}
-        }
-    }
-
-    fn is_news(&self) -> bool {
-        !self.bound.is_empty()
-    }
-
-    fn tell(&mut self, unit: &UnitName) {
-        for (name, address) in std::mem::take(&mut self.bound) {
-            let any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" };
-            tracing::warn!(
-                SAMPAN_UNIT = %unit,
-                "{unit}: The server binds {address} by UDP, and could not answer by [socket.{name}], which is of the \
-                 other version of IP: listen on \"udp:{any}:{}\"",
-                address.port()
-            );
-            self.settled.insert(name);
-        }
-    }
-}
-
-fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
-    tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}");
-    if let Answer::Swapped { name } = answer {
-        // The receiver lives as long as the loop.
-        let _ = notes.send(Note::Bound(unit.clone(), name));
     }
 }
 
@@ -429,7 +289,7 @@ impl Manager {
             pass: view::pass(socket.pass),
             state,
             connections: open
-                .and_then(|open| connections::count(&open.socket.listen).ok())
+                .and_then(|open| connections::count(&open.held.socket().listen).ok())
                 .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
             activations: open.map_or(0, |open| open.activations),
             latency: self.sockets.activation(unit).latency,

@@ -166,6 +166,11 @@ impl Socket {
         own.is_ipv6() && self.options.v6only.unwrap_or(!own.ip().is_unspecified())
     }
 
+    /// Whether opening one makes the same socket as opening the other.
+    pub fn opens_as(&self, other: &Self) -> bool {
+        self.listen == other.listen && self.node == other.node && self.options == other.options
+    }
+
     /// Whether opening one would make opening the other fail: `[::]:80` takes v4 connections too.
     pub fn collides(&self, other: &Self) -> bool {
         let (one, two) = match (&self.listen, &other.listen) {

@@ -1,0 +1,161 @@
+//! Answers the bind(2) calls of containers with the sockets that are held for them, and tells of servers that those
+//! are not fit for.
+
+use super::sockets::OpenSocket;
+use super::{Manager, Note};
+use crate::socket::swap::{Answer, Notifier, SwapSocket};
+use crate::sys::readiness;
+use crate::sys::seccomp_notify::Received;
+use crate::systemd::fdstore::StoredDescriptor;
+use crate::unit::model::{Listen, Pass, Socket};
+use crate::unit::name::UnitName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+impl Manager {
+    /// Answers the bind(2) calls of a container with the sockets that are held for it.
+    pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
+        self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
+        let swapped = self.sockets.of(unit).iter().filter(|open| open.held.socket().pass == Pass::Swap);
+        let sockets: Vec<Swapped> = swapped.filter_map(Swapped::of).collect();
+        let task = tokio::task::spawn_local(answer(
+            Notifier::new(notifier),
+            self.sockets.received.clone(),
+            sockets,
+            unit.clone(),
+            self.notes.clone(),
+        ));
+        if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
+            former.abort();
+        }
+    }
+}
+
+/// What a notifier answers with; it may live on for a moment after the socket was closed.
+struct Swapped {
+    name: String,
+    socket: Socket,
+    fd: OwnedFd,
+}
+
+impl Swapped {
+    fn of(open: &OpenSocket) -> Option<Self> {
+        let fd = open.held.as_fd().try_clone_to_owned().ok()?;
+        Some(Self { name: open.held.name().to_owned(), socket: open.held.socket().clone(), fd })
+    }
+
+    fn socket(&self) -> SwapSocket<'_> {
+        SwapSocket { name: &self.name, socket: &self.socket, fd: self.fd.as_fd() }
+    }
+}
+
+/// A server that binds both versions does it within this time.
+const BIND_INTERVAL: Duration = Duration::from_secs(1);
+
+async fn answer(
+    notifier: Notifier,
+    received: Rc<Received>,
+    swapped: Vec<Swapped>,
+    unit: UnitName,
+    notes: UnboundedSender<Note>,
+) {
+    let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
+    let Ok(readiness) = readiness::watch_in_time(&notifier).await else { return };
+    match notifier.answer_left(&received, &sockets) {
+        Ok(answer) => note_answer(&unit, answer, &notes),
+        Err(error) => {
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+        }
+    }
+    let mut told = BTreeSet::new();
+    let mut unfit = Unfit::default();
+    loop {
+        let ready = tokio::select! {
+            ready = readiness.readable() => ready,
+            () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() || unfit.is_news() => {
+                told = notifier.bound_alone();
+                told.iter().for_each(|address| tell_bound_alone(&unit, *address));
+                unfit.tell(&unit, &swapped);
+                continue;
+            }
+        };
+        let Ok(mut ready) = ready else { return };
+        match notifier.answer(&received, &sockets) {
+            Ok(Answer::Nothing) => ready.clear_ready(),
+            Ok(Answer::Closed) => return,
+            Ok(answer) => {
+                unfit.note(&answer);
+                note_answer(&unit, answer, &notes);
+            }
+            Err(error) => {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+                ready.clear_ready();
+            }
+        }
+    }
+}
+
+/// A server that takes mapped addresses for what they are serves as ever.
+fn tell_bound_alone(unit: &UnitName, address: SocketAddr) {
+    let port = address.port();
+    tracing::warn!(
+        SAMPAN_UNIT = %unit,
+        "{unit}: The server binds {address} and no address of IPv6, and has the socket of \"[::]:{port}\": should it \
+         close connections by IPv4, listen on \"0.0.0.0:{port}\""
+    );
+}
+
+/// UDP sockets that a server did not get because it binds the other version of IP, and not yet that of the socket.
+#[derive(Debug, Default)]
+struct Unfit {
+    /// By the names of the sockets.
+    bound: BTreeMap<String, SocketAddr>,
+    /// Those of which enough is said.
+    settled: BTreeSet<String>,
+}
+
+impl Unfit {
+    fn note(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Unfit { name, address } if !self.settled.contains(name) => {
+                self.bound.insert(name.clone(), *address);
+            }
+            Answer::Swapped { name } => {
+                self.bound.remove(name);
+                self.settled.insert(name.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn is_news(&self) -> bool {
+        !self.bound.is_empty()
+    }
+
+    fn tell(&mut self, unit: &UnitName, swapped: &[Swapped]) {
+        for (name, address) in std::mem::take(&mut self.bound) {
+            let any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" };
+            let own = swapped.iter().find(|swapped| swapped.name == name).map(|own| &own.socket.listen);
+            let Some(Listen::Udp(own)) = own else { continue };
+            tracing::warn!(
+                SAMPAN_UNIT = %unit,
+                "{unit}: The server binds {address} by UDP, and could not answer by [socket.{name}], which is of the \
+                 other version of IP: listen on \"udp:{any}:{}\"",
+                own.port()
+            );
+            self.settled.insert(name);
+        }
+    }
+}
+
+fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
+    tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}");
+    if let Answer::Swapped { name } = answer {
+        // The receiver lives as long as the loop.
+        let _ = notes.send(Note::Bound(unit.clone(), name));
+    }
+}
