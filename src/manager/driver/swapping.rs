@@ -159,3 +159,23 @@ fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
         let _ = notes.send(Note::Bound(unit.clone(), name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_binds_both_versions_is_not_told_of() {
+        let name = || "dns".to_owned();
+        let unfit = || Answer::Unfit { name: name(), address: ([0, 0, 0, 0], 53).into() };
+        let news_after = |answers: &[Answer]| {
+            let mut told = Unfit::default();
+            answers.iter().for_each(|answer| told.note(answer));
+            told.is_news()
+        };
+        assert!(news_after(&[unfit()]));
+        assert!(!news_after(&[unfit(), Answer::Swapped { name: name() }]));
+        assert!(!news_after(&[Answer::Swapped { name: name() }, unfit()]));
+        assert!(!news_after(&[Answer::Continued]));
+    }
+}
