@@ -65,14 +65,17 @@ async fn answer(
 ) {
     let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
     let Ok(readiness) = readiness::watch_in_time(&notifier).await else { return };
+    let mut told = BTreeSet::new();
+    let mut unfit = Unfit::default();
     match notifier.answer_left(&received, &sockets) {
-        Ok(answer) => note_answer(&unit, answer, &notes),
+        Ok(answer) => {
+            unfit.note(&answer);
+            note_answer(&unit, answer, &notes);
+        }
         Err(error) => {
             tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
         }
     }
-    let mut told = BTreeSet::new();
-    let mut unfit = Unfit::default();
     loop {
         let ready = tokio::select! {
             ready = readiness.readable() => ready,
