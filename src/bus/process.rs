@@ -25,15 +25,23 @@ pub(super) async fn kill(call: Call, (name, whom, signal): (String, String, i32)
 
 pub(super) async fn freeze(call: Call, name: String) -> Result<(), BusError> {
     let unit = allowed_known(&call, &name, "freeze").await?;
+    wake_up(&call, &unit).await?;
     let systemd = running(&call, &unit).await?;
     systemd.freeze_scope(&unit.scope()).await.map_err(failed)
 }
 
 pub(super) async fn thaw(call: Call, name: String) -> Result<(), BusError> {
     let unit = allowed_known(&call, &name, "thaw").await?;
+    wake_up(&call, &unit).await?;
     let systemd = running(&call, &unit).await?;
     systemd.thaw_scope(&unit.scope()).await.map_err(failed)?;
     call.with(move |manager| manager.thawed(&unit)).await
+}
+
+/// What stands still as nobody uses it is not what systemd knows as frozen.
+async fn wake_up(call: &Call, unit: &UnitName) -> Result<(), BusError> {
+    let unit = unit.clone();
+    call.with(move |manager| manager.wake_up(&unit)).await
 }
 
 /// Removes what a unit has left behind, as `CleanUnit` of systemd does.

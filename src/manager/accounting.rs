@@ -185,7 +185,12 @@ pub fn oom_kills(directory: &Path) -> Option<u64> {
 
 /// The control group of a process, and those below it.
 pub fn groups(paths: &Paths, pid: u32) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = directory(paths, pid).into_iter().collect();
+    directory(paths, pid).map(|directory| groups_below(&directory)).unwrap_or_default()
+}
+
+/// A control group and those below it.
+fn groups_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![directory.to_owned()];
     let mut next = 0;
     while let Some(group) = found.get(next) {
         let entries = fs::read_dir(group).into_iter().flatten().flatten();
@@ -199,9 +204,19 @@ pub fn groups(paths: &Paths, pid: u32) -> Vec<PathBuf> {
 
 /// The processes of the control group of a process, and of those below it.
 pub fn processes(paths: &Paths, pid: u32) -> Vec<u32> {
+    directory(paths, pid).map(|directory| processes_below(&directory)).unwrap_or_default()
+}
+
+/// The processes of a control group, and of those below it.
+pub fn processes_below(directory: &Path) -> Vec<u32> {
     let read = |group: PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let lists: Vec<String> = groups(paths, pid).into_iter().map(read).collect();
+    let lists: Vec<String> = groups_below(directory).into_iter().map(read).collect();
     lists.iter().flat_map(|list| list.lines()).filter_map(|line| line.parse().ok()).collect()
+}
+
+/// All CPU time of a control group in microseconds, `cpu.stat`, which the kernel counts without a controller, too.
+pub fn cpu_usec(directory: &Path) -> Option<u64> {
+    Table(fs::read_to_string(directory.join("cpu.stat")).ok()?).value("usage_usec")
 }
 
 /// Whether all processes of a control group stand still.

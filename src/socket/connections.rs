@@ -2,38 +2,38 @@
 //! server is needed. Connections that wait in the queue count too.
 
 use super::node::socket_type;
-use super::{Holder, SocketError};
+use super::{Holder, SocketError, accepted};
 use crate::sys::process::holder_of_socket;
 use crate::sys::sock_diag::{self, InternetSocket, State, Transport, UnixSocket};
-use crate::unit::model::{Listen, UnixName};
+use crate::unit::model::{Listen, UnixName, UnixType};
 use rustix::net::AddressFamily;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Counts the connections that are established to an address of the host. Datagrams and FIFOs have none, and the
-/// kernel does not list those of vsock(7).
+/// Counts the connections that are open to an address of the host, those that wait in its queue among them. Datagrams
+/// and FIFOs have none. `server` tells the processes that may have accepted one: only with them it is known whose a
+/// connection is that the kernel does not list by its address.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub fn count(listen: &Listen) -> Result<usize, SocketError> {
+pub fn count(listen: &Listen, server: impl FnOnce() -> Vec<u32>) -> Result<usize, SocketError> {
     let count = match listen {
         Listen::Tcp(address) => tcp(*address).map(|sockets| sockets.len()),
-        Listen::Unix(kind, name) if listen.connects() => unix(name).map(|sockets| {
-            sockets.iter().filter(|socket| socket.kind == socket_type(*kind)).map(connections_of).sum()
-        }),
-        Listen::Unix(..) | Listen::Udp(_) | Listen::Vsock(_) | Listen::Fifo(_) => Ok(0),
+        Listen::Unix(kind, name) if listen.connects() => {
+            queued(*kind, name).map(|queued| queued + accepted::count(listen, &server()))
+        }
+        Listen::Vsock(_) => Ok(accepted::count(listen, &server())),
+        Listen::Unix(..) | Listen::Udp(_) | Listen::Fifo(_) => Ok(0),
     };
     count.map_err(|source| SocketError::Count { address: listen.clone(), source })
 }
 
-/// An accepted socket is a connection; a listening one stands for those in its queue.
-fn connections_of(socket: &UnixSocket) -> usize {
-    match socket.state {
-        State::Established => 1,
-        State::Listen => usize::try_from(socket.queue).unwrap_or(usize::MAX),
-        State::Unconnected => 0,
-    }
+/// Connections to a unix socket that nobody has accepted yet.
+fn queued(kind: UnixType, name: &UnixName) -> io::Result<usize> {
+    let mut sockets = unix(name)?;
+    sockets.retain(|socket| socket.kind == socket_type(kind) && socket.state == State::Listen);
+    Ok(sockets.iter().map(|socket| usize::try_from(socket.queue).unwrap_or(usize::MAX)).sum())
 }
 
 /// Who waits for clients at an address of the host, as far as it can be found.
@@ -70,7 +70,7 @@ fn tcp(listen: SocketAddr) -> io::Result<Vec<InternetSocket>> {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let mut sockets = sock_diag::internet(family, Transport::Tcp, State::Established, listen.port())?;
+    let mut sockets = sock_diag::connections(family, listen.port())?;
     sockets.retain(|socket| listen.ip().is_unspecified() || socket.local.ip() == listen.ip());
     Ok(sockets)
 }
@@ -88,24 +88,23 @@ fn unix(name: &UnixName) -> io::Result<Vec<UnixSocket>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unit::model::UnixType;
+    use crate::sys::namespace::{Namespace, unshare};
     use std::net::{TcpListener, TcpStream};
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     #[test]
     fn a_dual_socket_counts_clients_of_both_families_until_they_leave() {
         let listener = TcpListener::bind("[::]:0").unwrap();
         let listen = Listen::Tcp(listener.local_addr().unwrap());
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(count(&listen).unwrap(), 0);
+        assert_eq!(count(&listen, Vec::new).unwrap(), 0);
         let v4 = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let v6 = TcpStream::connect(("::1", port)).unwrap();
-        assert_eq!(count(&listen).unwrap(), 2);
+        assert_eq!(count(&listen, Vec::new).unwrap(), 2);
         let (served, _) = listener.accept().unwrap();
-        assert_eq!(count(&listen).unwrap(), 2);
+        assert_eq!(count(&listen, Vec::new).unwrap(), 2);
         drop((v4, served));
-        assert_eq!(count(&listen).unwrap(), 1);
+        assert_eq!(count(&listen, Vec::new).unwrap(), 1);
         drop(v6);
         assert_eq!(holder(&listen), Holder(Some((process_name(), std::process::id()))));
     }
@@ -115,16 +114,28 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        assert_eq!(count(&Listen::Tcp(([127, 0, 0, 2], port).into())).unwrap(), 0);
+        assert_eq!(count(&Listen::Tcp(([127, 0, 0, 2], port).into()), Vec::new).unwrap(), 0);
     }
 
     #[test]
-    fn abstract_sockets_count() {
-        let name = format!("sampan-test-{}", std::process::id());
-        let address = UnixAddr::from_abstract_name(&name).unwrap();
-        let _listener = UnixListener::bind_addr(&address).unwrap();
-        let _client = UnixStream::connect_addr(&address).unwrap();
-        assert_eq!(count(&Listen::Unix(UnixType::Stream, UnixName::Abstract(name))).unwrap(), 1);
+    fn unix_connections_count_before_and_after_they_are_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let listen = Listen::Unix(UnixType::Stream, UnixName::Path(path.clone()));
+        let count = || count(&listen, || vec![std::process::id()]).unwrap();
+        // A client of another network, such as another container, whose connections are not listed among ours.
+        let elsewhere = std::thread::spawn(move || {
+            unshare(&[Namespace::Network]).unwrap();
+            UnixStream::connect(&path).unwrap()
+        });
+        let client = elsewhere.join().unwrap();
+        assert_eq!(count(), 1);
+        let served = listener.accept().unwrap();
+        assert_eq!(count(), 1);
+        drop(served);
+        assert_eq!(count(), 0);
+        drop(client);
     }
 
     fn process_name() -> String {

@@ -4,8 +4,10 @@
 //! `connections` counts who is connected.
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod carry;
 pub mod connections;
+pub mod defer;
 pub mod listen;
 mod node;
 mod open;

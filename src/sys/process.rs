@@ -129,11 +129,20 @@ pub fn root(tid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{tid}/root"))
 }
 
+/// The sockets that a process has open: its descriptors, and the numbers of their inodes.
+pub fn sockets(pid: u32) -> Vec<(u32, u64)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let socket = |entry: fs::DirEntry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+        Some((entry.file_name().to_str()?.parse().ok()?, inode))
+    };
+    entries.filter_map(socket).collect()
+}
+
 /// Whether a process has a socket open, by the number of the socket's inode.
 pub fn holds_socket(pid: u32, inode: u64) -> bool {
-    let wanted = PathBuf::from(format!("socket:[{inode}]"));
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .is_ok_and(|fds| fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == wanted)))
+    sockets(pid).iter().any(|(_, own)| *own == inode)
 }
 
 /// Finds a process that has a socket open, by the number of the socket's inode: its name and id.

@@ -35,6 +35,14 @@ pub async fn watch_in_time(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>
     register_in_time(descriptor.as_fd(), Interest::READABLE).await
 }
 
+/// Has the event loop watch for exceptional conditions, such as of the files of control groups.
+///
+/// # Errors
+/// As [`watch`].
+pub fn watch_exceptions(descriptor: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+    register(descriptor.as_fd(), Interest::PRIORITY)
+}
+
 /// Whether an error is one that passes when others have let go of something, errno(3).
 pub fn is_shortage(error: &io::Error) -> bool {
     // epoll_ctl(2) says ENOSPC at `max_user_watches`.

@@ -108,7 +108,7 @@ impl SockDiag {
     pub fn waiting(&self, transport: Transport, port: u16) -> io::Result<Vec<u64>> {
         let mut groups = Vec::new();
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            let request = internet_request(family, transport, transport.waiting(), port);
+            let request = internet_request(family, transport, transport.waiting().mask(), port);
             self.dump(&request, |message| {
                 if parse_internet(message).is_some_and(|socket| socket.local.port() == port) {
                     groups.push(control_group(message).unwrap_or_default());
@@ -136,11 +136,33 @@ impl Transport {
     }
 }
 
+/// `TCP_ESTABLISHED`, `TCP_FIN_WAIT1`, `TCP_FIN_WAIT2` and `TCP_CLOSE_WAIT` of the kernel's `tcp_states.h`: either side may
+/// still have something to say.
+const CONNECTED: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8;
+
+/// TCP connections of one family with this local port that a server has, or that wait to be accepted. One that the
+/// server has closed is the kernel's alone.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn connections(family: AddressFamily, port: u16) -> io::Result<Vec<InternetSocket>> {
+    let request = internet_request(family, Transport::Tcp, CONNECTED, port);
+    let mut found = Vec::new();
+    SockDiag::here()?.dump(&request, |message| {
+        let is_established = message.get(1) == Some(&State::Established.number());
+        found.extend(
+            parse_internet(message)
+                .filter(|socket| socket.local.port() == port && (is_established || socket.inode != 0)),
+        );
+    })?;
+    Ok(found)
+}
+
 /// struct inet_diag_req_v2: family, protocol, ext, pad, states, struct inet_diag_sockid
-fn internet_request(family: AddressFamily, transport: Transport, state: State, port: u16) -> Vec<u8> {
+fn internet_request(family: AddressFamily, transport: Transport, states: u32, port: u16) -> Vec<u8> {
     let family = u8::try_from(family.as_raw()).unwrap_or_default();
     let mut request = vec![family, transport.protocol(), 0, 0];
-    request.extend(state.mask().to_ne_bytes());
+    request.extend(states.to_ne_bytes());
     request.extend(port.to_be_bytes());
     request.resize(request.len() + 2 + 16 + 16 + 4 + 8, 0);
     request
@@ -156,7 +178,7 @@ pub fn internet(
     state: State,
     port: u16,
 ) -> io::Result<Vec<InternetSocket>> {
-    let request = internet_request(family, transport, state, port);
+    let request = internet_request(family, transport, state.mask(), port);
     let mut found = Vec::new();
     SockDiag::here()?.dump(&request, |message| {
         found.extend(parse_internet(message).filter(|socket| socket.local.port() == port))
@@ -301,7 +323,24 @@ mod tests {
         let expected = InternetSocket { local: address, inode: inode(&listener), is_shut_down: false };
         assert_eq!(listed(State::Listen), [expected]);
         let _client = TcpStream::connect(address).unwrap();
-        assert_eq!(listed(State::Established).len(), 1);
+        assert_eq!(connections(AddressFamily::INET, address.port()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_connection_lasts_until_the_server_closes_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = || connections(AddressFamily::INET, address.port()).unwrap().len();
+        let (client, (served, _)) = (TcpStream::connect(address).unwrap(), listener.accept().unwrap());
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(count(), 1, "the server may still answer");
+        served.shutdown(std::net::Shutdown::Write).unwrap();
+        drop(served);
+        assert_eq!(count(), 0);
+        let (client, (served, _)) = (TcpStream::connect(address).unwrap(), listener.accept().unwrap());
+        served.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(count(), 1, "the client may still say something");
+        drop((client, served));
     }
 
     #[test]

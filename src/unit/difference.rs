@@ -84,6 +84,7 @@ fn table(field: &str) -> String {
         "sockets" => "socket".to_owned(),
         "mounts" => "mount".to_owned(),
         "start" => "activation.start".to_owned(),
+        "idle" => "activation.idle".to_owned(),
         "hostname" => "network.hostname".to_owned(),
         "network" => "network.mode".to_owned(),
         "kind" => "container.type".to_owned(),

@@ -18,8 +18,6 @@ const fn later(way: &'static [&'static str], harmless: &'static [&'static str]) 
 
 /// All of them.
 pub const LATER: &[Later] = &[
-    later(&["activation", "idle_timeout"], &["infinity"]),
-    later(&["activation", "idle_action"], &["stop"]),
     later(&["network", "publish"], &["{}"]),
     later(&["network", "dns"], &["[]"]),
     later(&["network", "dns_search"], &["[]"]),

@@ -1,6 +1,7 @@
 //! `sampanctl status`: what units do, or what the manager does as a whole.
 
 mod health;
+mod idle;
 mod overview;
 mod processes;
 mod reason;

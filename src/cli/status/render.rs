@@ -1,6 +1,6 @@
 //! The page of one unit, laid out as systemctl's: labels to the right of a column, values to the left.
 
-use super::{health, reason, resources};
+use super::{health, idle, reason, resources};
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
 use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
 use crate::unit::{exit_status, signal};
@@ -46,6 +46,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
+    page.line("Idle", &idle::line(unit, around));
     page.line("Health", &health::line(unit, around));
     page.lines("Error", &present(&reason::launch_error(unit)));
     page.lines("Error", &present(&unit.transfer_error));
@@ -185,6 +186,7 @@ fn active(unit: &UnitProperties, around: &Surroundings) -> String {
         around.style.paint(unit.active_state.tone(), &format!("{}{detail}", unit.active_state.word()));
     let frozen = match unit.freezer_state.as_str() {
         "" | "running" => String::new(),
+        state if state == unit.sub_state => String::new(),
         state => format!(" {}", around.style.paint(Tone::Moving, &format!("({state})"))),
     };
     match since(unit) {

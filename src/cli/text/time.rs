@@ -1,7 +1,9 @@
 //! Times as systemd.time(7) writes them: `Sat 2026-11-21 05:08:05 UTC`, `3min ago`, `1min 2.345s`.
 
+use crate::unit::value::TimeSpan;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::time::Duration;
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
@@ -65,27 +67,7 @@ pub fn left(moment: u64, now: u64) -> String {
 
 /// A length of time to the millisecond: `1h 2min 3.456s`, `29ms`, `120us`.
 pub fn span(microseconds: u64) -> String {
-    if microseconds < MILLISECOND {
-        return format!("{microseconds}us");
-    }
-    let mut parts = Vec::new();
-    let mut rest = microseconds;
-    for (unit, name) in [(WEEK, "w"), (DAY, "d"), (HOUR, "h"), (MINUTE, "min")] {
-        if rest >= unit {
-            parts.push(format!("{}{name}", rest / unit));
-            rest %= unit;
-        }
-    }
-    match (rest / SECOND, rest % SECOND / MILLISECOND) {
-        (0, 0) => {}
-        (0, milliseconds) => parts.push(format!("{milliseconds}ms")),
-        (seconds, 0) => parts.push(format!("{seconds}s")),
-        (seconds, milliseconds) => {
-            let decimals = format!("{milliseconds:03}");
-            parts.push(format!("{seconds}.{}s", decimals.trim_end_matches('0')));
-        }
-    }
-    parts.join(" ")
+    TimeSpan(Some(Duration::from_micros(microseconds))).to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ impl Manager {
                 Action::CloseSockets(unit) => self.close_sockets(&unit),
                 Action::WatchSockets(unit) => self.watch_sockets(&unit),
                 Action::UnwatchSockets(unit) => self.sockets.unwatch(&unit),
+                Action::Freeze { unit, run, purpose } => self.bring_to_standstill(&unit, run, purpose),
+                Action::Thaw { unit, run } => self.end_standstill(&unit, run),
                 Action::WatchNative(unit) => self.watch_native(&unit),
                 Action::UnwatchNative(unit) => self.unwatch_native(&unit),
                 Action::RunNative { unit, job, kind } => self.run_native(&unit, job, kind),
@@ -31,9 +33,13 @@ impl Manager {
                     if let Some(managed) = self.machine.unit(&unit) {
                         log(&unit, managed);
                     }
+                    self.follow_idleness(&unit);
                     self.changed.insert(unit);
                 }
-                Action::Changed(unit) => drop(self.changed.insert(unit)),
+                Action::Changed(unit) => {
+                    self.follow_idleness(&unit);
+                    self.changed.insert(unit);
+                }
                 Action::JobNew(id, unit) => {
                     self.keep_job(&unit);
                     self.tell(Notice::JobNew(id, unit));

@@ -96,7 +96,7 @@ impl Manager {
         if !phase.is_down() {
             self.open_sockets(unit);
         }
-        if phase == Phase::Listening {
+        if matches!(phase, Phase::Listening | Phase::Frozen) {
             self.watch_sockets(unit);
         }
     }

@@ -9,7 +9,7 @@ use crate::launch::plan::Command;
 use crate::launch::protocol::UNSTARTED;
 use crate::launch::spawn::Launcher;
 use crate::launch::step::Join;
-use crate::manager::machine::{Exit, Failure};
+use crate::manager::machine::{Event, Exit, Failure};
 use crate::sys::process::signal_group;
 use crate::sys::readiness;
 use crate::unit::name::UnitName;
@@ -115,9 +115,10 @@ impl Manager {
     pub(super) fn exec(&mut self, request: ExecRequest, reply: Sender<Result<Exit, ExecError>>) {
         let program = request.command.first().cloned().unwrap_or_default();
         match self.exec_task(request) {
-            Ok(task) => {
+            Ok((task, attendance)) => {
                 tokio::task::spawn_local(async move {
                     let result = task.perform().await;
+                    drop(attendance);
                     let result = result.map_err(|failure| ExecError::of_launch(failure, &program));
                     // A client that has gone away has let go of the leash.
                     let _ = reply.send(result);
@@ -127,14 +128,19 @@ impl Manager {
         }
     }
 
-    pub(super) fn exec_task(&mut self, request: ExecRequest) -> Result<ExecTask, ExecError> {
+    pub(super) fn exec_task(&mut self, request: ExecRequest) -> Result<(ExecTask, Attendance), ExecError> {
         let name = self.ensure_loaded(&request.unit);
         let not_running = || ExecError::Inactive(name.clone());
         let managed = self.machine.unit(&name);
         let managed = managed.ok_or_else(|| ExecError::NotFound(name.clone()))?;
+        let sleeps = managed.phase.sleeps();
+        if sleeps {
+            self.event(Event::Wanted { unit: name.clone() });
+        }
+        let managed = self.machine.unit(&name).ok_or_else(not_running)?;
         let live = self.runs.get(&name).filter(|live| live.executed.get()).ok_or_else(not_running)?;
         let process = live.process.get().ok_or_else(not_running)?;
-        if self.is_frozen(live) {
+        if !sleeps && self.is_frozen(live) {
             return Err(ExecError::Frozen(name));
         }
         let (unit, run) = managed.unit().zip(managed.run.as_ref()).ok_or_else(not_running)?;
@@ -147,13 +153,31 @@ impl Manager {
         };
         let join =
             prepare_join(unit, container, &self.paths, &self.store, &command, (run.pid, &run.invocation));
-        Ok(ExecTask {
+        let attendance = Attendance::of(live.clone());
+        let task = ExecTask {
             join: join.map_err(|failure| ExecError::Failed(failure.message))?,
             launcher: self.launcher.clone(),
             container: process.pidfd.try_clone().map_err(|error| ExecError::Failed(error.to_string()))?,
             stdio: request.stdio,
             leash: request.leash,
-        })
+        };
+        Ok((task, attendance))
+    }
+}
+
+/// Somebody does something in a container, which keeps it awake.
+pub(super) struct Attendance(Rc<LiveRun>);
+
+impl Attendance {
+    fn of(live: Rc<LiveRun>) -> Self {
+        live.commands.set(live.commands.get().saturating_add(1));
+        Self(live)
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.0.commands.set(self.0.commands.get().saturating_sub(1));
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 impl Manager {
     /// The control group that is frozen with a container: that of its scope.
-    fn frozen_group(&self, live: &LiveRun) -> Option<PathBuf> {
+    pub(super) fn frozen_group(&self, live: &LiveRun) -> Option<PathBuf> {
         let of_scope = || accounting::directory(&self.paths, live.process.get()?.pid);
         live.group.get().cloned().or_else(of_scope)
     }
@@ -49,6 +49,11 @@ impl Manager {
         if let Some(live) = self.runs.get(unit).cloned() {
             self.excuse(unit, &live);
         }
+    }
+
+    /// Somebody needs a container that may sleep.
+    pub fn wake_up(&mut self, unit: &UnitName) {
+        self.event(Event::Wanted { unit: unit.clone() });
     }
 
     fn excuse(&mut self, unit: &UnitName, live: &LiveRun) {

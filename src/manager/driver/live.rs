@@ -55,6 +55,8 @@ pub(super) struct LiveRun {
     pub(super) pressure: Notify,
     pub(super) ceiling: Cell<Ceiling>,
     pub(super) keeping: Cell<Keeping>,
+    /// Commands that somebody runs in it.
+    pub(super) commands: Cell<usize>,
     /// It was frozen when it should have told that it lives.
     pub(super) excused: Cell<bool>,
 }
@@ -100,6 +102,7 @@ impl LiveRun {
             pressure: Notify::new(),
             ceiling: Cell::default(),
             keeping: Cell::default(),
+            commands: Cell::new(0),
             excused: Cell::new(false),
         }
     }

@@ -19,6 +19,7 @@ mod freezer;
 mod handle;
 mod health;
 mod helper;
+mod idle;
 mod keeper;
 mod launch;
 mod limits;
@@ -50,6 +51,7 @@ pub use clean::{CleanError, Leftover};
 pub use exec::ExecError;
 pub use handle::{ExecRequest, ManagerHandle, Notice};
 pub use health::Checked;
+pub use idle::{Drowsiness, Use};
 pub use keeper::{Meant, ask_store};
 pub use output::Outlet;
 pub use pull::TransferNotice;
@@ -75,6 +77,7 @@ use errand::Told;
 use futures_util::StreamExt;
 use handle::Command;
 use health::Checks;
+use idle::Sleepers;
 use listening::Binds;
 use live::LiveRun;
 use memory::MemoryWatch;
@@ -144,6 +147,7 @@ pub struct Manager {
     sockets: Sockets,
     binds: Binds,
     checks: Checks,
+    sleepers: Sleepers,
     outputs: Outputs,
     pulls: Pulls,
     natives: Natives,
@@ -219,6 +223,7 @@ impl Manager {
             sockets: Sockets::new(parts.received),
             binds: Binds::default(),
             checks: Checks::default(),
+            sleepers: Sleepers::default(),
             outputs: Outputs::default(),
             pulls: Pulls::default(),
             natives: Natives::default(),

@@ -72,7 +72,9 @@ impl Manager {
             stdio: stdio(&self.paths, unit)?,
             leash: None,
         };
-        self.exec_task(request).map_err(|error| failure(format!("reload_command: {error}"), 0))
+        self.exec_task(request)
+            .map(|(task, _)| task)
+            .map_err(|error| failure(format!("reload_command: {error}"), 0))
     }
 }
 

@@ -3,14 +3,16 @@
 use super::control::errno;
 use super::{Manager, Note};
 use crate::manager::machine::{Event, Failure, Phase};
-use crate::manager::view;
+use crate::manager::{accounting, view};
 use crate::socket::connections;
+use crate::socket::defer::{admit, defer};
 use crate::socket::listen::Held;
 use crate::sys::readiness;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::model::Socket;
 use crate::unit::name::UnitName;
+use crate::unit::value::TimeSpan;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -109,6 +111,40 @@ impl Sockets {
         self.open.get_mut(unit)?.iter_mut().find(|open| open.held.name() == name)
     }
 
+    /// Lets nobody new in for a while: they wait for the next run.
+    pub(super) fn defer(&self, unit: &UnitName) {
+        for open in self.of(unit) {
+            if let Err(error) = defer(&open.held) {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: socket.{}: cannot defer connections: {error}", open.held.name());
+            }
+        }
+    }
+
+    /// Lets everybody in again.
+    pub(super) fn admit(&self, unit: &UnitName) {
+        for open in self.of(unit) {
+            if let Err(error) = admit(&open.held) {
+                tracing::error!(SAMPAN_UNIT = %unit, "{unit}: socket.{}: cannot admit connections: {error}", open.held.name());
+            }
+        }
+    }
+
+    /// Notes that a container goes on that has stood still, for how long where that is known.
+    pub(super) fn woken(&mut self, unit: &UnitName, slept: Option<Duration>) {
+        let slept = slept.map(|slept| format!(" after {}", TimeSpan(Some(slept)))).unwrap_or_default();
+        let activation = self.activations.entry(unit.clone()).or_default();
+        match activation.connected.take() {
+            Some(connected) => {
+                activation.latency = connected.elapsed();
+                let milliseconds = activation.latency.as_secs_f64() * 1e3;
+                tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Thawed by a connection in {milliseconds:.1} ms{slept}.");
+            }
+            // Somebody came before it slept.
+            None if slept.is_empty() => {}
+            None => tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Thawed{slept}."),
+        }
+    }
+
     /// Ends the answering of bind(2) calls.
     pub(super) fn drop_notifier(&mut self, unit: &UnitName) {
         if let Some(task) = self.notifiers.remove(unit) {
@@ -163,6 +199,8 @@ impl Manager {
 
     /// Takes a socket into care; the store of systemd keeps it over the death of this process.
     pub(super) fn hold(&mut self, unit: &UnitName, held: Held) {
+        // One that was taken over may be deferred since its unit was about to stop.
+        let _ = admit(&held);
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
         let open = OpenSocket { held, activations: 0, watch: None };
@@ -213,6 +251,7 @@ impl Manager {
     /// Has the next connection to any socket of the unit reported, once.
     pub(super) fn watch_sockets(&mut self, unit: &UnitName) {
         self.sockets.unwatch(unit);
+        self.sockets.admit(unit);
         for open in self.sockets.open.get_mut(unit).into_iter().flatten() {
             let name = open.held.name().to_owned();
             match open.held.as_fd().try_clone_to_owned() {
@@ -275,6 +314,12 @@ impl Manager {
         lines.collect()
     }
 
+    /// The processes of a unit's container, where it runs.
+    fn processes_of(&self, unit: &UnitName) -> Vec<u32> {
+        let group = self.runs.get(unit).and_then(|live| self.frozen_group(live));
+        group.as_deref().map(accounting::processes_below).unwrap_or_default()
+    }
+
     fn socket_line(&self, unit: &UnitName, phase: Phase, name: &str, socket: &Socket) -> SocketLine {
         let open = self.sockets.of(unit).iter().find(|open| open.held.name() == name);
         let state = match open {
@@ -289,7 +334,9 @@ impl Manager {
             pass: view::pass(socket.pass),
             state,
             connections: open
-                .and_then(|open| connections::count(&open.held.socket().listen).ok())
+                .and_then(|open| {
+                    connections::count(&open.held.socket().listen, || self.processes_of(unit)).ok()
+                })
                 .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
             activations: open.map_or(0, |open| open.activations),
             latency: self.sockets.activation(unit).latency,

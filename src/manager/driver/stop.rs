@@ -22,19 +22,18 @@ impl Manager {
             return;
         }
         let Some(process) = live.process.get() else { return };
-        self.thaw(&live);
         let signal = heard(process.pid, live.stop_signal.get());
         if signal == libc::SIGKILL {
             live.kill();
-            return;
-        }
-        if !handles(process.pid, signal) {
+        } else if !handles(process.pid, signal) {
             self.stand_in(&live, process.pid, signal);
         } else if !live.signalled.get()
             && let Err(error) = send(&process.pidfd, signal)
         {
             tracing::debug!("{unit}: signal {signal} to process {}: {error}", process.pid);
         }
+        // Whoever stood still hears the signal before it accepts anybody.
+        self.thaw(&live);
     }
 
     /// The kernel drops a signal to the first process of a pid namespace which has no handler for it,

@@ -6,10 +6,9 @@ use super::event::{Action, Left};
 use super::job::{Asked, JobKind, Order, Tenure};
 use super::restart::restart_delay;
 use super::state::{Phase, UnitResult};
-use super::unit::{Intent, LoadState, Managed, SocketState};
+use super::unit::{Intent, LoadState, Managed, SocketState, Stamps};
 use crate::unit::model::Stage;
 use crate::unit::name::UnitName;
-use std::time::Duration;
 
 impl Machine {
     pub(super) fn adopted(&mut self, name: &UnitName, left: Left) {
@@ -25,7 +24,7 @@ impl Machine {
             managed.sockets = SocketState::Open;
         }
         managed.schedule = schedule;
-        self.adopt_phase(name, phase, stamps.active_enter.boottime);
+        self.adopt_phase(name, phase, &stamps);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
             // It was there before, and that it came there was told then.
@@ -44,7 +43,8 @@ impl Machine {
         self.changes.clear();
     }
 
-    fn adopt_phase(&mut self, name: &UnitName, phase: Phase, since: Duration) {
+    fn adopt_phase(&mut self, name: &UnitName, phase: Phase, stamps: &Stamps) {
+        let since = stamps.active_enter.boottime;
         let Some(managed) = self.units.get_mut(name) else { return };
         let managed_result = managed.result;
         let container = managed.container();
@@ -102,6 +102,9 @@ impl Machine {
             Phase::Running | Phase::Reload => {
                 self.set_phase(name, Phase::Running);
                 self.watch_run_since(name, since);
+            }
+            Phase::Freezing | Phase::Frozen => {
+                self.adopt_sleep(name, phase, stamps.changed.boottime, since);
             }
             Phase::AutoRestart => {
                 self.set_phase(name, phase);

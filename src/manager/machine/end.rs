@@ -183,10 +183,10 @@ impl Machine {
 
     /// A unit without a job ends where its next start begins: listening again, waiting for its timer, or down.
     pub(super) fn rest(&mut self, name: &UnitName, result: UnitResult) {
-        let listens = self
-            .units
-            .get(name)
-            .is_some_and(|managed| managed.starts_on_socket() && managed.sockets == SocketState::Open);
+        let listens = self.units.get(name).is_some_and(|managed| {
+            let wakes = managed.starts_on_socket() || managed.intent == Intent::Sleep;
+            wakes && managed.sockets == SocketState::Open
+        });
         if listens && !matches!(result, UnitResult::StartLimitHit | UnitResult::TriggerLimitHit) {
             self.listen(name);
             self.timer_listens(name);
@@ -332,7 +332,7 @@ impl Managed {
     fn restarts_by_itself(&self, result: UnitResult) -> bool {
         let exit = self.run.as_ref().and_then(|run| run.exit);
         match self.intent {
-            Intent::Down | Intent::Failed(_, Then::Rest) => false,
+            Intent::Down | Intent::Sleep | Intent::Failed(_, Then::Rest) => false,
             Intent::Failed(_, Then::Restart) => true,
             Intent::Policy | Intent::Again | Intent::Failed(_, Then::Policy) => {
                 self.container().is_some_and(|container| restarts_after(container, result, exit))

@@ -68,6 +68,25 @@ pub enum Event {
         /// The socket's name.
         socket: String,
     },
+    /// Nobody has used a container for as long as its unit says.
+    Idle {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// [`Action::Freeze`] is done: the container stands still, and nobody has come meanwhile.
+    Frozen {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// A container that sleeps is needed.
+    Wanted {
+        /// The unit.
+        unit: UnitName,
+    },
     /// The image that a run seeks has to be pulled.
     Pulling {
         /// The unit.
@@ -282,6 +301,15 @@ pub struct Left {
     pub job: Option<(JobKind, Asked)>,
 }
 
+/// What a container is brought to a standstill for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It waits there for the next connection.
+    Sleep,
+    /// It is stopped.
+    Stop,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -294,6 +322,23 @@ pub enum Action {
     WatchSockets(UnitName),
     /// Leave connections to the payload.
     UnwatchSockets(UnitName),
+    /// Bring a container to a standstill, and look whether somebody uses it after all: answer with [`Event::Frozen`], or
+    /// with [`Event::Wanted`]. It may stand still already.
+    Freeze {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+        /// Whether it is to be stopped then, so that new connections have to wait for the next run.
+        purpose: Purpose,
+    },
+    /// Let a container go on that was frozen by [`Action::Freeze`].
+    Thaw {
+        /// The unit.
+        unit: UnitName,
+        /// The run.
+        run: u64,
+    },
     /// Keep telling [`Event::NativeState`] of a unit of systemd's, and its present state soon.
     WatchNative(UnitName),
     /// Nobody depends on it any more.

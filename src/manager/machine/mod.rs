@@ -14,6 +14,7 @@ mod end;
 mod event;
 mod follow;
 mod graph;
+mod idle;
 mod image;
 mod job;
 mod load;
@@ -36,7 +37,7 @@ mod transaction;
 mod unit;
 mod wake;
 
-pub use event::{Action, Event, HealthState, Launched, Left, Unmet};
+pub use event::{Action, Event, HealthState, Launched, Left, Purpose, Unmet};
 pub use job::{Asked, Job, JobId, JobKind, JobMode, JobPhase, JobResult, Order, Tenure};
 pub use native::{Native, NativeJob, NativeLoad, NativeState};
 pub use request::{Request, RequestError, Verb};
@@ -143,6 +144,9 @@ impl Machine {
             Event::JobCanceled(job) => self.finish_job(job, JobResult::Canceled),
             Event::SocketsOpened { unit, result } => self.sockets_opened(&unit, result),
             Event::Connection { unit, socket } => self.connection(&unit, &socket),
+            Event::Idle { unit, run } => self.idle(&unit, run),
+            Event::Frozen { unit, run } => self.frozen(&unit, run),
+            Event::Wanted { unit } => self.wake_up(&unit),
             Event::Pulling { unit, run } => self.pulling(&unit, run),
             Event::ImageReady { unit, run, result } => self.image_ready(&unit, run, result),
             Event::Started { unit, run, launched } => self.started(&unit, run, launched),

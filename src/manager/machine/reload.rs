@@ -21,8 +21,9 @@ impl Machine {
         let timeout = managed.container().and_then(|container| container.start_timeout);
         let run = managed.run.as_ref().map(|run| run.number);
         match (managed.phase, run) {
-            (Phase::Running, Some(run)) => {
+            (Phase::Running | Phase::Freezing | Phase::Frozen, Some(run)) => {
                 let unit = job.unit.clone();
+                self.wake_up(&unit);
                 self.set_phase(&unit, Phase::Reload);
                 self.set_deadline(&unit, timeout);
                 if let Some(managed) = self.units.get_mut(&unit) {

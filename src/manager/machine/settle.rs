@@ -138,6 +138,10 @@ impl Machine {
         let Some(managed) = self.units.get_mut(&job.unit) else { return };
         let has_elapsed = managed.schedule.stage == TimerStage::Running;
         match managed.phase {
+            // What sleeps is up for others, and runs when it is asked for by name.
+            Phase::Listening if managed.idle().is_some() && job.asked == Asked::Along => {
+                self.finish_job(job.id, JobResult::Done);
+            }
             Phase::Listening if !managed.starts_on_socket() => self.begin_start(&job.unit),
             Phase::Waiting | Phase::Elapsed if job.asked == Asked::Along => {
                 self.finish_job(job.id, JobResult::Done);
@@ -146,6 +150,8 @@ impl Machine {
             Phase::Listening if has_elapsed => self.begin_again(&job.unit),
             Phase::Dead | Phase::Failed if arms => self.begin_waiting(job),
             Phase::Running
+            | Phase::Freezing
+            | Phase::Frozen
             | Phase::Exited
             | Phase::Active
             | Phase::Listening

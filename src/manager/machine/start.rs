@@ -105,6 +105,9 @@ impl Machine {
 
     pub(super) fn connection(&mut self, name: &UnitName, _socket: &str) {
         let now = self.now.boottime;
+        if self.units.get(name).is_some_and(|managed| managed.phase.sleeps()) {
+            return self.wake_up(name);
+        }
         let listening = self.units.get_mut(name).filter(|managed| managed.phase == Phase::Listening);
         let Some(managed) = listening else { return };
         let Some(limit) = managed.container().map(|container| container.trigger_limit) else { return };

@@ -88,6 +88,10 @@ pub enum Phase {
     StartPost,
     /// The container runs.
     Running,
+    /// Nobody uses the container, and it is being brought to a standstill.
+    Freezing,
+    /// The container stands still until somebody connects.
+    Frozen,
     /// A oneshot has run, and counts as up.
     Exited,
     /// The container has been asked to read its configuration again.
@@ -144,6 +148,8 @@ impl Phase {
             | Self::Start
             | Self::StartPost
             | Self::Running
+            | Self::Freezing
+            | Self::Frozen
             | Self::Reload
             | Self::ReloadNotify => ToStop::Work,
             Self::Stop
@@ -169,6 +175,8 @@ impl Phase {
             Self::Start => "start",
             Self::StartPost => "start-post",
             Self::Running => "running",
+            Self::Freezing => "freezing",
+            Self::Frozen => "frozen",
             Self::Exited => "exited",
             Self::Reload => "reload",
             Self::ReloadNotify => "reload-notify",
@@ -188,9 +196,14 @@ impl Phase {
         match self {
             Self::Dead => ActiveState::Inactive,
             Self::Failed => ActiveState::Failed,
-            Self::Listening | Self::Waiting | Self::Elapsed | Self::Running | Self::Exited | Self::Active => {
-                ActiveState::Active
-            }
+            Self::Listening
+            | Self::Waiting
+            | Self::Elapsed
+            | Self::Running
+            | Self::Freezing
+            | Self::Frozen
+            | Self::Exited
+            | Self::Active => ActiveState::Active,
             Self::Reload | Self::ReloadNotify => ActiveState::Reloading,
             Self::Condition
             | Self::StartPre
@@ -221,7 +234,12 @@ impl Phase {
 
     /// Whether its payload runs, and nobody has asked it to end.
     pub fn has_payload(self) -> bool {
-        matches!(self, Self::StartPost | Self::Running | Self::Reload | Self::ReloadNotify)
+        matches!(self, Self::StartPost | Self::Running | Self::Reload | Self::ReloadNotify) || self.sleeps()
+    }
+
+    /// Whether its container stands still as nobody uses it, or is about to.
+    pub fn sleeps(self) -> bool {
+        matches!(self, Self::Freezing | Self::Frozen)
     }
 
     /// Whether its container has been asked to end.

@@ -7,7 +7,7 @@ use super::job::{JobKind, JobMode};
 use super::request::{Request, Verb};
 use super::state::{Failure, Phase, UnitResult};
 use super::unit::{ImageState, Intent, Managed, Terms, Then};
-use crate::unit::model::{Container, ReadyOn, ServiceType, Stage, Unit};
+use crate::unit::model::{Container, Idle, ReadyOn, ServiceType, Stage, Unit};
 use crate::unit::name::UnitName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -102,14 +102,18 @@ impl Machine {
             Phase::Stop | Phase::StopWatchdog | Phase::StopSigterm | Phase::StopPost => {
                 (old.stop_timeout, new.stop_timeout)
             }
+            Phase::Frozen => (old.idle.and_then(Idle::stop_after), new.idle.and_then(Idle::stop_after)),
             _ => (None, None),
         };
+        if phase.sleeps() && new.idle.is_none() {
+            return self.wake_up(name);
+        }
         if before != after {
             let passed = self.now.boottime.saturating_sub(stamps.changed.boottime);
             self.set_deadline(name, after.map(|limit| limit.saturating_sub(passed)));
         }
         let runs_for = |own: &Container| (own.runtime_max, own.runtime_randomized_extra);
-        let runs = matches!(phase, Phase::Running | Phase::Reload | Phase::ReloadNotify);
+        let runs = matches!(phase, Phase::Running | Phase::Reload | Phase::ReloadNotify) || phase.sleeps();
         if runs && (runs_for(old), old.watchdog) != (runs_for(new), new.watchdog) {
             self.watch_run_since(name, stamps.active_enter.boottime);
         }
@@ -172,6 +176,8 @@ impl Machine {
             Phase::StopWatchdog => self.begin_kill(name),
             Phase::StopSigkill => self.give_up(name),
             Phase::AutoRestart => self.restart_by_itself(name),
+            Phase::Freezing => self.wake_up(name),
+            Phase::Frozen => self.slept_long_enough(name),
             _ => {}
         }
     }

@@ -206,6 +206,8 @@ pub(super) enum Intent {
     Policy,
     /// Nothing: the unit goes down.
     Down,
+    /// Nothing: nobody uses it, and the unit listens.
+    Sleep,
     /// It is launched again.
     Again,
     /// It was stopped for a fault, which is its result.

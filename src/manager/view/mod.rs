@@ -4,6 +4,7 @@
 mod checks;
 mod container;
 mod identity;
+mod idle;
 mod life;
 mod processes;
 mod relations;
@@ -181,11 +182,12 @@ const fn untold(name: &'static str, read: Read) -> Entry {
     Entry { name, change: Change::Untold, read }
 }
 
-const TABLES: [&[Entry]; 9] = [
+const TABLES: [&[Entry]; 10] = [
     identity::TABLE,
     life::TABLE,
     checks::TABLE,
     timer::TABLE,
+    idle::TABLE,
     relations::TABLE,
     container::TABLE,
     processes::TABLE,

@@ -1,6 +1,6 @@
 //! `[container]`, `[security]` and `[network]` as meant.
 
-use super::{commands, credential, device, health, life, process, resources, timer};
+use super::{commands, credential, device, health, idle, life, process, resources, timer};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security,
     ServiceType, Socket, StartOn, UserNamespace,
@@ -82,6 +82,7 @@ pub fn lower(
         health: health::lower(file, report),
         sockets,
         start: timer::start(file, timer.as_ref()),
+        idle: idle::lower(file, report),
         timer,
         resources,
         security,
@@ -159,13 +160,7 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let table = &file.container;
     life::contradictions(table, report);
     life::trigger_interval(&file.activation, report);
-    // Faulty sockets have been left out of the file, but are in the tree.
-    let sockets = report
-        .tree()
-        .find(&["socket"])
-        .and_then(|entry| entry.node.table())
-        .is_some_and(|table| !table.is_empty());
-    if file.activation.start == Some(StartOn::Socket) && !sockets {
+    if file.activation.start == Some(StartOn::Socket) && !has_sockets(report) {
         let message = "start = \"socket\" without a socket would never start the container";
         report.error(&["activation", "start"], message, "add a [socket.NAME] with \"listen\"");
     }
@@ -188,6 +183,12 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     if let Some((message, help)) = entrypoint.and_then(commands::no_program) {
         report.item_error(&["container", "entrypoint"], 0, message, help);
     }
+}
+
+/// Faulty sockets have been left out of the file, but are in the tree.
+pub fn has_sockets(report: &Report<'_>) -> bool {
+    let table = report.tree().find(&["socket"]).and_then(|entry| entry.node.table());
+    table.is_some_and(|table| !table.is_empty())
 }
 
 fn environment_name(name: &str, report: &mut Report<'_>) {

@@ -6,6 +6,7 @@ mod container;
 mod credential;
 mod device;
 mod health;
+mod idle;
 mod life;
 mod mount;
 mod process;

@@ -6,6 +6,7 @@ mod condition;
 mod credential;
 mod device;
 mod health;
+mod idle;
 mod life;
 mod mount;
 mod proc;
@@ -27,6 +28,7 @@ pub use credential::{
 };
 pub use device::{Device, DeviceSource};
 pub use health::{Check, Endpoint, Health, HttpCheck, OnUnhealthy, Startup};
+pub use idle::{Idle, Sleep};
 pub use life::{ExitStatus, ExitStatuses, ReadyOn, Reload, RestartPolicy, ServiceType, StartLimit, StartOn};
 pub use mount::{
     Bind, BindDepth, BindOwners, BindPropagation, Mount, MountAccess, MountSource, Restriction, Seed, Tmpfs,
@@ -209,6 +211,9 @@ pub struct Container {
     pub sockets: BTreeMap<String, Socket>,
     /// Whether a start runs the container, or only opens its sockets or arms its timer.
     pub start: StartOn,
+    /// When it sleeps.
+    #[serde(default)]
+    pub idle: Option<Idle>,
     /// When it is started by itself on time.
     #[serde(default)]
     pub timer: Option<Timer>,

@@ -5,7 +5,8 @@ use crate::unit::model::{
     StartOn,
 };
 use crate::unit::value::{
-    AbsolutePath, Account, Bytes, MachineId, Mode, SignalNumber, Text, TimeSpan, TimeZone, VariableName,
+    AbsolutePath, Account, Bytes, MachineId, Mode, Percentage, SignalNumber, Text, TimeSpan, TimeZone,
+    VariableName,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -130,10 +131,14 @@ pub struct ActivationTable {
     pub start: Option<StartOn>,
     /// How often traffic may start the container before its sockets are closed.
     pub trigger_limit: TriggerLimitTable,
-    /// How long no connection may be open before the container is stopped or frozen.
+    /// How long nobody may have used the container before it sleeps.
     pub idle_timeout: Option<Text<TimeSpan>>,
-    /// What an idle container gets.
+    /// How it sleeps: "stop", or "freeze" with its memory given back.
     pub idle_action: Option<IdleAction>,
+    /// How long a frozen container sleeps before it is stopped.
+    pub idle_stop_after: Option<Text<TimeSpan>>,
+    /// The share of one CPU from which on a container is in use without a connection.
+    pub idle_cpu_floor: Option<Text<Percentage>>,
 }
 
 /// `activation.trigger_limit`.

@@ -2,11 +2,38 @@
 
 use super::written::{Numbers, ValueError, Written, number_within};
 use crate::unit::suggest;
+use std::fmt;
 use std::time::Duration;
 
 /// A time span; `None` is infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeSpan(pub Option<Duration>);
+
+/// As systemd prints it, to the millisecond: `1h 2min 3.456s`, `29ms`, `120us`.
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(span) = self.0 else { return formatter.write_str("infinity") };
+        if span < Duration::from_millis(1) {
+            return write!(formatter, "{}us", span.as_micros());
+        }
+        let (mut rest, mut separator) = (span.as_secs(), "");
+        for (unit, name) in [(604_800, "w"), (86_400, "d"), (3600, "h"), (60, "min")] {
+            if rest >= unit {
+                write!(formatter, "{separator}{}{name}", rest / unit)?;
+                (rest, separator) = (rest % unit, " ");
+            }
+        }
+        match (rest, span.subsec_millis()) {
+            (0, 0) => Ok(()),
+            (0, milliseconds) => write!(formatter, "{separator}{milliseconds}ms"),
+            (seconds, 0) => write!(formatter, "{separator}{seconds}s"),
+            (seconds, milliseconds) => {
+                let decimals = format!("{milliseconds:03}");
+                write!(formatter, "{separator}{seconds}.{}s", decimals.trim_end_matches('0'))
+            }
+        }
+    }
+}
 
 /// Units of time in nanoseconds, systemd.time(7).
 const TIME_UNITS: &[(&[&str], u64)] = &[

@@ -2,9 +2,9 @@
 
 use super::fixture::{container, name, on_socket, unit};
 use crate::unit::model::{
-    Condition, Container, Dependencies, ExecCommand, ExitStatus, Health, OnFailure, OnUnhealthy, Otherwise,
-    Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, StartOn, Test, Timer, TimerBase,
-    Unit,
+    Condition, Container, Dependencies, ExecCommand, ExitStatus, Health, Idle, OnFailure, OnUnhealthy,
+    Otherwise, Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, Sleep, StartOn, Test,
+    Timer, TimerBase, Unit,
 };
 use crate::unit::name::UnitName;
 use crate::unit::value::{Calendar, Written};
@@ -143,6 +143,12 @@ fn launch(dice: &mut Dice<'_>, own: &mut Container) {
     }
     if dice.rarely(2) {
         *own = on_socket(own.clone());
+        if own.kind != ServiceType::Oneshot && dice.rarely(2) {
+            let stop_after = dice.rarely(2).then_some(Duration::from_secs(60));
+            let sleep = if dice.rarely(2) { Sleep::Stop } else { Sleep::Freeze { stop_after } };
+            let timeout = Duration::from_secs(10);
+            own.idle = Some(Idle { timeout, sleep, cpu_floor_per_sec_usec: None });
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod files;
 mod fixture;
 mod generate;
 mod promises;
+mod sleep;
 mod world;
 
 pub(super) use fixture::{container, left, name, on_socket, unit};

@@ -47,6 +47,7 @@ impl World {
             assert_eq!(managed.unit(), self.units.get(name), "another version of {name} rules");
             self.check_farewell(name, managed);
             self.check_timer(name, managed);
+            self.check_sleep(name, managed);
             if let Some(job) = managed.job {
                 assert_eq!(&self.machine.jobs()[&job].unit, name);
             }
@@ -199,7 +200,7 @@ fn check_time_limit(name: &UnitName, managed: &Managed, jobs: &std::collections:
     let container = managed.container();
     let needed = match managed.phase {
         Phase::Stop | Phase::StopWatchdog | Phase::StopSigterm | Phase::StopSigkill => true,
-        Phase::StopPost | Phase::FinalSigkill => true,
+        Phase::StopPost | Phase::FinalSigkill | Phase::Freezing => true,
         phase if phase.is_starting() || phase == Phase::StartPost => {
             let pulls = managed.image != super::super::unit::ImageState::Settled;
             !pulls && container.is_some_and(|container| container.start_timeout.is_some())

@@ -39,6 +39,10 @@ pub struct World {
     /// Those of them that SIGKILL has been sent to, and that may hang in the kernel.
     pub killed: BTreeSet<UnitName>,
     pub open: BTreeSet<UnitName>,
+    /// Units of which the next connection is told.
+    pub looked_at: BTreeSet<UnitName>,
+    /// Containers that are frozen.
+    pub standing: BTreeSet<UnitName>,
     /// Commands around payloads that are under way.
     pub commands: BTreeMap<UnitName, (u64, Stage)>,
     /// Units whose launch is still to be followed by their last commands.
@@ -72,6 +76,8 @@ impl World {
             alive: BTreeMap::new(),
             killed: BTreeSet::new(),
             open: BTreeSet::new(),
+            looked_at: BTreeSet::new(),
+            standing: BTreeSet::new(),
             commands: BTreeMap::new(),
             unseen: BTreeSet::new(),
             jobs: BTreeSet::new(),
@@ -129,7 +135,12 @@ impl World {
     }
 
     fn disturb(&mut self, unit: UnitName, choice: u8) {
-        match choice % 5 {
+        match choice % 7 {
+            5 | 6 => {
+                if let Some(run) = self.alive.get(&unit).copied() {
+                    self.handle(Event::Idle { unit, run }, choice);
+                }
+            }
             0 => self.handle(Event::StopRequested { unit }, choice),
             1 => self.handle(Event::Connection { unit, socket: "s".into() }, choice),
             2 => {
@@ -216,6 +227,7 @@ impl World {
         let mut stopped = BTreeSet::new();
         for action in actions {
             self.tell(format_args!("    {action:?}"));
+            self.note_motion(&action, choice);
             match action {
                 Action::OpenSockets(unit) => self.open_sockets(unit, choice),
                 Action::CloseSockets(unit) => {

@@ -5,6 +5,7 @@ mod found;
 mod image;
 mod life;
 mod relations;
+mod sleep;
 mod sockets;
 mod timers;
 

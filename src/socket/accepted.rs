@@ -1,0 +1,41 @@
+//! Connections that the processes of a server have accepted, seen by their descriptors. The kernel lists unix sockets by
+//! network namespaces, where an accepted one belongs to that of its client; it lists none of vsock(7).
+
+use super::node::socket_type;
+use super::stand_in::duplicate;
+use crate::sys::process;
+use crate::unit::model::{Listen, UnixName};
+use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::{getpeername, sockopt};
+use socket2::SockRef;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+/// Counts the connections to an address that any of these processes has.
+pub(super) fn count(listen: &Listen, processes: &[u32]) -> usize {
+    let mut seen = BTreeSet::new();
+    let sockets =
+        processes.iter().flat_map(|pid| process::sockets(*pid).into_iter().map(|found| (*pid, found)));
+    // Of a process that ends meanwhile, nothing is left to be counted.
+    let connections = sockets.filter(|(pid, (fd, inode))| {
+        seen.insert(*inode) && duplicate(*pid, *fd).is_ok_and(|socket| is_connection(&socket, listen))
+    });
+    connections.count()
+}
+
+fn is_connection(socket: &OwnedFd, listen: &Listen) -> bool {
+    is_at(socket, listen).unwrap_or(false)
+        && !socket_acceptconn(socket).unwrap_or(true)
+        && getpeername(socket).is_ok()
+}
+
+fn is_at(socket: &OwnedFd, listen: &Listen) -> std::io::Result<bool> {
+    let local = SockRef::from(socket).local_addr()?;
+    Ok(match listen {
+        Listen::Unix(kind, _) if sockopt::socket_type(socket)? != socket_type(*kind) => false,
+        Listen::Unix(_, UnixName::Path(path)) => local.as_pathname() == Some(path),
+        Listen::Unix(_, UnixName::Abstract(name)) => local.as_abstract_namespace() == Some(name.as_bytes()),
+        Listen::Vsock(address) => local.as_vsock_address().is_some_and(|(_, port)| port == address.port),
+        _ => false,
+    })
+}
