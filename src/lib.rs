@@ -3,14 +3,15 @@
 //! # Architecture
 //!
 //! Layered images become flat trees of shared inodes; TOML units say what runs; systemd supervises each
-//! container as a transient scope. Four programs are thin mains over this one library:
+//! container as a transient scope. Five programs are thin mains over this one library:
 //!
 //! * `sampanctl`, the command line ([`cli`]), talks to `sampand` over D-Bus;
 //! * `sampand`, the manager ([`manager`], [`bus`]): one thread that loads units, runs jobs, holds sockets and
 //!   watches containers by pidfd;
 //! * `sampan-import` ([`transfer`]): a confined worker, the only program that parses bytes of an image; in
 //!   its other modes the fetcher, which alone talks to registries, and what runs both for the manager;
-//! * `sampan-launch` ([`launch`]): performs one launch plan, then becomes the payload.
+//! * `sampan-launch` ([`launch`]): performs one launch plan, then becomes the payload;
+//! * `sampan-proxy` ([`proxy`]): moves bytes between the sockets of one unit and its server.
 //!
 //! The modules below are in layers: each imports only from those above it. `tests/style.rs` checks it.
 //!
@@ -20,6 +21,8 @@
 
 #[allow(unsafe_code)]
 pub mod sys;
+
+pub mod proxy;
 
 pub mod paths;
 

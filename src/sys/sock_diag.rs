@@ -117,6 +117,22 @@ impl SockDiag {
         }
         Ok(groups)
     }
+
+    /// The addresses with this port, of v4 or v6, at which somebody waits for clients.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn addresses(&self, transport: Transport, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses = Vec::new();
+        for family in [AddressFamily::INET, AddressFamily::INET6] {
+            let request = inet_request(family, transport, transport.waiting(), port);
+            self.dump(&request, |message| {
+                let socket = parse_tcp(message).filter(|socket| socket.local.port() == port);
+                addresses.extend(socket.map(|socket| socket.local));
+            })?;
+        }
+        Ok(addresses)
+    }
 }
 
 impl Transport {
@@ -362,6 +378,7 @@ mod tests {
         let _client = TcpStream::connect(("::1", port)).unwrap();
         let groups = diag.waiting(Transport::Tcp, port).unwrap();
         assert!(groups.len() == 1 && groups[0] != 0, "{groups:?}");
+        assert_eq!(diag.addresses(Transport::Tcp, port).unwrap(), [listener.local_addr().unwrap()]);
         assert!(diag.waiting(Transport::Udp, port).unwrap().is_empty());
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(diag.waiting(Transport::Udp, receiver.local_addr().unwrap().port()).unwrap(), groups);

@@ -4,10 +4,49 @@
 use libc::*;
 
 pub use libc::{
-    AF_ALG, AF_VSOCK, ENOSYS, EPERM, SYS_bind, SYS_clone, SYS_clone3, SYS_io_uring_enter,
-    SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_personality, SYS_setns, SYS_socket,
-    SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
+    AF_ALG, AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, ENOSYS, EPERM, PROT_EXEC, SYS_bind, SYS_clone, SYS_clone3,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_mmap, SYS_mprotect,
+    SYS_personality, SYS_setns, SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
+
+/// What moves bytes, beside memory and sockets: all that the proxy calls once it has begun, and what the C library and
+/// the standard library need to allocate and to end.
+pub const PROXY: &[c_long] = &[
+    SYS_accept4,
+    SYS_bind,
+    SYS_brk,
+    SYS_clock_gettime,
+    SYS_close,
+    SYS_connect,
+    SYS_epoll_ctl,
+    SYS_epoll_pwait,
+    SYS_exit,
+    SYS_exit_group,
+    SYS_futex,
+    SYS_getpid,
+    SYS_getrandom,
+    SYS_getsockname,
+    SYS_getsockopt,
+    SYS_gettid,
+    SYS_madvise,
+    SYS_mremap,
+    SYS_munmap,
+    SYS_pipe2,
+    SYS_read,
+    SYS_recvfrom,
+    SYS_recvmsg,
+    SYS_restart_syscall,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_sendmsg,
+    SYS_sendto,
+    SYS_setsockopt,
+    SYS_shutdown,
+    SYS_sigaltstack,
+    SYS_splice,
+    SYS_write,
+];
 
 /// Allowed whatever the arguments.
 pub const ALLOWED: &[c_long] = &[

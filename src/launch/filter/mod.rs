@@ -4,22 +4,21 @@
 //! known and dangerous ones `EPERM`. clone3(2) gets `ENOSYS` since its flags cannot be seen: C libraries
 //! then use clone(2), whose flags can.
 
-mod program;
 mod rules;
 
 use super::profile::Namespaces;
 use super::step::SystemCalls;
 use crate::sys::seccomp::Instruction;
+use crate::sys::seccomp_program::{
+    ALLOW, ASK, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, REFUSE, UNKNOWN, argument, by_number, give,
+    load, number_of, only_native, unless_skip, when,
+};
 use crate::sys::syscalls::{
     AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone, SYS_clone3,
     SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_personality, SYS_setns,
     SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
 use crate::unit::system_calls::{CallBase, SystemCallFilter};
-use program::{
-    ALLOW, ASK, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, REFUSE, UNKNOWN, argument, by_number, give,
-    load, number_of, only_native, unless_skip, when,
-};
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use syscalls::Sysno;
@@ -160,8 +159,8 @@ fn decide_values(offset: u32, values: &[u32], found: u32, otherwise: u32) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use super::program::{NATIVE, run};
     use super::*;
+    use crate::sys::seccomp_program::{NATIVE, run};
 
     fn verdict(call: c_long, arguments: [u64; 2]) -> u32 {
         run(&default(), NATIVE, call, &arguments)

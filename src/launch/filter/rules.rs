@@ -1,11 +1,11 @@
 //! The rules of a profile as a program.
 
-use super::program::{
+use crate::launch::profile::{CallRule, CallRules, Condition, Test, Verdict};
+use crate::sys::seccomp::Instruction;
+use crate::sys::seccomp_program::{
     ALLOW, AND, ERRNO, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, UNKNOWN, argument, by_number,
     give, load, only_native,
 };
-use crate::launch::profile::{CallRule, CallRules, Condition, Test, Verdict};
-use crate::sys::seccomp::Instruction;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use syscalls::Sysno;
@@ -167,9 +167,9 @@ fn lower(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::{NATIVE, run};
     use super::*;
     use crate::launch::profile::Namespaces;
+    use crate::sys::seccomp_program::{NATIVE, run};
     use proptest::prelude::*;
 
     fn rules(default: Verdict, rules: Vec<CallRule>) -> Vec<Instruction> {

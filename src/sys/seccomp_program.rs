@@ -1,7 +1,7 @@
 //! Programs of classic BPF for seccomp(2): the words they are made of.
 
-use crate::sys::seccomp::Instruction;
-use crate::sys::syscalls::{ENOSYS, EPERM, c_long};
+use super::seccomp::Instruction;
+use super::syscalls::{ENOSYS, EPERM, c_long};
 use std::collections::BTreeMap;
 
 // `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
