@@ -24,7 +24,7 @@ fn share_project(host: &Host) {
     }
     let programs = host.shared().join("target/debug");
     fs::create_dir_all(&programs).expect("it is made");
-    for name in ["sampanctl", "sampand", "sampan-import", "sampan-launch"] {
+    for name in ["sampanctl", "sampand", "sampan-import", "sampan-launch", "sampan-proxy"] {
         fs::hard_link(program(name), programs.join(name)).expect("it is built");
     }
 }
