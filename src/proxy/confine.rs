@@ -7,7 +7,7 @@ use crate::sys::seccomp_program::{
     only_native, unless_skip, when,
 };
 use crate::sys::syscalls::{
-    AF_INET, AF_INET6, AF_UNIX, PROT_EXEC, PROXY, SYS_mmap, SYS_mprotect, SYS_socket,
+    AF_INET, AF_INET6, AF_UNIX, F_SETPIPE_SZ, PROT_EXEC, PROXY, SYS_fcntl, SYS_mmap, SYS_mprotect, SYS_socket,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities};
@@ -43,6 +43,9 @@ fn filter() -> Vec<Instruction> {
     }
     families.push(give(REFUSE));
     program.extend(when(SYS_socket, &families));
+    let size =
+        [load(argument(1)), unless_skip(JUMP_EQUAL, F_SETPIPE_SZ.cast_unsigned()), give(ALLOW), give(REFUSE)];
+    program.extend(when(SYS_fcntl, &size));
     // No memory becomes a program.
     let no_program =
         [load(argument(2)), unless_skip(JUMP_ANY_BIT, PROT_EXEC.cast_unsigned()), give(REFUSE), give(ALLOW)];

@@ -4,9 +4,10 @@
 use libc::*;
 
 pub use libc::{
-    AF_ALG, AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, ENOSYS, EPERM, PROT_EXEC, SYS_bind, SYS_clone, SYS_clone3,
-    SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_mmap, SYS_mprotect,
-    SYS_personality, SYS_setns, SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
+    AF_ALG, AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, ENOSYS, EPERM, F_SETPIPE_SZ, PROT_EXEC, SYS_bind,
+    SYS_clone, SYS_clone3, SYS_fcntl, SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup,
+    SYS_ioctl, SYS_mmap, SYS_mprotect, SYS_personality, SYS_setns, SYS_socket, SYS_unshare, TIOCLINUX,
+    TIOCSTI, c_long,
 };
 
 /// What moves bytes, beside memory and sockets: all that the proxy calls once it has begun, and what the C library and
