@@ -1,8 +1,8 @@
 //! `sampan-proxy`: moves bytes between the sockets of one unit and its server, in the container's network. Started with
 //! the container.
 //!
-//! Its configuration is JSON on standard input ([`Configuration`]); the listening sockets are passed as by
-//! sd_listen_fds(3), in the order of the configuration. Once all servers listen it writes `listening` to standard output
+//! Its configuration is JSON on standard input ([`Configuration`]); the listening sockets follow the standard streams,
+//! from descriptor 3 on, in the order of the configuration. Once all servers listen it writes `listening` to standard output
 //! and closes it. SIGTERM has it accept nobody any more and end when all clients have left.
 #![forbid(unsafe_code)]
 
@@ -25,10 +25,9 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<()> {
-    let sockets = descriptor::take_passed().context("passed sockets")?;
-    let sockets = sockets.into_iter().map(|(_, socket)| socket).collect();
     let configuration: Configuration =
         serde_json::from_reader(std::io::stdin().lock()).context("configuration on standard input")?;
+    let sockets = descriptor::take_inherited(configuration.sockets.len()).context("passed sockets")?;
     let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).context("standard output")?;
     let null = File::options().read(true).write(true).open("/dev/null").context("/dev/null")?;
     rustix::stdio::dup2_stdin(&null).context("standard input")?;

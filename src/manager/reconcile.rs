@@ -23,6 +23,7 @@ use std::path::PathBuf;
 struct Kept {
     pidfd: Option<OwnedFd>,
     notifier: Option<OwnedFd>,
+    proxy: Option<OwnedFd>,
     notify: Option<OwnedFd>,
     output: Option<OwnedFd>,
     journal: Option<OwnedFd>,
@@ -165,6 +166,9 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> Stored {
     for (name, descriptor) in descriptors {
         match name.parse::<StoredDescriptor>() {
             Ok(StoredDescriptor::Process { unit }) => kept.entry(unit).or_default().pidfd = Some(descriptor),
+            Ok(StoredDescriptor::Proxy { unit }) => {
+                kept.entry(unit).or_default().proxy = Some(descriptor);
+            }
             Ok(StoredDescriptor::Notifier { unit }) => {
                 kept.entry(unit).or_default().notifier = Some(descriptor);
             }
@@ -204,7 +208,8 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
     match (record.phase, run) {
         (_, Some(run)) if run.pid != 0 => match process(&run, record.facts.start_time, kept.pidfd) {
             Some(pidfd) => {
-                let adoption = Adoption::Run { pidfd, notifier: kept.notifier, notify: kept.notify, outlet };
+                let Kept { notifier, proxy, notify, .. } = kept;
+                let adoption = Adoption::Run { pidfd, notifier, proxy, notify, outlet };
                 manager.adopt(&unit, adoption, &record);
                 // Files may have changed while there was no manager.
                 if let Some(then) = record.definition.as_ref().and_then(|then| then.body.container()) {

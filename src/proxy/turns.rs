@@ -212,6 +212,10 @@ impl Proxy {
     /// Takes the signal, so that it is not told again.
     fn terminate(&mut self) {
         let _ = rustix::io::read(&self.termination, &mut [0; 1024]);
+        if self.shared.is_draining() {
+            // Clients of datagrams never say that they leave.
+            self.flows = Table::default();
+        }
         self.shared.drain();
     }
 

@@ -31,6 +31,16 @@ pub fn take_passed() -> io::Result<Vec<(String, OwnedFd)>> {
         .collect()
 }
 
+/// Takes the descriptors that follow the standard ones, as many as this process was given by who started it. To be
+/// called first in `main`, once.
+///
+/// # Errors
+/// When one of them is not open.
+pub fn take_inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let last = RawFd::try_from(count).ok().and_then(|count| FIRST.checked_add(count));
+    (FIRST..last.ok_or(io::ErrorKind::InvalidInput)?).map(adopt).collect()
+}
+
 /// Takes a variable out of the environment, so that no program started by this one sees it.
 ///
 /// # Errors
@@ -58,8 +68,8 @@ fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the number is open. It was inherited at execve(2) for this process, as $LISTEN_PID said, and
-    // the variables that name it are gone, so that nobody else in this process owns it.
+    // SAFETY: the number is open. It was inherited at execve(2) for this process, as $LISTEN_PID or its starter's
+    // protocol said, and is taken once, so that nobody else in this process owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
     Ok(fd)

@@ -125,9 +125,9 @@ impl SockDiag {
     pub fn addresses(&self, transport: Transport, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = Vec::new();
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            let request = inet_request(family, transport, transport.waiting(), port);
+            let request = internet_request(family, transport, transport.waiting().mask(), port);
             self.dump(&request, |message| {
-                let socket = parse_tcp(message).filter(|socket| socket.local.port() == port);
+                let socket = parse_internet(message).filter(|socket| socket.local.port() == port);
                 addresses.extend(socket.map(|socket| socket.local));
             })?;
         }

@@ -30,6 +30,11 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `proxy/UNIT`: what moves bytes for a container with `pass = "proxy"`.
+    Proxy {
+        /// The unit.
+        unit: UnitName,
+    },
     /// `notify/UNIT`: where the payload of a container tells of itself, sd_notify(3).
     Notify {
         /// The unit.
@@ -77,7 +82,7 @@ impl StoredDescriptor {
         match self {
             Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
             Self::Notify { .. } | Self::Record { .. } | Self::Received | Self::Booted => OnHangUp::Keep,
-            Self::Notifier { .. } | Self::Journal { .. } => OnHangUp::Drop,
+            Self::Notifier { .. } | Self::Proxy { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
 }
@@ -88,6 +93,7 @@ impl fmt::Display for StoredDescriptor {
             Self::Listen { unit, socket } => write!(formatter, "listen/{unit}/{socket}"),
             Self::Process { unit } => write!(formatter, "pidfd/{unit}"),
             Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
+            Self::Proxy { unit } => write!(formatter, "proxy/{unit}"),
             Self::Notify { unit } => write!(formatter, "notify/{unit}"),
             Self::Output { unit } => write!(formatter, "output/{unit}"),
             Self::Journal { unit } => write!(formatter, "journal/{unit}"),
@@ -116,6 +122,7 @@ impl FromStr for StoredDescriptor {
                 ("listen", Some(socket)) => Some(Self::Listen { unit, socket: socket.to_owned() }),
                 ("pidfd", None) => Some(Self::Process { unit }),
                 ("notifier", None) => Some(Self::Notifier { unit }),
+                ("proxy", None) => Some(Self::Proxy { unit }),
                 ("notify", None) => Some(Self::Notify { unit }),
                 ("output", None) => Some(Self::Output { unit }),
                 ("journal", None) => Some(Self::Journal { unit }),
@@ -147,6 +154,7 @@ mod tests {
             StoredDescriptor::Listen { unit: unit.clone(), socket: "http".to_owned() },
             StoredDescriptor::Process { unit: unit.clone() },
             StoredDescriptor::Notifier { unit: unit.clone() },
+            StoredDescriptor::Proxy { unit: unit.clone() },
             StoredDescriptor::Output { unit: unit.clone() },
             StoredDescriptor::Journal { unit: unit.clone() },
             StoredDescriptor::Record { unit: unit.clone() },

@@ -1,6 +1,6 @@
 //! `listen` and `pass` of `[socket.*]`, as a unit writes them.
 
-use super::model::{Listen, Pass, UnixName, UnixType, VsockAddress};
+use super::model::{Listen, Pass, ProxyProtocol, UnixName, UnixType, VsockAddress};
 use super::suggest;
 use super::value::{AbsolutePath, Numbers, ValueError, Written};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -146,18 +146,31 @@ fn mapped(udp: &str, text: &str) -> Option<String> {
 }
 
 impl Written for Pass {
-    const EXPECTED: &'static str = "\"fd\" or \"swap\"";
+    const EXPECTED: &'static str = "\"fd\", \"swap\" or \"proxy\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
         match text {
             "fd" => Ok(Self::Fd),
             "swap" => Ok(Self::Swap),
-            "proxy" | "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet"))
-                .with_help(
-                    "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
-                )),
+            "proxy" => Ok(Self::Proxy),
+            "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet")).with_help(
+                "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
+            )),
             _ => Err(ValueError::new(format!("unknown value \"{text}\""))
-                .with_help(suggest::help(text, &["fd", "swap"]))),
+                .with_help(suggest::help(text, &["fd", "swap", "proxy"]))),
+        }
+    }
+}
+
+impl Written for ProxyProtocol {
+    const EXPECTED: &'static str = "\"v1\" or \"v2\"";
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            _ => Err(ValueError::new(format!("unknown value \"{text}\""))
+                .with_help(suggest::help(text, &["v1", "v2"]))),
         }
     }
 }

@@ -45,14 +45,13 @@ impl Proxy {
         // Out of the way of those that the proxy gets. Each test has a process of its own, which starts no other
         // program meanwhile.
         let passed: Vec<_> = sockets.iter().map(|(fd, _)| fcntl_dupfd_cloexec(fd, 100).unwrap()).collect();
-        let mut script = format!("{before}\nexport LISTEN_PID=$$; exec \"$0\"");
+        let mut script = format!("{before}\nexec \"$0\"");
         for (index, fd) in passed.iter().enumerate() {
             fcntl_setfd(fd, FdFlags::empty()).unwrap();
             script += &format!(" {}<&{fd} {fd}<&-", index + 3, fd = fd.as_raw_fd());
         }
         let mut command = Command::new("bash");
         command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_sampan-proxy"));
-        command.env("LISTEN_FDS", sockets.len().to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let sockets = sockets.iter().map(|(_, socket)| socket.clone()).collect();

@@ -29,6 +29,8 @@ pub enum Adoption {
         pidfd: OwnedFd,
         /// Over which its bind(2) calls come.
         notifier: Option<OwnedFd>,
+        /// What moves bytes for it.
+        proxy: Option<OwnedFd>,
         /// Where its payload tells of itself.
         notify: Option<OwnedFd>,
         /// Where its programs write by name.
@@ -51,7 +53,7 @@ impl Manager {
         }
         match adoption {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
-            Adoption::Run { pidfd, notifier, notify, outlet } => {
+            Adoption::Run { pidfd, notifier, proxy, notify, outlet } => {
                 self.adopt_run(unit, (pidfd, notify), record);
                 if let Some(notifier) = notifier {
                     self.answer_binds(unit, notifier);
@@ -59,8 +61,12 @@ impl Manager {
                 if let Some(outlet) = outlet {
                     self.forward_output(unit, outlet);
                 }
+                if let Some(proxy) = proxy {
+                    self.adopt_proxy(unit, proxy);
+                }
                 self.find_bound(unit);
                 if record.facts.executed {
+                    self.start_proxy(unit);
                     self.look_for_listeners(unit);
                     self.begin_checks(unit);
                     self.watch_memory(unit);
@@ -167,6 +173,7 @@ impl Manager {
         }
         self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+        self.unstore_descriptor(&StoredDescriptor::Proxy { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Output { unit: unit.clone() });
         self.unstore_descriptor(&StoredDescriptor::Journal { unit: unit.clone() });

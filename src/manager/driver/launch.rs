@@ -165,6 +165,7 @@ impl Manager {
             self.open_lost(unit);
             self.unstore_descriptor(&StoredDescriptor::Process { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() });
+            self.unstore_descriptor(&StoredDescriptor::Proxy { unit: unit.clone() });
             self.unstore_descriptor(&StoredDescriptor::Notify { unit: unit.clone() });
         }
     }
@@ -541,6 +542,7 @@ impl RunTask {
     /// Leaves nothing of a run: its scope's name is free again, its changes are removed.
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
         self.live.over.set(true);
+        self.live.end_proxy().await;
         leave_scope(&self.systemd, &self.unit.name.scope()).await;
         if let Some(directory) = ephemeral {
             discard(&directory);

@@ -1,6 +1,7 @@
 //! `ready = "listening"`: the moment at which a container's server waits for clients, without its cooperation.
 //!
-//! Of a socket with `pass = "swap"` it is the server's bind(2), which we answer ([`crate::socket::swap`]); one with
+//! Of a socket with `pass = "swap"` it is the server's bind(2), which we answer ([`crate::socket::swap`]), of one with
+//! `pass = "proxy"` it is what the proxy sees ([`super::proxy`]); one with
 //! `pass = "fd"` listens all along. A unit without sockets waits for a port that its image exposes: the kernel is
 //! asked for it, in the container's network, in pauses that grow, and only while the container starts.
 
@@ -72,7 +73,7 @@ impl Manager {
     pub(super) fn expect_binds(&mut self, unit: &UnitName) {
         self.binds.0.remove(unit);
         let Some(container) = self.waiting(unit) else { return };
-        let swapped = container.sockets.iter().filter(|(_, socket)| socket.pass == Pass::Swap);
+        let swapped = container.sockets.iter().filter(|(_, socket)| socket.pass != Pass::Fd);
         let names = swapped.map(|(name, _)| name.clone()).collect();
         self.binds.0.insert(unit.clone(), names);
     }

@@ -6,7 +6,7 @@ use super::output::Outlet;
 use crate::manager::machine::Exit;
 use crate::sys::{pidfd, readiness};
 use rustix::process::Signal;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -55,6 +55,8 @@ pub(super) struct LiveRun {
     pub(super) pressure: Notify,
     pub(super) ceiling: Cell<Ceiling>,
     pub(super) keeping: Cell<Keeping>,
+    /// What moves bytes for it.
+    pub(super) proxy: RefCell<Option<Rc<OwnedFd>>>,
     /// Commands that somebody runs in it.
     pub(super) commands: Cell<usize>,
     /// It was frozen when it should have told that it lives.
@@ -102,6 +104,7 @@ impl LiveRun {
             pressure: Notify::new(),
             ceiling: Cell::default(),
             keeping: Cell::default(),
+            proxy: RefCell::new(None),
             commands: Cell::new(0),
             excused: Cell::new(false),
         }

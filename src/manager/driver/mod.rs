@@ -32,6 +32,7 @@ mod native_job;
 mod notify;
 mod output;
 mod prepare;
+mod proxy;
 mod pull;
 mod ranges;
 mod reload;
@@ -111,6 +112,10 @@ enum Note {
     Bound(UnitName, String),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
+    /// What moves bytes for a container has ended.
+    ProxyEnded(UnitName, u64),
+    /// Another one is to be started.
+    ProxyDue(UnitName, u64),
     /// A command of a stage is over.
     Progress(UnitName, Progress),
     /// Where the programs of a container write by name.
@@ -337,6 +342,9 @@ impl Manager {
             }
             Note::Progress(unit, progress) => self.keep_progress(unit, progress),
             Note::Bound(unit, socket) => self.bound(&unit, &socket),
+            Note::ProxyEnded(unit, run) => self.proxy_ended(&unit, run),
+            Note::ProxyDue(unit, run) if self.is_current(&unit, run) => self.start_proxy(&unit),
+            Note::ProxyDue(..) => {}
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
                     self.answer_binds(&unit, notifier);
@@ -364,6 +372,7 @@ impl Manager {
             Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
             Event::Executed { ref unit, .. } => {
                 self.sockets.executed(unit);
+                self.start_proxy(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
                 self.watch_memory(unit);

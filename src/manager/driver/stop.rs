@@ -23,6 +23,7 @@ impl Manager {
         }
         let Some(process) = live.process.get() else { return };
         let signal = heard(process.pid, live.stop_signal.get());
+        live.drain_proxy();
         if signal == libc::SIGKILL {
             live.kill();
         } else if !handles(process.pid, signal) {
@@ -39,7 +40,7 @@ impl Manager {
     /// The kernel drops a signal to the first process of a pid namespace which has no handler for it,
     /// pid_namespaces(7). Outside of a container that signal would have ended the process: so it does here.
     fn stand_in(&self, live: &Rc<LiveRun>, first: u32, signal: i32) {
-        let others = self.signal_others(first, signal);
+        let others = self.signal_others(live, first, signal);
         live.stood_for.set(Some(signal));
         drop(tokio::task::spawn_local(kill_after(live.clone(), others)));
     }
@@ -63,7 +64,7 @@ impl Manager {
         let Some(process) = live.process.get() else { return };
         self.thaw(&live);
         if handles(process.pid, signal) {
-            self.signal_others(process.pid, signal);
+            self.signal_others(&live, process.pid, signal);
             // It may have ended by itself, which is as good.
             let _ = send(&process.pidfd, signal);
         } else {
@@ -106,7 +107,7 @@ impl Manager {
             (true, _) => live.kill_for(signal),
             (false, _) => {
                 if whom == Whom::All {
-                    self.signal_others(first.pid, signal);
+                    self.signal_others(live, first.pid, signal);
                 }
                 send(&first.pidfd, signal).map_err(failed)?;
             }
@@ -134,8 +135,11 @@ impl Manager {
     }
 
     /// Sends a signal to the processes of a container but its first, and answers with them.
-    fn signal_others(&self, first: u32, signal: i32) -> Vec<OwnedFd> {
-        let others = accounting::processes(&self.paths, first).into_iter().filter(|pid| *pid != first);
+    fn signal_others(&self, live: &LiveRun, first: u32, signal: i32) -> Vec<OwnedFd> {
+        // What moves bytes for them is not theirs, and ends after them.
+        let ours = live.proxy.borrow().as_ref().and_then(|proxy| pidfd::number(&**proxy).ok());
+        let others = accounting::processes(&self.paths, first).into_iter();
+        let others = others.filter(|pid| *pid != first && Some(*pid) != ours);
         let signalled = |pid| {
             let process = pidfd::open(pid).ok()?;
             send(&process, signal).ok()?;

@@ -10,6 +10,7 @@ pub fn pass(pass: Pass) -> &'static str {
     match pass {
         Pass::Fd => "fd",
         Pass::Swap => "swap",
+        Pass::Proxy => "proxy",
     }
 }
 

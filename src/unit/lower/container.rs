@@ -2,8 +2,8 @@
 
 use super::{commands, credential, device, health, idle, life, process, resources, timer};
 use crate::unit::model::{
-    Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, PullPolicy, RootMode, Security,
-    ServiceType, Socket, StartOn, UserNamespace,
+    Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, NetworkMode, Pass, PullPolicy, RootMode,
+    Security, ServiceType, Socket, StartOn, UserNamespace,
 };
 use crate::unit::name::UnitName;
 use crate::unit::report::Report;
@@ -164,6 +164,7 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
         let message = "start = \"socket\" without a socket would never start the container";
         report.error(&["activation", "start"], message, "add a [socket.NAME] with \"listen\"");
     }
+    proxied_network(file, report);
     let hosts_ids = matches!(file.security.user_namespace, Some(Text(UserNamespace::Host)));
     if hosts_ids && matches!(table.init, Some(Text(Init::System))) {
         let message = "a system with the host's ids could lift its own limits";
@@ -182,6 +183,17 @@ fn contradictions(file: &ContainerFile, report: &mut Report<'_>) {
     let entrypoint = table.entrypoint.as_deref().filter(|words| !words.is_empty());
     if let Some((message, help)) = entrypoint.and_then(commands::no_program) {
         report.item_error(&["container", "entrypoint"], 0, message, help);
+    }
+}
+
+/// A proxy and its server share a network in which the address of the socket is free.
+fn proxied_network(file: &ContainerFile, report: &mut Report<'_>) {
+    let mode = file.network.mode.as_ref().map(|Text(mode)| *mode).unwrap_or_default();
+    let proxied = file.socket.values().any(|socket| matches!(socket.pass, Some(Text(Pass::Proxy))));
+    if proxied && mode != NetworkMode::Private {
+        let message = "a socket with pass = \"proxy\" needs a network of the container's own";
+        let help = "write mode = \"private\", or use pass = \"fd\" or \"swap\"";
+        report.error(&["network", "mode"], message, help);
     }
 }
 

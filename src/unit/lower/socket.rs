@@ -1,6 +1,8 @@
 //! `[socket.*]` as meant.
 
-use crate::unit::model::{KeepAlive, Listen, Pass, Socket, SocketNode, SocketOptions};
+use crate::unit::model::{
+    KeepAlive, Listen, Pass, ProxyProtocol, Socket, SocketNode, SocketOptions, UnixName, UnixType,
+};
 use crate::unit::report::Report;
 use crate::unit::schema::SocketTable;
 use crate::unit::value::{Bytes, Text, TimeSpan};
@@ -120,10 +122,23 @@ impl Reader<'_, '_> {
         }
         let pass = self.pass(table, &listen);
         let target = table.target.clone().map(|Text(target)| target);
-        self.check_target(&listen, pass, target.as_ref());
+        match pass {
+            Pass::Proxy => self.check_proxy_target(&listen, target.as_ref()),
+            Pass::Fd | Pass::Swap => self.check_target(&listen, pass, target.as_ref()),
+        }
+        self.check_of_proxy(table, &listen, pass);
         let node = self.node(table, &listen);
         let backlog = table.backlog.unwrap_or(Socket::BACKLOG);
-        Some(Socket { target, backlog, node, options, ..Socket::new(listen, pass) })
+        Some(Socket {
+            target,
+            proxy_protocol: table.proxy_protocol.clone().map(|Text(version)| version),
+            max_connections: table.max_connections,
+            max_connections_per_source: table.max_connections_per_source,
+            backlog,
+            node,
+            options,
+            ..Socket::new(listen, pass)
+        })
     }
 
     /// Nobody binds a FIFO, and the filter of system calls lets no container make a socket of vsock(7).
@@ -135,7 +150,7 @@ impl Reader<'_, '_> {
         };
         let written = table.pass.clone().map(|Text(pass)| pass);
         match (written, without) {
-            (Some(Pass::Swap), Some(why)) => {
+            (Some(Pass::Swap | Pass::Proxy), Some(why)) => {
                 self.error("pass", why, "use \"fd\", for LISTEN_FDS");
                 Pass::Fd
             }
@@ -163,6 +178,60 @@ impl Reader<'_, '_> {
                 _ => "both must be of one kind".to_owned(),
             };
             self.error("target", message, help);
+        }
+    }
+
+    /// A proxy reaches its server over the container's network, and turns no stream into datagrams.
+    fn check_proxy_target(&mut self, listen: &Listen, target: Option<&Listen>) {
+        let Some(target) = target else {
+            if let Listen::Unix(..) = listen {
+                let message = "where the server of this socket listens is not known";
+                self.report.error(&["socket", self.name], message, "write target = \"127.0.0.1:PORT\"");
+            }
+            return;
+        };
+        match target {
+            Listen::Vsock(_) | Listen::Fifo(_) => {
+                self.error(
+                    "target",
+                    format!("no server of a container listens at \"{target}\""),
+                    "write target = \"127.0.0.1:PORT\"",
+                );
+            }
+            Listen::Unix(_, UnixName::Path(_)) => {
+                let message = "a proxy does not see the container's files";
+                self.error("target", message, "use pass = \"swap\" for a socket in its file system");
+            }
+            _ if listen.kind() != target.kind() => {
+                let message = format!("what comes over \"{listen}\" cannot go to \"{target}\"");
+                self.error("target", message, "both must be streams, datagrams, or sequential packets");
+            }
+            _ => {}
+        }
+    }
+
+    fn check_of_proxy(&mut self, table: &SocketTable, listen: &Listen, pass: Pass) {
+        for (key, given) in [
+            ("proxy_protocol", table.proxy_protocol.is_some()),
+            ("max_connections", table.max_connections.is_some()),
+            ("max_connections_per_source", table.max_connections_per_source.is_some()),
+        ] {
+            if given && pass != Pass::Proxy {
+                let message = format!("\"{key}\" is for sockets with pass = \"proxy\"");
+                self.error(key, message, "leave it out: the server itself accepts its clients");
+            }
+        }
+        let is_v1 = matches!(table.proxy_protocol, Some(Text(ProxyProtocol::V1)));
+        if is_v1 && listen.kind() == UnixType::Datagram {
+            self.error("proxy_protocol", "a line of text cannot be told from a datagram", "use \"v2\"");
+        }
+        for (key, number) in [
+            ("max_connections", table.max_connections),
+            ("max_connections_per_source", table.max_connections_per_source),
+        ] {
+            if number == Some(0) {
+                self.error(key, "nobody could connect", "leave it out");
+            }
         }
     }
 

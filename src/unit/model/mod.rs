@@ -39,7 +39,8 @@ pub use relation::{CollectMode, Dependencies, Handling};
 pub use resources::{ManagedOom, OfDevices, OomManagement, OomPolicy, OomPreference, Resources};
 pub use scheduling::{CpuPolicy, CpuScheduling, IoClass, IoScheduling, Personality};
 pub use socket::{
-    KeepAlive, Listen, Pass, Socket, SocketNode, SocketOptions, UnixName, UnixType, VsockAddress,
+    KeepAlive, Listen, Pass, ProxyProtocol, Socket, SocketNode, SocketOptions, UnixName, UnixType,
+    VsockAddress,
 };
 pub use timer::{Timer, TimerBase};
 

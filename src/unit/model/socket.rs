@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +13,17 @@ pub struct Socket {
     pub listen: Listen,
     /// How the container gets it.
     pub pass: Pass,
-    /// For `swap`: the address that the server binds, where it is not `listen`.
+    /// For `swap` and `proxy`: the address that the server binds, where it is not `listen`.
     pub target: Option<Listen>,
+    /// For `proxy`: how the server is told who its client is.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// The most connections at one time.
+    #[serde(default)]
+    pub max_connections: Option<u32>,
+    /// The same from one source.
+    #[serde(default)]
+    pub max_connections_per_source: Option<u32>,
     /// Length of the queue, listen(2).
     pub backlog: u32,
     /// What it is in the file system.
@@ -76,6 +85,18 @@ pub enum Pass {
     Fd,
     /// In place of the socket that the server binds by itself.
     Swap,
+    /// Not at all: bytes are moved between its clients and the server, which listens in a network of its own.
+    Proxy,
+}
+
+/// `socket.*.proxy_protocol`: versions of HAProxy's `proxy-protocol.txt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyProtocol {
+    /// A line of text before the first byte of a connection.
+    V1,
+    /// The same in binary; also before the bytes of each datagram.
+    V2,
 }
 
 /// What a socket or FIFO is in the file system.
@@ -151,10 +172,26 @@ impl Socket {
             listen,
             pass,
             target: None,
+            proxy_protocol: None,
+            max_connections: None,
+            max_connections_per_source: None,
             backlog: Self::BACKLOG,
             node: SocketNode::default(),
             options: SocketOptions::default(),
         }
+    }
+
+    /// Connections that a proxy has at one time, where a unit says nothing of it.
+    pub const PROXY_CONNECTIONS: u32 = 4096;
+
+    /// Where a server waits for the clients of a proxy; `None` where the unit has to say it.
+    pub fn proxy_target(&self) -> Option<Listen> {
+        let own = |address: SocketAddr| SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        self.target.clone().or(match self.listen {
+            Listen::Tcp(address) => Some(Listen::Tcp(own(address))),
+            Listen::Udp(address) => Some(Listen::Udp(own(address))),
+            Listen::Unix(..) | Listen::Vsock(_) | Listen::Fifo(_) => None,
+        })
     }
 
     /// Whether it is of version 6 and takes no v4.
@@ -198,6 +235,15 @@ impl Listen {
         match self {
             Self::Unix(_, UnixName::Path(path)) | Self::Fifo(path) => Some(path),
             Self::Unix(_, UnixName::Abstract(_)) | Self::Tcp(_) | Self::Udp(_) | Self::Vsock(_) => None,
+        }
+    }
+
+    /// How it carries messages, socket(2); a FIFO is no socket, and a stream.
+    pub fn kind(&self) -> UnixType {
+        match self {
+            Self::Tcp(_) | Self::Vsock(_) | Self::Fifo(_) => UnixType::Stream,
+            Self::Udp(_) => UnixType::Datagram,
+            Self::Unix(kind, _) => *kind,
         }
     }
 
