@@ -7,6 +7,7 @@
 
 use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::net::sockopt::set_ip_freebind;
 use rustix::net::{bind, listen};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::io;
@@ -78,6 +79,8 @@ fn is_still(stand_in: &StandIn, dual: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// Does to the server's own socket what the server did to the dual one.
 fn restore(stand_in: &StandIn, dual: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    // The container's network may not have the address.
+    set_ip_freebind(&stand_in.own, true)?;
     bind(&stand_in.own, &stand_in.address)?;
     listen(&stand_in.own, 1)?;
     let status = fcntl_getfl(&stand_in.own)?.difference(OFlags::NONBLOCK);
