@@ -235,6 +235,38 @@ fn threads_second_binds_and_children_work_and_flags_stay_the_servers() {
     assert_eq!(server.output(), "True True\nFalse False\n");
 }
 
+/// Has its socket under two numbers and in an epoll instance before it binds, and serves by all of them.
+const EAGER: &str = r#"
+import os, select, socket, sys
+server = socket.socket()
+server.setblocking(False)
+other = socket.socket(fileno=os.dup(server.fileno()))
+watch = select.epoll()
+watch.register(server, select.EPOLLET)
+server.bind(("127.0.0.1", int(sys.argv[1])))
+other.listen()
+watch.modify(server, select.EPOLLIN)
+for accepting in [server, other]:
+    print([number == server.fileno() for number, events in watch.poll()])
+    connection, peer = accepting.accept()
+    connection.sendall(b"from epoll")
+    connection.close()
+watch.unregister(server)
+print(watch.poll(0))
+"#;
+
+#[test]
+fn a_socket_is_replaced_wherever_the_server_has_it() {
+    let port = free_port();
+    let held = vec![hold("http", tcp("127.0.0.1", port), None)];
+    let server = Server::start(&["python3", "-c", EAGER, &port.to_string()], held);
+    assert_eq!(server.next_of_held(), swapped("http"));
+    for _ in 0..2 {
+        assert_eq!(ask(TcpStream::connect(("127.0.0.1", port)).unwrap(), ""), "from epoll");
+    }
+    assert_eq!(server.output(), "[True]\n[True]\n[]\n");
+}
+
 /// Binds what no unit declares, and what cannot be a stream socket.
 const STRANGER: &str = r#"
 import socket, sys

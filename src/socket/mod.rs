@@ -8,6 +8,7 @@ mod accepted;
 mod carry;
 pub mod connections;
 pub mod defer;
+mod elsewhere;
 pub mod listen;
 mod node;
 mod open;

@@ -6,6 +6,7 @@
 //! network namespace. What is read from the server is checked to be of the one that still waits, and each
 //! call is answered, whatever happens on our side: a server never hangs.
 
+use super::elsewhere::{Elsewhere, on_exec};
 use super::stand_in::{StandIn, StandIns, duplicate};
 use super::{carry, unix_node};
 use crate::sys::process::{descriptor_flags, read_memory, status};
@@ -79,10 +80,18 @@ pub enum Answer {
 }
 
 enum Decision<'a> {
-    Swap(&'a SwapSocket<'a>, OnExec),
+    Swap(Swap<'a>),
     Refuse(&'a SwapSocket<'a>, Errno),
     Unfit(&'a SwapSocket<'a>, SocketAddr),
     Continue,
+}
+
+/// How a held socket takes the place of the server's own.
+struct Swap<'a> {
+    socket: &'a SwapSocket<'a>,
+    on_exec: OnExec,
+    process: u32,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Notifier {
@@ -127,12 +136,10 @@ impl Notifier {
             (Reply::Error(error), Answer::Refused { name: socket.name.to_owned(), error })
         };
         let (reply, answer) = match decision {
-            Decision::Swap(socket, on_exec) => {
-                match notify::replace_descriptor(self.as_fd(), request, socket.fd, on_exec) {
-                    Ok(()) => (Reply::Success, Answer::Swapped { name: socket.name.to_owned() }),
-                    Err(error) => refused(socket, Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-                }
-            }
+            Decision::Swap(swap) => match swap.carry_out(self.as_fd(), request) {
+                Ok(()) => (Reply::Success, Answer::Swapped { name: swap.socket.name.to_owned() }),
+                Err(error) => refused(swap.socket, Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+            },
             Decision::Refuse(socket, error) => refused(socket, error),
             Decision::Unfit(socket, address) => {
                 (Reply::Continue, Answer::Unfit { name: socket.name.to_owned(), address })
@@ -174,7 +181,8 @@ impl Notifier {
         carry::carry(&own, socket.socket, socket.fd)?;
         let status = fcntl_getfl(socket.fd)?.difference(OFlags::NONBLOCK);
         fcntl_setfl(socket.fd, status | flags.intersection(OFlags::NONBLOCK))?;
-        let on_exec = if flags.contains(OFlags::CLOEXEC) { OnExec::Close } else { OnExec::Keep };
+        let on_exec = on_exec(flags);
+        let elsewhere = Elsewhere::find(request, process, &own)?;
         if let (Listen::Tcp(address), Listen::Tcp(SocketAddr::V6(_))) = (&listen, &socket.socket.listen) {
             let mut stand_ins = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
             if address.is_ipv4() {
@@ -184,7 +192,17 @@ impl Notifier {
                 stand_ins.give_back(self.as_fd(), request, (process, address.port()), socket.fd);
             }
         }
-        Ok(Decision::Swap(socket, on_exec))
+        Ok(Decision::Swap(Swap { socket, on_exec, process, elsewhere }))
+    }
+}
+
+impl Swap<'_> {
+    fn carry_out(&self, listener: BorrowedFd<'_>, request: &BindRequest) -> io::Result<()> {
+        notify::replace_descriptor(listener, request, self.socket.fd, self.on_exec)?;
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.replace(listener, request, self.process, self.socket.fd);
+        }
+        Ok(())
     }
 }
 

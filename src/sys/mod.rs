@@ -5,6 +5,7 @@ pub mod allocator;
 pub mod child;
 pub mod clone;
 pub mod descriptor;
+pub mod epoll;
 pub mod errno;
 pub mod execute;
 pub mod init;

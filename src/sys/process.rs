@@ -129,15 +129,24 @@ pub fn root(tid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{tid}/root"))
 }
 
+/// The descriptors of a thread: their numbers, and what they are of, proc_pid_fd(5).
+///
+/// # Errors
+/// When the thread is gone.
+pub fn descriptors(tid: u32) -> io::Result<impl Iterator<Item = (u32, PathBuf)>> {
+    let descriptors = fs::read_dir(format!("/proc/{tid}/fd"))?;
+    Ok(descriptors.filter_map(|descriptor| {
+        let descriptor = descriptor.ok()?;
+        let number = descriptor.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(descriptor.path()).ok()?))
+    }))
+}
+
 /// The sockets that a process has open: its descriptors, and the numbers of their inodes.
 pub fn sockets(pid: u32) -> Vec<(u32, u64)> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let socket = |entry: fs::DirEntry| {
-        let target = fs::read_link(entry.path()).ok()?;
-        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
-        Some((entry.file_name().to_str()?.parse().ok()?, inode))
-    };
-    entries.filter_map(socket).collect()
+    let inode = |file: PathBuf| file.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    let descriptors = descriptors(pid).into_iter().flatten();
+    descriptors.filter_map(|(number, file)| Some((number, inode(file)?))).collect()
 }
 
 /// Whether a process has a socket open, by the number of the socket's inode.
