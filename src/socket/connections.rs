@@ -31,8 +31,8 @@ pub fn count(listen: &Listen, server: impl FnOnce() -> Vec<u32>) -> Result<usize
 
 /// Connections to a unix socket that nobody has accepted yet.
 fn queued(kind: UnixType, name: &UnixName) -> io::Result<usize> {
-    let mut sockets = unix(name)?;
-    sockets.retain(|socket| socket.kind == socket_type(kind) && socket.state == State::Listen);
+    let mut sockets = unix_of(kind, name)?;
+    sockets.retain(|socket| socket.state == State::Listen);
     Ok(sockets.iter().map(|socket| usize::try_from(socket.queue).unwrap_or(usize::MAX)).sum())
 }
 
@@ -64,14 +64,33 @@ pub(super) fn is_waited_at(transport: Transport, port: u16) -> bool {
     waiting(transport, port).next().is_some()
 }
 
-/// A connection that a dual socket took over v4 is a v6 socket with a mapped address.
+/// Those that are open, see [`sock_diag::connections`].
 fn tcp(listen: SocketAddr) -> io::Result<Vec<InternetSocket>> {
-    let family = match listen {
+    Ok(of(listen, sock_diag::connections(family(listen), listen.port())?))
+}
+
+/// Those in one state.
+pub(super) fn tcp_in(listen: SocketAddr, state: State) -> io::Result<Vec<InternetSocket>> {
+    Ok(of(listen, sock_diag::internet(family(listen), Transport::Tcp, state, listen.port())?))
+}
+
+/// A connection that a dual socket took over v4 is a v6 socket with a mapped address.
+fn family(listen: SocketAddr) -> AddressFamily {
+    match listen {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let mut sockets = sock_diag::connections(family, listen.port())?;
+    }
+}
+
+fn of(listen: SocketAddr, mut sockets: Vec<InternetSocket>) -> Vec<InternetSocket> {
     sockets.retain(|socket| listen.ip().is_unspecified() || socket.local.ip() == listen.ip());
+    sockets
+}
+
+/// Those of one type: a name is one of each.
+pub(super) fn unix_of(kind: UnixType, name: &UnixName) -> io::Result<Vec<UnixSocket>> {
+    let mut sockets = unix(name)?;
+    sockets.retain(|socket| socket.kind == socket_type(kind));
     Ok(sockets)
 }
 

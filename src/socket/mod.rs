@@ -13,6 +13,7 @@ pub mod listen;
 mod node;
 mod open;
 mod options;
+pub mod queue;
 mod stand_in;
 pub mod swap;
 mod unix_node;

@@ -20,6 +20,8 @@ const HEADER: usize = 16;
 pub enum State {
     /// Connected, accepted or still in the queue.
     Established,
+    /// Closed by the other side.
+    CloseWait,
     /// Listening.
     Listen,
     /// Without a peer and not listening, as are the sockets that take datagrams of everybody.
@@ -31,6 +33,7 @@ impl State {
         match self {
             Self::Established => 1,
             Self::Unconnected => 7,
+            Self::CloseWait => 8,
             Self::Listen => 10,
         }
     }
@@ -45,6 +48,8 @@ impl State {
 pub struct InternetSocket {
     /// Its own address.
     pub local: SocketAddr,
+    /// A number that no other socket ever gets.
+    pub cookie: u64,
     /// Number of its inode; 0 for one that nobody has accepted yet.
     pub inode: u32,
     /// Whether shutdown(2) has ended its receiving.
@@ -211,11 +216,12 @@ fn parse_internet(message: &[u8]) -> Option<InternetSocket> {
         AddressFamily::INET6 => IpAddr::from(Ipv6Addr::from(bytes::<16>(message, 8)?)),
         _ => return None,
     };
+    let cookie = u64::from_ne_bytes(bytes(message, 44)?);
     let inode = u32::from_ne_bytes(bytes(message, 68)?);
     let mut attributes = attributes(message.get(72..)?);
     let shut_down = attributes.find(|(kind, _)| *kind == ATTRIBUTE_SHUTDOWN);
     let is_shut_down = shut_down.is_some_and(|(_, value)| value.first().is_some_and(|how| how & 1 != 0));
-    Some(InternetSocket { local: SocketAddr::new(address, port), inode, is_shut_down })
+    Some(InternetSocket { local: SocketAddr::new(address, port), cookie, inode, is_shut_down })
 }
 
 /// Unix sockets that have a name.
@@ -336,10 +342,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listed = |state| internet(AddressFamily::INET, Transport::Tcp, state, address.port()).unwrap();
-        let expected = InternetSocket { local: address, inode: inode(&listener), is_shut_down: false };
-        assert_eq!(listed(State::Listen), [expected]);
-        let _client = TcpStream::connect(address).unwrap();
-        assert_eq!(connections(AddressFamily::INET, address.port()).unwrap().len(), 1);
+        let [found] = listed(State::Listen)[..] else { panic!("one listens") };
+        assert_eq!((found.local, found.inode, found.is_shut_down), (address, inode(&listener), false));
+        let client = TcpStream::connect(address).unwrap();
+        let [waiting] = listed(State::Established)[..] else { panic!("one waits") };
+        assert_ne!(waiting.cookie, found.cookie);
+        drop(client);
+        assert_eq!(
+            listed(State::CloseWait).iter().map(|socket| socket.cookie).collect::<Vec<_>>(),
+            [waiting.cookie]
+        );
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Manager {
 
     /// The server of a unit has got the socket of this name.
     pub(super) fn bound(&mut self, unit: &UnitName, socket: &str) {
+        self.watch_queue(unit, socket);
         let Some(missing) = self.binds.0.get_mut(unit) else { return };
         missing.remove(socket);
         self.tell_all_bound(unit);

@@ -46,6 +46,7 @@ mod swapping;
 mod timer;
 mod transient;
 mod turns;
+mod unserved;
 
 pub use adopt::Adoption;
 pub use clean::{CleanError, Leftover};
@@ -110,6 +111,8 @@ enum Note {
     Facts(UnitName, u64, Box<RunFacts>, Event),
     /// The server of a container has got the held socket of this name.
     Bound(UnitName, String),
+    /// A client of the held socket of this name waits, whom the server of a run does not accept.
+    Unserved(UnitName, u64, String),
     /// The descriptor over which a container's bind(2) calls come.
     Notifier(UnitName, u64, OwnedFd),
     /// What moves bytes for a container has ended.
@@ -345,6 +348,7 @@ impl Manager {
             Note::ProxyEnded(unit, run) => self.proxy_ended(&unit, run),
             Note::ProxyDue(unit, run) if self.is_current(&unit, run) => self.start_proxy(&unit),
             Note::ProxyDue(..) => {}
+            Note::Unserved(unit, run, socket) => self.tell_unserved(&unit, run, &socket),
             Note::Notifier(unit, run, notifier) => {
                 if self.is_current(&unit, run) {
                     self.answer_binds(&unit, notifier);

@@ -1,6 +1,7 @@
 //! The sockets of units: opened, watched for the first connection, handed to containers, closed.
 
 use super::control::errno;
+use super::unserved::Watch;
 use super::{Manager, Note};
 use crate::manager::machine::{Event, Failure, Phase};
 use crate::manager::{accounting, view};
@@ -27,6 +28,8 @@ pub(super) struct OpenSocket {
     /// Times that a connection to it launched the container.
     pub(super) activations: u32,
     watch: Option<JoinHandle<()>>,
+    /// Looks whether the server serves.
+    pub(super) unserved: Option<Watch>,
 }
 
 /// Why and when a container was last launched by a connection.
@@ -107,7 +110,7 @@ impl Sockets {
         }
     }
 
-    fn find(&mut self, unit: &UnitName, name: &str) -> Option<&mut OpenSocket> {
+    pub(super) fn find(&mut self, unit: &UnitName, name: &str) -> Option<&mut OpenSocket> {
         self.open.get_mut(unit)?.iter_mut().find(|open| open.held.name() == name)
     }
 
@@ -145,8 +148,9 @@ impl Sockets {
         }
     }
 
-    /// Ends the answering of bind(2) calls.
+    /// Ends the answering of bind(2) calls, and the looking whether what was bound is served.
     pub(super) fn drop_notifier(&mut self, unit: &UnitName) {
+        self.open.get_mut(unit).into_iter().flatten().for_each(|open| open.unserved = None);
         if let Some(task) = self.notifiers.remove(unit) {
             task.abort();
         }
@@ -203,7 +207,7 @@ impl Manager {
         let _ = admit(&held);
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
-        let open = OpenSocket { held, activations: 0, watch: None };
+        let open = OpenSocket { held, activations: 0, watch: None, unserved: None };
         self.sockets.open.entry(unit.clone()).or_default().push(open);
     }
 
