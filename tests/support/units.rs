@@ -18,3 +18,18 @@ pub fn python(program: &str) -> String {
 pub fn socket(listen: &str, pass: &str) -> String {
     format!("[activation]\nstart = \"socket\"\n[socket.main]\nlisten = \"{listen}\"\npass = {pass}\n")
 }
+
+/// A unit of an image as it is, with other words for its command where there are some.
+pub fn server(image: &str, command: &[&str]) -> String {
+    let command = if command.is_empty() { String::new() } else { format!("command = {command:?}\n") };
+    format!("[container]\nimage = \"localhost/{image}\"\n{command}")
+}
+
+/// Sockets that start their unit: where each listens, and what the server binds.
+pub fn swapped(sockets: &[(&str, &str)]) -> String {
+    let table = |(number, (listen, target)): (usize, &(&str, &str))| {
+        format!("[socket.s{number}]\nlisten = \"{listen}\"\ntarget = \"{target}\"\n")
+    };
+    let tables: String = sockets.iter().enumerate().map(table).collect();
+    format!("[activation]\nstart = \"socket\"\n{tables}")
+}
