@@ -86,14 +86,14 @@ impl Held {
     /// # Errors
     /// When it cannot, as for a unix socket; then it is to be closed and opened anew.
     pub fn ensure_listening(&self) -> Result<(), SocketError> {
-        let again = || match &self.socket.listen {
-            Listen::Fifo(_) => Ok(()),
-            listens if listens.connects() => match socket_acceptconn(&self.fd)? {
-                true => Ok(()),
-                false => listen(&self.fd, backlog(&self.socket)),
-            },
-            _ => connect_unspec(&self.fd)
-                .and_then(|()| if is_shut_down(&self.fd)? { Err(Errno::SHUTDOWN) } else { Ok(()) }),
+        let again = || {
+            match &self.socket.listen {
+                Listen::Fifo(_) => return Ok(()),
+                // The length of the queue was the last server's, too.
+                listens if listens.connects() => listen(&self.fd, backlog(&self.socket))?,
+                _ => connect_unspec(&self.fd)?,
+            }
+            if is_shut_down(&self.fd)? { Err(Errno::SHUTDOWN) } else { Ok(()) }
         };
         self.listening(again())
     }
@@ -193,6 +193,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::Path;
+    use std::time::Duration;
 
     fn socket(listen: Listen) -> Socket {
         let mut socket = Socket::new(listen, Pass::Fd);
@@ -296,5 +297,29 @@ mod tests {
         assert!(TcpStream::connect(address).is_err());
         held.ensure_listening().unwrap();
         TcpStream::connect(address).unwrap();
+    }
+
+    #[test]
+    fn a_unix_socket_that_a_server_shut_down_is_to_be_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        let held = open(&socket(stream(&path))).unwrap();
+        held.ensure_listening().unwrap();
+        shutdown(&held.fd, Shutdown::Both).unwrap();
+        assert!(UnixStream::connect(&path).is_err());
+        // The kernel says that it listens, and that it begins to.
+        assert!(socket_acceptconn(&held.fd).unwrap());
+        held.ensure_listening().unwrap_err();
+    }
+
+    #[test]
+    fn the_queue_is_as_long_as_the_unit_says_after_a_server_that_made_it_short() {
+        let wanted = socket(Listen::Tcp(format!("127.0.0.1:{}", free_port()).parse().unwrap()));
+        let Listen::Tcp(address) = wanted.listen else { unreachable!() };
+        let held = open(&wanted).unwrap();
+        listen(&held.fd, 0).unwrap();
+        held.ensure_listening().unwrap();
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(500)).unwrap();
+        let _clients: Vec<_> = (0..wanted.backlog).map(connect).collect();
     }
 }
