@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use support::host::{Host, exchange};
 use support::units::{server, socket, swapped};
 
@@ -159,13 +162,22 @@ fn postgresql() {
 #[test]
 fn mariadb() {
     let host = Host::with_images(&["mariadb"]);
-    listen(&host, "db", &server("mariadb", &[]), "[::]:3306", "");
+    let sockets = swapped(&[(DUAL, "[::]:3306"), ("/run/db.sock", "/tmp/mariadb.sock")]);
+    host.unit("db.container", &(server("mariadb", &[]) + &sockets));
+    host.succeed(&["sampanctl", "start", "db"]);
     for address in ["127.0.0.1", "::1"] {
         let mariadb = ["/usr/bin/mariadb", "--host", address, "--port=8001", "--user=guest"];
         let got = client(&host, "mariadb", &[], &[&mariadb[..], &["-Ne", "SELECT 6 * 7"]].concat());
         assert_eq!(got, "42\n");
     }
-    stop(&host, "db");
+    // It ends its listening with shutdown(2), which is of the socket and not of its descriptor.
+    for _ in 0..2 {
+        let mut greeting = [0; 100];
+        let mut stream = UnixStream::connect(host.path("/run/db.sock")).expect("it listens");
+        stream.read_exact(&mut greeting).expect("it greets");
+        assert!(String::from_utf8_lossy(&greeting).contains("MariaDB"));
+        host.succeed(&["sampanctl", "restart", "db"]);
+    }
 }
 
 #[test]
@@ -229,4 +241,54 @@ fn servers_that_know_listen_fds() {
     assert_eq!(client(&host, "mariadb", &[], &mariadb), "42\n");
     assert!(host.wait_log("mariadb", "Using systemd activated socket").contains("8001"));
     stop(&host, "mariadb");
+}
+
+/// A question for the address of `host.test`, RFC 1035.
+const QUESTION: &[u8] =
+    b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04host\x04test\x00\x00\x01\x00\x01";
+const ANSWER: &[u8] = &[192, 0, 2, 1];
+
+#[test]
+fn servers_of_names() {
+    let host = Host::with_images(&["names"]);
+    let unbound = ["/usr/sbin/unbound", "-d", "-c", "/etc/unbound.conf"];
+    let nsd = ["/usr/sbin/nsd", "-d", "-c", "/etc/nsd.conf"];
+    let sockets: String = ["127.0.0.1", "[::1]"]
+        .iter()
+        .enumerate()
+        .flat_map(|(number, address)| {
+            ["", "udp:"].map(|kind| {
+                let name = format!("{}{number}", kind.trim_end_matches(':'));
+                format!("[socket.s{name}]\nlisten = \"{kind}{address}:53\"\n")
+            })
+        })
+        .collect();
+    for (unit, command) in [("dnsmasq", &[][..]), ("unbound", &unbound), ("nsd", &nsd)] {
+        let text = server("names", command) + "init = true\n[activation]\nstart = \"socket\"\n" + &sockets;
+        host.unit(&format!("{unit}.container"), &text);
+        host.succeed(&["sampanctl", "start", unit]);
+        for address in ["127.0.0.1:53", "[::1]:53"] {
+            let got = host.in_network(|| {
+                let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+                let socket = UdpSocket::bind(any).expect("a port is free");
+                socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a duration");
+                socket.send_to(QUESTION, address).expect("it is sent");
+                let mut buffer = [0; 512];
+                let (length, from) = socket.recv_from(&mut buffer).expect("it answers");
+                assert_eq!(from.to_string(), address);
+                buffer[..length].to_vec()
+            });
+            assert!(got.windows(4).any(|bytes| bytes == ANSWER), "{unit}, {address}: {got:?}");
+            let mut stream = host.connect(address).expect("the socket listens");
+            let length = u16::try_from(QUESTION.len()).expect("it is short").to_be_bytes();
+            stream.write_all(&[&length[..], QUESTION].concat()).expect("it is sent");
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).expect("it answers");
+            let mut got = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut got).expect("it answers");
+            assert!(got.windows(4).any(|bytes| bytes == ANSWER), "{unit}, {address}: {got:?}");
+        }
+        assert_eq!(host.property(unit, "SubState"), "running", "{unit}");
+        host.succeed(&["sampanctl", "stop", unit]);
+    }
 }
