@@ -35,6 +35,7 @@ impl Held {
     /// When the address is taken, the path is in use by another kind of file, or a call fails.
     pub fn open(name: &str, socket: &Socket, paths: &Paths) -> Result<Self, SocketError> {
         let fd = open(socket, paths)?;
+        options::keep_destinations(&fd, socket);
         Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
     }
 
@@ -93,6 +94,7 @@ impl Held {
                 listens if listens.connects() => listen(&self.fd, backlog(&self.socket))?,
                 _ => connect_unspec(&self.fd)?,
             }
+            options::keep_destinations(&self.fd, &self.socket);
             if is_shut_down(&self.fd)? { Err(Errno::SHUTDOWN) } else { Ok(()) }
         };
         self.listening(again())

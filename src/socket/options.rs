@@ -2,11 +2,23 @@
 
 use super::SocketError;
 use crate::sys::socket::SocketOption;
-use crate::unit::model::{Listen, Socket, SocketOptions};
+use crate::unit::model::{Listen, Pass, Socket, SocketOptions};
 use socket2::SockRef;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
+
+/// Has the kernel keep where datagrams come in, which it does only where somebody has asked before they come: for a
+/// server that will ask when it binds. One that does not gets what it has set itself.
+pub(super) fn keep_destinations(fd: &OwnedFd, socket: &Socket) {
+    if let (Listen::Udp(address), Pass::Swap) = (&socket.listen, socket.pass) {
+        let ipv6 = address.is_ipv6().then_some(SocketOption::IPV6_RECVPKTINFO);
+        for option in ipv6.into_iter().chain([SocketOption::IP_PKTINFO]) {
+            // Without it, the first datagrams tell less.
+            let _ = option.set(fd.as_fd(), 1);
+        }
+    }
+}
 
 /// Sets what must be there before bind(2).
 pub(super) fn before_bind(fd: &OwnedFd, socket: &Socket) -> Result<(), SocketError> {
