@@ -179,3 +179,16 @@ fn a_server_binds_again_whatever_becomes_of_the_manager() {
     }
     assert_eq!(host.property("web", "NRestarts"), "0");
 }
+
+#[test]
+fn a_server_that_can_bind_no_more_since_the_manager_was_stopped_is_told() {
+    let host = binder();
+    host.succeed(&["systemctl", "stop", "sampand"]);
+    host.succeed(&["systemctl", "start", "sampand"]);
+    let told = "web.container: bind(2) fails in the container with ENOSYS since sampand.service was stopped";
+    host.journal(&["--unit=sampand"]).wait(told);
+    assert!(host.succeed(&["sampanctl", "status", "--full", "web"]).contains(told));
+    assert_eq!(ask(&host, b"once"), "served");
+    host.succeed(&["sampanctl", "restart", "web"]);
+    assert_eq!(ask(&host, b"again"), "served");
+}

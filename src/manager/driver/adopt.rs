@@ -55,8 +55,9 @@ impl Manager {
             Adoption::Phase(phase) => self.adopt_phase(unit, phase, record),
             Adoption::Run { pidfd, notifier, proxy, notify, outlet } => {
                 self.adopt_run(unit, (pidfd, notify), record);
-                if let Some(notifier) = notifier {
-                    self.answer_binds(unit, notifier);
+                match notifier {
+                    Some(notifier) => self.answer_binds(unit, notifier),
+                    None => self.tell_unanswered(unit),
                 }
                 if let Some(outlet) = outlet {
                     self.forward_output(unit, outlet);

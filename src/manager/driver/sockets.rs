@@ -11,7 +11,7 @@ use crate::socket::listen::Held;
 use crate::sys::readiness;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::Socket;
+use crate::unit::model::{Pass, Socket};
 use crate::unit::name::UnitName;
 use crate::unit::value::TimeSpan;
 use std::collections::BTreeMap;
@@ -198,6 +198,20 @@ impl Manager {
         let wanted = managed.container().map(|container| container.sockets.len()).unwrap_or_default();
         if self.sockets.of(unit).len() < wanted {
             self.open_sockets(unit);
+        }
+    }
+
+    /// Tells of a container whose bind(2) calls nobody can answer any more: systemd has closed the descriptor over which
+    /// they come, as it does when this service is stopped.
+    pub(super) fn tell_unanswered(&self, unit: &UnitName) {
+        let container = self.machine.unit(unit).and_then(|managed| managed.container());
+        let mut sockets = container.iter().flat_map(|container| container.sockets.values());
+        if sockets.any(|socket| socket.pass == Pass::Swap) {
+            tracing::warn!(
+                SAMPAN_UNIT = %unit,
+                "{unit}: bind(2) fails in the container with ENOSYS since sampand.service was stopped: a server that binds \
+                 again, when it reads its configuration for example, works when the unit has been restarted"
+            );
         }
     }
 
