@@ -1,6 +1,7 @@
 //! Sockets of units: held by the manager before, between and after the runs of their container.
 //! `listen` holds and adopts them, `open` opens them, with their `options` and their `node` in the file system;
 //! `swap` puts them in place of those that a server binds by itself, with the options that it `carry`s over,
+//! `elsewhere` replaces them where the server has them besides, `queue` tells who waits in vain,
 //! `connections` counts who is connected.
 #![forbid(unsafe_code)]
 
