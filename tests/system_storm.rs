@@ -8,35 +8,9 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use support::dice::Dice;
 use support::host::Host;
 use support::units::{shell, socket};
-
-/// A generator of choices: xorshift64.
-struct Dice(u64);
-
-impl Dice {
-    fn new(salt: u64) -> Self {
-        Self(seed().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (salt + 1).wrapping_mul(0xd1b5_4a32_d192_ed03))
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
-fn seed() -> u64 {
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *SEED.get_or_init(|| {
-        let drawn = || std::time::UNIX_EPOCH.elapsed().expect("after 1970").subsec_nanos().into();
-        let seed =
-            std::env::var("SAMPAN_SEED").map_or_else(|_| drawn(), |seed| seed.parse().expect("a number"));
-        println!("SAMPAN_SEED={seed}");
-        seed
-    })
-}
 
 fn rounds() -> usize {
     std::env::var("SAMPAN_ROUNDS").map_or(12, |rounds| rounds.parse().expect("SAMPAN_ROUNDS is a number"))

@@ -154,6 +154,10 @@ impl Proxy {
             }
             self.shared.watch.wait(self.patience(), &mut events)?;
             self.shared.now = Instant::now();
+            // Who is to accept nobody any more does not accept who has come at the same time.
+            if events.iter().any(|event| Subject::of(event.data) == Subject::Termination) {
+                self.terminate();
+            }
             for event in &events {
                 self.event(Subject::of(event.data), event.flags);
             }
@@ -196,7 +200,9 @@ impl Proxy {
 
     fn event(&mut self, subject: Subject, flags: EventFlags) {
         match subject {
-            Subject::Termination => self.terminate(),
+            // It was heard before all others.
+            Subject::Termination => {}
+            Subject::Listener(_) if self.shared.is_draining() => {}
             Subject::Listener(index) => match self.entries.get_mut(index) {
                 Some(Entry::Connections(listener)) => {
                     listener.accept(&mut self.connections, &mut self.shared);

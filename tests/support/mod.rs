@@ -1,6 +1,7 @@
 //! What system tests share: a private host, what happens on it, and images to import.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod dice;
 pub mod events;
 pub mod failures;
 pub mod host;

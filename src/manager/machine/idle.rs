@@ -19,12 +19,8 @@ impl Machine {
             managed.is_run(run) && managed.phase == Phase::Running && managed.job.is_none()
         };
         let Some(idle) = self.units.get(name).filter(rests).and_then(Managed::idle) else { return };
-        let purpose = match idle.sleep {
-            Sleep::Stop => Purpose::Stop,
-            Sleep::Freeze { .. } => Purpose::Sleep,
-        };
         self.set_phase(name, Phase::Freezing);
-        self.freeze(name, run, purpose);
+        self.freeze(name, run, purpose(idle.sleep));
     }
 
     fn freeze(&mut self, name: &UnitName, run: u64, purpose: Purpose) {
@@ -82,15 +78,27 @@ impl Machine {
     pub(super) fn adopt_sleep(&mut self, name: &UnitName, phase: Phase, changed: Duration, since: Duration) {
         let Some(managed) = self.units.get(name) else { return };
         let Some(run) = managed.run.as_ref().map(|run| run.number) else { return };
-        let stop_after = managed.idle().and_then(Idle::stop_after);
+        let Some(idle) = managed.idle() else {
+            self.set_phase(name, Phase::Freezing);
+            return self.wake_up(name);
+        };
+        let stop_after = idle.stop_after();
         let slept = self.now.boottime.saturating_sub(changed);
         self.set_phase(name, phase);
         self.watch_run_since(name, since);
         if phase == Phase::Frozen {
             self.sleep(name, stop_after.map(|time| time.saturating_sub(slept)));
         } else {
-            self.freeze(name, run, Purpose::Sleep);
+            self.freeze(name, run, purpose(idle.sleep));
         }
+    }
+}
+
+/// What follows a standstill.
+fn purpose(sleep: Sleep) -> Purpose {
+    match sleep {
+        Sleep::Stop => Purpose::Stop,
+        Sleep::Freeze { .. } => Purpose::Sleep,
     }
 }
 

@@ -120,6 +120,16 @@ fn a_successor_finds_a_container_asleep_and_has_it_woken() {
 }
 
 #[test]
+fn a_successor_finishes_what_was_begun_to_stop_an_idle_container() {
+    let mut before = awake(Sleep::Stop, StartOn::Socket);
+    before.handle(at(70), idle());
+    let left = left(&before, &name(0));
+    let mut machine = machine(&[before.unit(&name(0)).unwrap().unit().unwrap().clone()]);
+    let actions = machine.handle(at(71), Event::Adopted { unit: name(0), left: Box::new(left) });
+    assert!(actions.contains(&freeze(Purpose::Stop)), "new clients have to wait: {actions:?}");
+}
+
+#[test]
 fn what_never_sleeps_any_more_by_its_file_goes_on() {
     let mut machine = awake(Sleep::Freeze { stop_after: None }, StartOn::Socket);
     machine.handle(at(70), idle());
