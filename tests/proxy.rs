@@ -339,6 +339,26 @@ fn a_drained_proxy_serves_its_clients_to_their_end_and_takes_no_others() {
 }
 
 #[test]
+fn a_proxy_ends_soon_after_its_container_whoever_is_connected() {
+    let ((front, address), (server, target)) = (listen("127.0.0.1:0"), listen("127.0.0.1:0"));
+    let mut container = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let held = sampan::sys::pidfd::open(container.id()).unwrap();
+    let sockets = [(front.as_fd(), socket(Target::Internet(target)))];
+    let mut proxy = Proxy::start_for("", &sockets, Some(held.as_fd()));
+    let mut client = connect(address);
+    let (mut served, _) = server.accept().unwrap();
+    // Its last words still arrive.
+    served.write_all(b"farewell").unwrap();
+    container.kill().unwrap();
+    container.wait().unwrap();
+    let mut words = [0; 8];
+    client.read_exact(&mut words).unwrap();
+    assert_eq!(&words, b"farewell");
+    assert!(proxy.wait().success());
+    assert!(!matches!(client.read(&mut words), Ok(1..)), "the client is not left waiting");
+}
+
+#[test]
 fn nothing_is_left_of_its_privileges() {
     let (proxy, _client, _server) = pair();
     assert_eq!((proxy.status("Seccomp"), proxy.status("NoNewPrivs")), ("2".to_owned(), "1".to_owned()));

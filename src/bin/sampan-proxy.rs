@@ -2,7 +2,7 @@
 //! the container.
 //!
 //! Its configuration is JSON on standard input ([`Configuration`]); the listening sockets follow the standard streams,
-//! from descriptor 3 on, in the order of the configuration. Once all servers listen it writes `listening` to standard output
+//! from descriptor 3 on, in the order of the configuration, and where that says so a pidfd of the container. Once all servers listen it writes `listening` to standard output
 //! and closes it. SIGTERM has it accept nobody any more and end when all clients have left.
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 fn start() -> anyhow::Result<()> {
     let configuration: Configuration =
         serde_json::from_reader(std::io::stdin().lock()).context("configuration on standard input")?;
-    let sockets = descriptor::take_inherited(configuration.sockets.len()).context("passed sockets")?;
+    let sockets = descriptor::take_inherited(configuration.descriptors()).context("passed sockets")?;
     let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).context("standard output")?;
     let null = File::options().read(true).write(true).open("/dev/null").context("/dev/null")?;
     rustix::stdio::dup2_stdin(&null).context("standard input")?;

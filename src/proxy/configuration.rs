@@ -12,6 +12,27 @@ use std::time::Duration;
 pub struct Configuration {
     /// One for each descriptor.
     pub sockets: Vec<Socket>,
+    /// What ends the proxy beside SIGTERM.
+    #[serde(default)]
+    pub lifetime: Lifetime,
+}
+
+/// How long the proxy runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifetime {
+    /// Until it is told to end.
+    #[default]
+    Own,
+    /// Until the process ends whose pidfd comes after the sockets.
+    Container,
+}
+
+impl Configuration {
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        self.sockets.len() + usize::from(self.lifetime == Lifetime::Container)
+    }
 }
 
 /// One socket on which clients come. Whether it is one of streams, of packets or of datagrams is asked of the kernel:

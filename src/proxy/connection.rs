@@ -83,6 +83,11 @@ impl Connection {
         !matches!(self.server, Server::Connected(_))
     }
 
+    /// Whether it waits for a server that listens.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.server, Server::Waiting)
+    }
+
     /// A socket that is being connected to the server.
     pub(super) fn connecting(&mut self, socket: OwnedFd) {
         self.server = Server::Connecting(Side::new(socket));

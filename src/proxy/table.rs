@@ -74,6 +74,12 @@ impl<T> Table<T> {
         Some(thing)
     }
 
+    /// What is in it.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let places = (0..).zip(&self.places).filter(|(_, place)| place.thing.is_some());
+        places.map(|(number, place)| Key { place: number, generation: place.generation }).collect()
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.free.len() == self.places.len()
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(table.get_mut(first), None);
         assert_eq!(table.remove(first), None);
         assert_eq!(table.get_mut(third), Some(&mut "third"));
+        assert_eq!(table.keys(), [third, second]);
         assert_eq!(Key::of_number(third.number()), third);
         assert!(third.number() < 1 << 56 && !table.is_empty());
         assert_eq!(

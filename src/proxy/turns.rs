@@ -1,6 +1,6 @@
 //! The loop: waits for events and has each socket take its own.
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Lifetime};
 use super::confine::confine;
 use super::connection::{Connection, Outcome};
 use super::listener::Listener;
@@ -18,6 +18,9 @@ use rustix::net::sockopt::socket_type;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
+
+/// How long it may take with what clients have not read yet, once there is no container.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is written once all targets listen.
 const LISTENING: &[u8] = b"listening\n";
@@ -58,16 +61,24 @@ pub enum ProxyError {
 /// When it cannot begin, or the kernel tells of no events any more.
 pub fn run(
     configuration: Configuration,
-    sockets: Vec<OwnedFd>,
+    mut sockets: Vec<OwnedFd>,
     report: OwnedFd,
     tell: Box<dyn FnMut(&Notice)>,
 ) -> Result<(), ProxyError> {
     let now = Instant::now();
+    let container = match configuration.lifetime {
+        Lifetime::Own => None,
+        Lifetime::Container => sockets.pop(),
+    };
     let entries = entries(configuration, sockets, now)?;
     let watch = Watch::new().map_err(ProxyError::Watch)?;
     let termination = signal_descriptor::termination().map_err(ProxyError::Watch)?;
     let watched = watch.readable(&termination, Subject::Termination);
     watched.map_err(|error| ProxyError::Watch(error.into()))?;
+    if let Some(container) = &container {
+        let watched = watch.readable(container, Subject::Container);
+        watched.map_err(|error| ProxyError::Watch(error.into()))?;
+    }
     let diag = SockDiag::here().map_err(ProxyError::Watch)?;
     confine().map_err(ProxyError::Confine)?;
     let mut proxy = Proxy {
@@ -77,6 +88,8 @@ pub fn run(
         shared: Shared::new(watch, diag, Notices::new(tell)),
         report: Some(report),
         termination,
+        container,
+        end: None,
     };
     proxy.run().map_err(ProxyError::Watch)
 }
@@ -141,6 +154,10 @@ struct Proxy {
     shared: Shared,
     report: Option<OwnedFd>,
     termination: OwnedFd,
+    /// The first process of the container, while it is there.
+    container: Option<OwnedFd>,
+    /// When it is over, whoever is still connected.
+    end: Option<Instant>,
 }
 
 impl Proxy {
@@ -149,7 +166,8 @@ impl Proxy {
         let mut again = Vec::new();
         loop {
             self.on_time();
-            if self.shared.is_draining() && self.connections.is_empty() && self.flows.is_empty() {
+            let is_empty = self.connections.is_empty() && self.flows.is_empty();
+            if self.shared.is_draining() && is_empty || self.end.is_some_and(|end| end <= Instant::now()) {
                 return Ok(());
             }
             self.shared.watch.wait(self.patience(), &mut events)?;
@@ -173,7 +191,8 @@ impl Proxy {
         if !self.shared.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadlines = self.entries.iter().filter_map(Entry::deadline).chain(self.shared.deadline());
+        let deadlines =
+            self.entries.iter().filter_map(Entry::deadline).chain(self.shared.deadline()).chain(self.end);
         deadlines.min().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -202,6 +221,7 @@ impl Proxy {
         match subject {
             // It was heard before all others.
             Subject::Termination => {}
+            Subject::Container => self.outlive(),
             Subject::Listener(_) if self.shared.is_draining() => {}
             Subject::Listener(index) => match self.entries.get_mut(index) {
                 Some(Entry::Connections(listener)) => {
@@ -225,6 +245,22 @@ impl Proxy {
         self.shared.drain();
     }
 
+    /// There is no container any more, and no server that could take anybody.
+    fn outlive(&mut self) {
+        self.container = None;
+        self.end = Some(self.shared.now + LAST_WORDS);
+        self.shared.drain();
+        self.flows = Table::default();
+        for key in self.connections.keys() {
+            let Some(connection) = self.connections.get_mut(key).filter(|one| one.is_waiting()) else {
+                continue;
+            };
+            if let Some(Entry::Connections(listener)) = self.entries.get_mut(connection.listener) {
+                listener.close(key, &mut self.connections);
+            }
+        }
+    }
+
     /// Gives another turn to what had more to do.
     fn resume(&mut self, subject: Subject) {
         match subject {
@@ -238,7 +274,7 @@ impl Proxy {
                     flow.queued = false;
                 }
             }
-            Subject::Termination | Subject::Listener(_) => {}
+            Subject::Termination | Subject::Container | Subject::Listener(_) => {}
         }
         self.event(subject, EventFlags::empty());
     }

@@ -26,6 +26,8 @@ pub(super) enum End {
 pub(super) enum Subject {
     /// The signal to end.
     Termination,
+    /// The end of the container.
+    Container,
     /// A client waits to be accepted, or has sent a datagram.
     Listener(usize),
     /// One end of a connection.
@@ -44,6 +46,7 @@ impl Subject {
             Self::Connection(key, End::Client) => (2, key.number()),
             Self::Connection(key, End::Server) => (3, key.number()),
             Self::Flow(key) => (4, key.number()),
+            Self::Container => (5, 0),
         };
         EventData::new_u64(kind << Self::KIND | number)
     }
@@ -56,6 +59,7 @@ impl Subject {
             2 => Self::Connection(Key::of_number(number), End::Client),
             3 => Self::Connection(Key::of_number(number), End::Server),
             4 => Self::Flow(Key::of_number(number)),
+            5 => Self::Container,
             _ => Self::Termination,
         }
     }

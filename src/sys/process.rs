@@ -124,6 +124,18 @@ pub fn read_memory(tid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     File::open(format!("/proc/{tid}/mem"))?.read_at(buffer, address)
 }
 
+/// What a process is called, proc_pid_comm(5).
+pub fn name(pid: u32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+/// Whether a process is in our own pid namespace.
+pub fn is_of_host(pid: u32) -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    namespace(&pid.to_string()).is_some_and(|its| Some(its) == namespace("self"))
+}
+
 /// The root directory of a thread, a path to open it by.
 pub fn root(tid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{tid}/root"))

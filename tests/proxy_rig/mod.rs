@@ -2,11 +2,11 @@
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use sampan::proxy::configuration::{Configuration, ProxyProtocol, Socket, Target};
+use sampan::proxy::configuration::{Configuration, Lifetime, ProxyProtocol, Socket, Target};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -41,10 +41,20 @@ impl Proxy {
     }
 
     /// On several, after commands of a shell.
-    pub fn start_with(before: &str, sockets: &[(std::os::fd::BorrowedFd<'_>, Socket)]) -> Self {
+    pub fn start_with(before: &str, sockets: &[(BorrowedFd<'_>, Socket)]) -> Self {
+        Self::start_for(before, sockets, None)
+    }
+
+    /// The same for a container, which is named by a pidfd.
+    pub fn start_for(
+        before: &str,
+        sockets: &[(BorrowedFd<'_>, Socket)],
+        container: Option<BorrowedFd<'_>>,
+    ) -> Self {
         // Out of the way of those that the proxy gets. Each test has a process of its own, which starts no other
         // program meanwhile.
-        let passed: Vec<_> = sockets.iter().map(|(fd, _)| fcntl_dupfd_cloexec(fd, 100).unwrap()).collect();
+        let passed = sockets.iter().map(|(fd, _)| *fd).chain(container);
+        let passed: Vec<_> = passed.map(|fd| fcntl_dupfd_cloexec(fd, 100).unwrap()).collect();
         let mut script = format!("{before}\nexec \"$0\"");
         for (index, fd) in passed.iter().enumerate() {
             fcntl_setfd(fd, FdFlags::empty()).unwrap();
@@ -55,7 +65,8 @@ impl Proxy {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let sockets = sockets.iter().map(|(_, socket)| socket.clone()).collect();
-        let configuration = serde_json::to_vec(&Configuration { sockets }).unwrap();
+        let lifetime = if container.is_some() { Lifetime::Container } else { Lifetime::Own };
+        let configuration = serde_json::to_vec(&Configuration { sockets, lifetime }).unwrap();
         child.stdin.take().unwrap().write_all(&configuration).unwrap();
         let report = BufReader::new(child.stdout.take().unwrap());
         let notices = BufReader::new(child.stderr.take().unwrap());

@@ -5,9 +5,10 @@ use super::control::reap;
 use super::live::{LiveRun, until_ended};
 use super::{Manager, Note};
 use crate::launch::journal;
-use crate::proxy::configuration::{self, Configuration, Target};
+use crate::manager::accounting;
+use crate::proxy::configuration::{self, Configuration, Lifetime, Target};
 use crate::sys::child::{Place, start_at};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, process};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::model::{Listen, Pass, ProxyProtocol, Socket, UnixName};
 use crate::unit::name::UnitName;
@@ -49,7 +50,11 @@ impl Manager {
             return;
         }
         let names = settings.iter().map(|socket| socket.name.clone()).collect();
-        match self.spawn_proxy(unit, &live, Configuration { sockets: settings }, &sockets) {
+        if let Some(found) = self.find_proxy(&live) {
+            return self.keep_proxy(unit, &live, Rc::new(found), None);
+        }
+        let configuration = Configuration { sockets: settings, lifetime: Lifetime::Container };
+        match self.spawn_proxy(unit, &live, configuration, &sockets) {
             Ok((process, report)) => {
                 let process = Rc::new(process);
                 reap(process.clone());
@@ -67,6 +72,18 @@ impl Manager {
         if let Some(live) = self.runs.get(unit).cloned() {
             self.keep_proxy(unit, &live, Rc::new(process), None);
         }
+    }
+
+    /// One that a manager has started which could not say so any more. A process of the container that calls itself so
+    /// is in another pid namespace.
+    fn find_proxy(&self, live: &LiveRun) -> Option<OwnedFd> {
+        let pids = accounting::processes_below(&self.frozen_group(live)?);
+        let is_ours =
+            |pid: &u32| process::name(*pid).is_some_and(|name| name == PROGRAM) && process::is_of_host(*pid);
+        let pid = pids.into_iter().find(is_ours)?;
+        let held = pidfd::open(pid).ok()?;
+        // The number may have become another's in between.
+        is_ours(&pid).then_some(held)
     }
 
     fn keep_proxy(
@@ -127,8 +144,9 @@ impl Manager {
         let errors = journal::open(&self.paths.journal_stream(), PROGRAM, &unit.scope())?;
         let mut command = Command::new(self.paths.helper(PROGRAM));
         command.env_clear().current_dir("/").stdin(memory(&configuration)?).stdout(writer).stderr(errors);
+        let passed = [sockets, &[process.pidfd.as_fd()]].concat();
         let place = Place { group: group.as_fd(), network: process.pidfd.as_fd() };
-        let (_, started) = start_at(&mut command, place, sockets)?;
+        let (_, started) = start_at(&mut command, place, &passed)?;
         Ok((started, report.into()))
     }
 }
