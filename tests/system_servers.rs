@@ -23,7 +23,7 @@ fn listen(host: &Host, unit: &str, container: &str, target: &str, more: &str) {
 
 /// Stops a unit that one connection has launched.
 fn stop(host: &Host, unit: &str) {
-    assert_eq!(host.property(unit, "SubState"), "running", "{unit}\n{}", host.recent());
+    host.wait_property(unit, "SubState", "running");
     let row = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
     assert_eq!(row.split_whitespace().nth(6), Some("1"), "one launch: {row}");
     host.succeed(&["sampanctl", "stop", unit]);
@@ -288,7 +288,7 @@ fn servers_of_names() {
             stream.read_exact(&mut got).expect("it answers");
             assert!(got.windows(4).any(|bytes| bytes == ANSWER), "{unit}, {address}: {got:?}");
         }
-        assert_eq!(host.property(unit, "SubState"), "running", "{unit}");
+        host.wait_property(unit, "SubState", "running");
         host.succeed(&["sampanctl", "stop", unit]);
     }
 }

@@ -142,7 +142,7 @@ fn what_comes_first_by_any_socket_starts_the_container_and_is_served() {
         host.succeed(&["sampanctl", "start", "kinds"]);
         assert_eq!(host.property("kinds", "SubState"), "listening", "{expected}");
         assert_eq!(ask(&host), expected, "{number}");
-        assert_eq!(host.property("kinds", "SubState"), "running", "{expected}");
+        host.wait_property("kinds", "SubState", "running");
         host.succeed(&["sampanctl", "stop", "kinds"]);
     }
     host.succeed(&["sampanctl", "start", "kinds"]);
@@ -315,7 +315,7 @@ fn unmodified_servers_of_datagrams_and_packets_get_what_is_held() {
     assert_eq!(ask_packets(&host.path("/run/out.sock"), "one"), "answer to one");
     assert_eq!(ask_packets(&host.path("/run/out.sock"), "two"), "answer to two");
     for unit in ["udp", "packets"] {
-        assert_eq!(host.property(unit, "SubState"), "running");
+        host.wait_property(unit, "SubState", "running");
     }
 }
 

@@ -31,7 +31,7 @@ fn a_server_that_knows_listen_fds_gets_the_socket() {
         answer.contains(&format!("REMOTE_PORT = '{}'", client.port())),
         "not the client's own address: {answer}"
     );
-    assert_eq!(host.property("web", "SubState"), "running");
+    host.wait_property("web", "SubState", "running");
     let sockets = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
     let words: Vec<&str> = sockets.split_whitespace().collect();
     assert_eq!(words[..5], ["127.0.0.1:8000", "main", "web.container", "fd", "running"], "{sockets}");
@@ -140,7 +140,7 @@ fn unmodified_servers_are_given_the_socket_when_they_bind() {
             let got = exchange(stream, request.as_bytes()).expect(name);
             assert!(got.contains(answer), "{name}, {connection} connection: {got}");
         }
-        assert_eq!(host.property(name, "SubState"), "running");
+        host.wait_property(name, "SubState", "running");
         host.succeed(&["sampanctl", "stop", name]);
         assert_eq!(host.property(name, "Result"), "success", "{name}");
     }

@@ -247,7 +247,9 @@ impl Proxy {
 
     /// There is no container any more, and no server that could take anybody.
     fn outlive(&mut self) {
-        self.container = None;
+        let Some(container) = self.container.take() else { return };
+        // Closing it is not enough: who has started this process holds it as well.
+        let _ = self.shared.watch.forget(&container);
         self.end = Some(self.shared.now + LAST_WORDS);
         self.shared.drain();
         self.flows = Table::default();
