@@ -56,13 +56,13 @@ pub struct SocketRow {
     pub name: String,
     /// The unit.
     pub unit: String,
-    /// `fd` or `swap`.
+    /// `fd`, `swap` or `accept`.
     pub pass: String,
     /// `listening`, `running` or `closed`.
     pub state: String,
     /// Connections established now.
     pub connections: u32,
-    /// Times that this socket started the container since its unit was started.
+    /// Times that this socket started the container, or one for a connection, since its unit was started.
     pub activations: u32,
     /// From the connection to the payload's execution at the last activation, in microseconds; 0: none yet.
     pub last_activation_usec: u64,

@@ -174,6 +174,17 @@ impl ActiveState {
     }
 }
 
+/// What has become of the connections to a unit that has an instance for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Instances that there are.
+    pub now: u64,
+    /// Those that there have been, too.
+    pub accepted: u64,
+    /// Connections that were closed, as there were too many.
+    pub refused: u64,
+}
+
 /// Memory of a container in bytes, and its limits; `None` is not known, or no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is named as the property of org.sampan1.Unit that it holds")]
@@ -251,6 +262,7 @@ pub struct UnitProperties {
     pub transfer_bytes_done: u64,
     pub transfer_bytes_total: u64,
     pub sockets: Vec<String>,
+    pub connections: Option<Connections>,
     pub triggered_by: Vec<String>,
     pub timer_state: String,
     pub next_elapse_realtime: u64,
@@ -327,6 +339,11 @@ impl UnitProperties {
             transfer_bytes_done: read.number("TransferBytesDone"),
             transfer_bytes_total: read.number("TransferBytesTotal"),
             sockets: read.list("Sockets"),
+            connections: read.flag("Accept").then(|| Connections {
+                now: read.number("NConnections"),
+                accepted: read.number("NAccepted"),
+                refused: read.number("NRefused"),
+            }),
             triggered_by: read.list("TriggeredBy"),
             timer_state: read.text("TimerState"),
             next_elapse_realtime: read.number("NextElapseUSecRealtime"),

@@ -16,6 +16,7 @@ use super::user::{self, User};
 use crate::sys::execute::execute;
 use crate::sys::seccomp::Instruction;
 use crate::sys::{seccomp, session};
+use crate::unit::model::StandardInput;
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
@@ -53,7 +54,7 @@ pub fn become_payload(
     plan: &Execute,
     trees: &mut Trees,
     streams: Option<Streams>,
-    passed: Passed<'_>,
+    mut passed: Passed<'_>,
     whole: Duration,
 ) -> Result<(), StepError> {
     if let Some(streams) = streams {
@@ -62,6 +63,9 @@ pub fn become_payload(
         let [fifo, stdout, journal] = ["output", STDOUT, JOURNAL].map(|name| trees.take(name));
         use_output(&stdout?).during("connect to journal", "standard output")?;
         hand_over(&fifo?, &journal?, passed.control, whole).during("connect to journal", "/dev/stdout")?;
+        if plan.standard_input == StandardInput::Socket {
+            use_socket(&mut passed.sockets).during("pass sockets", "standard input")?;
+        }
     }
     // All other trees have their place; their descriptors lead nowhere new, but are nobody's business either.
     trees.clear();
@@ -93,6 +97,14 @@ pub fn use_streams([input, output, error]: Streams) -> Result<(), StepError> {
     rustix::stdio::dup2_stdin(&input).during("begin", "standard input")?;
     rustix::stdio::dup2_stdout(&output).during("begin", "standard output")?;
     rustix::stdio::dup2_stderr(&error).during("begin", "standard error")
+}
+
+/// Errors stay with the journal: a client is not told of them.
+fn use_socket(sockets: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let socket = sockets.pop().ok_or(Errno::BADF)?;
+    rustix::stdio::dup2_stdin(&socket)?;
+    rustix::stdio::dup2_stdout(&socket)?;
+    Ok(())
 }
 
 fn use_output(stream: &OwnedFd) -> io::Result<()> {

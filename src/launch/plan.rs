@@ -15,7 +15,8 @@ use super::system;
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
 use crate::unit::model::{
-    CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, Unit, UserNamespace,
+    CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, StandardInput, Unit,
+    UserNamespace,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -114,8 +115,11 @@ pub enum PlanError {
     },
 }
 
+/// How a connection is called that a container was made for, systemd.socket(5) `FileDescriptorName=`.
+const CONNECTION: &str = "connection";
+
 /// Plans the start of a container. The sockets to pass are those of the unit with `pass = "fd"`, in the order
-/// of their names.
+/// of their names, or the connection that it was made for.
 ///
 /// # Errors
 /// When unit and image together say nothing that could be run.
@@ -238,6 +242,8 @@ pub fn join(
     let identity = Identity { notify: None, ..facts.identity.clone() };
     let mut execute = execute(&asked, image, &HostFacts { identity, ..facts.clone() })?;
     execute.output = Output::Passed;
+    execute.sockets.clear();
+    execute.standard_input = StandardInput::Null;
     for line in &command.environment {
         set(&mut execute.environment, line);
     }
@@ -324,6 +330,12 @@ fn changes(container: &Container, facts: &HostFacts, stands: Vec<Stand>) -> Chan
 fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Result<Execute, PlanError> {
     let passed = |pass| container.sockets.iter().filter(move |(_, socket)| socket.pass == pass);
     let capabilities = capabilities(&container.security)?;
+    let standard_input = standard_input(container, facts);
+    let mut sockets: Vec<String> = passed(Pass::Fd).map(|(name, _)| name.clone()).collect();
+    sockets.extend(container.accepted.iter().map(|_| CONNECTION.to_owned()));
+    if standard_input == StandardInput::Socket {
+        sockets.clear();
+    }
     Ok(Execute {
         command: command(container, image)?,
         then: container.then.iter().map(|words| with_entrypoint(container, image, words)).collect(),
@@ -344,9 +356,18 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
             false => NewPrivileges::Allowed,
         },
         output: Output::Passed,
-        sockets: passed(Pass::Fd).map(|(name, _)| name.clone()).collect(),
+        standard_input,
+        sockets,
         binds: if passed(Pass::Swap).next().is_some() { Binds::Manager } else { Binds::Kernel },
     })
+}
+
+/// Streams of somebody who waits for the container's end come before a socket.
+fn standard_input(container: &Container, facts: &HostFacts) -> StandardInput {
+    match facts.output {
+        Output::Journal => container.standard_input,
+        Output::Passed => StandardInput::Null,
+    }
 }
 
 fn labels(security: &Security, modules: &BTreeSet<LabelModule>) -> Result<Vec<Label>, PlanError> {
@@ -457,6 +478,12 @@ fn environment(container: &Container, image: &ImageConfig, facts: &HostFacts) ->
         set(&mut lines, &format!("container_uuid={id}"));
     }
     set(&mut lines, &format!("INVOCATION_ID={}", facts.invocation));
+    if let Some(accepted) = &container.accepted {
+        let (address, port) = accepted.peer.remote();
+        lines.retain(|line| !matches!(name_of(line), "REMOTE_ADDR" | "REMOTE_PORT"));
+        lines.extend(address.map(|address| format!("REMOTE_ADDR={address}")));
+        lines.extend(port.map(|port| format!("REMOTE_PORT={port}")));
+    }
     if !container.credentials.is_empty() {
         set(&mut lines, &format!("CREDENTIALS_DIRECTORY={CREDENTIALS_DIRECTORY}"));
     }

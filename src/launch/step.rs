@@ -5,7 +5,7 @@ use super::profile::CallRules;
 use crate::sys::mount::Depth;
 pub use crate::sys::mount::Propagation;
 use crate::sys::namespace::Namespace;
-use crate::unit::model::{Credential, ExitStatuses, IfMissing, ProcessSettings};
+use crate::unit::model::{Credential, ExitStatuses, IfMissing, ProcessSettings, StandardInput};
 use crate::unit::system_calls::SystemCallFilter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -508,10 +508,17 @@ pub struct Execute {
     pub system_calls: SystemCalls,
     /// Where output goes.
     pub output: Output,
+    /// Whether the one socket that comes is standard input and output instead of what `output` says.
+    #[serde(default, skip_serializing_if = "has_no_input")]
+    pub standard_input: StandardInput,
     /// Names of sockets to pass by `LISTEN_FDS`, in the order in which they come.
     pub sockets: Vec<String>,
     /// Whether bind(2) is answered by the manager.
     pub binds: Binds,
+}
+
+fn has_no_input(input: &StandardInput) -> bool {
+    *input == StandardInput::Null
 }
 
 /// What the first process of a container is.

@@ -28,6 +28,8 @@ struct Kept {
     output: Option<OwnedFd>,
     journal: Option<OwnedFd>,
     sockets: Vec<(String, OwnedFd)>,
+    /// What it was made for, and the name of the socket that this came by.
+    connection: Option<(String, OwnedFd)>,
 }
 
 /// All that systemd's store has kept.
@@ -68,7 +70,7 @@ pub fn adopt(
         adopt_orphan(manager, orphan, own);
     }
     for (unit, lost) in kept {
-        if lost.sockets.is_empty() {
+        if lost.sockets.is_empty() && lost.connection.is_none() {
             manager.forget_descriptors(&unit, std::iter::empty());
         } else {
             adopt_unrecorded(manager, &unit, lost);
@@ -84,6 +86,7 @@ pub fn adopt(
 fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
     tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
     manager.ensure_loaded(&orphan.unit);
+    manager.ensure_instance(&orphan.unit, kept.connection.as_ref());
     let container = manager.machine().unit(&orphan.unit).and_then(|managed| managed.container());
     let stop_signal = container.and_then(|container| container.stop_signal).unwrap_or(libc::SIGTERM);
     adopt_unit(manager, orphan.record(driver::now(), stop_signal), kept);
@@ -92,8 +95,14 @@ fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
 /// A unit without a container whose record says nothing. What must have been up stays so: others may depend on it.
 fn adopt_unrecorded(manager: &mut Manager, unit: &UnitName, kept: Kept) {
     manager.ensure_loaded(unit);
+    let connection = kept.connection.as_ref();
+    if connection.is_some() {
+        manager.ensure_instance(unit, connection);
+    }
     let phase = manager.machine().unit(unit).and_then(|managed| match &managed.unit()?.body {
         Body::Target => Some(Phase::Active),
+        // It was about to be launched for a connection that nobody has taken yet.
+        Body::Container(container) if container.accepted.is_some() => connection.map(|_| Phase::Pull),
         Body::Container(container) if !container.sockets.is_empty() => Some(Phase::Listening),
         Body::Container(container) => container.remain_after_exit.then_some(Phase::Exited),
     });
@@ -180,6 +189,9 @@ fn sort(descriptors: Vec<(String, OwnedFd)>) -> Stored {
             Ok(StoredDescriptor::Listen { unit, socket }) => {
                 kept.entry(unit).or_default().sockets.push((socket, descriptor));
             }
+            Ok(StoredDescriptor::Connection { unit, socket }) => {
+                kept.entry(unit).or_default().connection = Some((socket, descriptor));
+            }
             Ok(StoredDescriptor::Record { unit }) => stored.records.push((unit, descriptor)),
             Ok(StoredDescriptor::Booted) => stored.predecessor = Some(Predecessor::SinceBoot),
             // Taken before, this is one too many.
@@ -202,6 +214,9 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
         return;
     }
     manager.adopt_sockets(&unit, kept.sockets);
+    if let Some((socket, connection)) = kept.connection {
+        manager.adopt_connection(&unit, socket, connection, &record);
+    }
     let outlet = kept.output.map(|fifo| Outlet::kept(fifo, kept.journal));
     // One that was given up may hang in the kernel still.
     let run = record.run.clone().filter(|run| run.ended.is_none());

@@ -120,6 +120,16 @@ impl Moments {
     }
 }
 
+/// What has become of the connections to a unit with `pass = "accept"`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionCounts {
+    /// Those that got an instance: the number of the next.
+    pub accepted: u32,
+    /// Those that were one too many.
+    pub refused: u32,
+}
+
 /// The format that this program writes. A successor of another version reads what it knows of it.
 pub const FORMAT: u32 = 1;
 
@@ -165,6 +175,9 @@ pub struct Record {
     /// How often each socket has launched the container.
     #[serde(default)]
     pub activations: BTreeMap<String, u32>,
+    /// What has become of the connections to it, where each gets an instance.
+    #[serde(default)]
+    pub connections: ConnectionCounts,
     /// The version of its files that rules. The files may be broken or gone when a successor reads them.
     #[serde(default, deserialize_with = "definition")]
     pub definition: Option<Arc<Unit>>,
@@ -193,6 +206,7 @@ impl Record {
             job: None,
             asked: Asked::default(),
             activations: BTreeMap::new(),
+            connections: ConnectionCounts::default(),
             definition: None,
         }
     }

@@ -1,5 +1,6 @@
-//! The sockets that are held for a unit: opened anew ([`super::open`]), or taken back from systemd's store. A held
-//! socket is never accepted on here: it only waits to become readable, and goes to the container as it is.
+//! The sockets that are held for a unit: opened anew ([`super::open`]), or taken back from systemd's store. But for
+//! `pass = "accept"` ([`super::incoming`]) a held socket is never accepted on: it only waits to become readable, and goes
+//! to the container as it is.
 
 use super::node::{self, socket_type};
 use super::open::{backlog, open};

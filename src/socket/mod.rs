@@ -2,7 +2,7 @@
 //! `listen` holds and adopts them, `open` opens them, with their `options` and their `node` in the file system;
 //! `swap` puts them in place of those that a server binds by itself, with the options that it `carry`s over,
 //! `elsewhere` replaces them where the server has them besides, `queue` tells who waits in vain,
-//! `connections` counts who is connected.
+//! `connections` counts who is connected, `incoming` takes connections for `pass = "accept"`.
 #![forbid(unsafe_code)]
 
 mod accepted;
@@ -10,6 +10,7 @@ mod carry;
 pub mod connections;
 pub mod defer;
 mod elsewhere;
+pub mod incoming;
 pub mod listen;
 mod node;
 mod open;

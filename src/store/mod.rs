@@ -298,7 +298,8 @@ impl Store {
     }
 
     fn named_directory(&self, kind: &str, name: &str, mode: u32) -> Result<PathBuf, StoreError> {
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
+        let valid =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b':');
         if name.starts_with('.') || name.is_empty() || name.len() > 255 || !name.bytes().all(valid) {
             return Err(StoreError::Name(name.to_owned()));
         }

@@ -1,4 +1,5 @@
-//! Options of sockets whose value is one number: socket(7), ip(7), ipv6(7), tcp(7), udp(7).
+//! Options of sockets whose value is one number, socket(7), ip(7), ipv6(7), tcp(7), udp(7), and who is at the other end
+//! of a unix socket.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -104,6 +105,39 @@ impl SocketOption {
 
 const LENGTH: libc::socklen_t = size_of::<i32>() as libc::socklen_t;
 
+/// A process that has connected to a unix socket, as it was then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerProcess {
+    /// Its number; 0 where it is of no process namespace that can be seen from here.
+    pub process: i32,
+    /// Its user.
+    pub user: u32,
+}
+
+/// Who is at the other end of a unix socket, unix(7) `SO_PEERCRED`.
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn peer_process(socket: BorrowedFd<'_>) -> io::Result<PeerProcess> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes, the size of `found`, which lives through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(PeerProcess { process: found.pid, user: found.uid })
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +154,16 @@ mod tests {
             option.set(listener.as_fd(), value).unwrap();
             assert_eq!(option.get(listener.as_fd()).unwrap(), value, "{}", option.name());
         }
+    }
+
+    #[test]
+    fn who_has_connected_is_known() {
+        let (own, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let user = rustix::process::getuid().as_raw();
+        let process = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(peer_process(own.as_fd()).unwrap(), PeerProcess { process, user });
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(peer_process(file.as_fd()).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
     }
 
     #[test]

@@ -50,6 +50,13 @@ pub enum StoredDescriptor {
         /// The unit.
         unit: UnitName,
     },
+    /// `connection/UNIT/SOCKET`: what a container was made for that is being launched.
+    Connection {
+        /// The unit.
+        unit: UnitName,
+        /// The name of the socket that it came by, in the unit that listens.
+        socket: String,
+    },
     /// `record/UNIT`: the memory with a record for which there was no space.
     Record {
         /// The unit.
@@ -81,23 +88,31 @@ impl StoredDescriptor {
     pub(super) fn on_hang_up(&self) -> OnHangUp {
         match self {
             Self::Listen { .. } | Self::Process { .. } | Self::Output { .. } => OnHangUp::Keep,
+            // A client that has gone may have said something before.
+            Self::Connection { .. } => OnHangUp::Keep,
             Self::Notify { .. } | Self::Record { .. } | Self::Received | Self::Booted => OnHangUp::Keep,
             Self::Notifier { .. } | Self::Proxy { .. } | Self::Journal { .. } => OnHangUp::Drop,
         }
     }
 }
 
+/// No descriptor of systemd's store has a colon in its name, sd_pid_notify_with_fds(3), and no unit of ours what stands
+/// for one here.
+const COLON: &str = "~";
+
 impl fmt::Display for StoredDescriptor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |unit: &UnitName| unit.as_str().replace(':', COLON);
         match self {
-            Self::Listen { unit, socket } => write!(formatter, "listen/{unit}/{socket}"),
-            Self::Process { unit } => write!(formatter, "pidfd/{unit}"),
-            Self::Notifier { unit } => write!(formatter, "notifier/{unit}"),
-            Self::Proxy { unit } => write!(formatter, "proxy/{unit}"),
-            Self::Notify { unit } => write!(formatter, "notify/{unit}"),
-            Self::Output { unit } => write!(formatter, "output/{unit}"),
-            Self::Journal { unit } => write!(formatter, "journal/{unit}"),
-            Self::Record { unit } => write!(formatter, "record/{unit}"),
+            Self::Listen { unit, socket } => write!(formatter, "listen/{}/{socket}", plain(unit)),
+            Self::Process { unit } => write!(formatter, "pidfd/{}", plain(unit)),
+            Self::Notifier { unit } => write!(formatter, "notifier/{}", plain(unit)),
+            Self::Proxy { unit } => write!(formatter, "proxy/{}", plain(unit)),
+            Self::Notify { unit } => write!(formatter, "notify/{}", plain(unit)),
+            Self::Output { unit } => write!(formatter, "output/{}", plain(unit)),
+            Self::Journal { unit } => write!(formatter, "journal/{}", plain(unit)),
+            Self::Connection { unit, socket } => write!(formatter, "connection/{}/{socket}", plain(unit)),
+            Self::Record { unit } => write!(formatter, "record/{}", plain(unit)),
             Self::Booted => formatter.write_str(BOOTED),
             Self::Received => formatter.write_str(RECEIVED),
         }
@@ -117,9 +132,10 @@ impl FromStr for StoredDescriptor {
             let (kind, rest) = text.split_once('/')?;
             let (unit, socket) =
                 rest.split_once('/').map_or((rest, None), |(unit, socket)| (unit, Some(socket)));
-            let unit = UnitName::parse(unit).ok()?;
+            let unit = UnitName::parse(&unit.replace(COLON, ":")).ok()?;
             match (kind, socket) {
                 ("listen", Some(socket)) => Some(Self::Listen { unit, socket: socket.to_owned() }),
+                ("connection", Some(socket)) => Some(Self::Connection { unit, socket: socket.to_owned() }),
                 ("pidfd", None) => Some(Self::Process { unit }),
                 ("notifier", None) => Some(Self::Notifier { unit }),
                 ("proxy", None) => Some(Self::Proxy { unit }),
@@ -150,6 +166,7 @@ mod tests {
     #[test]
     fn names_say_what_a_descriptor_is() {
         let unit = UnitName::parse("web@blue.container").unwrap();
+        let instance = UnitName::parse("web@0-::1:80-::1:4000.container").unwrap();
         for descriptor in [
             StoredDescriptor::Listen { unit: unit.clone(), socket: "http".to_owned() },
             StoredDescriptor::Process { unit: unit.clone() },
@@ -158,9 +175,12 @@ mod tests {
             StoredDescriptor::Output { unit: unit.clone() },
             StoredDescriptor::Journal { unit: unit.clone() },
             StoredDescriptor::Record { unit: unit.clone() },
+            StoredDescriptor::Process { unit: instance.clone() },
+            StoredDescriptor::Connection { unit: instance, socket: "http".to_owned() },
             StoredDescriptor::Received,
             StoredDescriptor::Booted,
         ] {
+            assert!(!descriptor.to_string().contains(':'), "systemd would refuse it");
             assert_eq!(descriptor.to_string().parse(), Ok(descriptor));
         }
         assert_eq!(StoredDescriptor::Process { unit }.to_string(), "pidfd/web@blue.container");

@@ -146,18 +146,16 @@ fn mapped(udp: &str, text: &str) -> Option<String> {
 }
 
 impl Written for Pass {
-    const EXPECTED: &'static str = "\"fd\", \"swap\" or \"proxy\"";
+    const EXPECTED: &'static str = "\"fd\", \"swap\", \"proxy\" or \"accept\"";
 
     fn read(text: &str) -> Result<Self, ValueError> {
         match text {
             "fd" => Ok(Self::Fd),
             "swap" => Ok(Self::Swap),
             "proxy" => Ok(Self::Proxy),
-            "accept" => Err(ValueError::new(format!("pass = \"{text}\" is not supported yet")).with_help(
-                "supported are \"swap\", for a server that binds by itself, and \"fd\", for LISTEN_FDS",
-            )),
+            "accept" => Ok(Self::Accept),
             _ => Err(ValueError::new(format!("unknown value \"{text}\""))
-                .with_help(suggest::help(text, &["fd", "swap", "proxy"]))),
+                .with_help(suggest::help(text, &["fd", "swap", "proxy", "accept"]))),
         }
     }
 }

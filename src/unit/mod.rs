@@ -8,6 +8,7 @@
 //! [`state`] tells of them.
 #![forbid(unsafe_code)]
 
+pub mod accepted;
 pub mod across;
 pub mod address;
 pub mod assemble;

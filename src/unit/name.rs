@@ -1,7 +1,8 @@
 //! Names of units: `web.container`, the template `web@.container`, its instance `web@blue.container`.
 //!
 //! The grammar is stricter than systemd.unit(5)'s, so that a name can stand in a path, a scope and a
-//! hostname: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 200 bytes in all.
+//! hostname: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 200 bytes in all. An instance can have colons as well, since that of
+//! a connection is called by its addresses.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -47,6 +48,10 @@ pub struct UnitName {
 /// Longest name, so that `sampan-NAME.scope` and a drop-in directory fit in systemd's and the kernel's 255.
 const LENGTH_MAX: usize = 200;
 
+/// Longest prefix of a unit with an instance for each connection: `@N-[ADDRESS]:PORT-[ADDRESS]:PORT.container` fits
+/// after it, without the brackets.
+pub const LISTENER_LENGTH_MAX: usize = 80;
+
 impl UnitName {
     /// Reads a full name such as `web.container`.
     ///
@@ -63,7 +68,7 @@ impl UnitName {
             Some((prefix, instance)) => (prefix, Some(instance)),
             None => (stem, None),
         };
-        let instance_valid = instance.is_none_or(|instance| instance.bytes().all(is_name_byte));
+        let instance_valid = instance.is_none_or(|instance| instance.bytes().all(is_instance_byte));
         if text.len() > LENGTH_MAX || !is_prefix(prefix) || !instance_valid {
             return Err(NameError::Invalid(text.to_owned()));
         }
@@ -151,16 +156,22 @@ impl UnitName {
         self.of_instance("instance").unwrap_or_else(|| self.clone())
     }
 
+    /// The instance of a plain unit for a connection.
+    pub fn of_connection(&self, instance: &str) -> Option<Self> {
+        let full = format!("{}@{instance}.{}", self.stem(), self.suffix());
+        Self::parse(&full).ok().filter(|name| self.instance().is_none() && !name.is_template())
+    }
+
     /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
-    /// colon, which our names do not have, stands for the `@`.
+    /// colon, which no prefix of ours has, stands for the `@`.
     pub fn scope(&self) -> String {
-        format!("sampan-{}.scope", self.stem().replace('@', ":"))
+        format!("sampan-{}.scope", self.stem().replacen('@', ":", 1))
     }
 
     /// The container whose scope this is.
     pub fn of_scope(scope: &str) -> Option<Self> {
         let stem = scope.strip_prefix("sampan-")?.strip_suffix(".scope")?;
-        let name = Self::parse(&format!("{}.container", stem.replace(':', "@"))).ok()?;
+        let name = Self::parse(&format!("{}.container", stem.replacen(':', "@", 1))).ok()?;
         (name.scope() == scope).then_some(name)
     }
 
@@ -183,6 +194,10 @@ fn unescaped(text: &str) -> Option<String> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+fn is_instance_byte(byte: u8) -> bool {
+    is_name_byte(byte) || byte == b':'
 }
 
 fn is_prefix(prefix: &str) -> bool {
@@ -232,6 +247,20 @@ mod tests {
         assert_eq!(name.scope(), "sampan-web:blue.scope");
         assert!(UnitName::parse("web@.container").unwrap().is_template());
         assert_eq!(UnitName::from_command_line("web.v2").unwrap().as_str(), "web.v2.container");
+    }
+
+    #[test]
+    fn an_instance_for_a_connection_is_called_by_its_addresses() {
+        let listener = UnitName::parse("echo.container").unwrap();
+        let name = listener.of_connection("0-127.0.0.1:7-127.0.0.1:40000").unwrap();
+        assert_eq!(name.as_str(), "echo@0-127.0.0.1:7-127.0.0.1:40000.container");
+        assert_eq!(name.scope(), "sampan-echo:0-127.0.0.1:7-127.0.0.1:40000.scope");
+        assert_eq!(UnitName::of_scope(&name.scope()), Some(name));
+        let longest = UnitName::parse(&format!("{}.container", "x".repeat(LISTENER_LENGTH_MAX))).unwrap();
+        let address = "fe80:1234:1234:1234:1234:1234:1234:1234:65535";
+        let name = longest.of_connection(&format!("{}-{address}-{address}", u32::MAX)).unwrap();
+        assert_eq!(UnitName::of_scope(&name.scope()), Some(name));
+        assert!(UnitName::parse("a:b.container").is_err(), "a plain name has no colon");
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn the_examples_of_the_pages_are_units_without_a_fault() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 5);
+    assert_eq!(checked, 6);
     let missing = "[container]\nimage = \"localhost/db\"\n";
     fs::write(directory.path().join("etc/sampan/units/db.container.toml"), missing).unwrap();
     let found = check(&VerifyArgs { units: Vec::new() }, &Paths::new(directory.path()));

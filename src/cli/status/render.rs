@@ -2,7 +2,7 @@
 
 use super::{health, idle, reason, resources};
 use crate::cli::text::{Style, Tone, escaped, quantity, time};
-use crate::cli::unit_properties::{ActiveState, Ending, UnitProperties};
+use crate::cli::unit_properties::{ActiveState, Connections, Ending, UnitProperties};
 use crate::unit::{exit_status, signal};
 use jiff::tz::TimeZone;
 use rustix::time::{ClockId, clock_gettime};
@@ -39,6 +39,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Job", &job(unit));
     page.lines("TriggeredBy", &unit.triggered_by);
     page.lines("Listen", &unit.sockets);
+    page.line("Accepted", &unit.connections.map(accepted).unwrap_or_default());
     page.line("Docs", &documentation(unit, style));
     page.lines("Invocation", &present(&unit.invocation_id));
     page.line("Image", &image(unit));
@@ -321,6 +322,12 @@ fn ended(ending: Ending) -> String {
 fn control_group(unit: &UnitProperties, processes: &[String]) -> String {
     let lines = [escaped(&unit.control_group).into_owned()].into_iter().chain(processes.iter().cloned());
     lines.collect::<Vec<_>>().join(INDENTED_LINE)
+}
+
+fn accepted(connections: Connections) -> String {
+    let Connections { now, accepted, refused } = connections;
+    let refused = if refused == 0 { String::new() } else { format!("; Refused: {refused}") };
+    format!("{accepted}; Connected: {now}{refused}")
 }
 
 fn positive(number: u64) -> String {

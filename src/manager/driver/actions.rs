@@ -56,6 +56,7 @@ impl Manager {
                 }
                 Action::Removed(unit) => {
                     self.facts.remove(&unit);
+                    self.connections.forget(&unit);
                     self.changed.insert(unit.clone());
                     self.tell(Notice::Removed(unit));
                 }

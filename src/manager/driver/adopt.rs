@@ -48,6 +48,7 @@ impl Manager {
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
         self.sockets.count_on(unit, &record.activations);
+        self.connections.count_on(unit, record.connections);
         if let (true, Some(run)) = (record.phase.is_starting(), &record.run) {
             self.stages.abandoned.insert(unit.clone(), run.number);
         }

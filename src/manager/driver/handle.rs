@@ -159,7 +159,8 @@ impl Manager {
             let job = managed.job.and_then(|job| self.machine.jobs().get(&job));
             Record::of(unit, managed, job, self.facts.get(unit))
         });
-        let record = record.map(|record| Record { activations: self.sockets.activations(unit), ..record });
+        let (activations, connections) = (self.sockets.activations(unit), self.connections.counts(unit));
+        let record = record.map(|record| Record { activations, connections, ..record });
         self.shelf.keep(unit, record.as_ref());
     }
 }

@@ -73,7 +73,7 @@ struct Means {
     before: BeforePayload,
     /// How many launches may be under way.
     turns: Rc<Semaphore>,
-    /// Those with `pass = "fd"`, in the order of their names, as the plan has them.
+    /// Those with `pass = "fd"`, in the order of their names, as the plan has them; or the connection.
     sockets: io::Result<Vec<OwnedFd>>,
     /// Standard streams of somebody who waits for the container's end.
     stdio: Option<[OwnedFd; 3]>,
@@ -120,7 +120,10 @@ impl Manager {
             .filter(|open| open.held.socket().pass == Pass::Fd)
             .map(|open| (open.held.name(), open))
             .collect();
-        let sockets = passed.values().map(|open| open.held.as_fd().try_clone_to_owned()).collect();
+        let sockets = match task.unit.body.container().and_then(|container| container.accepted.as_ref()) {
+            Some(_) => self.connections.of(unit).map(|connection| vec![connection]),
+            None => passed.values().map(|open| open.held.as_fd().try_clone_to_owned()).collect(),
+        };
         let stdio = self.transients.take_stdio(unit);
         let abandoned = self.stages.abandoned.remove(unit);
         let hands = self.hands(&task.unit, slice);

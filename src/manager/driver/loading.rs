@@ -36,7 +36,7 @@ impl Manager {
         let in_memory = self.machine.units().keys();
         for name in in_memory.filter(|name| !units.contains_key(*name)).collect::<Vec<_>>() {
             let loader = loader.get_or_init(|| Loader::new(&self.paths));
-            units.insert(name.clone(), self.loaded(loader.load(name).loaded));
+            units.insert(name.clone(), self.read(loader, name));
         }
         let new: Vec<UnitName> =
             units.keys().filter(|name| self.machine.unit(name).is_none()).cloned().collect();
@@ -55,7 +55,7 @@ impl Manager {
 
     /// Reads one unit's files again.
     pub(super) fn reload_one(&mut self, unit: &UnitName) {
-        let read = self.loaded(load::load_one(&self.paths, unit).loaded);
+        let read = self.read(&Loader::new(&self.paths), unit);
         let units = BTreeMap::from([(unit.clone(), read)]);
         self.ranges.note(&units);
         self.event(Event::LoadedMore(units));
@@ -82,6 +82,9 @@ impl Manager {
                 continue;
             }
             open.extend(managed.unit().iter().flat_map(|unit| unit.dependencies.named()).cloned());
+            if let Some(listener) = managed.accepted().map(|accepted| accepted.by.clone()) {
+                self.discard_instance(&name, listener);
+            }
             self.aliases.retain(|_, meant| *meant != name);
             let gone = Loaded::unusable(LoadState::NotFound);
             self.event(Event::LoadedMore(BTreeMap::from([(name, gone)])));
@@ -142,7 +145,10 @@ impl Manager {
         let now = self.machine.unit(&record.unit).map(|managed| managed.loaded.clone());
         let now = now.unwrap_or(Loaded::unusable(LoadState::NotFound));
         if now.unit.is_none() && record.definition.is_some() {
-            let loaded = Loaded { unit: record.definition.clone(), ..now };
+            let definition = record.definition.clone();
+            let made = definition.as_ref().and_then(|unit| unit.body.container()?.accepted.as_ref());
+            let state = if made.is_some() { LoadState::Good } else { now.state };
+            let loaded = Loaded { state, unit: definition };
             self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
         }
     }
@@ -164,8 +170,17 @@ impl Manager {
     /// Whether the files of a unit have changed since they were read.
     pub fn needs_reload(&self, unit: &UnitName) -> bool {
         let Some(managed) = self.machine.unit(unit) else { return false };
-        let now = self.loaded(load::load_one(&self.paths, unit).loaded);
+        let now = self.read(&Loader::new(&self.paths), unit);
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
+    }
+
+    /// What the files of a unit say now. An instance for a connection has none: it stays what it was made as.
+    fn read(&self, loader: &Loader<'_>, name: &UnitName) -> Loaded {
+        let made = self.machine.unit(name).filter(|managed| managed.accepted().is_some());
+        match made.and_then(|managed| managed.unit()) {
+            Some(unit) => Loaded::good(unit.clone()),
+            None => self.loaded(loader.load(name).loaded),
+        }
     }
 
     /// What is read, with the host's limits where the unit names none.

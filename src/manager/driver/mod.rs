@@ -1,6 +1,7 @@
 //! The driver: one loop that turns what happens into events for the core, and carries the core's actions out.
 //! All of it runs on one thread; what takes time is a task that reports back by a [`Note`].
 
+mod accept;
 mod actions;
 mod adopt;
 mod before;
@@ -73,6 +74,7 @@ use crate::systemd::notify::ServiceManager;
 use crate::systemd::signals::{Loss, QueuedJob, SystemdEvent};
 use crate::unit::model::Resources;
 use crate::unit::name::UnitName;
+use accept::{Connections, Pace};
 use clock::Wakers;
 use commands::Stages;
 use errand::Told;
@@ -119,6 +121,8 @@ enum Note {
     ProxyEnded(UnitName, u64),
     /// Another one is to be started.
     ProxyDue(UnitName, u64),
+    /// Connections wait at a socket with `pass = "accept"`.
+    Incoming(UnitName, String, oneshot::Sender<Pace>),
     /// A command of a stage is over.
     Progress(UnitName, Progress),
     /// Where the programs of a container write by name.
@@ -153,6 +157,7 @@ pub struct Manager {
     /// Turns of launches.
     launches: Rc<Semaphore>,
     sockets: Sockets,
+    connections: Connections,
     binds: Binds,
     checks: Checks,
     sleepers: Sleepers,
@@ -229,6 +234,7 @@ impl Manager {
             launcher: Rc::new(parts.launcher),
             launches: Rc::new(Semaphore::new(LAUNCHES_MAX)),
             sockets: Sockets::new(parts.received),
+            connections: Connections::default(),
             binds: Binds::default(),
             checks: Checks::default(),
             sleepers: Sleepers::default(),
@@ -343,6 +349,7 @@ impl Manager {
                 }
                 self.take_event(event);
             }
+            Note::Incoming(unit, socket, reply) => self.incoming(&unit, &socket, reply),
             Note::Progress(unit, progress) => self.keep_progress(unit, progress),
             Note::Bound(unit, socket) => self.bound(&unit, &socket),
             Note::ProxyEnded(unit, run) => self.proxy_ended(&unit, run),
@@ -373,10 +380,13 @@ impl Manager {
 
     fn take_event(&mut self, event: Event) {
         match event {
+            // Its files say something else than when it began to listen.
+            Event::Connection { ref unit, .. } if self.accepts(unit) => return self.watch_sockets(unit),
             Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
             Event::Executed { ref unit, .. } => {
                 self.sockets.executed(unit);
                 self.start_proxy(unit);
+                self.connection_executed(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
                 self.watch_memory(unit);

@@ -51,7 +51,10 @@ impl Ranges {
             UserNamespace::Range { base, length } => {
                 let range = store::IdRange { base, length };
                 store.claim_id_range(unit.name.as_str(), range)?;
-                self.tell_of_others(unit, range);
+                // Those of the unit that listens are meant for all of its instances.
+                if container.accepted.is_none() {
+                    self.tell_of_others(unit, range);
+                }
                 range
             }
         };

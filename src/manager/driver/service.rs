@@ -45,7 +45,10 @@ impl Services {
 impl Manager {
     /// Looks whether a unit that changed went down.
     pub(super) fn follow_service(&mut self, unit: &UnitName) {
-        let Some(managed) = self.machine.unit(unit) else { return };
+        // What is made for a connection has none.
+        let Some(managed) = self.machine.unit(unit).filter(|managed| managed.accepted().is_none()) else {
+            return;
+        };
         if !managed.is_idle() {
             self.services.up.insert(unit.clone());
         } else if self.services.up.remove(unit) && !is_finished(managed) {

@@ -1,9 +1,10 @@
 //! The sockets of units: opened, watched for the first connection, handed to containers, closed.
 
+use super::accept::attend;
 use super::control::errno;
 use super::unserved::Watch;
 use super::{Manager, Note};
-use crate::manager::machine::{Event, Failure, Phase};
+use crate::manager::machine::{Event, Failure, Managed, Phase};
 use crate::manager::{accounting, view};
 use crate::socket::connections;
 use crate::socket::defer::{admit, defer};
@@ -108,6 +109,23 @@ impl Sockets {
         for socket in sockets.filter(|socket| socket.held.name() == name) {
             socket.activations = socket.activations.saturating_add(1);
         }
+    }
+
+    /// Notes that a unit has an instance for a connection from now on.
+    pub(super) fn accepted(&mut self, unit: &UnitName, name: &str, instance: &UnitName) {
+        self.connected(unit, name);
+        let connected = self.activations.entry(unit.clone()).or_default().connected.take();
+        self.activations.insert(instance.clone(), Activation { connected, ..Activation::default() });
+    }
+
+    /// Its container has been executed.
+    pub(super) fn instance_executed(&mut self, unit: &UnitName, instance: &UnitName) {
+        let latency = self.activation(instance).latency;
+        self.activations.entry(unit.clone()).or_default().latency = latency;
+    }
+
+    pub(super) fn forget_activation(&mut self, instance: &UnitName) {
+        self.activations.remove(instance);
     }
 
     pub(super) fn find(&mut self, unit: &UnitName, name: &str) -> Option<&mut OpenSocket> {
@@ -270,20 +288,25 @@ impl Manager {
     pub(super) fn watch_sockets(&mut self, unit: &UnitName) {
         self.sockets.unwatch(unit);
         self.sockets.admit(unit);
+        let accepts = self.accepts(unit);
         for open in self.sockets.open.get_mut(unit).into_iter().flatten() {
             let name = open.held.name().to_owned();
             match open.held.as_fd().try_clone_to_owned() {
                 Ok(descriptor) => {
-                    open.watch = Some(tokio::task::spawn_local(watch(
-                        descriptor,
-                        unit.clone(),
-                        name,
-                        self.notes.clone(),
-                    )));
+                    let (unit, notes) = (unit.clone(), self.notes.clone());
+                    open.watch = Some(match accepts {
+                        true => tokio::task::spawn_local(attend(descriptor, unit, name, notes)),
+                        false => tokio::task::spawn_local(watch(descriptor, unit, name, notes)),
+                    });
                 }
                 Err(error) => tracing::error!("{unit}: cannot watch socket {name}: {error}"),
             }
         }
+    }
+
+    /// Whether connections to a unit get instances.
+    pub(super) fn accepts(&self, unit: &UnitName) -> bool {
+        self.machine.unit(unit).is_some_and(Managed::accepts)
     }
 
     pub(super) fn connection_noted(&mut self, unit: &UnitName, socket: &str) {
@@ -308,13 +331,13 @@ pub struct SocketLine {
     pub name: String,
     /// Its unit.
     pub unit: UnitName,
-    /// `fd` or `swap`.
+    /// `fd`, `swap` or `accept`.
     pub pass: &'static str,
     /// `closed`, `listening` or `running`.
     pub state: &'static str,
     /// Connections that are open now.
     pub connections: u32,
-    /// Times that it launched the container.
+    /// Times that it launched the container, or one of its own for a connection.
     pub activations: u32,
     /// Of the last launch by a connection.
     pub latency: Duration,
@@ -338,6 +361,14 @@ impl Manager {
         group.as_deref().map(accounting::processes_below).unwrap_or_default()
     }
 
+    /// The connections to a socket; an instance is one, whatever it makes of it.
+    fn count(&self, unit: &UnitName, open: &OpenSocket) -> usize {
+        if open.held.socket().pass == Pass::Accept {
+            return self.connections_of(unit, Some(open.held.name()));
+        }
+        connections::count(&open.held.socket().listen, || self.processes_of(unit)).unwrap_or_default()
+    }
+
     fn socket_line(&self, unit: &UnitName, phase: Phase, name: &str, socket: &Socket) -> SocketLine {
         let open = self.sockets.of(unit).iter().find(|open| open.held.name() == name);
         let state = match open {
@@ -351,11 +382,7 @@ impl Manager {
             unit: unit.clone(),
             pass: view::pass(socket.pass),
             state,
-            connections: open
-                .and_then(|open| {
-                    connections::count(&open.held.socket().listen, || self.processes_of(unit)).ok()
-                })
-                .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+            connections: u32::try_from(open.map_or(0, |open| self.count(unit, open))).unwrap_or(u32::MAX),
             activations: open.map_or(0, |open| open.activations),
             latency: self.sockets.activation(unit).latency,
         }

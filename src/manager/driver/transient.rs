@@ -179,7 +179,9 @@ impl Manager {
     }
 
     fn transient_file(&self, unit: &UnitName) -> Option<&Path> {
-        let fragment = self.machine.unit(unit)?.unit()?.fragment.as_deref()?;
+        // An instance for a connection has the file of the unit that listens.
+        let managed = self.machine.unit(unit).filter(|managed| managed.accepted().is_none())?;
+        let fragment = managed.unit()?.fragment.as_deref()?;
         fragment.starts_with(self.paths.transient_units()).then_some(fragment)
     }
 
@@ -211,16 +213,26 @@ impl Manager {
         }
     }
 
+    /// Removes what a unit has on disk that is forgotten, with the volumes that have come with it since it was made.
+    pub(super) fn discard_all_of(&self, unit: &UnitName, made: Option<SystemTime>) {
+        let directory = self.store.all_containers_dir().join(unit.as_str());
+        match discard_unit(&directory) {
+            Ok(removal) => self.release_after(unit, removal, made),
+            Err(error) => {
+                let directory = directory.display();
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {directory}: {error}");
+            }
+        }
+    }
+
     fn unmake(&mut self, unit: &UnitName, path: &Path) {
         self.transients.stdio.remove(unit);
         let made = fs::metadata(path).and_then(|file| file.modified()).ok();
-        let removed = fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()));
-        let directory = self.store.all_containers_dir().join(unit.as_str());
-        let discarded = discard_unit(&directory).map_err(|error| format!("{}: {error}", directory.display()));
-        let discarded = discarded.map(|removal| self.release_after(unit, removal, made));
-        for error in [removed, discarded].into_iter().filter_map(Result::err) {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {error}");
+        if let Err(error) = fs::remove_file(path) {
+            let path = path.display();
+            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot be forgotten whole: {path}: {error}");
         }
+        self.discard_all_of(unit, made);
         self.aliases.retain(|_, meant| meant != unit);
         let gone = Loaded::unusable(LoadState::NotFound);
         self.event(Event::LoadedMore(BTreeMap::from([(unit.clone(), gone)])));

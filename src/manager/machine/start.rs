@@ -82,7 +82,8 @@ impl Machine {
                 self.close_sockets(name);
                 self.end_whole(name, UnitResult::Resources);
             }
-            Ok(()) if managed.starts_on_socket() && managed.intent != Intent::Again => {
+            Ok(()) if managed.accepts() || managed.starts_on_socket() && managed.intent != Intent::Again => {
+                managed.intent = Intent::Policy;
                 self.listen(name);
                 self.finish_unit_job(name, JobKind::Start, JobResult::Done);
             }
@@ -114,7 +115,7 @@ impl Machine {
         // A payload that never takes what has come must not be launched in a loop, whatever its start limit is.
         if exceeds_limit(&mut managed.triggers, limit, now) {
             self.end_whole(name, UnitResult::TriggerLimitHit);
-        } else {
+        } else if !managed.accepts() {
             self.begin_launch(name);
         }
     }

@@ -261,9 +261,11 @@ impl<'a> Collection<'a> {
         self.machine.only_arms(unit) || (waits && self.machine.is_waiting(unit) && !begins)
     }
 
+    /// What was made for a connection is over with it.
     fn push_try_restart(&mut self, unit: &UnitName, need: Need) {
         if !self.machine.active_state(unit).is_down() {
-            self.push(unit, JobKind::Restart, need);
+            let once = self.machine.units.get(unit).is_some_and(|managed| managed.accepted().is_some());
+            self.push(unit, if once { JobKind::Stop } else { JobKind::Restart }, need);
         }
     }
 

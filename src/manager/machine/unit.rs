@@ -6,7 +6,7 @@ use super::schedule::Schedule;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 use super::timers::Timers;
 use crate::unit::model::{
-    Body, CollectMode, Container, ImageSource, PullPolicy, ReadyOn, ServiceType, StartOn, Unit,
+    Accepted, Body, CollectMode, Container, ImageSource, PullPolicy, ReadyOn, ServiceType, StartOn, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -310,6 +310,16 @@ impl Managed {
     /// Whether a start of the unit ends in listening.
     pub(super) fn starts_on_socket(&self) -> bool {
         self.container().is_some_and(|container| container.start == StartOn::Socket)
+    }
+
+    /// Whether it listens for instances, and never runs itself.
+    pub fn accepts(&self) -> bool {
+        self.container().is_some_and(Container::accepts)
+    }
+
+    /// The connection that it was made for: it runs once.
+    pub fn accepted(&self) -> Option<&Accepted> {
+        self.container()?.accepted.as_ref()
     }
 
     /// Whether a start from rest ends in waiting for the timer. A restart of what ran runs it again.

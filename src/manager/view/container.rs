@@ -19,6 +19,11 @@ pub(super) const TABLE: &[Entry] = &[
     untold("TimeoutStartUSec", Large(|look| time(look, |container| container.start_timeout))),
     untold("TimeoutStopUSec", Large(|look| time(look, |container| container.stop_timeout))),
     untold("Sockets", List(|look| look.container().map(words::sockets).unwrap_or_default())),
+    untold("Accept", Flag(|look| look.managed.accepts())),
+    told("NConnections", Unsigned(connections)),
+    told("NAccepted", Unsigned(|look| look.manager.connection_counts(look.name).accepted)),
+    told("NRefused", Unsigned(|look| look.manager.connection_counts(look.name).refused)),
+    untold("StandardInput", Text(|look| word(look, |own| words::standard_input(own.standard_input)))),
     told("Scope", Text(|look| look.managed.main_pid().map(|_| look.name.scope()).unwrap_or_default())),
     untold("ControlGroup", Text(control_group)),
     untold("Slice", Text(slice)),
@@ -73,6 +78,10 @@ pub(super) const TABLE: &[Entry] = &[
     untold("IOReadIOPSMax", Numbers(|look| of_devices(look, |limits| &limits.io_read_iops_max))),
     untold("IOWriteIOPSMax", Numbers(|look| of_devices(look, |limits| &limits.io_write_iops_max))),
 ];
+
+fn connections(look: &Look<'_>) -> u32 {
+    u32::try_from(look.manager.connections_of(look.name, None)).unwrap_or(u32::MAX)
+}
 
 fn credentials(look: &Look<'_>, told: fn(&str, &Credential) -> Option<String>) -> Vec<String> {
     let credentials = look.container().into_iter().flat_map(|container| &container.credentials);

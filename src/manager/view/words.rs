@@ -2,7 +2,7 @@
 
 use crate::unit::model::{
     Container, Credential, CredentialForm, CredentialPlace, GivenCredential, ImageSource, OomPolicy, Pass,
-    PullPolicy, RestartPolicy, ServiceType, Socket,
+    PullPolicy, RestartPolicy, ServiceType, Socket, StandardInput,
 };
 
 /// `socket.*.pass` as units write it.
@@ -11,6 +11,7 @@ pub fn pass(pass: Pass) -> &'static str {
         Pass::Fd => "fd",
         Pass::Swap => "swap",
         Pass::Proxy => "proxy",
+        Pass::Accept => "accept",
     }
 }
 
@@ -18,6 +19,13 @@ pub(super) fn sockets(container: &Container) -> Vec<String> {
     let line =
         |(name, socket): (&String, &Socket)| format!("{name}: {} ({})", socket.listen, pass(socket.pass));
     container.sockets.iter().map(line).collect()
+}
+
+pub(super) fn standard_input(input: StandardInput) -> &'static str {
+    match input {
+        StandardInput::Null => "null",
+        StandardInput::Socket => "socket",
+    }
 }
 
 pub(super) fn image(source: &ImageSource) -> String {

@@ -1,6 +1,6 @@
 //! `[container]`, `[security]` and `[network]` as meant.
 
-use super::{commands, credential, device, health, idle, life, process, resources, timer};
+use super::{accept, commands, credential, device, health, idle, life, process, resources, timer};
 use crate::unit::model::{
     Container, EnvironmentFile, IfMissing, ImageSource, Init, Mount, NetworkMode, Pass, PullPolicy, RootMode,
     Security, ServiceType, Socket, StartOn, UserNamespace,
@@ -38,6 +38,8 @@ pub fn lower(
     let root_size = root_size(table, report);
     let timer = timer::lower(file, report);
     let (command, then) = commands::payload(file, report);
+    accept::check(name, file, &sockets, report);
+    let accepts = accept::is_meant(&sockets);
     let image = image(table, report)?;
     Some(Container {
         image,
@@ -56,6 +58,7 @@ pub fn lower(
         labels: table.labels.clone(),
         machine_id: table.machine_id.clone().map(|Text(id)| id.0),
         process: process::settings(file, report),
+        standard_input: accept::standard_input(table, &sockets, report),
         kind: table.kind.unwrap_or_default(),
         root: table.root.unwrap_or_default(),
         share: table.share.unwrap_or(true),
@@ -69,7 +72,7 @@ pub fn lower(
         restart_prevent_exit_status: life::statuses(&table.restart_prevent_exit_status),
         restart_force_exit_status: life::statuses(&table.restart_force_exit_status),
         start_limit: life::start_limit(table),
-        trigger_limit: life::trigger_limit(&file.activation),
+        trigger_limit: life::trigger_limit(&file.activation, accept::trigger_limit(&sockets)),
         start_timeout: start_timeout(table),
         stop_timeout: timeout(&table.stop_timeout, Some(TIMEOUT)),
         runtime_max: span(&table.runtime_max, None),
@@ -81,7 +84,8 @@ pub fn lower(
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
         health: health::lower(file, report),
         sockets,
-        start: timer::start(file, timer.as_ref()),
+        accepted: None,
+        start: if accepts { StartOn::Socket } else { timer::start(file, timer.as_ref()) },
         idle: idle::lower(file, report),
         timer,
         resources,

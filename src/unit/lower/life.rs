@@ -26,8 +26,8 @@ pub fn start_limit(table: &ContainerTable) -> StartLimit {
 }
 
 /// As systemd.socket(5) `TriggerLimitIntervalSec=` and `TriggerLimitBurst=`.
-pub fn trigger_limit(table: &ActivationTable) -> StartLimit {
-    let (own, default) = (&table.trigger_limit, StartLimit::TRIGGERS);
+pub fn trigger_limit(table: &ActivationTable, default: StartLimit) -> StartLimit {
+    let own = &table.trigger_limit;
     StartLimit {
         burst: own.burst.unwrap_or(default.burst),
         interval: span(&own.interval, Some(default.interval)).unwrap_or(Duration::MAX),

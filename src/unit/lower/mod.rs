@@ -1,5 +1,6 @@
 //! From a file as written to a unit as meant, with everything that contradicts itself reported.
 
+mod accept;
 mod commands;
 mod condition;
 mod container;

@@ -124,7 +124,7 @@ impl Reader<'_, '_> {
         let target = table.target.clone().map(|Text(target)| target);
         match pass {
             Pass::Proxy => self.check_proxy_target(&listen, target.as_ref()),
-            Pass::Fd | Pass::Swap => self.check_target(&listen, pass, target.as_ref()),
+            Pass::Fd | Pass::Swap | Pass::Accept => self.check_target(&listen, pass, target.as_ref()),
         }
         self.check_of_proxy(table, &listen, pass);
         let node = self.node(table, &listen);
@@ -166,8 +166,9 @@ impl Reader<'_, '_> {
             (Listen::Unix(one, _), Listen::Unix(other, _)) => one == other,
             _ => discriminant(listen) == discriminant(target),
         };
-        if pass == Pass::Fd {
-            let message = "\"target\" has no meaning with pass = \"fd\"";
+        if matches!(pass, Pass::Fd | Pass::Accept) {
+            let pass = if pass == Pass::Fd { "fd" } else { "accept" };
+            let message = format!("\"target\" has no meaning with pass = \"{pass}\"");
             self.error("target", message, "leave it out, or use pass = \"swap\"");
         } else if !same {
             let message = format!("a server that binds \"{target}\" cannot get the socket of \"{listen}\"");
@@ -211,13 +212,16 @@ impl Reader<'_, '_> {
     }
 
     fn check_of_proxy(&mut self, table: &SocketTable, listen: &Listen, pass: Pass) {
-        for (key, given) in [
-            ("proxy_protocol", table.proxy_protocol.is_some()),
-            ("max_connections", table.max_connections.is_some()),
-            ("max_connections_per_source", table.max_connections_per_source.is_some()),
+        if table.proxy_protocol.is_some() && pass != Pass::Proxy {
+            let message = "\"proxy_protocol\" is for sockets with pass = \"proxy\"";
+            self.error("proxy_protocol", message, "leave it out: the server itself knows its clients");
+        }
+        for (key, number) in [
+            ("max_connections", table.max_connections),
+            ("max_connections_per_source", table.max_connections_per_source),
         ] {
-            if given && pass != Pass::Proxy {
-                let message = format!("\"{key}\" is for sockets with pass = \"proxy\"");
+            if number.is_some() && matches!(pass, Pass::Fd | Pass::Swap) {
+                let message = format!("\"{key}\" is for sockets with pass = \"proxy\" or \"accept\"");
                 self.error(key, message, "leave it out: the server itself accepts its clients");
             }
         }
@@ -229,7 +233,8 @@ impl Reader<'_, '_> {
             ("max_connections", table.max_connections),
             ("max_connections_per_source", table.max_connections_per_source),
         ] {
-            if number == Some(0) {
+            let is_unlimited = pass == Pass::Accept && key == "max_connections_per_source";
+            if number == Some(0) && !is_unlimited {
                 self.error(key, "nobody could connect", "leave it out");
             }
         }

@@ -89,7 +89,10 @@ impl StartLimit {
     /// How often traffic starts a unit that does not say it, as in systemd.socket(5).
     pub const TRIGGERS: Self = Self { burst: 20, interval: Duration::from_secs(2) };
 
-    /// The same, of a unit that a manager before knew.
+    /// The same of a unit with an instance for each connection.
+    pub const CONNECTIONS: Self = Self { burst: 200, interval: Duration::from_secs(2) };
+
+    /// How often traffic starts a unit that a manager before knew.
     pub(super) fn of_triggers() -> Self {
         Self::TRIGGERS
     }

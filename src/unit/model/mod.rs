@@ -3,6 +3,7 @@
 
 mod commands;
 mod condition;
+mod connection;
 mod credential;
 mod device;
 mod health;
@@ -22,6 +23,7 @@ pub use condition::{
     Comparison, Condition, Firmware, Otherwise, PathTest, Role, SecurityModule, Test, VersionTest,
     Virtualization,
 };
+pub use connection::{Accepted, ConnectionLimits, Peer, Source, StandardInput};
 pub use credential::{
     CREDENTIALS_DIRECTORY, Credential, CredentialForm, CredentialPlace, GivenCredential, LoadedCredential,
     Secret,
@@ -156,6 +158,9 @@ pub struct Container {
     /// What its processes begin with.
     #[serde(default)]
     pub process: ProcessSettings,
+    /// Where its input comes from.
+    #[serde(default)]
+    pub standard_input: StandardInput,
     /// When the container counts as started.
     pub kind: ServiceType,
     /// What becomes of changes to the root file system.
@@ -210,6 +215,9 @@ pub struct Container {
     pub health: Option<Health>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
     pub sockets: BTreeMap<String, Socket>,
+    /// The connection that it was made for; `None`: it is for nobody in particular.
+    #[serde(default)]
+    pub accepted: Option<Accepted>,
     /// Whether a start runs the container, or only opens its sockets or arms its timer.
     pub start: StartOn,
     /// When it sleeps.
@@ -237,6 +245,11 @@ impl Container {
     /// Whether its first process is an init of Sampan's own.
     pub fn has_init(&self) -> bool {
         self.init == Init::Minimal || !self.then.is_empty()
+    }
+
+    /// Whether it only listens, and each connection gets a container of its own.
+    pub fn accepts(&self) -> bool {
+        self.sockets.values().any(|socket| socket.pass == Pass::Accept)
     }
 
     /// Whether the payload gets a socket for sd_notify(3).

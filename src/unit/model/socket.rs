@@ -87,6 +87,8 @@ pub enum Pass {
     Swap,
     /// Not at all: bytes are moved between its clients and the server, which listens in a network of its own.
     Proxy,
+    /// Each connection to a container of its own.
+    Accept,
 }
 
 /// `socket.*.proxy_protocol`: versions of HAProxy's `proxy-protocol.txt`.

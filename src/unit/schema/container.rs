@@ -2,7 +2,7 @@
 
 use crate::unit::model::{
     ExitStatus, ImageSource, Init, Personality, PullPolicy, ReadyOn, RestartPolicy, RootMode, ServiceType,
-    StartOn,
+    StandardInput, StartOn,
 };
 use crate::unit::value::{
     AbsolutePath, Account, Bytes, MachineId, Mode, Percentage, SignalNumber, Text, TimeSpan, TimeZone,
@@ -43,6 +43,8 @@ pub struct ContainerTable {
     pub unset_environment: Vec<Text<VariableName>>,
     /// More groups of the user, by name or number.
     pub supplementary_groups: Vec<Text<Account>>,
+    /// Where the container's input comes from: "null" for nothing, "socket" for its socket, which is its output as well.
+    pub standard_input: Option<StandardInput>,
     /// The access mode bits that new files do not have.
     pub umask: Option<Text<Mode>>,
     /// The architecture that programs take the machine for, such as "x86".

@@ -12,15 +12,15 @@ pub struct SocketTable {
     /// The address on the host: "0.0.0.0:80", "80" for every address of v6 and v4, "/run/web.sock", "@name", or one
     /// after "udp:", "datagram:", "seqpacket:", "vsock:" or "fifo:".
     pub listen: Option<Text<Listen>>,
-    /// How the container gets the socket: "swap", "fd" or "proxy".
+    /// How the container gets the socket: "swap", "fd", "proxy" or "accept".
     pub pass: Option<Text<Pass>>,
     /// The address that the server binds, where it is not that of listen; with "swap" and "proxy" only.
     pub target: Option<Text<Listen>>,
     /// How a server behind a proxy is told who its client is: "v1" or "v2" of the PROXY protocol.
     pub proxy_protocol: Option<Text<ProxyProtocol>>,
-    /// How many connections there are at one time; with "proxy" only.
+    /// How many connections there are at one time; with "proxy" and "accept" only.
     pub max_connections: Option<u32>,
-    /// How many of them one source has; with "proxy" only.
+    /// How many of them one source has; with "proxy" and "accept" only.
     pub max_connections_per_source: Option<u32>,
     /// The access mode of a socket in the file system.
     pub mode: Option<Text<Mode>>,

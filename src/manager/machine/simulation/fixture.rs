@@ -51,6 +51,13 @@ pub fn on_socket(mut container: Container) -> Container {
     container
 }
 
+/// One that only listens, and has instances for its connections.
+pub fn accepting(container: Container) -> Container {
+    let mut own = on_socket(container);
+    own.sockets.values_mut().for_each(|socket| socket.pass = Pass::Accept);
+    own
+}
+
 /// What a manager that is gone at once has recorded of a unit.
 pub fn left(machine: &Machine, name: &UnitName) -> Left {
     let managed = machine.unit(name).unwrap();

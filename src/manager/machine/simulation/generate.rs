@@ -1,6 +1,6 @@
 //! Units out of bytes.
 
-use super::fixture::{container, name, on_socket, unit};
+use super::fixture::{accepting, container, name, on_socket, unit};
 use crate::unit::model::{
     Condition, Container, Dependencies, ExecCommand, ExitStatus, Health, Idle, OnFailure, OnUnhealthy,
     Otherwise, Place, PullPolicy, ReadyOn, Reload, RestartPolicy, Role, ServiceType, Sleep, StartOn, Test,
@@ -96,7 +96,7 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
     if !matches!(flavour, Flavour::Relations | Flavour::Natives) && dice.rarely(2) {
         commands(dice, &mut own);
     }
-    if dice.rarely(3) {
+    if !own.accepts() && dice.rarely(3) {
         timer(dice, &mut own);
     }
     let mut unit = Arc::unwrap_or_clone(unit(name(index), own, dependencies));
@@ -143,7 +143,9 @@ fn launch(dice: &mut Dice<'_>, own: &mut Container) {
     }
     if dice.rarely(2) {
         *own = on_socket(own.clone());
-        if own.kind != ServiceType::Oneshot && dice.rarely(2) {
+        if dice.rarely(4) {
+            *own = accepting(own.clone());
+        } else if own.kind != ServiceType::Oneshot && dice.rarely(2) {
             let stop_after = dice.rarely(2).then_some(Duration::from_secs(60));
             let sleep = if dice.rarely(2) { Sleep::Stop } else { Sleep::Freeze { stop_after } };
             let timeout = Duration::from_secs(10);

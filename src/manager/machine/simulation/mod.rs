@@ -9,7 +9,7 @@ mod promises;
 mod sleep;
 mod world;
 
-pub(super) use fixture::{container, left, name, on_socket, unit};
+pub(super) use fixture::{accepting, container, left, name, on_socket, unit};
 
 use generate::{Dice, Flavour};
 use proptest::prelude::*;

@@ -2,9 +2,9 @@
 
 use super::super::*;
 use super::world::World;
-use crate::unit::model::{Dependencies, Stage, StartLimit};
+use crate::unit::model::{Container, Dependencies, Stage, StartLimit, Unit};
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 const LIMIT: StartLimit = StartLimit { burst: 5, interval: Duration::from_secs(10) };
@@ -25,6 +25,9 @@ impl World {
         if self.counted.insert(unit.clone(), run) == Some(run) {
             return;
         }
+        // Whatever its files have said.
+        let accepts = |unit: &Arc<Unit>| unit.body.container().is_some_and(Container::accepts);
+        assert!(!self.versions[unit].iter().all(accepts), "{unit} has instances, and ran itself");
         let now = self.now;
         let launches = self.launches.entry(unit.clone()).or_default();
         launches.retain(|launch| now.saturating_sub(*launch) < LIMIT.interval);

@@ -1,5 +1,6 @@
 //! What a user would notice of the core, one story each.
 
+mod accept;
 mod files;
 mod found;
 mod image;
@@ -9,7 +10,7 @@ mod sleep;
 mod sockets;
 mod timers;
 
-use super::simulation::{container, left, name, on_socket, unit};
+use super::simulation::{accepting, container, left, name, on_socket, unit};
 use super::*;
 use crate::systemd::notify_server::Notification;
 use crate::unit::model::{Container, Dependencies, PullPolicy, ReadyOn, RestartPolicy, ServiceType, Unit};
