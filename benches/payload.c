@@ -2,13 +2,17 @@
  *
  *   payload stamp   writes the time of its first instruction to the FIFO /stamp/at, and ends
  *   payload serve   answers each connection on the passed socket with one byte
+ *   payload bind PORT   the same on a socket that it binds itself
  *   payload pause   waits for its end
  *
  * It obeys SIGTERM at once: as the first process of its namespace it has to say so.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -24,15 +28,24 @@ static int stamp(const struct timespec *now)
     return 0;
 }
 
-static int serve(void)
+static int serve(int listener)
 {
     int connection;
-    while ((connection = accept(3, NULL, NULL)) >= 0) {
+    while ((connection = accept(listener, NULL, NULL)) >= 0) {
         if (write(connection, "!", 1) != 1)
             return 1;
         close(connection);
     }
     return 1;
+}
+
+static int bind_and_serve(int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *) &address, sizeof address) < 0 || listen(listener, 16) < 0)
+        return 1;
+    return serve(listener);
 }
 
 static void end(int number)
@@ -48,7 +61,9 @@ int main(int count, char **words)
     signal(SIGTERM, end);
     const char *verb = count > 1 ? words[1] : "pause";
     if (strcmp(verb, "serve") == 0)
-        return serve();
+        return serve(3);
+    if (strcmp(verb, "bind") == 0 && count > 2)
+        return bind_and_serve(atoi(words[2]));
     if (strcmp(verb, "stamp") == 0)
         return stamp(&now);
     pause();

@@ -86,7 +86,7 @@ fn a_frozen_container_goes_on_where_it_was() {
         assert_eq!(host.property("web", "MainPID"), main, "it is the same container");
         host.wait_property("web", "SubState", "frozen");
     }
-    told(&host, "Thawed by a connection in ");
+    told(&host, "Thawed by socket main in ");
     // A manager that comes later finds it asleep, and wakes it.
     let pid = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
     host.succeed(&["kill", "-KILL", pid.trim()]);

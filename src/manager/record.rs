@@ -118,6 +118,33 @@ impl Moments {
         self.spawned = times.begun;
         self.grouped = times.grouped;
     }
+
+    /// How long each phase took of a launch that began at a moment and was ready at another, in their order. One that
+    /// has not ended is not there.
+    pub fn phases(&self, begun: Duration, ready: Duration) -> Vec<(&'static str, Duration)> {
+        let ends = [
+            ("pull", self.begun),
+            ("start-pre-host", self.commanded),
+            ("prepare", self.spawned),
+            ("tree", self.rooted),
+            ("mounts", self.mounted),
+            // Made while the mounts are; what of it is left when they are there.
+            ("scope", if self.grouped.is_zero() { self.grouped } else { self.grouped.max(self.mounted) }),
+            ("container", if self.released.is_zero() { self.whole } else { self.held }),
+            ("start-pre", self.released),
+            ("exec", self.executed),
+            ("ready", ready),
+        ];
+        let mut begin = begun;
+        let mut phases = Vec::new();
+        for (name, end) in ends {
+            // A unit that listened was active before its container ran.
+            let Some(time) = end.checked_sub(begin).filter(|_| !end.is_zero()) else { continue };
+            phases.push((name, time));
+            begin = end;
+        }
+        phases
+    }
 }
 
 /// What has become of the connections to a unit with `pass = "accept"`.

@@ -384,7 +384,7 @@ impl Manager {
             Event::Connection { ref unit, .. } if self.accepts(unit) => return self.watch_sockets(unit),
             Event::Connection { ref unit, ref socket } => self.connection_noted(unit, socket),
             Event::Executed { ref unit, .. } => {
-                self.sockets.executed(unit);
+                self.note_executed(unit);
                 self.start_proxy(unit);
                 self.connection_executed(unit);
                 self.look_for_listeners(unit);

@@ -34,9 +34,10 @@ pub(super) struct OpenSocket {
 }
 
 /// Why and when a container was last launched by a connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Activation {
-    connected: Option<Instant>,
+    /// Since when, and the name of the socket, while it is being launched.
+    connected: Option<(Instant, String)>,
     /// From the connection to the payload's execution.
     pub(super) latency: Duration,
 }
@@ -80,7 +81,7 @@ impl Sockets {
     }
 
     pub(super) fn activation(&self, unit: &UnitName) -> Activation {
-        self.activations.get(unit).copied().unwrap_or_default()
+        self.activations.get(unit).cloned().unwrap_or_default()
     }
 
     /// Leaves connections to the payload.
@@ -92,19 +93,22 @@ impl Sockets {
         }
     }
 
-    /// Notes that the payload has been executed, where a connection had asked for it.
-    pub(super) fn executed(&mut self, unit: &UnitName) {
+    /// Notes that the payload has been executed, where somebody at a socket had asked for it. `phases` is what that took.
+    pub(super) fn executed(&mut self, unit: &UnitName, phases: &[(&'static str, Duration)]) {
         if let Some(activation) = self.activations.get_mut(unit)
-            && let Some(connected) = activation.connected.take()
+            && let Some((connected, socket)) = activation.connected.take()
         {
             activation.latency = connected.elapsed();
-            let milliseconds = activation.latency.as_secs_f64() * 1e3;
-            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Launched by a connection in {milliseconds:.1} ms.");
+            let took = milliseconds(activation.latency);
+            let phases: Vec<String> =
+                phases.iter().map(|(name, time)| format!("{name} {}", milliseconds(*time))).collect();
+            let phases = phases.join(", ");
+            tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Launched by socket {socket} in {took} ms ({phases}).");
         }
     }
 
     fn connected(&mut self, unit: &UnitName, name: &str) {
-        self.activations.entry(unit.clone()).or_default().connected = Some(Instant::now());
+        self.activations.entry(unit.clone()).or_default().connected = Some((Instant::now(), name.to_owned()));
         let sockets = self.open.get_mut(unit).into_iter().flatten();
         for socket in sockets.filter(|socket| socket.held.name() == name) {
             socket.activations = socket.activations.saturating_add(1);
@@ -155,10 +159,10 @@ impl Sockets {
         let slept = slept.map(|slept| format!(" after {}", TimeSpan(Some(slept)))).unwrap_or_default();
         let activation = self.activations.entry(unit.clone()).or_default();
         match activation.connected.take() {
-            Some(connected) => {
+            Some((connected, socket)) => {
                 activation.latency = connected.elapsed();
-                let milliseconds = activation.latency.as_secs_f64() * 1e3;
-                tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Thawed by a connection in {milliseconds:.1} ms{slept}.");
+                let took = milliseconds(activation.latency);
+                tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Thawed by socket {socket} in {took} ms{slept}.");
             }
             // Somebody came before it slept.
             None if slept.is_empty() => {}
@@ -309,6 +313,15 @@ impl Manager {
         self.machine.unit(unit).is_some_and(Managed::accepts)
     }
 
+    /// The payload of a unit has been executed, perhaps as somebody has asked for it at a socket.
+    pub(super) fn note_executed(&mut self, unit: &UnitName) {
+        let began =
+            self.machine.unit(unit).and_then(|managed| managed.run.as_ref()).map(|run| run.began.boottime);
+        let moments = self.facts.get(unit).map(|facts| facts.moments).unwrap_or_default();
+        let phases = moments.phases(began.unwrap_or_default(), Duration::ZERO);
+        self.sockets.executed(unit, &phases);
+    }
+
     pub(super) fn connection_noted(&mut self, unit: &UnitName, socket: &str) {
         self.sockets.connected(unit, socket);
     }
@@ -320,6 +333,11 @@ async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: Unbou
         // The receiver lives as long as the loop.
         let _ = notes.send(Note::Event(Event::Connection { unit, socket }));
     }
+}
+
+/// As people read them: `8.1`.
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
 }
 
 /// What `list-sockets` shows of a socket.

@@ -4,6 +4,7 @@ use super::Read::{Large, Numbers, Signed, Text, Unsigned};
 use super::{Entry, Look, told, untold};
 use crate::manager::machine::{Job, Run, Stamp};
 use crate::sys::process;
+use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
     told("ActiveState", Text(|look| look.managed.active_state().as_str().to_owned())),
@@ -47,32 +48,9 @@ fn main_pid(look: &Look<'_>) -> u32 {
 fn start_phases(look: &Look<'_>) -> Vec<(String, u64)> {
     let Some(run) = look.managed.run.as_ref() else { return Vec::new() };
     let moments = look.manager.run_facts(look.name).map(|facts| facts.moments).unwrap_or_default();
-    let stamps = &look.managed.stamps;
-    let ends = [
-        ("pull", moments.begun),
-        ("start-pre-host", moments.commanded),
-        ("prepare", moments.spawned),
-        ("tree", moments.rooted),
-        ("mounts", moments.mounted),
-        // Made while the mounts are; what of it is left when they are there.
-        (
-            "scope",
-            if moments.grouped.is_zero() { moments.grouped } else { moments.grouped.max(moments.mounted) },
-        ),
-        ("container", if moments.released.is_zero() { moments.whole } else { moments.held }),
-        ("start-pre", moments.released),
-        ("exec", moments.executed),
-        ("ready", stamps.active_enter.boottime),
-    ];
-    let mut begin = run.began.boottime;
-    let mut phases = Vec::new();
-    for (name, end) in ends {
-        // A unit that listened was active before its container ran.
-        let Some(time) = end.checked_sub(begin).filter(|_| !end.is_zero()) else { continue };
-        phases.push((name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
-        begin = end;
-    }
-    phases
+    let phases = moments.phases(run.began.boottime, look.managed.stamps.active_enter.boottime);
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    phases.into_iter().map(|(name, time)| (name.to_owned(), micros(time))).collect()
 }
 
 fn job<'a>(look: &Look<'a>) -> Option<&'a Job> {

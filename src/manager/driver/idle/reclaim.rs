@@ -1,10 +1,12 @@
 //! The memory of a container that stands still is given back, `memory.reclaim` of the kernel's cgroup-v2 (Linux 5.19):
 //! page cache is dropped, and the rest goes to swap where there is one, first of all to zswap.
 
+use crate::unit::name::UnitName;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Bytes in one go: who wakes waits for the end of one at most.
 const STEP: u64 = 4 << 20;
@@ -17,10 +19,10 @@ pub(super) struct Reclaim {
 
 impl Reclaim {
     /// Begins.
-    pub(super) fn begin(group: PathBuf) -> Self {
+    pub(super) fn begin(unit: UnitName, group: PathBuf) -> Self {
         let given_up = Arc::new(AtomicBool::new(false));
         let stop = given_up.clone();
-        drop(tokio::task::spawn_blocking(move || reclaim(&group, &stop)));
+        drop(tokio::task::spawn_blocking(move || reclaim(&unit, &group, &stop)));
         Self { given_up }
     }
 }
@@ -32,12 +34,16 @@ impl Drop for Reclaim {
 }
 
 /// The kernel says EAGAIN when nothing more can be had.
-fn reclaim(group: &Path, stop: &AtomicBool) {
+fn reclaim(unit: &UnitName, group: &Path, stop: &AtomicBool) {
+    let begun = Instant::now();
     let (file, before) = (group.join("memory.reclaim"), used(group));
     let step = STEP.to_string();
     while !stop.load(Ordering::Relaxed) && used(group) > 0 && fs::write(&file, &step).is_ok() {}
-    let given = before.saturating_sub(used(group));
-    tracing::debug!("{}: {given} bytes of {before} given back", group.display());
+    let given = before.saturating_sub(used(group)) >> 10;
+    if given > 0 {
+        let took = begun.elapsed().as_secs_f64() * 1e3;
+        tracing::info!(SAMPAN_UNIT = %unit, "{unit}: {given}K of {}K given back in {took:.1} ms.", before >> 10);
+    }
 }
 
 fn used(group: &Path) -> u64 {

@@ -84,7 +84,7 @@ impl Manager {
                 tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Idle for {idle}, frozen in {took:.1} ms.");
                 let live = self.runs.get(unit);
                 let group = live.and_then(|live| live.group.get()).cloned();
-                standing.reclaim = group.map(Reclaim::begin);
+                standing.reclaim = group.map(|group| Reclaim::begin(unit.clone(), group));
             }
             // It goes on by an action of its own.
             Phase::Freezing | Phase::Frozen | Phase::Running => {}
