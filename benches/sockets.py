@@ -196,10 +196,13 @@ def private():
 def sleepers():
     """Many units that listen, and run nothing."""
     names = [f"s{number}" for number in range(SLEEPERS)]
+    run("systemctl", "restart", "sampand")
+    run("sampanctl", "list-units")
+    before = private()
     for name in names:
         unit(name, "bench", f"/run/sleepers/{name}.sock", "fd", '["serve"]')
     run("sampanctl", "daemon-reload")
-    before = private()
+    loaded = private()
     run("sampanctl", "start", *names)
     listening = run("sampanctl", "list-sockets", "--no-legend").count(" listening ")
     own = private()
@@ -207,7 +210,7 @@ def sleepers():
     subprocess.run(["timeout", "--signal=INT", "20", "strace", "-f", "-qq", "-o", str(log), "-p", daemon()], check=False)
     calls = [line for line in log.read_text().splitlines() if "unfinished" not in line and "detached" not in line]
     processes = subprocess.run(["pgrep", "--count", "--full", "/payload"], stdout=subprocess.PIPE, text=True, check=False)
-    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory each to listen, {before} KiB before")
+    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory each, {(own - loaded) / SLEEPERS:.2f} of it to listen")
     print(f"  processes: {processes.stdout.strip()}; system calls of sampand in 20 s: {len(calls)}")
 
 
@@ -218,10 +221,9 @@ def main():
         run("sampanctl", "import", str(SRV / f"{image}.tar"), "--name", f"localhost/{image}")
     run("podman", "--root", "/srv/podman", "--runroot", "/run/podman-bench", "import", "--quiet", "/srv/layer.tar", "localhost/bench")
     run("systemctl", "start", "sampand")
-    wakes()
-    thaws()
-    load(sys.argv[1])
-    sleepers()
+    parts = {"wakes": wakes, "thaws": thaws, "load": lambda: load(sys.argv[1]), "sleepers": sleepers}
+    for name in sys.argv[2:] or parts:
+        parts[name]()
     print(f"\nload of the last minute {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 

@@ -162,8 +162,8 @@ fn output_can_be_opened_by_its_name() {
 #[test]
 fn sockets_are_passed_by_listen_fds() {
     let mut rig = Rig::new();
-    rig.container.sockets.insert("http".into(), socket(Pass::Fd));
-    rig.container.sockets.insert("admin".into(), socket(Pass::Fd));
+    rig.container.sockets.insert("http".into(), std::sync::Arc::new(socket(Pass::Fd)));
+    rig.container.sockets.insert("admin".into(), std::sync::Arc::new(socket(Pass::Fd)));
     rig.image.environment =
         vec!["LISTEN_FDS=9".into(), "NOTIFY_SOCKET=/x".into(), "A=1".into(), "A=2".into()];
     rig.script("ls /proc/1/fd; env | grep -E '^(LISTEN|NOTIFY|A=|container)' | sort");
@@ -179,7 +179,7 @@ fn sockets_are_passed_by_listen_fds() {
 #[test]
 fn swapped_sockets_give_a_listener() {
     let mut rig = Rig::new();
-    rig.container.sockets.insert("http".into(), socket(Pass::Swap));
+    rig.container.sockets.insert("http".into(), std::sync::Arc::new(socket(Pass::Swap)));
     rig.container.security.no_new_privileges = false;
     rig.script("ls /proc/1/fd; grep Seccomp_filters /proc/self/status");
     let running = rig.start(&[]);

@@ -112,7 +112,7 @@ fn nothing_inside_reaches_it() {
 #[test]
 fn it_keeps_nothing_open_and_little_memory() {
     let mut rig = rig("echo $LISTEN_PID $$; exec sleep 1000");
-    rig.container.sockets.insert("http".into(), rig::socket(Pass::Fd));
+    rig.container.sockets.insert("http".into(), rig::socket(Pass::Fd).into());
     let socket = std::os::unix::net::UnixListener::bind(rig.directory.path().join("socket")).unwrap();
     let running = rig.start(&[socket.as_fd()]);
     let pid = pidfd::number(running.process()).unwrap();

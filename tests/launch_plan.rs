@@ -11,6 +11,7 @@ use sampan::launch::plan::{Command, HostFacts, join, plan};
 use sampan::launch::step::{CredentialStores, HostTree, Label, LabelModule, Output};
 use sampan::unit::model::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn facts() -> HostFacts {
     HostFacts {
@@ -76,8 +77,8 @@ fn a_container_with_everything() {
     container.resources.tasks_max = Some(u64::MAX);
     container.environment.insert("FROM".into(), "unit".into());
     container.security.capabilities = Some(["CAP_NET_BIND_SERVICE".to_owned()].into());
-    container.sockets.insert("http".into(), socket(Pass::Fd));
-    container.sockets.insert("old".into(), socket(Pass::Swap));
+    container.sockets.insert("http".into(), Arc::new(socket(Pass::Fd)));
+    container.sockets.insert("old".into(), Arc::new(socket(Pass::Swap)));
     let mount = |source| Mount::new(source).read_only();
     container.mounts.insert("/srv".into(), mount(MountSource::Bind(Bind::new("/srv/web".into()))));
     container.mounts.insert("/srv/cache".into(), mount(MountSource::Tmpfs(Tmpfs::new(None))));

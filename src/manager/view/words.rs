@@ -4,6 +4,7 @@ use crate::unit::model::{
     Container, Credential, CredentialForm, CredentialPlace, GivenCredential, ImageSource, OomPolicy, Pass,
     PullPolicy, RestartPolicy, ServiceType, Socket, StandardInput,
 };
+use std::sync::Arc;
 
 /// `socket.*.pass` as units write it.
 pub fn pass(pass: Pass) -> &'static str {
@@ -16,8 +17,9 @@ pub fn pass(pass: Pass) -> &'static str {
 }
 
 pub(super) fn sockets(container: &Container) -> Vec<String> {
-    let line =
-        |(name, socket): (&String, &Socket)| format!("{name}: {} ({})", socket.listen, pass(socket.pass));
+    let line = |(name, socket): (&String, &Arc<Socket>)| {
+        format!("{name}: {} ({})", socket.listen, pass(socket.pass))
+    };
     container.sockets.iter().map(line).collect()
 }
 

@@ -14,6 +14,7 @@ use crate::unit::value::{AbsolutePath, CapabilityName, Text, TimeSpan, VariableN
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub const RESTART_DELAY: Duration = Duration::from_millis(100);
@@ -83,7 +84,7 @@ pub fn lower(
         reload: life::reload(table),
         remain_after_exit: table.remain_after_exit.unwrap_or_default(),
         health: health::lower(file, report),
-        sockets,
+        sockets: sockets.into_iter().map(|(name, socket)| (name, Arc::new(socket))).collect(),
         accepted: None,
         start: if accepts { StartOn::Socket } else { timer::start(file, timer.as_ref()) },
         idle: idle::lower(file, report),

@@ -52,6 +52,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -214,7 +215,7 @@ pub struct Container {
     /// The check that it is well.
     pub health: Option<Health>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
-    pub sockets: BTreeMap<String, Socket>,
+    pub sockets: BTreeMap<String, Arc<Socket>>,
     /// The connection that it was made for; `None`: it is for nobody in particular.
     #[serde(default)]
     pub accepted: Option<Accepted>,

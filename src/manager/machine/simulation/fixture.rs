@@ -46,7 +46,7 @@ pub fn unit(name: UnitName, container: Container, dependencies: Dependencies) ->
 pub fn on_socket(mut container: Container) -> Container {
     let listen = Listen::Unix(UnixType::Stream, UnixName::Abstract("x".into()));
     let socket = Socket::new(listen, Pass::Fd);
-    container.sockets.insert("s".into(), socket);
+    container.sockets.insert("s".into(), Arc::new(socket));
     container.start = StartOn::Socket;
     container
 }
@@ -54,7 +54,7 @@ pub fn on_socket(mut container: Container) -> Container {
 /// One that only listens, and has instances for its connections.
 pub fn accepting(container: Container) -> Container {
     let mut own = on_socket(container);
-    own.sockets.values_mut().for_each(|socket| socket.pass = Pass::Accept);
+    own.sockets.values_mut().for_each(|socket| Arc::make_mut(socket).pass = Pass::Accept);
     own
 }
 
