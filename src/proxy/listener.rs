@@ -10,6 +10,7 @@ use super::sources::{Source, Sources};
 use super::table::{Key, Table};
 use super::target::{Presence, Target, is_internet};
 use super::watch::{End, Gate, Subject};
+use crate::sys::errno::is_of_connection;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::{
     set_socket_keepalive, set_socket_linger, set_tcp_nodelay, socket_domain, socket_type,
@@ -82,7 +83,7 @@ impl Listener {
             match acceptfrom_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((client, address)) => self.accepted(client, address, connections, shared),
                 Err(Errno::AGAIN) => return,
-                Err(error) if is_of_client(error) => {}
+                Err(error) if is_of_connection(error) => {}
                 Err(error) => return shared.short_of(error),
             }
         }
@@ -204,22 +205,4 @@ impl Listener {
             self.gate.close(&shared.watch, self.socket.as_fd());
         }
     }
-}
-
-/// accept(2): errors of a client's connection alone.
-fn is_of_client(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::INTR
-            | Errno::CONNABORTED
-            | Errno::NETDOWN
-            | Errno::PROTO
-            | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN
-            | Errno::NONET
-            | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
-            | Errno::NETUNREACH
-            | Errno::PERM
-    )
 }

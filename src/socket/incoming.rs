@@ -2,6 +2,7 @@
 //! is called.
 
 use super::listen::Held;
+use crate::sys::errno::is_of_connection;
 use crate::sys::socket::peer_process;
 use crate::unit::model::Peer;
 use rustix::io::{Errno, ioctl_fionbio};
@@ -51,25 +52,6 @@ fn take(listener: BorrowedFd<'_>) -> io::Result<Option<Incoming>> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Errors of a network that accept(2) tells of the connection that would have come, and a firewall's.
-fn is_of_connection(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::CONNABORTED
-            | Errno::INTR
-            | Errno::PERM
-            | Errno::TIMEDOUT
-            | Errno::NETDOWN
-            | Errno::PROTO
-            | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN
-            | Errno::NONET
-            | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
-            | Errno::NETUNREACH
-    )
 }
 
 impl Incoming {

@@ -1,6 +1,28 @@
-//! Errors of system calls in the words of strerror(3) alone: the standard library adds their numbers.
+//! Errors of system calls: their words as of strerror(3) alone, to which the standard library adds numbers, and whom
+//! they are about.
 
+use rustix::io::Errno;
 use std::io;
+
+/// Whether an error of accept(2) is one of the connection that would have come, or a firewall's, and the next one may be
+/// taken.
+pub fn is_of_connection(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::PERM
+            | Errno::TIMEDOUT
+            | Errno::NETDOWN
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
+}
 
 /// The words for an error.
 pub fn words(error: &io::Error) -> String {
