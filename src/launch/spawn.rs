@@ -51,7 +51,9 @@ struct Spare(Option<Launch>);
 impl Spare {
     /// Tells it what to do. One that has ended meanwhile is of no use.
     fn begin(mut self, descriptors: &[BorrowedFd<'_>]) -> Option<Launch> {
-        let control = &self.0.as_ref()?.control;
+        // Its helper, which dies with it, may hold the socket open for a moment longer.
+        let Launch { control, .. } =
+            self.0.as_ref().filter(|launch| !pidfd::has_ended(launch.process.as_fd()))?;
         channel::send(control, &Order::Begin, descriptors).ok()?;
         self.0.take().map(|launch| Launch { origin: Origin::Spare, ..launch })
     }
