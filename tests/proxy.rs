@@ -294,7 +294,7 @@ fn a_client_whom_no_server_takes_in_time_is_reset() {
 fn the_server_is_told_who_the_client_is() {
     for (version, listening) in [(ProxyProtocol::V1, "[::]:0"), (ProxyProtocol::V2, "[::]:0")] {
         let ((front, address), (server, target)) = (listen(listening), listen("127.0.0.1:0"));
-        let told = Socket { proxy_protocol: version, ..socket(Target::Internet(target)) };
+        let told = Socket { proxy_protocol: Some(version), ..socket(Target::Internet(target)) };
         let _proxy = Proxy::start(&front, told);
         let mut client = connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()));
         let (from, to) = (client.local_addr().unwrap().port(), address.port());
@@ -503,7 +503,7 @@ fn datagrams_go_on_with_the_next_server() {
 fn each_datagram_tells_who_the_client_is() {
     let ((front, server), client) = ((udp("[::]:0"), udp("127.0.0.1:0")), udp("127.0.0.1:0"));
     let target = Target::Internet(server.local_addr().unwrap());
-    let _proxy = Proxy::start(&front, Socket { proxy_protocol: ProxyProtocol::V2, ..socket(target) });
+    let _proxy = Proxy::start(&front, Socket { proxy_protocol: Some(ProxyProtocol::V2), ..socket(target) });
     let (from, to) = (client.local_addr().unwrap().port(), front.local_addr().unwrap().port());
     let start = b"\r\n\r\n\0\r\nQUIT\n\x21\x12\x00\x0c\x7f\0\0\x01\x7f\0\0\x01";
     let header = [&start[..], &from.to_be_bytes(), &to.to_be_bytes()].concat();
@@ -578,7 +578,7 @@ impl AsAbstract for std::os::unix::net::SocketAddr {
 fn what_cannot_be_served_is_said() {
     let front = udp("127.0.0.1:0");
     let target = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
-    let wrong = Socket { proxy_protocol: ProxyProtocol::V1, ..socket(Target::Internet(target)) };
+    let wrong = Socket { proxy_protocol: Some(ProxyProtocol::V1), ..socket(Target::Internet(target)) };
     let mut proxy = Proxy::start(&front, wrong);
     assert_eq!(proxy.wait().code(), Some(1));
     let reason = std::io::Error::from(Errno::INVAL).to_string();

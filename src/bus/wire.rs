@@ -56,7 +56,7 @@ pub struct SocketRow {
     pub name: String,
     /// The unit.
     pub unit: String,
-    /// `fd`, `swap` or `accept`.
+    /// `fd`, `swap`, `proxy` or `accept`.
     pub pass: String,
     /// `listening`, `running` or `closed`.
     pub state: String,

@@ -3,7 +3,6 @@
 use super::capability::{self, Holder};
 use super::channel;
 use super::failure::During;
-use super::filter;
 use super::init;
 use super::inside::Trees;
 use super::label;
@@ -15,7 +14,7 @@ use super::target;
 use super::user::{self, User};
 use crate::sys::execute::execute;
 use crate::sys::seccomp::Instruction;
-use crate::sys::{seccomp, session};
+use crate::sys::{seccomp, seccomp_program, session};
 use crate::unit::model::StandardInput;
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Gid, Uid};
@@ -190,7 +189,7 @@ fn drop_privileges(
         set_no_new_privs(true).during("drop privileges", "no_new_privs")?;
     }
     if plan.binds == Binds::Manager {
-        let listener = seccomp::install_with_listener(&filter::binds()).during("filter", "bind")?;
+        let listener = seccomp::install_with_listener(&seccomp_program::binds()).during("filter", "bind")?;
         channel::send(control, &Report::Notifier, &[listener.as_fd()]).during("filter", "bind")?;
     }
     let install =

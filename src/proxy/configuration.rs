@@ -44,9 +44,9 @@ pub struct Socket {
     pub name: String,
     /// Where the server waits for clients.
     pub target: Target,
-    /// How the server is told who the client is.
+    /// How the server is told who the client is, where it is told.
     #[serde(default)]
-    pub proxy_protocol: ProxyProtocol,
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Connections, or flows of datagrams, at one time.
     pub max_connections: u32,
     /// The same from one address, or of one user of a unix socket.
@@ -81,12 +81,9 @@ impl fmt::Display for Target {
 }
 
 /// Versions of HAProxy's `proxy-protocol.txt`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
-    /// The server is not told.
-    #[default]
-    None,
     /// A line of text; not for datagrams.
     V1,
     /// Binary: before the first byte of a connection, and before the bytes of each datagram.

@@ -54,10 +54,9 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// The bytes to send before a client's own; none without the protocol.
+/// The bytes to send before a client's own.
 pub fn header(version: ProxyProtocol, kind: SocketType, client: &Endpoint, local: &Endpoint) -> Vec<u8> {
     match version {
-        ProxyProtocol::None => Vec::new(),
         ProxyProtocol::V1 => text(client, local).into_bytes(),
         ProxyProtocol::V2 => binary(kind, client, local),
     }

@@ -1,6 +1,6 @@
 //! A socket of connections: takes clients, and sees to it that the server takes them.
 
-use super::configuration::{ProxyProtocol, Socket};
+use super::configuration::Socket;
 use super::connection::Connection;
 use super::direction::Framing;
 use super::header::{Endpoint, header};
@@ -128,10 +128,8 @@ impl Listener {
     }
 
     fn header(&self, client: &Endpoint, socket: &OwnedFd) -> Vec<u8> {
-        match self.settings.proxy_protocol {
-            ProxyProtocol::None => Vec::new(),
-            version => header(version, self.kind, client, &Endpoint::of(getsockname(socket).ok())),
-        }
+        let Some(version) = self.settings.proxy_protocol else { return Vec::new() };
+        header(version, self.kind, client, &Endpoint::of(getsockname(socket).ok()))
     }
 
     /// Begins to connect a client to the server.

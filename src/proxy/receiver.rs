@@ -83,7 +83,7 @@ impl Receiver {
     /// # Errors
     /// When it is no such socket, or its target none for it.
     pub(super) fn new(index: usize, socket: OwnedFd, settings: Socket, now: Instant) -> io::Result<Self> {
-        if settings.proxy_protocol == ProxyProtocol::V1 {
+        if settings.proxy_protocol == Some(ProxyProtocol::V1) {
             return Err(Errno::INVAL.into());
         }
         let target = Target::new(&settings.target, socket_type(&socket)?)?;
@@ -195,6 +195,7 @@ impl Receiver {
     }
 
     fn header(&self, client: &Client) -> Vec<u8> {
+        let Some(version) = self.settings.proxy_protocol else { return Vec::new() };
         let own = Endpoint::of(self.local.clone());
         let (client, local) = match client {
             Client::Internet(address, to) => {
@@ -205,7 +206,7 @@ impl Receiver {
             Client::Unix(address) => (Endpoint::of(Some(address.clone().into())), own),
             Client::Nameless => (Endpoint::Unix(Vec::new()), own),
         };
-        header(self.settings.proxy_protocol, SocketType::DGRAM, &client, &local)
+        header(version, SocketType::DGRAM, &client, &local)
     }
 
     /// Sends the server's answers back. Whether there may be more.

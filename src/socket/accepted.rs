@@ -1,10 +1,10 @@
 //! Connections that the processes of a server have accepted, seen by their descriptors. The kernel lists unix sockets by
 //! network namespaces, where an accepted one belongs to that of its client; it lists none of vsock(7).
 
-use super::node::socket_type;
+use super::node::{has_name, socket_type};
 use super::stand_in::duplicate;
 use crate::sys::process;
-use crate::unit::model::{Listen, UnixName};
+use crate::unit::model::Listen;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{getpeername, sockopt};
 use socket2::SockRef;
@@ -30,12 +30,14 @@ fn is_connection(socket: &OwnedFd, listen: &Listen) -> bool {
 }
 
 fn is_at(socket: &OwnedFd, listen: &Listen) -> std::io::Result<bool> {
-    let local = SockRef::from(socket).local_addr()?;
     Ok(match listen {
-        Listen::Unix(kind, _) if sockopt::socket_type(socket)? != socket_type(*kind) => false,
-        Listen::Unix(_, UnixName::Path(path)) => local.as_pathname() == Some(path),
-        Listen::Unix(_, UnixName::Abstract(name)) => local.as_abstract_namespace() == Some(name.as_bytes()),
-        Listen::Vsock(address) => local.as_vsock_address().is_some_and(|(_, port)| port == address.port),
+        Listen::Unix(kind, name) => {
+            sockopt::socket_type(socket)? == socket_type(*kind) && has_name(socket, name)?
+        }
+        Listen::Vsock(address) => {
+            let local = SockRef::from(socket).local_addr()?.as_vsock_address();
+            local.is_some_and(|(_, port)| port == address.port)
+        }
         _ => false,
     })
 }

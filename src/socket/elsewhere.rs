@@ -1,7 +1,7 @@
 //! Where else a server has the socket that it binds: under other numbers, dup(2), and in epoll(7) instances, where
 //! programs such as Netty register a socket as soon as they have made it. The held socket takes its place there, too.
 
-use super::stand_in::duplicate;
+use super::stand_in::{duplicate, is_still};
 use crate::sys::epoll::{self, Entry};
 use crate::sys::process::{descriptor_flags, descriptors};
 use crate::sys::seccomp_notify::{self as notify, BindRequest, OnExec};
@@ -50,19 +50,13 @@ impl Elsewhere {
         held: BorrowedFd<'_>,
     ) {
         for (fd, on_exec) in &self.descriptors {
-            if self.is_still(process, *fd).unwrap_or(false) {
+            if is_still(process, *fd, &self.own).unwrap_or(false) {
                 let _ = notify::replace_descriptor(listener, &request.at_descriptor(*fd), held, *on_exec);
             }
         }
         for (epoll, entry) in &self.watched {
             let _ = epoll::replace(epoll.as_fd(), *entry, self.own.as_fd(), held);
         }
-    }
-
-    /// Another thread of the server may have closed it and opened something else meanwhile.
-    fn is_still(&self, process: u32, fd: u32) -> io::Result<bool> {
-        let (there, own) = (fstat(duplicate(process, fd)?)?, fstat(&self.own)?);
-        Ok((there.st_dev, there.st_ino) == (own.st_dev, own.st_ino))
     }
 }
 

@@ -2,19 +2,18 @@
 //! `pass = "accept"` ([`super::incoming`]) a held socket is never accepted on: it only waits to become readable, and goes
 //! to the container as it is.
 
+use super::defer::admit;
 use super::node::{self, socket_type};
 use super::open::{backlog, open};
 use super::{SocketError, options};
 use crate::paths::Paths;
 use crate::sys::socket::SocketOption;
-use crate::unit::model::{Listen, Socket, UnixName, VsockAddress};
+use crate::unit::model::{Listen, Socket, VsockAddress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::sockopt::{ipv6_v6only, socket_acceptconn, socket_domain, socket_type as type_of};
-use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, connect_unspec, getsockname, listen,
-};
+use rustix::net::{AddressFamily, SocketAddrAny, connect_unspec, getsockname, listen};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -56,6 +55,12 @@ impl Held {
             }
         }
         options::apply(fd.as_fd(), socket)?;
+        // Connections may be deferred since its unit was about to stop; that they stay so is told by nobody who waits.
+        admit(&fd).map_err(|error| SocketError::Call {
+            address: address(),
+            action: "admit connections",
+            source: error.into(),
+        })?;
         Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
     }
 
@@ -142,16 +147,11 @@ fn is_shut_down(fd: &OwnedFd) -> rustix::io::Result<bool> {
 
 /// What a descriptor is instead of the socket that a unit describes; `None`: it is that.
 fn mismatch(fd: &OwnedFd, socket: &Socket) -> rustix::io::Result<Option<String>> {
-    let kind = match &socket.listen {
-        Listen::Fifo(path) => {
-            let is_fifo = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Fifo;
-            return Ok((!is_fifo || !node::is_at(fd, path)).then(|| "not the FIFO at this path".to_owned()));
-        }
-        Listen::Tcp(_) | Listen::Vsock(_) => SocketType::STREAM,
-        Listen::Udp(_) => SocketType::DGRAM,
-        Listen::Unix(kind, _) => socket_type(*kind),
-    };
-    if type_of(fd)? != kind {
+    if let Listen::Fifo(path) = &socket.listen {
+        let is_fifo = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Fifo;
+        return Ok((!is_fifo || !node::is_at(fd, path)).then(|| "not the FIFO at this path".to_owned()));
+    }
+    if type_of(fd)? != socket_type(socket.listen.kind()) {
         return Ok(Some("a socket of another type".to_owned()));
     }
     let family = socket_domain(fd)?;
@@ -166,17 +166,12 @@ fn mismatch(fd: &OwnedFd, socket: &Socket) -> rustix::io::Result<Option<String>>
 
 fn is_at(fd: &OwnedFd, family: AddressFamily, listen: &Listen) -> rustix::io::Result<bool> {
     let local = || -> rustix::io::Result<SocketAddrAny> { getsockname(fd) };
-    let unix = || Ok(SocketAddrUnix::try_from(local()?).ok().filter(|_| family == AddressFamily::UNIX));
     Ok(match listen {
         Listen::Tcp(address) | Listen::Udp(address) => {
             SocketAddr::try_from(local()?).is_ok_and(|local| local == *address)
         }
-        Listen::Unix(_, UnixName::Path(path)) => unix()?.is_some_and(|local| {
-            local.path_bytes() == Some(path.as_os_str().as_encoded_bytes()) && path.exists()
-        }),
-        Listen::Unix(_, UnixName::Abstract(name)) => {
-            unix()?.is_some_and(|local| local.abstract_name() == Some(name.as_bytes()))
-        }
+        Listen::Unix(..) if family != AddressFamily::UNIX => false,
+        Listen::Unix(_, name) => node::has_name(fd, name)? && listen.path().is_none_or(|path| path.exists()),
         Listen::Vsock(VsockAddress { cid, port }) => {
             let local = SockRef::from(fd).local_addr().ok().and_then(|local| local.as_vsock_address());
             local == Some((cid.unwrap_or(libc::VMADDR_CID_ANY), *port))
@@ -188,7 +183,7 @@ fn is_at(fd: &OwnedFd, family: AddressFamily, listen: &Listen) -> rustix::io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unit::model::{Pass, UnixType};
+    use crate::unit::model::{Pass, UnixName, UnixType};
     use rustix::net::{Shutdown, shutdown};
     use std::fs;
     use std::net::{TcpListener, TcpStream};

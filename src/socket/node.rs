@@ -4,17 +4,28 @@
 use super::SocketError;
 use super::connections::holder;
 use crate::paths::Paths;
-use crate::unit::model::{Socket, UnixType};
+use crate::unit::model::{Socket, UnixName, UnixType};
 use rustix::fs::{
     CWD, FileType, Gid, Mode, OFlags, Uid, chmod, chown, fchmod, fchown, fcntl_setfl, fstat, mknodat, open,
 };
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with,
+};
 use std::fs::{self, DirBuilder, remove_file};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
+
+/// Whether a unix socket was bound to a name.
+pub(super) fn has_name(fd: &OwnedFd, name: &UnixName) -> rustix::io::Result<bool> {
+    let local = SocketAddrUnix::try_from(getsockname(fd)?);
+    Ok(local.is_ok_and(|local| match name {
+        UnixName::Path(path) => local.path_bytes() == Some(path.as_os_str().as_encoded_bytes()),
+        UnixName::Abstract(name) => local.abstract_name() == Some(name.as_bytes()),
+    }))
+}
 
 /// The place of one socket.
 pub(super) struct Node<'a> {

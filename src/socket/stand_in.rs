@@ -62,7 +62,8 @@ impl StandIns {
     ) {
         let of_caller = |stand_in: &StandIn| (stand_in.process, stand_in.address.port()) == caller;
         for stand_in in self.0.extract_if(.., |stand_in| of_caller(stand_in)) {
-            if is_still(&stand_in, dual).unwrap_or(false) && restore(&stand_in, dual).is_ok() {
+            let StandIn { process, fd, .. } = stand_in;
+            if is_still(process, fd, dual).unwrap_or(false) && restore(&stand_in, dual).is_ok() {
                 let place = request.at_descriptor(stand_in.fd);
                 let _ = notify::replace_descriptor(listener, &place, stand_in.own.as_fd(), stand_in.on_exec);
             }
@@ -70,10 +71,9 @@ impl StandIns {
     }
 }
 
-/// Whether the descriptor of the process is the dual socket still.
-fn is_still(stand_in: &StandIn, dual: BorrowedFd<'_>) -> io::Result<bool> {
-    let there = fstat(duplicate(stand_in.process, stand_in.fd)?)?;
-    let here = fstat(dual)?;
+/// Whether a descriptor of a process is a socket still: another thread may have closed it and opened something else.
+pub(super) fn is_still(process: u32, fd: u32, socket: impl AsFd) -> io::Result<bool> {
+    let (there, here) = (fstat(duplicate(process, fd)?)?, fstat(socket)?);
     Ok((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino))
 }
 

@@ -171,8 +171,7 @@ pub fn holder_of_socket(inode: u64) -> Option<(String, u32)> {
     let processes = fs::read_dir("/proc").ok()?;
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let pid = pids.into_iter().find(|pid| holds_socket(*pid, inode))?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some((name.trim_end().to_owned(), pid))
+    Some((name(pid)?, pid))
 }
 
 /// Runs `work` with the ids of another process for file access, setfsuid(2), so that the kernel checks and

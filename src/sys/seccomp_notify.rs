@@ -1,12 +1,12 @@
 //! Seccomp user notification, seccomp_unotify(2): a filter that hands each bind(2) of a process to a
 //! supervisor, and the supervisor's calls, which serve filters over other system calls, too.
 
+use super::{seccomp, seccomp_program};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 use std::io;
-use std::mem::offset_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 
 /// A system call that waits for an answer.
@@ -141,47 +141,13 @@ pub enum Reply {
 }
 
 /// Puts a filter on this thread and its later children that hands bind(2) to the listener returned. Needs
-/// `no_new_privs` or `CAP_SYS_ADMIN`. Calls of another architecture's table pass.
+/// `no_new_privs` or `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 /// When the kernel refuses the filter; `EBUSY`: this thread has a listener already.
 pub fn install_bind_listener() -> io::Result<OwnedFd> {
-    let mut filter = bind_filter();
-    let program =
-        libc::sock_fprog { len: u16::try_from(filter.len()).unwrap_or(0), filter: filter.as_mut_ptr() };
-    // Without WAIT_KILLABLE_RECV a runtime that signals its own threads, such as Go's, would interrupt and
-    // restart the call while it is being answered. Kernel 5.19.
-    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    // SAFETY: `program` points at `filter`, both alive during the call, which copies them.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
-    };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: the kernel has just made this descriptor (close-on-exec) for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    seccomp::install_with_listener(&seccomp_program::binds())
 }
-
-/// Of this architecture's calls, bind(2) alone is notified.
-fn bind_filter() -> [libc::sock_filter; 6] {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
-    [
-        step(LOAD, offset_of!(libc::seccomp_data, arch) as u32, 0, 0),
-        step(EQUAL, ARCHITECTURE, 0, 2),
-        step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
-        step(EQUAL, libc::SYS_bind as u32, 1, 0),
-        step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
-        step(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
-    ]
-}
-
-/// `AUDIT_ARCH_*` of linux/audit.h.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// Takes one waiting bind(2), as [`receive_call`] does.
 ///

@@ -1,7 +1,7 @@
 //! Programs of classic BPF for seccomp(2): the words they are made of.
 
 use super::seccomp::Instruction;
-use super::syscalls::{ENOSYS, EPERM, c_long};
+use super::syscalls::{ENOSYS, EPERM, SYS_bind, c_long};
 use std::collections::BTreeMap;
 
 // `struct seccomp_data`: number, architecture, then arguments from offset 16; the low half of one stands first.
@@ -115,6 +115,14 @@ fn from(number: u32, block: &[Instruction]) -> Vec<Instruction> {
     [&skip, block].concat()
 }
 
+/// The filter that asks a listener about bind(2); calls of another architecture's table pass.
+pub fn binds() -> Vec<Instruction> {
+    let mut program = only_native(ALLOW);
+    program.extend(when(SYS_bind, &[give(ASK)]));
+    program.push(give(ALLOW));
+    program
+}
+
 /// Runs a program as the kernel does.
 #[cfg(test)]
 pub fn run(program: &[Instruction], architecture: u32, call: c_long, arguments: &[u64]) -> u32 {
@@ -151,5 +159,17 @@ pub fn run(program: &[Instruction], architecture: u32, call: c_long, arguments: 
             other => panic!("{other}"),
         };
         at += usize::from(if test { one.if_true } else { one.if_false });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bind_is_asked_about() {
+        assert_eq!(run(&binds(), NATIVE, SYS_bind, &[0, 0]), ASK);
+        assert_eq!(run(&binds(), NATIVE, libc::SYS_listen, &[0, 0]), ALLOW);
+        assert_eq!(run(&binds(), 0, SYS_bind, &[0, 0]), ALLOW, "another architecture's table");
     }
 }

@@ -2,7 +2,7 @@
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use sampan::proxy::configuration::{Configuration, Lifetime, ProxyProtocol, Socket, Target};
+use sampan::proxy::configuration::{Configuration, Lifetime, Socket, Target};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub fn socket(target: Target) -> Socket {
     Socket {
         name: "main".to_owned(),
         target,
-        proxy_protocol: ProxyProtocol::None,
+        proxy_protocol: None,
         max_connections: 100_000,
         max_connections_per_source: None,
         connect_timeout: PATIENCE,

@@ -1,4 +1,4 @@
-//! The seccomp filter of a container, by default or as its unit says, and the one that lets the manager answer bind(2).
+//! The seccomp filter of a container, by default or as its unit says.
 //!
 //! Calls of another architecture (also x32) and calls nobody knows yet get `ENOSYS`, so that programs fall back;
 //! known and dangerous ones `EPERM`. clone3(2) gets `ENOSYS` since its flags cannot be seen: C libraries
@@ -10,11 +10,11 @@ use super::profile::Namespaces;
 use super::step::SystemCalls;
 use crate::sys::seccomp::Instruction;
 use crate::sys::seccomp_program::{
-    ALLOW, ASK, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, REFUSE, UNKNOWN, argument, by_number, give,
-    load, number_of, only_native, unless_skip, when,
+    ALLOW, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, REFUSE, UNKNOWN, argument, by_number, give, load,
+    number_of, only_native, unless_skip, when,
 };
 use crate::sys::syscalls::{
-    AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE, SYS_bind, SYS_clone, SYS_clone3,
+    AF_ALG, AF_VSOCK, ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE, SYS_clone, SYS_clone3,
     SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, SYS_ioctl, SYS_personality, SYS_setns,
     SYS_socket, SYS_unshare, TIOCLINUX, TIOCSTI, c_long,
 };
@@ -128,14 +128,6 @@ fn default() -> Vec<Instruction> {
     of(&SystemCallFilter::default())
 }
 
-/// The filter that asks about bind(2).
-pub fn binds() -> Vec<Instruction> {
-    let mut program = only_native(ALLOW);
-    program.extend(when(SYS_bind, &[give(ASK)]));
-    program.push(give(ALLOW));
-    program
-}
-
 fn refuse_bits(offset: u32, bits: u32) -> Vec<Instruction> {
     vec![load(offset), unless_skip(JUMP_ANY_BIT, bits), give(REFUSE), give(ALLOW)]
 }
@@ -228,12 +220,6 @@ mod tests {
     fn other_architectures_are_unknown() {
         assert_eq!(run(&default(), 0x4000_0003, 1, &[0, 0]), UNKNOWN);
         assert_eq!(verdict(0x4000_0000 | libc::SYS_read, [0, 0]), UNKNOWN);
-    }
-
-    #[test]
-    fn only_bind_is_asked_about() {
-        assert_eq!(run(&binds(), NATIVE, SYS_bind, &[0, 0]), ASK);
-        assert_eq!(run(&binds(), NATIVE, libc::SYS_listen, &[0, 0]), ALLOW);
     }
 
     #[test]

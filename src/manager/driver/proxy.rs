@@ -10,7 +10,7 @@ use crate::proxy::configuration::{self, Configuration, Lifetime, Target};
 use crate::sys::child::{Place, start_at};
 use crate::sys::{pidfd, process};
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::{Listen, Pass, ProxyProtocol, Socket, UnixName};
+use crate::unit::model::{Listen, Pass, Socket, UnixName};
 use crate::unit::name::UnitName;
 use rustix::process::Signal;
 use std::fs::File;
@@ -182,11 +182,7 @@ fn settings(name: &str, socket: &Socket) -> Option<configuration::Socket> {
     Some(configuration::Socket {
         name: name.to_owned(),
         target: target(socket.proxy_target()?)?,
-        proxy_protocol: match socket.proxy_protocol {
-            None => configuration::ProxyProtocol::None,
-            Some(ProxyProtocol::V1) => configuration::ProxyProtocol::V1,
-            Some(ProxyProtocol::V2) => configuration::ProxyProtocol::V2,
-        },
+        proxy_protocol: socket.proxy_protocol,
         max_connections: socket.max_connections.unwrap_or(Socket::PROXY_CONNECTIONS),
         max_connections_per_source: socket.max_connections_per_source,
         connect_timeout: CONNECT_TIMEOUT,

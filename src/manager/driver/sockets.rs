@@ -33,6 +33,21 @@ pub(super) struct OpenSocket {
     pub(super) unserved: Option<Watch>,
 }
 
+/// What a task has of a socket, which may be closed meanwhile.
+#[derive(Debug)]
+pub(super) struct SocketCopy {
+    pub(super) name: String,
+    pub(super) socket: Socket,
+    pub(super) fd: OwnedFd,
+}
+
+impl OpenSocket {
+    pub(super) fn copy(&self) -> Option<SocketCopy> {
+        let fd = self.held.as_fd().try_clone_to_owned().ok()?;
+        Some(SocketCopy { name: self.held.name().to_owned(), socket: self.held.socket().clone(), fd })
+    }
+}
+
 /// Why and when a container was last launched by a connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Activation {
@@ -239,8 +254,6 @@ impl Manager {
 
     /// Takes a socket into care; the store of systemd keeps it over the death of this process.
     pub(super) fn hold(&mut self, unit: &UnitName, held: Held) {
-        // One that was taken over may be deferred since its unit was about to stop.
-        let _ = admit(&held);
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
         let open = OpenSocket { held, activations: 0, watch: None, unserved: None };
@@ -336,7 +349,7 @@ async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: Unbou
 }
 
 /// As people read them: `8.1`.
-fn milliseconds(time: Duration) -> String {
+pub(super) fn milliseconds(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1e3)
 }
 
@@ -349,7 +362,7 @@ pub struct SocketLine {
     pub name: String,
     /// Its unit.
     pub unit: UnitName,
-    /// `fd`, `swap` or `accept`.
+    /// `fd`, `swap`, `proxy` or `accept`.
     pub pass: &'static str,
     /// `closed`, `listening` or `running`.
     pub state: &'static str,

@@ -1,13 +1,13 @@
 //! Answers the bind(2) calls of containers with the sockets that are held for them, and tells of servers that those
 //! are not fit for.
 
-use super::sockets::OpenSocket;
+use super::sockets::{OpenSocket, SocketCopy};
 use super::{Manager, Note};
 use crate::socket::swap::{Answer, Notifier, SwapSocket};
 use crate::sys::readiness;
 use crate::sys::seccomp_notify::Received;
 use crate::systemd::fdstore::StoredDescriptor;
-use crate::unit::model::{Listen, Pass, Socket};
+use crate::unit::model::{Listen, Pass};
 use crate::unit::name::UnitName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ impl Manager {
     pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
         self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
         let swapped = self.sockets.of(unit).iter().filter(|open| open.held.socket().pass == Pass::Swap);
-        let sockets: Vec<Swapped> = swapped.filter_map(Swapped::of).collect();
+        let sockets: Vec<SocketCopy> = swapped.filter_map(OpenSocket::copy).collect();
         let task = tokio::task::spawn_local(answer(
             Notifier::new(notifier),
             self.sockets.received.clone(),
@@ -35,20 +35,8 @@ impl Manager {
     }
 }
 
-/// What a notifier answers with; it may live on for a moment after the socket was closed.
-struct Swapped {
-    name: String,
-    socket: Socket,
-    fd: OwnedFd,
-}
-
-impl Swapped {
-    fn of(open: &OpenSocket) -> Option<Self> {
-        let fd = open.held.as_fd().try_clone_to_owned().ok()?;
-        Some(Self { name: open.held.name().to_owned(), socket: open.held.socket().clone(), fd })
-    }
-
-    fn socket(&self) -> SwapSocket<'_> {
+impl SocketCopy {
+    fn to_swap(&self) -> SwapSocket<'_> {
         SwapSocket { name: &self.name, socket: &self.socket, fd: self.fd.as_fd() }
     }
 }
@@ -59,24 +47,27 @@ const BIND_INTERVAL: Duration = Duration::from_secs(1);
 async fn answer(
     notifier: Notifier,
     received: Rc<Received>,
-    swapped: Vec<Swapped>,
+    swapped: Vec<SocketCopy>,
     unit: UnitName,
     notes: UnboundedSender<Note>,
 ) {
-    let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(Swapped::socket).collect();
+    let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(SocketCopy::to_swap).collect();
     let Ok(readiness) = readiness::watch_in_time(&notifier).await else { return };
     let mut told = BTreeSet::new();
     let mut unfit = Unfit::default();
-    match notifier.answer_left(&received, &sockets) {
-        Ok(answer) => {
-            unfit.note(&answer);
-            note_answer(&unit, answer, &notes);
-        }
-        Err(error) => {
-            tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
-        }
-    }
+    let mut next = Some(notifier.answer_left(&received, &sockets));
     loop {
+        match next.take() {
+            None | Some(Ok(Answer::Nothing)) => {}
+            Some(Ok(Answer::Closed)) => return,
+            Some(Ok(answer)) => {
+                unfit.note(&answer);
+                note_answer(&unit, answer, &notes);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
+            }
+        }
         let ready = tokio::select! {
             ready = readiness.readable() => ready,
             () = tokio::time::sleep(BIND_INTERVAL), if told != notifier.bound_alone() || unfit.is_news() => {
@@ -87,18 +78,11 @@ async fn answer(
             }
         };
         let Ok(mut ready) = ready else { return };
-        match notifier.answer(&received, &sockets) {
-            Ok(Answer::Nothing) => ready.clear_ready(),
-            Ok(Answer::Closed) => return,
-            Ok(answer) => {
-                unfit.note(&answer);
-                note_answer(&unit, answer, &notes);
-            }
-            Err(error) => {
-                tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
-                ready.clear_ready();
-            }
+        let answer = notifier.answer(&received, &sockets);
+        if matches!(answer, Ok(Answer::Nothing) | Err(_)) {
+            ready.clear_ready();
         }
+        next = Some(answer);
     }
 }
 
@@ -139,7 +123,7 @@ impl Unfit {
         !self.bound.is_empty()
     }
 
-    fn tell(&mut self, unit: &UnitName, swapped: &[Swapped]) {
+    fn tell(&mut self, unit: &UnitName, swapped: &[SocketCopy]) {
         for (name, address) in std::mem::take(&mut self.bound) {
             let any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" };
             let own = swapped.iter().find(|swapped| swapped.name == name).map(|own| &own.socket.listen);

@@ -2,7 +2,7 @@
 
 use super::Read::{Large, List, Text};
 use super::{Entry, Look, untold};
-use crate::manager::driver::{Drowsiness, now};
+use crate::manager::driver::now;
 use crate::manager::machine::Phase;
 use crate::unit::model::{Idle, Sleep};
 use std::time::Duration;
@@ -15,9 +15,9 @@ pub(super) const TABLE: &[Entry] = &[
         "IdleCPUFloorPerSecUSec",
         Large(|look| idle(look).and_then(|idle| idle.cpu_floor_per_sec_usec).unwrap_or(u64::MAX)),
     ),
-    untold("InUseBy", List(|look| drowsiness(look).uses.iter().map(ToString::to_string).collect())),
+    untold("InUseBy", List(|look| look.drowsiness().uses.iter().map(ToString::to_string).collect())),
     untold("IdleSinceTimestamp", Large(idle_since)),
-    untold("NextSleepTimestamp", Large(|look| realtime(drowsiness(look).sleeps))),
+    untold("NextSleepTimestamp", Large(|look| realtime(look.drowsiness().sleeps))),
     untold(
         "NextIdleStopTimestamp",
         Large(|look| realtime(look.managed.stops_when_idle().unwrap_or_default())),
@@ -36,15 +36,11 @@ fn action(look: &Look<'_>) -> String {
     word.unwrap_or_default().to_owned()
 }
 
-fn drowsiness(look: &Look<'_>) -> Drowsiness {
-    look.manager.drowsiness(look.name).unwrap_or_default()
-}
-
 /// One that stands still was idle before: that is when it came to stand.
 fn idle_since(look: &Look<'_>) -> u64 {
     match look.managed.phase {
         Phase::Frozen => micros(look.managed.stamps.changed.realtime),
-        _ => realtime(drowsiness(look).idle_since),
+        _ => realtime(look.drowsiness().idle_since),
     }
 }
 

@@ -16,7 +16,7 @@ mod words;
 pub use words::pass;
 
 use super::accounting::Usage;
-use super::driver::Manager;
+use super::driver::{Drowsiness, Manager};
 use super::machine::{LoadState, Loaded, Managed};
 use crate::systemd::manager::Traffic;
 use crate::unit::model::{Container, Unit};
@@ -98,6 +98,7 @@ struct Look<'a> {
     managed: &'a Managed,
     beside: Beside,
     usage: OnceCell<Usage>,
+    drowsiness: OnceCell<Drowsiness>,
 }
 
 impl<'a> Look<'a> {
@@ -107,6 +108,11 @@ impl<'a> Look<'a> {
 
     fn container(&self) -> Option<&'a Container> {
         self.managed.container()
+    }
+
+    /// Who uses its container, asked once for all properties of one look.
+    fn drowsiness(&self) -> &Drowsiness {
+        self.drowsiness.get_or_init(|| self.manager.drowsiness(self.name).unwrap_or_default())
     }
 
     /// What its processes use, read once for all properties of one look.
@@ -211,7 +217,7 @@ pub type Property = (&'static str, Value);
 pub fn changing(manager: &Manager, name: &UnitName) -> Vec<Property> {
     let Some(managed) = manager.machine().unit(name) else { return Vec::new() };
     let beside = Beside { viewer: Viewer::Anybody, traffic: Traffic::default(), root_used: None };
-    let look = Look { manager, name, managed, beside, usage: OnceCell::new() };
+    let look = Look { manager, name, managed, beside, usage: OnceCell::new(), drowsiness: OnceCell::new() };
     let told = entries().filter(|entry| entry.change == Change::Told);
     told.map(|entry| (entry.name, entry.read.value(&look))).collect()
 }
@@ -231,7 +237,7 @@ pub fn properties(
             &absent
         }
     };
-    let look = Look { manager, name, managed, beside, usage: OnceCell::new() };
+    let look = Look { manager, name, managed, beside, usage: OnceCell::new(), drowsiness: OnceCell::new() };
     let entries = entries().filter(|entry| wanted(entry.name));
     entries.map(|entry| (entry.name, entry.read.value(&look))).collect()
 }

@@ -1,5 +1,7 @@
 //! `[socket.*]`: what a unit listens at, and how.
 
+pub use crate::proxy::configuration::ProxyProtocol;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,16 +91,6 @@ pub enum Pass {
     Proxy,
     /// Each connection to a container of its own.
     Accept,
-}
-
-/// `socket.*.proxy_protocol`: versions of HAProxy's `proxy-protocol.txt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProxyProtocol {
-    /// A line of text before the first byte of a connection.
-    V1,
-    /// The same in binary; also before the bytes of each datagram.
-    V2,
 }
 
 /// What a socket or FIFO is in the file system.

@@ -7,12 +7,13 @@ mod reclaim;
 mod standstill;
 
 use super::live::LiveRun;
+use super::sockets::{OpenSocket, SocketCopy};
 use super::{Manager, Note, now};
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Phase};
 use crate::socket::connections;
 use crate::sys::readiness;
-use crate::unit::model::{Idle, Listen};
+use crate::unit::model::Idle;
 use crate::unit::name::UnitName;
 use clock::{IdleClock, Next, Seen};
 use futures_util::future::{FutureExt as _, select_all};
@@ -20,7 +21,7 @@ use standstill::Standstill;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -53,17 +54,9 @@ impl Drop for Awake {
 /// What is looked at.
 #[derive(Debug)]
 struct Watched {
-    sockets: Vec<WatchedSocket>,
+    sockets: Vec<SocketCopy>,
     live: Rc<LiveRun>,
     group: Option<PathBuf>,
-}
-
-/// A socket of the unit, which may be closed meanwhile.
-#[derive(Debug)]
-struct WatchedSocket {
-    name: String,
-    listen: Listen,
-    fd: OwnedFd,
 }
 
 /// What somebody does with a container.
@@ -124,9 +117,9 @@ impl Watched {
         uses
     }
 
-    fn used(&self, socket: &WatchedSocket) -> Option<Use> {
+    fn used(&self, socket: &SocketCopy) -> Option<Use> {
         let name = || socket.name.clone();
-        match connections::count(&socket.listen, || self.processes()) {
+        match connections::count(&socket.socket.listen, || self.processes()) {
             Ok(count @ 1..) => Some(Use::Connections { socket: name(), count }),
             Ok(_) if !readiness::is_readable(&socket.fd).unwrap_or(true) => None,
             // What is not known is no reason to put anybody to sleep.
@@ -188,15 +181,8 @@ impl Manager {
     fn watched(&self, unit: &UnitName) -> Option<Watched> {
         let live = self.runs.get(unit)?.clone();
         let group = self.frozen_group(&live);
-        let copies = self.sockets.of(unit).iter().map(|open| {
-            let fd = open.held.as_fd().try_clone_to_owned().ok()?;
-            Some(WatchedSocket {
-                name: open.held.name().to_owned(),
-                listen: open.held.socket().listen.clone(),
-                fd,
-            })
-        });
-        Some(Watched { sockets: copies.collect::<Option<_>>()?, live, group })
+        let sockets = self.sockets.of(unit).iter().map(OpenSocket::copy).collect::<Option<_>>()?;
+        Some(Watched { sockets, live, group })
     }
 
     /// How near to sleep a container is that runs; `None` where it never sleeps.

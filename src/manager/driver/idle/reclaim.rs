@@ -1,6 +1,7 @@
 //! The memory of a container that stands still is given back, `memory.reclaim` of the kernel's cgroup-v2 (Linux 5.19):
 //! page cache is dropped, and the rest goes to swap where there is one, first of all to zswap.
 
+use super::super::sockets::milliseconds;
 use crate::unit::name::UnitName;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,8 +42,8 @@ fn reclaim(unit: &UnitName, group: &Path, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) && used(group) > 0 && fs::write(&file, &step).is_ok() {}
     let given = before.saturating_sub(used(group)) >> 10;
     if given > 0 {
-        let took = begun.elapsed().as_secs_f64() * 1e3;
-        tracing::info!(SAMPAN_UNIT = %unit, "{unit}: {given}K of {}K given back in {took:.1} ms.", before >> 10);
+        let took = milliseconds(begun.elapsed());
+        tracing::info!(SAMPAN_UNIT = %unit, "{unit}: {given}K of {}K given back in {took} ms.", before >> 10);
     }
 }
 

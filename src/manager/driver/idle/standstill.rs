@@ -4,6 +4,7 @@
 //! The freezer is set directly, as the request of a client waits for it to be lifted; systemd's own freezer of the
 //! scope is not used meanwhile.
 
+use super::super::sockets::milliseconds;
 use super::super::{Manager, Note};
 use super::Watched;
 use super::reclaim::Reclaim;
@@ -17,7 +18,6 @@ use rustix::fs::{Mode, OFlags, open};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::task::JoinHandle;
@@ -50,7 +50,6 @@ impl Manager {
             self.sockets.defer(unit);
         }
         let (name, notes) = (unit.clone(), self.notes.clone());
-        let watched = Rc::new(watched);
         let task = tokio::task::spawn_local(async move {
             let event = match stand_still(&watched).await {
                 Ok(true) => Event::Frozen { unit: name, run },
@@ -80,8 +79,8 @@ impl Manager {
         let idle = TimeSpan(managed.idle().map(|idle| idle.timeout));
         match managed.phase {
             Phase::Frozen if standing.reclaim.is_none() => {
-                let took = standing.since.elapsed().as_secs_f64() * 1e3;
-                tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Idle for {idle}, frozen in {took:.1} ms.");
+                let took = milliseconds(standing.since.elapsed());
+                tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Idle for {idle}, frozen in {took} ms.");
                 let live = self.runs.get(unit);
                 let group = live.and_then(|live| live.group.get()).cloned();
                 standing.reclaim = group.map(|group| Reclaim::begin(unit.clone(), group));
