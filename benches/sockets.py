@@ -4,6 +4,7 @@ Each number is a median over alternating rounds, so that all contenders see the 
 """
 import os
 import pathlib
+import random
 import re
 import socket
 import statistics
@@ -18,7 +19,7 @@ SLEEPERS = 1000
 SRV = pathlib.Path("/srv")
 UNITS = pathlib.Path("/etc/sampan/units")
 SYSTEM = pathlib.Path("/etc/systemd/system")
-CONTAINER = '[container]\nimage = "localhost/{image}"\nstart_limit = {{ burst = 0 }}\n{command}[activation]\nstart = "socket"\n{idle}[socket.main]\nlisten = "{listen}"\npass = "{how}"\n{target}'
+CONTAINER = '[container]\nimage = "localhost/{image}"\nstart_limit = {{ burst = 0 }}\n{command}[activation]\nstart = "socket"\n{idle}[socket.main]\nlisten = "{listen}"\npass = "{how}"\n{target}{mount}'
 
 
 def run(*words):
@@ -26,11 +27,11 @@ def run(*words):
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def unit(name, image, listen, how, command="", target="", idle=""):
+def unit(name, image, listen, how, command="", target="", idle="", mount=""):
     """Writes a unit."""
     command = f"command = {command}\n" if command else ""
     target = f'target = "{target}"\n' if target else ""
-    text = CONTAINER.format(image=image, listen=listen, how=how, command=command, target=target, idle=idle)
+    text = CONTAINER.format(image=image, listen=listen, how=how, command=command, target=target, idle=idle, mount=mount)
     (UNITS / f"{name}.container.toml").write_text(text)
 
 
@@ -89,21 +90,19 @@ def wakes():
     systemd("quadlet", 9006, QUADLET)
     run("systemctl", "daemon-reload")
     run("sampanctl", "daemon-reload")
-    ours = {f'sampan, pass = "{name}"': (name, port) for name, port in [("fd", 9001), ("swap", 9002), ("proxy", 9003)]}
-    theirs = {"systemd, namespaces as ours": ("isolated", 9004), "systemd, no isolation": ("plain", 9005)}
-    theirs["podman, as Quadlet has it"] = ("quadlet", 9006)
-    samples = {name: [] for name in [*ours, *theirs]}
+    ours = [(f'sampan, pass = "{name}"', name, port) for name, port in [("fd", 9001), ("swap", 9002), ("proxy", 9003)]]
+    theirs = [("systemd, namespaces as ours", "isolated", 9004), ("systemd, no isolation", "plain", 9005)]
+    theirs.append(("podman, as Quadlet has it", "quadlet", 9006))
+    samples = {name: [] for name, *_ in ours + theirs}
+    rows = [(row, ["sampanctl"], row[1:2]) for row in ours]
+    rows += [(row, ["systemctl"], [f"{row[1]}.socket", f"{row[1]}.service"]) for row in theirs]
     for _ in range(WAKES):
-        for name, (own, port) in ours.items():
-            run("sampanctl", "start", own)
+        # What one leaves to be done after its end must not always be paid by the same next one.
+        for (name, _, port), manager, units in random.sample(rows, len(rows)):
+            run(*manager, "start", units[0])
             time.sleep(REST)
             samples[name].append(first_byte(port))
-            run("sampanctl", "stop", own)
-        for name, (own, port) in theirs.items():
-            run("systemctl", "start", f"{own}.socket")
-            time.sleep(REST)
-            samples[name].append(first_byte(port))
-            run("systemctl", "stop", f"{own}.socket", f"{own}.service")
+            run(*manager, "stop", *units)
     print(f"connect() to the first byte of a stopped service (median of {WAKES})")
     show(samples, "ms")
 
@@ -148,22 +147,31 @@ http {
 
 
 def load(seconds):
-    """Requests of nginx and Redis behind each way of passing."""
+    """Requests of nginx and Redis behind each way of passing.
+
+    The page lies in one directory for all, as data does; what the file system of a root costs is a row of its own: this
+    host's is an overlay itself, so that open(2) goes through two of them.
+    """
     (SRV / "www").mkdir()
     (SRV / "www" / "index.html").write_text("<h1>Hello from nginx</h1>\n")
     (SRV / "nginx.conf").write_text(NGINX)
     servers = [nginx_on_host(9021), subprocess.Popen(["redis-server", "--port", "9031", "--save", ""], stdout=subprocess.DEVNULL)]
-    unit("nginx-swap", "web", "127.0.0.1:9022", "swap", target="0.0.0.0:80")
-    unit("nginx-proxy", "web", "127.0.0.1:9023", "proxy", target="127.0.0.1:80")
+    page = '[mount."/var/www"]\ntype = "bind"\nsource = "/srv/www"\n'
+    unit("nginx-swap", "web", "127.0.0.1:9022", "swap", target="0.0.0.0:80", mount=page)
+    unit("nginx-proxy", "web", "127.0.0.1:9023", "proxy", target="127.0.0.1:80", mount=page)
+    unit("nginx-root", "web", "127.0.0.1:9024", "swap", target="0.0.0.0:80")
     redis = '["/usr/bin/redis-server", "--save", "", "--protected-mode", "no"]'
     unit("redis-swap", "servers", "127.0.0.1:9032", "swap", redis, target="0.0.0.0:6379")
     unit("redis-proxy", "servers", "127.0.0.1:9033", "proxy", redis, target="127.0.0.1:6379")
+    units = ["nginx-swap", "nginx-proxy", "nginx-root", "redis-swap", "redis-proxy"]
     run("sampanctl", "daemon-reload")
-    run("sampanctl", "start", "nginx-swap", "nginx-proxy", "redis-swap", "redis-proxy")
+    run("sampanctl", "start", *units)
     names = ["on the bare host", 'sampan, pass = "swap"', 'sampan, pass = "proxy"']
-    rates, latencies, redis = ({name: [] for name in names} for _ in range(3))
+    pages = [*names, "swap, the page in the image"]
+    rates, latencies = ({name: [] for name in pages} for _ in range(2))
+    redis = {name: [] for name in names}
     for _ in range(LOADS):
-        for name, port in zip(names, range(9021, 9024)):
+        for name, port in zip(pages, range(9021, 9025)):
             text = run("wrk", "-t1", "-c16", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/")
             rates[name].append(float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]))
             value, scale = re.search(r"50%\s+([\d.]+)(us|ms|s)", text).groups()
@@ -179,7 +187,7 @@ def load(seconds):
     show(redis, "/s", more_is_better=True)
     for server in servers:
         server.terminate()
-    run("sampanctl", "stop", "nginx-swap", "nginx-proxy", "redis-swap", "redis-proxy")
+    run("sampanctl", "stop", *units)
 
 
 def daemon():
