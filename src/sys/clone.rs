@@ -1,4 +1,4 @@
-//! clone3(2) of a process with one thread: a fork(2) into new namespaces and into a control group that also
+//! clone3(2) of a process: a fork(2) into new namespaces and into a control group that also
 //! gives a pidfd.
 
 use std::io;
@@ -50,7 +50,8 @@ pub enum ControlGroup<'a> {
 /// linux/sched.h; the constant of libc is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Copies the calling process, which must have one thread only.
+/// Copies the calling process, which must have one thread only, or else do nothing in the copy but system calls until it
+/// executes another program: a lock that another thread holds is held there for good.
 ///
 /// # Errors
 /// As clone(2).
@@ -75,7 +76,7 @@ pub fn clone_process(
     }
     let size = size_of::<libc::clone_args>();
     // SAFETY: without CLONE_VM the child runs on a copy of this stack, as after fork(2); the arguments outlive
-    // the call; the program has one thread (this function's contract), so no lock is held in the copy.
+    // the call; this function's contract is that no lock is asked for in the copy which another thread holds.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size) };
     match pid {
         -1 => Err(io::Error::last_os_error()),

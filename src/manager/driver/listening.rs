@@ -25,7 +25,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Pauses between two questions to the kernel: the first, and the longest.
+/// Pauses between two questions to the kernel: the first, and the longest. Each is a quarter longer than the one before.
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -180,7 +180,7 @@ async fn until_listening(
             }
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        pause = (pause * 5 / 4).min(PAUSE_MAX);
     }
     Ok(false)
 }

@@ -7,7 +7,8 @@ use super::{Manager, Note};
 use crate::launch::journal;
 use crate::manager::accounting;
 use crate::proxy::configuration::{self, Configuration, Lifetime, Target};
-use crate::sys::child::{Place, start_at};
+use crate::sys::beside::{self, Place};
+use crate::sys::clone::ControlGroup;
 use crate::sys::{pidfd, process};
 use crate::systemd::fdstore::StoredDescriptor;
 use crate::unit::model::{Listen, Pass, Socket, UnixName};
@@ -16,7 +17,6 @@ use rustix::process::Signal;
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
@@ -139,14 +139,14 @@ impl Manager {
     ) -> io::Result<(OwnedFd, OwnedFd)> {
         let process = live.process.get().ok_or(io::ErrorKind::NotFound)?;
         let group = self.frozen_group(live).ok_or(io::ErrorKind::NotFound)?;
-        let group = File::options().write(true).open(group.join("cgroup.procs"))?;
+        let group = File::open(group)?;
         let (report, writer) = io::pipe()?;
         let errors = journal::open(&self.paths.journal_stream(), PROGRAM, &unit.scope())?;
-        let mut command = Command::new(self.paths.helper(PROGRAM));
-        command.env_clear().current_dir("/").stdin(memory(&configuration)?).stdout(writer).stderr(errors);
-        let passed = [sockets, &[process.pidfd.as_fd()]].concat();
-        let place = Place { group: group.as_fd(), network: process.pidfd.as_fd() };
-        let (_, started) = start_at(&mut command, place, &passed)?;
+        let configuration = memory(&configuration)?;
+        let streams = [configuration.as_fd(), writer.as_fd(), errors.as_fd()];
+        let place = Place { group: ControlGroup::Directory(group.as_fd()), network: process.pidfd.as_fd() };
+        let passed = [&streams, sockets, &[process.pidfd.as_fd()]].concat();
+        let started = beside::start(&self.paths.helper(PROGRAM), place, &passed)?;
         Ok((started, report.into()))
     }
 }
@@ -199,10 +199,10 @@ fn target(listen: Listen) -> Option<Target> {
     }
 }
 
-fn memory(configuration: &Configuration) -> io::Result<Stdio> {
+fn memory(configuration: &Configuration) -> io::Result<File> {
     let flags = rustix::fs::MemfdFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::memfd_create("configuration", flags)?);
     file.write_all(&serde_json::to_vec(configuration)?)?;
     file.rewind()?;
-    Ok(file.into())
+    Ok(file)
 }
