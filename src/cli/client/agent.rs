@@ -23,8 +23,9 @@ impl Agent {
             if is_in_session() {
                 command.arg("--fallback");
             }
-            // It opens the terminal by itself.
-            command.arg("--notify-fd=0").stdin(notify).stdout(Stdio::null());
+            // It opens the terminal by itself, and closes what it notifies on: the terminal must not become its
+            // descriptor 0, of which parts of it think that it is none.
+            command.arg("--notify-fd=1").stdin(Stdio::null()).stdout(notify);
             end_with_us(&mut command).spawn().ok()?
         };
         let agent = Self(child);
