@@ -204,6 +204,23 @@ fn names_it(answer: &[u8]) -> bool {
 }
 
 #[test]
+fn options_behind_the_image_or_the_unit_are_those_of_the_command() {
+    let host = Host::with_images(&["hello"]);
+    let show = |words: &[&str]| {
+        let options = ["sampanctl", "run", "--rm", "--entrypoint=echo", "hello"];
+        host.succeed(&[&options[..], words].concat())
+    };
+    assert_eq!(show(&["-h"]), "-h\n");
+    assert_eq!(show(&["--version", "-d", "--rm"]), "--version -d --rm\n");
+    assert_eq!(show(&["a", "-h", "--", "-b"]), "a -h -- -b\n");
+    assert!(host.succeed(&["sampanctl", "run", "-h"]).contains("Usage: sampanctl run"));
+    let unit = host.succeed(&["sampanctl", "run", "-d", "--rm", "--entrypoint=", "hello", "sleep", "1000"]);
+    assert_eq!(host.succeed(&["sampanctl", "exec", unit.trim(), "echo", "-h", "--help"]), "-h --help\n");
+    assert_eq!(host.succeed(&["sampanctl", "exec", unit.trim(), "--", "echo", "-h"]), "-h\n");
+    host.succeed(&["sampanctl", "stop", unit.trim()]);
+}
+
+#[test]
 fn a_terminal_is_handed_on_with_its_size_and_keys() {
     let host = Host::with_images(&["hello"]);
     let typed = "stty rows 33 cols 99; (sleep 0.5; echo 'stty size; tty; exit 7') | sampanctl run --entrypoint= --rm -it hello sh; \
