@@ -153,6 +153,7 @@ fn each_connection_has_a_container_that_knows_its_client_and_leaves_nothing() {
     let row = lines.lines().find(|line| line.starts_with("[::]:7002")).expect("the socket");
     let row: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(row[1..7], ["six", "echo.container", "accept", "listening", "2", "2"], "{lines}");
+    assert_eq!(row.last(), Some(&"ago"), "the last of them: {lines}");
     host.succeed(&["sampanctl", "daemon-reload"]);
     four.echo("still there");
 

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use support::host::{Host, exchange};
 use support::units::{python, socket};
 
@@ -102,6 +102,43 @@ fn a_frozen_container_goes_on_where_it_was() {
     host.wait_property("web", "SubState", "frozen");
     host.succeed(&["sampanctl", "stop", "web"]);
     assert_eq!(host.property("web", "ActiveState"), "inactive");
+}
+
+/// When a connection launched the container last or thawed it, as `list-sockets` says: microseconds since 1970, and how
+/// long that took.
+fn last_activation(host: &Host) -> (u64, u64) {
+    let rows = host.succeed(&["sampanctl", "list-sockets", "--output=json"]);
+    let rows: serde_json::Value = serde_json::from_str(&rows).expect("JSON");
+    let number = |key: &str| rows[0][key].as_u64().expect("a number");
+    (number("last_usec"), number("latency_usec"))
+}
+
+#[test]
+fn list_sockets_says_when_a_container_was_launched_or_thawed_last() {
+    let host = Host::with_images(&["web"]);
+    let now = || u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
+    let keys = "idle_timeout = \"200ms\"\nidle_action = \"freeze\"\nidle_stop_after = \"1h\"";
+    host.unit("web.container", &nginx(keys));
+    host.succeed(&["sampanctl", "start", "web"]);
+    assert_eq!(last_activation(&host), (0, 0));
+    let row = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
+    assert!(row.trim_end().ends_with("listening 0 0 - - -"), "{row}");
+    let mut before = now();
+    for state in ["a launch", "a thaw"] {
+        assert!(host.get("127.0.0.1:8000").contains("Hello from nginx"));
+        let (last, latency) = last_activation(&host);
+        assert!(before <= last && last + latency <= now(), "{state}: {last} {latency}");
+        host.wait_property("web", "SubState", "frozen");
+        before = now();
+    }
+    let row = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
+    assert!(row.contains(" 2 ") && row.trim_end().ends_with(" ago"), "{row}");
+    // A manager that comes later knows it, too.
+    let known = last_activation(&host);
+    let pid = host.succeed(&["systemctl", "show", "--property=MainPID", "--value", "sampand"]);
+    host.succeed(&["kill", "-KILL", pid.trim()]);
+    host.wait_until("sampand is back", |host| host.run(&["sampanctl", "is-active", "web"]).status.success());
+    assert_eq!(last_activation(&host), known);
 }
 
 #[test]

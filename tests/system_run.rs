@@ -2,8 +2,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::host::Host;
 use support::image::{Layer, write_layout};
 
@@ -161,6 +163,61 @@ fn a_published_port_is_served_by_a_server_that_binds_its_own() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     host.succeed(&["sampanctl", "stop", "site"]);
     assert!(host.connect("127.0.0.1:8080").is_err());
+}
+
+#[test]
+fn a_server_of_udp_and_tcp_has_both_published() {
+    let host = Host::with_images(&["names"]);
+    let options = ["-d", "--init", "--name=names", "-p", "5353:53/udp", "-p", "5353:53", "names"];
+    let unbound = ["/usr/sbin/unbound", "-d", "-c", "/etc/unbound.conf"];
+    host.succeed(&[&["sampanctl", "run"][..], &options, &unbound].concat());
+    let answer = host.in_network(|| {
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        client.set_read_timeout(Some(Duration::from_secs(30))).expect("a duration");
+        client.send_to(QUESTION, "127.0.0.1:5353").expect("it is sent");
+        let mut answer = [0; 512];
+        let (length, from) = client.recv_from(&mut answer).expect("it answers");
+        assert_eq!(from.to_string(), "127.0.0.1:5353");
+        answer[..length].to_vec()
+    });
+    assert!(names_it(&answer), "{answer:?}");
+    let mut stream = host.connect("127.0.0.1:5353").expect("the socket listens");
+    let length = u16::try_from(QUESTION.len()).expect("it is short").to_be_bytes();
+    stream.write_all(&[&length[..], QUESTION].concat()).expect("it is sent");
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("it answers");
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert!(names_it(&answer), "{answer:?}");
+    let rows = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
+    assert!(rows.contains("udp:0.0.0.0:5353 udp-port-5353 names.container swap running"), "{rows}");
+    host.succeed(&["sampanctl", "stop", "names"]);
+    assert_nothing_left(&host);
+}
+
+/// A question for the address of `host.test`, RFC 1035.
+const QUESTION: &[u8] =
+    b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04host\x04test\x00\x00\x01\x00\x01";
+
+fn names_it(answer: &[u8]) -> bool {
+    answer.windows(4).any(|bytes| bytes == [192, 0, 2, 1])
+}
+
+#[test]
+fn options_behind_the_image_or_the_unit_are_those_of_the_command() {
+    let host = Host::with_images(&["hello"]);
+    let show = |words: &[&str]| {
+        let options = ["sampanctl", "run", "--rm", "--entrypoint=echo", "hello"];
+        host.succeed(&[&options[..], words].concat())
+    };
+    assert_eq!(show(&["-h"]), "-h\n");
+    assert_eq!(show(&["--version", "-d", "--rm"]), "--version -d --rm\n");
+    assert_eq!(show(&["a", "-h", "--", "-b"]), "a -h -- -b\n");
+    assert!(host.succeed(&["sampanctl", "run", "-h"]).contains("Usage: sampanctl run"));
+    let unit = host.succeed(&["sampanctl", "run", "-d", "--rm", "--entrypoint=", "hello", "sleep", "1000"]);
+    assert_eq!(host.succeed(&["sampanctl", "exec", unit.trim(), "echo", "-h", "--help"]), "-h --help\n");
+    assert_eq!(host.succeed(&["sampanctl", "exec", unit.trim(), "--", "echo", "-h"]), "-h\n");
+    host.succeed(&["sampanctl", "stop", unit.trim()]);
 }
 
 #[test]

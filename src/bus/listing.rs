@@ -9,6 +9,7 @@ use crate::manager::machine::Managed;
 use crate::sys::{pidfd, process};
 use crate::unit::name::UnitName;
 use crate::unit::pattern::matches_any;
+use std::time::Duration;
 use zbus::OwnedObjectPath;
 
 type Path = Result<(OwnedObjectPath,), BusError>;
@@ -152,7 +153,8 @@ pub(super) fn sockets(manager: &Manager) -> (Vec<SocketRow>,) {
         state: line.state.to_owned(),
         connections: line.connections,
         activations: line.activations,
-        last_activation_usec: u64::try_from(line.latency.as_micros()).unwrap_or(u64::MAX),
+        last_usec: line.last.map_or(0, |last| micros(last.at)),
+        latency_usec: line.last.map_or(0, |last| micros(last.latency)),
     };
     (manager.socket_lines().into_iter().map(row).collect(),)
 }
@@ -160,9 +162,6 @@ pub(super) fn sockets(manager: &Manager) -> (Vec<SocketRow>,) {
 /// Units in memory that have a timer, armed or not.
 pub(super) fn timers(manager: &Manager) -> (Vec<TimerRow>,) {
     let now = driver::now();
-    let micros = |time: Option<std::time::Duration>| {
-        time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
-    };
     let row = |(name, managed): (&UnitName, &Managed)| {
         managed.timer()?;
         let schedule = &managed.schedule;
@@ -170,9 +169,13 @@ pub(super) fn timers(manager: &Manager) -> (Vec<TimerRow>,) {
             unit: name.to_string(),
             state: schedule.stage.as_str().to_owned(),
             result: managed.result.as_str().to_owned(),
-            next_usec: micros(schedule.next(now)),
-            last_usec: micros(schedule.last_trigger.map(|last| last.realtime)),
+            next_usec: schedule.next(now).map_or(0, micros),
+            last_usec: schedule.last_trigger.map_or(0, |last| micros(last.realtime)),
         })
     };
     (manager.machine().units().iter().filter_map(row).collect(),)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -62,10 +62,13 @@ pub struct SocketRow {
     pub state: String,
     /// Connections established now.
     pub connections: u32,
-    /// Times that this socket started the container, or one for a connection, since its unit was started.
+    /// Times that this socket started the container or thawed it, or started one for a connection, since its unit was
+    /// started.
     pub activations: u32,
-    /// From the connection to the payload's execution at the last activation, in microseconds; 0: none yet.
-    pub last_activation_usec: u64,
+    /// When it did so last, in microseconds since 1970; 0: it has not.
+    pub last_usec: u64,
+    /// From the connection to the payload's execution, or to the thaw, the last time, in microseconds; 0: none yet.
+    pub latency_usec: u64,
 }
 
 /// One row of `ListTimers`.

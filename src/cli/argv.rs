@@ -1,6 +1,7 @@
-//! Lets options stand before the verb, as systemctl does: `sampanctl -n 5 status web`, `sampanctl --failed`.
+//! Lets options stand before the verb, as systemctl does: `sampanctl -n 5 status web`, `sampanctl --failed`; and tells
+//! options of `run` from those of the command that it runs.
 
-use clap::Command;
+use clap::{Arg, Command};
 use std::ffi::{OsStr, OsString};
 
 /// Verbs after which `--user` names a user of the container.
@@ -46,6 +47,9 @@ pub fn verb_first(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
     if verb == "logs" {
         options = counted(options);
     }
+    if verb == "run" {
+        options = command_apart(command, options);
+    }
     front.into_iter().chain([verb]).chain(options).collect()
 }
 
@@ -70,19 +74,50 @@ fn is_count(word: &OsStr) -> bool {
     text == "all" || (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether the word after this option belongs to it, in any of the verbs.
-fn takes_value(command: &Command, option: &str) -> bool {
-    let named = |argument: &clap::Arg| match option.strip_prefix("--") {
-        Some(long) => argument.get_long() == Some(long),
-        None => {
-            argument.get_short().is_some_and(|short| option.strip_prefix('-') == Some(&short.to_string()))
+/// What follows the image belongs to the container, whatever it looks like: `sampanctl run hello -h`.
+fn command_apart(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    let Some(run) = command.find_subcommand("run") else { return words };
+    let mut rest = words.into_iter();
+    let mut front = Vec::new();
+    while let Some(word) = rest.next() {
+        let option = word.to_str().filter(|text| text.starts_with('-') && text.len() > 1);
+        let (is_image, value_follows) = (option.is_none(), option.is_some_and(|text| takes_value(run, text)));
+        let ended = word == "--";
+        front.push(word);
+        if is_image {
+            let mut rest = rest.peekable();
+            if rest.peek().is_some_and(|next| next != "--") {
+                front.push("--".into());
+            }
+            return front.into_iter().chain(rest).collect();
         }
-    };
+        if ended {
+            break;
+        }
+        if value_follows {
+            front.extend(rest.next());
+        }
+    }
+    front.into_iter().chain(rest).collect()
+}
+
+/// Whether the word after these options belongs to the last of them, in any of the verbs.
+fn takes_value(command: &Command, options: &str) -> bool {
     let verbs = command.get_subcommands().flat_map(Command::get_arguments);
-    verbs
+    let valued: Vec<&Arg> = verbs
         .chain(command.get_arguments())
-        .filter(|argument| named(argument))
-        .any(|argument| argument.get_action().takes_values())
+        .filter(|argument| argument.get_action().takes_values())
+        .collect();
+    if let Some(long) = options.strip_prefix("--") {
+        let is_named = |argument: &&Arg| {
+            let aliases = argument.get_all_aliases().unwrap_or_default();
+            argument.get_long() == Some(long) || aliases.contains(&long)
+        };
+        return valued.iter().any(is_named);
+    }
+    // In `-ivdata:/data` the value is in the word.
+    let is_valued = |letter: char| valued.iter().any(|argument| argument.get_short() == Some(letter));
+    options.chars().position(is_valued).is_some_and(|first| first + 1 == options.chars().count())
 }
 
 #[cfg(test)]
@@ -116,6 +151,25 @@ mod tests {
         assert_eq!(sorted("sampanctl list-units --user"), "sampanctl --user list-units");
         assert_eq!(sorted("sampanctl --user -a status"), "sampanctl --user status -a");
         assert_eq!(sorted("sampanctl exec --user root web id"), "sampanctl exec --user root web id");
+    }
+
+    #[test]
+    fn what_follows_the_image_is_the_command() {
+        for (line, apart) in [
+            ("run hello", "run hello"),
+            ("run -h", "run -h"),
+            ("run hello -h", "run hello -- -h"),
+            ("run hello ls -d", "run hello -- ls -d"),
+            ("run hello -- -d", "run hello -- -d"),
+            ("run -- hello -d", "run -- hello -d"),
+            ("run -d --rm hello -d", "run -d --rm hello -- -d"),
+            ("run -v data:/data --net host hello -v", "run -v data:/data --net host hello -- -v"),
+            ("run -itv data:/data -p80 hello -p", "run -itv data:/data -p80 hello -- -p"),
+            ("run --name=a --workdir /srv hello --help", "run --name=a --workdir /srv hello -- --help"),
+            ("-q run hello -q", "run -q hello -- -q"),
+        ] {
+            assert_eq!(sorted(&format!("sampanctl {line}")), format!("sampanctl {apart}"), "{line}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `sampanctl list-sockets`: addresses, the units behind them and how fast they woke up.
+//! `sampanctl list-sockets`: addresses, the units behind them, and when and how fast they woke up last.
 
 use super::args::ListArgs;
 use super::client::ask;
@@ -7,6 +7,7 @@ use super::error::CliError;
 use super::text::{Column, Table, Tone, time};
 use crate::bus::wire::SocketRow;
 use crate::unit::pattern::matches_any;
+use jiff::tz::TimeZone;
 
 /// Runs the verb.
 ///
@@ -19,19 +20,20 @@ pub fn run(args: &ListArgs) -> anyhow::Result<u8> {
     })?;
     rows.retain(|row| matches_any(&args.patterns, &row.unit) && (args.all || row.state != "closed"));
     rows.sort_by(|left, right| left.listen.cmp(&right.listen));
-    args.display.show(&rows, |layout| render(&rows, args, layout))?;
+    let zone = TimeZone::system();
+    args.display.show(&rows, |layout| render(&rows, args, (time::now(), &zone), layout))?;
     Ok(0)
 }
 
-fn render(rows: &[SocketRow], args: &ListArgs, layout: &Layout) -> String {
-    let columns = ["LISTEN", "NAME", "UNIT", "PASS", "STATE", "CONNECTIONS", "ACTIVATIONS", "LATENCY"];
-    let mut table = Table::new(&columns.map(Column::new));
+/// What was last comes last: it is what a narrow terminal cuts.
+const COLUMNS: [&str; 10] =
+    ["LISTEN", "NAME", "UNIT", "PASS", "STATE", "CONNECTIONS", "ACTIVATIONS", "LATENCY", "LAST", "PASSED"];
+
+fn render(rows: &[SocketRow], args: &ListArgs, (now, zone): (u64, &TimeZone), layout: &Layout) -> String {
+    let mut table = Table::new(&COLUMNS.map(Column::new));
+    let told = |usec: u64, text: &dyn Fn(u64) -> String| if usec == 0 { "-".to_owned() } else { text(usec) };
     for row in rows {
         let tone = if row.state == "closed" { Tone::Faint } else { Tone::Normal };
-        let latency = match row.last_activation_usec {
-            0 => "-".to_owned(),
-            microseconds => time::span(microseconds),
-        };
         let cells = [
             row.listen.clone(),
             row.name.clone(),
@@ -40,7 +42,9 @@ fn render(rows: &[SocketRow], args: &ListArgs, layout: &Layout) -> String {
             row.state.clone(),
             row.connections.to_string(),
             row.activations.to_string(),
-            latency,
+            told(row.latency_usec, &time::span),
+            told(row.last_usec, &|last| time::timestamp(last, zone)),
+            told(row.last_usec, &|last| time::ago(now.saturating_sub(last))),
         ];
         table.row(cells.map(|cell| (cell, tone)));
     }
@@ -54,7 +58,8 @@ mod tests {
 
     #[test]
     fn sockets_tell_what_they_started() {
-        let row = |listen: &str, state: &str, activations, last_activation_usec| SocketRow {
+        const NOW: u64 = 1_795_237_885_000_000;
+        let row = |listen: &str, state: &str, activations, last_usec, latency_usec| SocketRow {
             listen: listen.to_owned(),
             name: "http".to_owned(),
             unit: "web.container".to_owned(),
@@ -62,13 +67,18 @@ mod tests {
             state: state.to_owned(),
             connections: 0,
             activations,
-            last_activation_usec,
+            last_usec,
+            latency_usec,
         };
-        let rows = [row("/run/web.sock", "listening", 0, 0), row("[::]:80", "running", 2, 9_200)];
-        insta::assert_snapshot!(render(&rows, &ListArgs::default(), &Layout::PLAIN), @r"
-        LISTEN        NAME UNIT          PASS STATE     CONNECTIONS ACTIVATIONS LATENCY
-        /run/web.sock http web.container swap listening 0           0           -
-        [::]:80       http web.container swap running   0           2           9ms
+        let rows = [
+            row("/run/web.sock", "listening", 0, 0, 0),
+            row("[::]:80", "running", 2, NOW - 200_000_000, 9_200),
+        ];
+        let now = (NOW, &TimeZone::UTC);
+        insta::assert_snapshot!(render(&rows, &ListArgs::default(), now, &Layout::PLAIN), @r"
+        LISTEN        NAME UNIT          PASS STATE     CONNECTIONS ACTIVATIONS LATENCY LAST                        PASSED
+        /run/web.sock http web.container swap listening 0           0           -       -                           -
+        [::]:80       http web.container swap running   0           2           9ms     Sat 2026-11-21 05:08:05 UTC 3min 20s ago
 
         2 sockets listed.
         Pass --all to see sockets that do not listen, too.

@@ -157,6 +157,16 @@ pub struct ConnectionCounts {
     pub refused: u32,
 }
 
+/// The last time that a connection to a socket launched the container, or let it go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastActivation {
+    /// When somebody connected, since 1970.
+    pub at: Duration,
+    /// From the connection to the payload's execution, of the last that got there; zero: none has yet.
+    pub latency: Duration,
+}
+
 /// The format that this program writes. A successor of another version reads what it knows of it.
 pub const FORMAT: u32 = 1;
 
@@ -202,6 +212,9 @@ pub struct Record {
     /// How often each socket has launched the container.
     #[serde(default)]
     pub activations: BTreeMap<String, u32>,
+    /// The last of these times, by socket.
+    #[serde(default)]
+    pub last_activations: BTreeMap<String, LastActivation>,
     /// What has become of the connections to it, where each gets an instance.
     #[serde(default)]
     pub connections: ConnectionCounts,
@@ -233,6 +246,7 @@ impl Record {
             job: None,
             asked: Asked::default(),
             activations: BTreeMap::new(),
+            last_activations: BTreeMap::new(),
             connections: ConnectionCounts::default(),
             definition: None,
         }

@@ -22,7 +22,7 @@ pub use look::{
     BlameArgs, ChainArgs, LogsArgs, Order, ResetFailedArgs, ShowArgs, StatusArgs, SystemStateArgs, TestArgs,
     TopArgs,
 };
-pub use run::{LimitArgs, ProcessArgs, Published, RunArgs, ViewArgs};
+pub use run::{LimitArgs, ProcessArgs, Protocol, Published, RunArgs, ViewArgs};
 pub use verb::{FileVerb, JobVerb, LookVerb, RestVerb, StateVerb};
 
 use super::images::ImageVerb;

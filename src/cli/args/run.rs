@@ -119,7 +119,7 @@ pub struct ViewArgs {
     #[arg(long)]
     pub read_only: bool,
     /// A port of the host at which the server is reached that binds a port in the container
-    #[arg(long, short, value_name = "[ADDRESS:]PORT[:PORT]", value_parser = published)]
+    #[arg(long, short, value_name = "[ADDRESS:]PORT[:PORT][/udp]", value_parser = published)]
     pub publish: Vec<Published>,
     /// The network: private, host or none
     #[arg(long, alias = "net", value_name = "MODE")]
@@ -152,18 +152,31 @@ pub struct Published {
     pub port: u16,
     /// The port that the server binds.
     pub inside: u16,
+    /// The protocol of both ports.
+    pub protocol: Protocol,
+}
+
+/// Protocols of ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// tcp(7)
+    Tcp,
+    /// udp(7)
+    Udp,
 }
 
 fn published(text: &str) -> Result<Published, String> {
     let wrong = || "write PORT, PORT:PORT or ADDRESS:PORT:PORT, such as 127.0.0.1:8080:80".to_owned();
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if protocol != "tcp" {
-        let protocol = protocol.to_uppercase();
-        return Err(format!(
-            "{protocol} is not supported yet, only TCP ports are published; with --network=host the server has all \
-             ports of the host"
-        ));
-    }
+    let (ports, protocol) = match text.split_once('/').unwrap_or((text, "tcp")) {
+        (ports, "tcp") => (ports, Protocol::Tcp),
+        (ports, "udp") => (ports, Protocol::Udp),
+        (_, protocol) => {
+            return Err(format!(
+                "only ports of TCP and UDP are published, not of \"{protocol}\"; with --network=host the server has \
+                 all ports of the host"
+            ));
+        }
+    };
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
     let (front, inside) = ports.rsplit_once(':').unwrap_or(("", ports));
     let inside = port(inside)?;
@@ -175,7 +188,7 @@ fn published(text: &str) -> Result<Published, String> {
         None if front.is_empty() => (None, inside),
         None => (None, port(front)?),
     };
-    Ok(Published { address, port: outer, inside })
+    Ok(Published { address, port: outer, inside, protocol })
 }
 
 fn processors(text: &str) -> Result<f64, String> {
@@ -189,12 +202,17 @@ mod tests {
 
     #[test]
     fn ports_are_published_as_other_engines_write_them() {
-        let of = |text: &str| published(text).map(|found| (found.address, found.port, found.inside));
-        assert_eq!(of("80"), Ok((None, 80, 80)));
-        assert_eq!(of("8080:80/tcp"), Ok((None, 8080, 80)));
-        assert_eq!(of("127.0.0.1:8080:80"), Ok((Some([127, 0, 0, 1].into()), 8080, 80)));
+        let of = |text: &str| {
+            published(text).map(|found| (found.address, found.port, found.inside, found.protocol))
+        };
+        assert_eq!(of("80"), Ok((None, 80, 80, Protocol::Tcp)));
+        assert_eq!(of("8080:80/tcp"), Ok((None, 8080, 80, Protocol::Tcp)));
+        assert_eq!(of("53/udp"), Ok((None, 53, 53, Protocol::Udp)));
+        let address = Some([127, 0, 0, 1].into());
+        assert_eq!(of("127.0.0.1:8080:80"), Ok((address, 8080, 80, Protocol::Tcp)));
+        assert_eq!(of("127.0.0.1:5353:53/udp"), Ok((address, 5353, 53, Protocol::Udp)));
         assert_eq!(of("[::1]:8080:80").unwrap().1, 8080);
-        for wrong in ["0", "x:80", "8080:80/udp", "a.b:1:2", ""] {
+        for wrong in ["0", "x:80", "8080:80/sctp", "80/udp/tcp", "a.b:1:2", "/udp", ""] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,6 +1,6 @@
 //! The unit file that a `run` amounts to. Nothing is checked here: the manager checks it as it does all files.
 
-use crate::cli::args::{LimitArgs, ProcessArgs, Published, RunArgs, ViewArgs};
+use crate::cli::args::{LimitArgs, ProcessArgs, Protocol, Published, RunArgs, ViewArgs};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
@@ -142,12 +142,13 @@ impl File<'_> {
 
     /// The server's own bind(2) of the inner port gets the socket that listens outside: one of each family.
     fn socket(&mut self, published: &Published, earlier: &[Published]) -> anyhow::Result<()> {
-        let Published { port, inside, .. } = published;
+        let Published { port, inside, protocol, .. } = published;
         let address = address(published);
+        let earlier = earlier.iter().filter(|other| other.protocol == *protocol);
         let same = |other: &&Published| {
             other.inside == *inside && self::address(other).is_ipv4() == address.is_ipv4()
         };
-        if let Some(other) = earlier.iter().find(same) {
+        if let Some(other) = earlier.clone().find(same) {
             anyhow::bail!(
                 "Failed to parse --publish: port {inside} of the container is published at {} and at {}, and the \
                  server that binds it gets one socket. Publish it once: \"-p {inside}\" is for all addresses.",
@@ -156,18 +157,23 @@ impl File<'_> {
             );
         }
         // The same port may be another one inside at another address.
-        let name = match earlier.iter().filter(|other| other.port == *port).count() {
-            0 => format!("port-{port}"),
-            count => format!("port-{port}-{}", count + 1),
+        let (kind, prefix) = match protocol {
+            Protocol::Tcp => ("", "port"),
+            Protocol::Udp => ("udp:", "udp-port"),
+        };
+        let name = match earlier.filter(|other| other.port == *port).count() {
+            0 => format!("{prefix}-{port}"),
+            count => format!("{prefix}-{port}-{}", count + 1),
         };
         let target = if address.is_ipv4() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED)
         } else {
             IpAddr::V6(Ipv6Addr::UNSPECIFIED)
         };
-        self.set(&["socket", &name, "listen"], literal(&SocketAddr::new(address, *port).to_string()));
+        let written = |address, port| literal(&format!("{kind}{}", SocketAddr::new(address, port)));
+        self.set(&["socket", &name, "listen"], written(address, *port));
         if inside != port {
-            self.set(&["socket", &name, "target"], literal(&SocketAddr::new(target, *inside).to_string()));
+            self.set(&["socket", &name, "target"], written(target, *inside));
         }
         Ok(())
     }
@@ -283,7 +289,7 @@ mod tests {
     #[test]
     fn options_become_a_unit_file() {
         let line = "--rm -it --pull=never -u 33:33 -w /www -e A=50% --label team=sea --label alone -v data:/data -v ./src:/src:ro -p 8080:80 \
-                    -p 127.0.0.1:81:81 -m 256m --cpus 0.5 --network host --property container.stop_timeout=5s \
+                    -p 127.0.0.1:81:81 -p 80/udp -p 8080:81/udp -m 256m --cpus 0.5 --network host --property container.stop_timeout=5s \
                     --property resources.tasks_max=9 hello sh -c exit";
         insta::assert_snapshot!(of(line).unwrap(), @r#"
         [container]
@@ -330,6 +336,13 @@ mod tests {
         [socket.port-81]
         listen = "127.0.0.1:81"
 
+        [socket.udp-port-80]
+        listen = "udp:0.0.0.0:80"
+
+        [socket.udp-port-8080]
+        listen = "udp:0.0.0.0:8080"
+        target = "udp:0.0.0.0:81"
+
         [unit]
         collect_mode = "inactive-or-failed"
         description = "hello sh -c exit"
@@ -341,7 +354,9 @@ mod tests {
         let told = |line: &str| of(line).unwrap_err().to_string();
         assert!(told("-v data hello").contains("write SOURCE:TARGET"));
         assert!(told("--property stop_timeout=5s hello").contains("write TABLE.KEY=VALUE"));
-        assert!(told("-p 53:53/udp hello").contains("UDP is not supported yet"));
+        assert!(
+            told("-p 53:53/sctp hello").contains("only ports of TCP and UDP are published, not of \"sctp\"")
+        );
         assert!(told("-v a:/data -v b:/data/ hello").contains("two are mounted at /data."));
         assert!(told("--tmpfs /data -v b:/data hello").contains("two are mounted at /data."));
     }
@@ -351,7 +366,7 @@ mod tests {
         let file: Table = of("-p 127.0.0.1:80:80 -p [::1]:80:80 hello").unwrap().parse().unwrap();
         let listen = |name: &str| file["socket"][name]["listen"].as_str().unwrap().to_owned();
         assert_eq!([listen("port-80"), listen("port-80-2")], ["127.0.0.1:80", "[::1]:80"]);
-        for twice in ["-p 127.0.0.1:80:80 -p 192.0.2.1:80:80 hello", "-p 8080:80 -p 8081:80 hello"] {
+        for twice in ["-p 127.0.0.1:80:80 -p 192.0.2.1:80:80 hello", "-p 8080:80/udp -p 8081:80/udp hello"] {
             let told = of(twice).unwrap_err().to_string();
             assert!(told.contains("port 80 of the container is published at"), "{told}");
         }

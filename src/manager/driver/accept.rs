@@ -5,7 +5,7 @@
 //! of this process goes on with what it was about to be launched for.
 
 use super::{Manager, Note, Notice};
-use crate::manager::machine::{Event, JobMode, Loaded, Managed, Phase, Request, Verb};
+use crate::manager::machine::{Event, JobMode, Loaded, Phase, Request, Verb};
 use crate::manager::record::{ConnectionCounts, Record};
 use crate::socket::incoming::Incoming;
 use crate::sys::readiness::{self, SHORTAGE_INTERVAL, is_shortage};
@@ -260,16 +260,8 @@ impl Manager {
         self.tell(Notice::New(name));
     }
 
-    /// A payload is there, perhaps one that was made for a connection.
-    pub(super) fn connection_executed(&mut self, unit: &UnitName) {
-        self.handed_over(unit);
-        if let Some(accepted) = self.machine.unit(unit).and_then(Managed::accepted) {
-            self.sockets.instance_executed(&accepted.by, unit);
-        }
-    }
-
-    /// The payload has its connection: closing it is the payload's.
-    fn handed_over(&mut self, unit: &UnitName) {
+    /// The payload has the connection that it was made for, where it was: closing it is the payload's.
+    pub(super) fn handed_over(&mut self, unit: &UnitName) {
         if let Some((socket, _)) = self.connections.waiting.remove(unit) {
             self.unstore_descriptor(&StoredDescriptor::Connection { unit: unit.clone(), socket });
         }

@@ -47,7 +47,7 @@ impl Manager {
     /// Brings a unit into the state that it was left in.
     pub fn adopt(&mut self, unit: &UnitName, adoption: Adoption, record: &Record) {
         self.facts.insert(unit.clone(), record.facts.clone());
-        self.sockets.count_on(unit, &record.activations);
+        self.sockets.count_on(unit, record);
         self.connections.count_on(unit, record.connections);
         if let (true, Some(run)) = (record.phase.is_starting(), &record.run) {
             self.stages.abandoned.insert(unit.clone(), run.number);

@@ -159,8 +159,12 @@ impl Manager {
             let job = managed.job.and_then(|job| self.machine.jobs().get(&job));
             Record::of(unit, managed, job, self.facts.get(unit))
         });
-        let (activations, connections) = (self.sockets.activations(unit), self.connections.counts(unit));
-        let record = record.map(|record| Record { activations, connections, ..record });
+        let record = record.map(|record| Record {
+            activations: self.sockets.activations(unit),
+            last_activations: self.sockets.last_activations(unit),
+            connections: self.connections.counts(unit),
+            ..record
+        });
         self.shelf.keep(unit, record.as_ref());
     }
 }

@@ -386,7 +386,7 @@ impl Manager {
             Event::Executed { ref unit, .. } => {
                 self.note_executed(unit);
                 self.start_proxy(unit);
-                self.connection_executed(unit);
+                self.handed_over(unit);
                 self.look_for_listeners(unit);
                 self.begin_checks(unit);
                 self.watch_memory(unit);

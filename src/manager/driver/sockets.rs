@@ -3,8 +3,9 @@
 use super::accept::attend;
 use super::control::errno;
 use super::unserved::Watch;
-use super::{Manager, Note};
+use super::{Manager, Note, now};
 use crate::manager::machine::{Event, Failure, Managed, Phase};
+use crate::manager::record::{LastActivation, Record};
 use crate::manager::{accounting, view};
 use crate::socket::connections;
 use crate::socket::defer::{admit, defer};
@@ -26,8 +27,10 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(super) struct OpenSocket {
     pub(super) held: Held,
-    /// Times that a connection to it launched the container.
+    /// Times that a connection to it launched the container or let it go on.
     pub(super) activations: u32,
+    /// The last of them.
+    pub(super) last: Option<LastActivation>,
     watch: Option<JoinHandle<()>>,
     /// Looks whether the server serves.
     pub(super) unserved: Option<Watch>,
@@ -48,20 +51,21 @@ impl OpenSocket {
     }
 }
 
-/// Why and when a container was last launched by a connection.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Activation {
-    /// Since when, and the name of the socket, while it is being launched.
-    connected: Option<(Instant, String)>,
-    /// From the connection to the payload's execution.
-    pub(super) latency: Duration,
+/// For whom a container is being launched, or thawed.
+#[derive(Debug)]
+struct Connected {
+    since: Instant,
+    /// The unit that listens: of an instance for a connection, the one that has accepted it.
+    listener: UnitName,
+    /// The name of its socket.
+    socket: String,
 }
 
 /// All sockets of all units.
 #[derive(Debug)]
 pub(super) struct Sockets {
     open: BTreeMap<UnitName, Vec<OpenSocket>>,
-    activations: BTreeMap<UnitName, Activation>,
+    connected: BTreeMap<UnitName, Connected>,
     /// Answers the bind(2) calls of a container.
     pub(super) notifiers: BTreeMap<UnitName, JoinHandle<()>>,
     pub(super) received: Rc<Received>,
@@ -71,7 +75,7 @@ impl Sockets {
     pub(super) fn new(received: Received) -> Self {
         Self {
             open: BTreeMap::new(),
-            activations: BTreeMap::new(),
+            connected: BTreeMap::new(),
             notifiers: BTreeMap::new(),
             received: Rc::new(received),
         }
@@ -88,15 +92,19 @@ impl Sockets {
         launched.map(|open| (open.held.name().to_owned(), open.activations)).collect()
     }
 
-    /// Goes on counting where a predecessor ended.
-    pub(super) fn count_on(&mut self, unit: &UnitName, activations: &BTreeMap<String, u32>) {
-        for open in self.open.get_mut(unit).into_iter().flatten() {
-            open.activations = activations.get(open.held.name()).copied().unwrap_or_default();
-        }
+    /// The last time for each socket of a unit.
+    pub(super) fn last_activations(&self, unit: &UnitName) -> BTreeMap<String, LastActivation> {
+        let open = self.of(unit).iter();
+        open.filter_map(|open| Some((open.held.name().to_owned(), open.last?))).collect()
     }
 
-    pub(super) fn activation(&self, unit: &UnitName) -> Activation {
-        self.activations.get(unit).cloned().unwrap_or_default()
+    /// Goes on counting where a predecessor ended.
+    pub(super) fn count_on(&mut self, unit: &UnitName, record: &Record) {
+        for open in self.open.get_mut(unit).into_iter().flatten() {
+            let name = open.held.name();
+            open.activations = record.activations.get(name).copied().unwrap_or_default();
+            open.last = record.last_activations.get(name).copied();
+        }
     }
 
     /// Leaves connections to the payload.
@@ -110,11 +118,8 @@ impl Sockets {
 
     /// Notes that the payload has been executed, where somebody at a socket had asked for it. `phases` is what that took.
     pub(super) fn executed(&mut self, unit: &UnitName, phases: &[(&'static str, Duration)]) {
-        if let Some(activation) = self.activations.get_mut(unit)
-            && let Some((connected, socket)) = activation.connected.take()
-        {
-            activation.latency = connected.elapsed();
-            let took = milliseconds(activation.latency);
+        if let Some((socket, latency)) = self.reached(unit) {
+            let took = milliseconds(latency);
             let phases: Vec<String> =
                 phases.iter().map(|(name, time)| format!("{name} {}", milliseconds(*time))).collect();
             let phases = phases.join(", ");
@@ -122,29 +127,36 @@ impl Sockets {
         }
     }
 
+    /// Whoever has connected has a container: the name of the socket, and how long that took.
+    fn reached(&mut self, unit: &UnitName) -> Option<(String, Duration)> {
+        let Connected { since, listener, socket } = self.connected.remove(unit)?;
+        let latency = since.elapsed();
+        if let Some(last) = self.find(&listener, &socket).and_then(|open| open.last.as_mut()) {
+            last.latency = latency;
+        }
+        Some((socket, latency))
+    }
+
     fn connected(&mut self, unit: &UnitName, name: &str) {
-        self.activations.entry(unit.clone()).or_default().connected = Some((Instant::now(), name.to_owned()));
-        let sockets = self.open.get_mut(unit).into_iter().flatten();
-        for socket in sockets.filter(|socket| socket.held.name() == name) {
-            socket.activations = socket.activations.saturating_add(1);
+        let connected = Connected { since: Instant::now(), listener: unit.clone(), socket: name.to_owned() };
+        self.connected.insert(unit.clone(), connected);
+        if let Some(open) = self.find(unit, name) {
+            open.activations = open.activations.saturating_add(1);
+            let latency = open.last.map(|last| last.latency).unwrap_or_default();
+            open.last = Some(LastActivation { at: now().realtime, latency });
         }
     }
 
     /// Notes that a unit has an instance for a connection from now on.
     pub(super) fn accepted(&mut self, unit: &UnitName, name: &str, instance: &UnitName) {
         self.connected(unit, name);
-        let connected = self.activations.entry(unit.clone()).or_default().connected.take();
-        self.activations.insert(instance.clone(), Activation { connected, ..Activation::default() });
-    }
-
-    /// Its container has been executed.
-    pub(super) fn instance_executed(&mut self, unit: &UnitName, instance: &UnitName) {
-        let latency = self.activation(instance).latency;
-        self.activations.entry(unit.clone()).or_default().latency = latency;
+        if let Some(connected) = self.connected.remove(unit) {
+            self.connected.insert(instance.clone(), connected);
+        }
     }
 
     pub(super) fn forget_activation(&mut self, instance: &UnitName) {
-        self.activations.remove(instance);
+        self.connected.remove(instance);
     }
 
     pub(super) fn find(&mut self, unit: &UnitName, name: &str) -> Option<&mut OpenSocket> {
@@ -172,11 +184,9 @@ impl Sockets {
     /// Notes that a container goes on that has stood still, for how long where that is known.
     pub(super) fn woken(&mut self, unit: &UnitName, slept: Option<Duration>) {
         let slept = slept.map(|slept| format!(" after {}", TimeSpan(Some(slept)))).unwrap_or_default();
-        let activation = self.activations.entry(unit.clone()).or_default();
-        match activation.connected.take() {
-            Some((connected, socket)) => {
-                activation.latency = connected.elapsed();
-                let took = milliseconds(activation.latency);
+        match self.reached(unit) {
+            Some((socket, latency)) => {
+                let took = milliseconds(latency);
                 tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Thawed by socket {socket} in {took} ms{slept}.");
             }
             // Somebody came before it slept.
@@ -256,14 +266,14 @@ impl Manager {
     pub(super) fn hold(&mut self, unit: &UnitName, held: Held) {
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
-        let open = OpenSocket { held, activations: 0, watch: None, unserved: None };
+        let open = OpenSocket { held, activations: 0, last: None, watch: None, unserved: None };
         self.sockets.open.entry(unit.clone()).or_default().push(open);
     }
 
     pub(super) fn close_sockets(&mut self, unit: &UnitName) {
         self.close_where(unit, |_| true);
         self.sockets.open.remove(unit);
-        self.sockets.activations.remove(unit);
+        self.sockets.connected.remove(unit);
     }
 
     fn close_where(&mut self, unit: &UnitName, closes: impl Fn(&OpenSocket) -> bool) {
@@ -370,8 +380,8 @@ pub struct SocketLine {
     pub connections: u32,
     /// Times that it launched the container, or one of its own for a connection.
     pub activations: u32,
-    /// Of the last launch by a connection.
-    pub latency: Duration,
+    /// The last of them.
+    pub last: Option<LastActivation>,
 }
 
 impl Manager {
@@ -415,7 +425,7 @@ impl Manager {
             state,
             connections: u32::try_from(open.map_or(0, |open| self.count(unit, open))).unwrap_or(u32::MAX),
             activations: open.map_or(0, |open| open.activations),
-            latency: self.sockets.activation(unit).latency,
+            last: open.and_then(|open| open.last),
         }
     }
 }
