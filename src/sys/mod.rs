@@ -2,6 +2,7 @@
 //! birth; errors are those of the call.
 
 pub mod allocator;
+pub mod arrivals;
 pub mod child;
 pub mod clone;
 pub mod descriptor;
