@@ -43,10 +43,12 @@ def until_served(address):
 
 
 def activated(port, command, configuration=b""):
-    """A program that gets the socket of a port; it begins with the first client."""
+    """A program that gets the socket of a port; it begins with the first client. As of a service of systemd its SIGPIPE
+    is ignored (systemd.exec(5), IgnoreSIGPIPE=): a client that leaves in the midst of an answer would end
+    systemd-socket-proxyd."""
     listen = f"127.0.0.1:{port}"
     activate = ["systemd-socket-activate", "-l", listen, *inside, *command]
-    process = start(*activate, stdin=subprocess.PIPE)
+    process = start(*activate, stdin=subprocess.PIPE, restore_signals=False)
     process.stdin.write(configuration)
     process.stdin.close()
     until_served(("127.0.0.1", port))
@@ -129,7 +131,11 @@ for _ in range(ROUNDS):
     for kind, (path, connections, more) in KINDS.items():
         for way, (address, process) in ways.items():
             before = processor_time(process.pid) if process else 0
-            result = wrk(address, path, connections, *more)
+            try:
+                result = wrk(address, path, connections, *more)
+            finally:
+                if process and process.poll() is not None:
+                    sys.exit(f"{way} has ended by itself in \"{kind}\": status {process.returncode}")
             spent = processor_time(process.pid) - before if process else 0
             result["processor"] = spent / max(result["requests"], 1)
             result["busy"] = spent / float(SECONDS) / 1e4
