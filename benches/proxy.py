@@ -1,6 +1,6 @@
 """Starts the server and the proxies, runs wrk against each, prints medians and ratios. For benches/proxy."""
 
-import atexit, json, os, re, socket, statistics, subprocess, sys, time
+import atexit, json, os, re, resource, socket, statistics, subprocess, sys, time
 
 SAMPAN, NGINX, SECONDS = sys.argv[1], sys.argv[2], sys.argv[3]
 ROUNDS = 3
@@ -43,10 +43,12 @@ def until_served(address):
 
 
 def activated(port, command, configuration=b""):
-    """A program that gets the socket of a port; it begins with the first client."""
+    """A program that gets the socket of a port; it begins with the first client. As of a service of systemd its SIGPIPE
+    is ignored (systemd.exec(5), IgnoreSIGPIPE=): a client that leaves in the midst of an answer would end
+    systemd-socket-proxyd."""
     listen = f"127.0.0.1:{port}"
     activate = ["systemd-socket-activate", "-l", listen, *inside, *command]
-    process = start(*activate, stdin=subprocess.PIPE)
+    process = start(*activate, stdin=subprocess.PIPE, restore_signals=False)
     process.stdin.write(configuration)
     process.stdin.close()
     until_served(("127.0.0.1", port))
@@ -55,7 +57,9 @@ def activated(port, command, configuration=b""):
 
 def wrk(address, path, connections, *more):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", *more]
+    before = children_time()
     text = run(*command, f"http://{address}{path}")
+    client = children_time() - before
     number = lambda pattern: re.search(pattern, text)
     latency = number(r"50%\s+([\d.]+)(us|ms|s)")
     requests = int(number(r"(\d+) requests in").group(1))
@@ -64,8 +68,15 @@ def wrk(address, path, connections, *more):
         "rate": float(number(r"Requests/sec:\s+([\d.]+)").group(1)),
         "median": float(latency.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6}[latency.group(2)],
         "requests": requests,
+        "client": client,
         "throughput": float(bytes_) * {"": 2**-20, "K": 2**-10, "M": 1, "G": 2**10}[unit],
     }
+
+
+def children_time():
+    """Of those that have ended and were waited for, in microseconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime + usage.ru_stime) * 1e6
 
 
 def processor_time(pid):
@@ -101,8 +112,9 @@ run("ip", "link", "set", "veth", "up")
 run(*inside, "ip", "link", "set", "lo", "up")
 run(*inside, "ip", "addr", "add", "10.99.0.2/24", "dev", "eth0")
 run(*inside, "ip", "link", "set", "eth0", "up")
-start(*inside, "nginx", "-c", NGINX)
+master = start(*inside, "nginx", "-c", NGINX)
 until_served(("10.99.0.2", 80))
+server = int(run("pgrep", "--parent", str(master.pid)))
 
 second = {"secs": 1, "nanos": 0}
 configuration = {"sockets": [{
@@ -129,21 +141,29 @@ for _ in range(ROUNDS):
     for kind, (path, connections, more) in KINDS.items():
         for way, (address, process) in ways.items():
             before = processor_time(process.pid) if process else 0
-            result = wrk(address, path, connections, *more)
+            served = processor_time(server)
+            try:
+                result = wrk(address, path, connections, *more)
+            finally:
+                if process and process.poll() is not None:
+                    sys.exit(f"{way} has ended by itself in \"{kind}\": status {process.returncode}")
             spent = processor_time(process.pid) - before if process else 0
             result["processor"] = spent / max(result["requests"], 1)
+            # Where clients, proxy and server share the processors, no proxy serves more requests than this leaves room for.
+            everybody = spent + processor_time(server) - served + result["client"]
+            result["everybody"] = everybody / max(result["requests"], 1)
             result["busy"] = spent / float(SECONDS) / 1e4
             results.setdefault((kind, way), []).append(result)
 
 for kind in KINDS:
-    print(f"\n{kind}\n{'':24}{'requests/s':>12}{'MiB/s':>9}{'median µs':>11}{'CPU µs/req':>12}{'busy %':>8}")
+    print(f"\n{kind}\n{'':24}{'requests/s':>12}{'MiB/s':>9}{'median µs':>11}{'CPU µs/req':>12}{'of all':>8}{'busy %':>8}")
     middle = {}
     for way in ways:
         rounds = results[kind, way]
         middle[way] = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
         row = middle[way]
         print(f"{way:24}{row['rate']:12.0f}{row['throughput']:9.0f}{row['median']:11.0f}"
-              f"{row['processor']:12.1f}{row['busy']:8.0f}")
+              f"{row['processor']:12.1f}{row['everybody']:8.0f}{row['busy']:8.0f}")
     own, direct = middle["sampan-proxy"], middle["direct"]
     for way in list(ways)[2:]:
         other = middle[way]

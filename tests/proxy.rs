@@ -16,6 +16,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -75,6 +76,29 @@ fn either_end_may_stop_to_send_and_still_receive() {
     client.write_all(b"thanks").unwrap();
     drop(client);
     assert_eq!(read_to_end(&mut server), b"thanks");
+}
+
+/// Packets that a connection has got so far, ss(8).
+fn packets_to(stream: &TcpStream) -> u32 {
+    let port = stream.local_addr().unwrap().port();
+    let output = Command::new("ss").args(["-Htin", &format!("sport = :{port}")]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix("segs_in:"));
+    word.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+#[test]
+fn the_last_bytes_and_the_end_come_in_one_packet() {
+    let (proxy, mut client, mut server) = pair();
+    server.write_all(b"first").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+    let before = packets_to(&client);
+    proxy.meanwhile(|| {
+        server.write_all(b"last").unwrap();
+        drop(server);
+    });
+    assert_eq!(read_to_end(&mut client), b"last");
+    assert_eq!(packets_to(&client), before + 1);
 }
 
 #[test]

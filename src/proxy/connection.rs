@@ -173,4 +173,5 @@ fn note(side: &mut Side, flags: EventFlags) {
     side.readable |= flags.intersects(EventFlags::IN | end);
     side.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP);
     side.more |= flags.intersects(end | urgent);
+    side.ended |= flags.intersects(end);
 }

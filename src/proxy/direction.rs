@@ -3,6 +3,10 @@
 //! Few bytes go through one buffer that all connections share, which takes two calls for a message. Where a read fills
 //! it there are more to come: those are spliced through a pipe, splice(2), and are not copied to us. What the sink does
 //! not take stays in that pipe, and the source is not read meanwhile. A connection at rest has neither pipe nor memory.
+//!
+//! A map of sockets in the kernel (`BPF_MAP_TYPE_SOCKHASH` with a verdict for each packet) would move the bytes without
+//! us. Measured, it serves no more requests over few connections or many, and a large file at two thirds of the speed;
+//! and it tells nobody which bytes are still on their way when an end has been heard.
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
@@ -31,6 +35,8 @@ pub(super) struct Side {
     pub(super) writable: bool,
     /// Whether a short read does not mean that there is no more: an end, or urgent bytes, come after it.
     pub(super) more: bool,
+    /// Whether it has ended its sending: what is still to be read is all.
+    pub(super) ended: bool,
     /// Whether it is broken: what it has sent before is still to be read.
     pub(super) reset: bool,
 }
@@ -38,7 +44,7 @@ pub(super) struct Side {
 impl Side {
     /// One that is waited for.
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, readable: false, writable: false, more: false, reset: false }
+        Self { socket, readable: false, writable: false, more: false, ended: false, reset: false }
     }
 
     /// It is broken.
@@ -209,7 +215,9 @@ impl Direction {
         if framing == Framing::Stream && !full && !source.more {
             source.readable = false;
         }
-        let sent = match send(&sink.socket, &space.buffer[..length], SendFlags::NOSIGNAL) {
+        // The last bytes wait for the end that comes right after them, and go in one packet with it, send(2).
+        let more = if source.ended && !source.reset && !full { SendFlags::MORE } else { SendFlags::empty() };
+        let sent = match send(&sink.socket, &space.buffer[..length], SendFlags::NOSIGNAL | more) {
             Ok(sent) => sent,
             Err(Errno::AGAIN | Errno::INTR) => 0,
             Err(_) => {

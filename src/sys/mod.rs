@@ -2,6 +2,7 @@
 //! birth; errors are those of the call.
 
 pub mod allocator;
+pub mod arrivals;
 pub mod beside;
 pub mod child;
 pub mod clone;

@@ -91,6 +91,14 @@ impl Proxy {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
+    /// Does something while it stands still.
+    pub fn meanwhile(&self, work: impl FnOnce()) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+        while !self.status("State").starts_with('T') {}
+        work();
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }

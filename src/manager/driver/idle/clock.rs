@@ -1,5 +1,6 @@
 //! When a container has been idle for long enough, told by looks at it. Between two looks at a container that is in use
-//! there is a pause; one that nobody uses is left alone until its time is over or somebody connects.
+//! there is a pause, whose visitors are told of at its end; one that nobody uses is left alone until its time is over or
+//! somebody connects.
 
 use crate::unit::model::Idle;
 use std::time::Duration;
@@ -51,9 +52,14 @@ impl IdleClock {
         self.used
     }
 
-    /// Somebody has come, who may have left since.
-    pub fn visited(&mut self, now: Duration) {
+    /// Somebody has come, who may have left since. The next look is after this time: not each of many is looked at.
+    pub fn visited(&mut self, now: Duration) -> Duration {
         self.used = now;
+        self.pause()
+    }
+
+    fn pause(&self) -> Duration {
+        (self.idle.timeout / PAUSE_PART).clamp(PAUSE_MIN, PAUSE_MAX)
     }
 
     /// The share of a processor since the last look, in microseconds per second.
@@ -71,8 +77,7 @@ impl IdleClock {
         self.looked = seen.cpu_usec.map(|cpu| (now, cpu));
         if seen.occupied || works {
             self.used = now;
-            let pause = (self.idle.timeout / PAUSE_PART).clamp(PAUSE_MIN, PAUSE_MAX);
-            return if seen.occupied { Next::Pause(pause) } else { Next::Wait(pause) };
+            return if seen.occupied { Next::Pause(self.pause()) } else { Next::Wait(self.pause()) };
         }
         let left = self.used.saturating_add(self.idle.timeout).saturating_sub(now);
         if left.is_zero() { Next::Sleep } else { Next::Wait(left) }
@@ -99,7 +104,7 @@ mod tests {
     fn it_sleeps_a_time_out_after_the_last_use() {
         let mut clock = clock(None);
         assert_eq!(clock.look(seen(false), Duration::ZERO), Next::Wait(60 * SECOND));
-        clock.visited(50 * SECOND);
+        assert_eq!(clock.visited(50 * SECOND), 15 * SECOND);
         assert_eq!(clock.look(seen(true), 50 * SECOND), Next::Pause(15 * SECOND));
         assert_eq!(clock.look(seen(true), 65 * SECOND), Next::Pause(15 * SECOND));
         assert_eq!(clock.look(seen(false), 80 * SECOND), Next::Wait(45 * SECOND));

@@ -3,6 +3,7 @@
 //! decides.
 
 mod clock;
+mod doorbell;
 mod reclaim;
 mod standstill;
 
@@ -12,26 +13,26 @@ use super::{Manager, Note, now};
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Phase};
 use crate::socket::connections;
+use crate::sys::arrivals::Arrivals;
 use crate::sys::readiness;
 use crate::unit::model::Idle;
 use crate::unit::name::UnitName;
 use clock::{IdleClock, Next, Seen};
-use futures_util::future::{FutureExt as _, select_all};
+use doorbell::Doorbell;
 use standstill::Standstill;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 /// All containers that may sleep.
 #[derive(Debug, Default)]
 pub(super) struct Sleepers {
+    arrivals: OnceCell<Option<Rc<Arrivals>>>,
     awake: BTreeMap<UnitName, Awake>,
     standing: BTreeMap<UnitName, Standstill>,
 }
@@ -57,6 +58,7 @@ struct Watched {
     sockets: Vec<SocketCopy>,
     live: Rc<LiveRun>,
     group: Option<PathBuf>,
+    arrivals: Option<Rc<Arrivals>>,
 }
 
 /// What somebody does with a container.
@@ -136,16 +138,8 @@ impl Watched {
         accounting::cpu_usec(self.group.as_deref()?)
     }
 
-    /// Waits until something comes over one of the sockets.
-    async fn visitor(&self) {
-        let mut watches: Vec<AsyncFd<OwnedFd>> = Vec::new();
-        for socket in &self.sockets {
-            watches.extend(readiness::watch_in_time(&socket.fd).await.ok());
-        }
-        if watches.is_empty() {
-            return std::future::pending().await;
-        }
-        drop(select_all(watches.iter().map(|watch| watch.readable().boxed_local())).await);
+    fn doorbell(&self) -> Doorbell<'_> {
+        Doorbell::of(&self.sockets, self.arrivals.as_ref())
     }
 }
 
@@ -182,7 +176,8 @@ impl Manager {
         let live = self.runs.get(unit)?.clone();
         let group = self.frozen_group(&live);
         let sockets = self.sockets.of(unit).iter().map(OpenSocket::copy).collect::<Option<_>>()?;
-        Some(Watched { sockets, live, group })
+        let arrivals = self.sleepers.arrivals.get_or_init(doorbell::arrivals).clone();
+        Some(Watched { sockets, live, group, arrivals })
     }
 
     /// How near to sleep a container is that runs; `None` where it never sleeps.
@@ -207,14 +202,19 @@ async fn look_on(
     unit: UnitName,
     notes: UnboundedSender<Note>,
 ) {
+    let mut doorbell = watched.doorbell();
     loop {
+        doorbell.set();
         let seen = Seen { occupied: !watched.uses().is_empty(), cpu_usec: watched.cpu_usec() };
         let next = clock.borrow_mut().look(seen, now().boottime);
         match next {
             Next::Pause(pause) => tokio::time::sleep(pause).await,
             Next::Wait(left) => {
-                if tokio::time::timeout(left, watched.visitor()).await.is_ok() {
-                    clock.borrow_mut().visited(now().boottime);
+                if tokio::time::timeout(left, doorbell.ring()).await.is_ok() {
+                    let pause = clock.borrow_mut().visited(now().boottime);
+                    doorbell.has_rung();
+                    doorbell.set();
+                    tokio::time::sleep(pause).await;
                 }
             }
             Next::Sleep => {
@@ -223,6 +223,9 @@ async fn look_on(
                 drop(notes.send(Note::Event(Event::Idle { unit: unit.clone(), run })));
                 tokio::time::sleep(AGAIN).await;
             }
+        }
+        if doorbell.has_rung() {
+            clock.borrow_mut().visited(now().boottime);
         }
     }
 }

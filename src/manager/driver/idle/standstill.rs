@@ -111,11 +111,12 @@ impl Manager {
 /// Whether it stands still and nobody uses it.
 async fn stand_still(watched: &Watched) -> io::Result<bool> {
     let Some(group) = &watched.group else { return Ok(false) };
+    let mut doorbell = watched.doorbell();
     fs::write(group.join("cgroup.freeze"), "1")?;
     tokio::time::timeout(FREEZE_TIMEOUT, until_frozen(group))
         .await
         .map_err(|_| io::Error::other("a process of it hangs in the kernel (state D)"))??;
-    Ok(watched.uses().is_empty())
+    Ok(watched.uses().is_empty() && !doorbell.has_rung())
 }
 
 /// cgroups(7): a change of `cgroup.events` is an exceptional condition of the file.
