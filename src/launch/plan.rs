@@ -346,7 +346,7 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
         hidden: container.security.mask_paths.iter().cloned().collect(),
         first: First::Payload,
         working_directory: working_directory(container, image)?,
-        settings: container.process.clone(),
+        settings: (*container.process).clone(),
         system_calls: system_calls(container, &capabilities, facts)?,
         capabilities,
         ambient: ambient(&container.security),

@@ -1,9 +1,10 @@
 //! Instances for connections, `pass = "accept"`: what a unit that listens makes of each.
 
 use super::model::{
-    Accepted, Body, CollectMode, Container, Handling, Install, RestartPolicy, StartLimit, StartOn, Unit,
+    Accepted, Body, CollectMode, Container, Handling, RestartPolicy, StartLimit, StartOn, Unit,
 };
 use super::name::UnitName;
+use super::sparse::Sparse;
 use std::collections::BTreeMap;
 
 /// The instance of a unit for one connection: the same container, which nothing but the connection starts, once, and
@@ -15,7 +16,7 @@ pub fn instance(unit: &Unit, name: UnitName, accepted: Accepted) -> Option<Unit>
     let description = format!("{} ({})", unit.description, accepted.peer);
     let container = Container {
         sockets: BTreeMap::new(),
-        accepted: Some(accepted),
+        accepted: Some(Box::new(accepted)),
         start: StartOn::Boot,
         idle: None,
         timer: None,
@@ -39,7 +40,7 @@ pub fn instance(unit: &Unit, name: UnitName, accepted: Accepted) -> Option<Unit>
             ..unit.handling
         },
         body: Body::Container(Box::new(container)),
-        install: Install::default(),
+        install: Sparse::default(),
         ..unit.clone()
     })
 }

@@ -42,6 +42,7 @@ pub mod schema;
 pub mod search;
 pub mod signal;
 pub mod source;
+pub mod sparse;
 pub mod specifier;
 pub mod state;
 pub mod stray;

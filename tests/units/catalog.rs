@@ -202,7 +202,7 @@ fn options_of_a_socket_are_what_the_file_says() {
         receive_buffer: Some(1 << 20),
         send_buffer: Some(1 << 16),
     };
-    assert_eq!((&container.sockets["web"].options, container.sockets["web"].backlog), (&options, 7));
+    assert_eq!((&*container.sockets["web"].options, container.sockets["web"].backlog), (&options, 7));
     let node = SocketNode {
         mode: 0o620,
         user: Some("root".to_owned()),
@@ -210,7 +210,7 @@ fn options_of_a_socket_are_what_the_file_says() {
         directory_mode: 0o750,
         symlinks: vec!["/run/log.sock".into()],
     };
-    assert_eq!(container.sockets["log"].node, node);
+    assert_eq!(*container.sockets["log"].node, node);
     assert_eq!((container.sockets["log"].pass, container.sockets["pipe"].pass), (Pass::Swap, Pass::Fd));
     assert_eq!(container.trigger_limit, StartLimit { burst: 3, interval: Duration::from_secs(1) });
 }

@@ -190,7 +190,8 @@ impl Manager {
                 if self.defaults != Resources::default()
                     && let Body::Container(container) = &mut Arc::make_mut(&mut unit).body
                 {
-                    container.resources = std::mem::take(&mut container.resources).or(&self.defaults);
+                    let own = std::mem::take(&mut container.resources).into_inner();
+                    container.resources = own.or(&self.defaults).into();
                 }
                 Loaded::good(unit)
             }
