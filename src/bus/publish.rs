@@ -10,7 +10,9 @@ use crate::manager::view::{self, Property};
 use crate::transfer::Report;
 use crate::unit::name::UnitName;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::{DynamicType, Message};
@@ -21,13 +23,42 @@ const BATCH: usize = 256;
 /// What carries notices of the manager to the bus.
 pub(super) struct Publisher {
     notices: UnboundedReceiver<Notice>,
-    /// What subscribers have been told of each unit, so that only differences are sent.
-    told: BTreeMap<UnitName, Vec<Property>>,
+}
+
+/// What those who listen have been told of each unit, so that only differences are sent: a hash of each property.
+#[derive(Default)]
+pub(super) struct Told(RefCell<BTreeMap<UnitName, Box<[u64]>>>);
+
+impl Told {
+    /// Those properties of a unit that are not as they were told last.
+    fn news(&self, unit: &UnitName, now: Vec<Property>) -> Vec<Property> {
+        let hashes = now.iter().map(hash).collect();
+        let before = self.0.borrow_mut().insert(unit.clone(), hashes).unwrap_or_default();
+        let is_news = |(index, property): &(usize, Property)| before.get(*index) != Some(&hash(property));
+        now.into_iter().enumerate().filter(is_news).map(|(_, property)| property).collect()
+    }
+
+    fn forget(&self, unit: &UnitName) {
+        self.0.borrow_mut().remove(unit);
+    }
+}
+
+fn hash(property: &Property) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    property.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Somebody does not listen any more. Nothing is kept for nobody.
+pub(super) fn left(shared: &Shared) {
+    if !is_listened_to(shared) {
+        shared.told.0.take();
+    }
 }
 
 impl Publisher {
     pub(super) fn new(notices: UnboundedReceiver<Notice>) -> Self {
-        Self { notices, told: BTreeMap::new() }
+        Self { notices }
     }
 
     /// Works until the manager ends.
@@ -36,7 +67,6 @@ impl Publisher {
         while self.notices.recv_many(&mut batch, BATCH).await > 0 {
             if !is_listened_to(shared) {
                 batch.clear();
-                self.told.clear();
                 continue;
             }
             if let Err(error) = self.tell(shared, &mut batch).await {
@@ -46,7 +76,7 @@ impl Publisher {
     }
 
     /// A unit's new state is told before the end of the job that led to it.
-    async fn tell(&mut self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
+    async fn tell(&self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
         let mut changed = BTreeSet::new();
         for notice in batch.iter() {
             match notice {
@@ -60,7 +90,7 @@ impl Publisher {
             match notice {
                 Notice::New(_) | Notice::Changed(_) => {}
                 Notice::Removed(unit) => {
-                    self.told.remove(&unit);
+                    shared.told.forget(&unit);
                     unit_signal(shared, "UnitRemoved", &unit).await?;
                 }
                 Notice::JobNew(id, unit) => {
@@ -77,7 +107,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn changed(&mut self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
+    async fn changed(&self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
         if units.is_empty() {
             return Ok(());
         }
@@ -86,9 +116,7 @@ impl Publisher {
             units.into_iter().map(values).collect::<Vec<_>>()
         });
         for (now, unit) in values.await.unwrap_or_default().into_iter().filter(|(now, _)| !now.is_empty()) {
-            let before = self.told.insert(unit.clone(), now.clone()).unwrap_or_default();
-            let differs = |property: &Property| !before.contains(property);
-            let changed: Vec<Property> = now.into_iter().filter(differs).collect();
+            let changed = shared.told.news(&unit, now);
             if changed.is_empty() {
                 continue;
             }

@@ -25,7 +25,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// The value of one property.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// `s`
     Text(String),
