@@ -11,7 +11,7 @@ use crate::transfer::Report;
 use crate::unit::name::UnitName;
 use serde::Serialize;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -25,17 +25,22 @@ pub(super) struct Publisher {
     notices: UnboundedReceiver<Notice>,
 }
 
-/// What those who listen have been told of each unit, so that only differences are sent: a hash of each property.
+/// What those who listen have been told of each unit, so that only differences are sent: a hash of each property. It is
+/// one block of memory for all units, which is wholly free when nobody listens any more.
 #[derive(Default)]
-pub(super) struct Told(RefCell<BTreeMap<UnitName, Box<[u64]>>>);
+pub(super) struct Told(RefCell<HashMap<UnitName, [u64; view::TOLD]>>);
 
 impl Told {
     /// Those properties of a unit that are not as they were told last.
     fn news(&self, unit: &UnitName, now: Vec<Property>) -> Vec<Property> {
-        let hashes = now.iter().map(hash).collect();
-        let before = self.0.borrow_mut().insert(unit.clone(), hashes).unwrap_or_default();
-        let is_news = |(index, property): &(usize, Property)| before.get(*index) != Some(&hash(property));
-        now.into_iter().enumerate().filter(is_news).map(|(_, property)| property).collect()
+        let hashes = std::array::from_fn(|index| now.get(index).map(hash).unwrap_or_default());
+        let before = self.0.borrow_mut().insert(unit.clone(), hashes);
+        let is_news = |index: usize| before.is_none_or(|before| before[index] != hashes[index]);
+        now.into_iter()
+            .enumerate()
+            .filter(|(index, _)| is_news(*index))
+            .map(|(_, property)| property)
+            .collect()
     }
 
     fn forget(&self, unit: &UnitName) {

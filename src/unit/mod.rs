@@ -21,6 +21,7 @@ pub mod effect;
 pub mod enable;
 pub mod exit_status;
 pub mod exposed;
+pub mod few;
 pub mod habit;
 pub mod ids;
 pub mod kernel_files;

@@ -46,6 +46,7 @@ pub use socket::{
 };
 pub use timer::{Timer, TimerBase};
 
+use super::few::Few;
 use super::name::UnitName;
 use super::sparse::{Sparse, standard};
 use super::system_calls::SystemCallFilter;
@@ -216,7 +217,7 @@ pub struct Container {
     /// The check that it is well.
     pub health: Option<Box<Health>>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
-    pub sockets: BTreeMap<String, Arc<Socket>>,
+    pub sockets: Few<Arc<Socket>>,
     /// The connection that it was made for; `None`: it is for nobody in particular.
     #[serde(default)]
     pub accepted: Option<Box<Accepted>>,
