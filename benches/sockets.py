@@ -217,7 +217,7 @@ def sleepers():
     subprocess.run(["timeout", "--signal=INT", "20", "strace", "-f", "-qq", "-o", str(log), "-p", daemon()], check=False)
     calls = [line for line in log.read_text().splitlines() if "unfinished" not in line and "detached" not in line]
     processes = subprocess.run(["pgrep", "--count", "--full", "/payload"], stdout=subprocess.PIPE, text=True, check=False)
-    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory each, {(own - loaded) / SLEEPERS:.2f} of it to listen")
+    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory for each of the last {SLEEPERS}, {(own - loaded) / SLEEPERS:.2f} of it to listen")
     print(f"  processes: {processes.stdout.strip()}; system calls of sampand in 20 s: {len(calls)}")
 
 
