@@ -89,7 +89,7 @@ fn name(index: usize) -> UnitName {
 
 fn insert(units: &mut Units, one: &Unit, name: &str, dependencies: Dependencies) {
     let name = UnitName::parse(name).expect("a name");
-    let unit = Unit { name: name.clone(), dependencies, ..one.clone() };
+    let unit = Unit { name: name.clone(), dependencies: dependencies.into(), ..one.clone() };
     units.insert(name, Loaded::good(Arc::new(unit)));
 }
 

@@ -16,6 +16,7 @@ WAKES = 25
 REST = 0.25
 LOADS = 5
 SLEEPERS = 1000
+SLEEPERS_BEFORE = 200
 SRV = pathlib.Path("/srv")
 UNITS = pathlib.Path("/etc/sampan/units")
 SYSTEM = pathlib.Path("/etc/systemd/system")
@@ -201,24 +202,30 @@ def private():
     return sum(int(size) for size in re.findall(r"Private_(?:Clean|Dirty):\s+(\d+)", text))
 
 
-def sleepers():
-    """Many units that listen, and run nothing."""
-    names = [f"s{number}" for number in range(SLEEPERS)]
-    run("systemctl", "restart", "sampand")
-    run("sampanctl", "list-units")
+def listen(numbers):
+    """Loads units that are started by their sockets, and has them listen: sampand's memory before, between and after."""
     before = private()
+    names = [f"s{number}" for number in numbers]
     for name in names:
         unit(name, "bench", f"/run/sleepers/{name}.sock", "fd", '["serve"]')
     run("sampanctl", "daemon-reload")
     loaded = private()
     run("sampanctl", "start", *names)
+    run("sampanctl", "list-sockets")
+    return before, loaded, private()
+
+
+def sleepers():
+    """Many units that listen, and run nothing. The first have the program in memory that they are read with."""
+    run("systemctl", "restart", "sampand")
+    listen(range(SLEEPERS_BEFORE))
+    before, loaded, own = listen(range(SLEEPERS_BEFORE, SLEEPERS_BEFORE + SLEEPERS))
     listening = run("sampanctl", "list-sockets", "--no-legend").count(" listening ")
-    own = private()
     log = SRV / "strace"
     subprocess.run(["timeout", "--signal=INT", "20", "strace", "-f", "-qq", "-o", str(log), "-p", daemon()], check=False)
     calls = [line for line in log.read_text().splitlines() if "unfinished" not in line and "detached" not in line]
     processes = subprocess.run(["pgrep", "--count", "--full", "/payload"], stdout=subprocess.PIPE, text=True, check=False)
-    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory each, {(own - loaded) / SLEEPERS:.2f} of it to listen")
+    print(f"\n{listening} sleeping units: {(own - before) / SLEEPERS:.2f} KiB of sampand's own memory for each of the last {SLEEPERS}, {(own - loaded) / SLEEPERS:.2f} of it to listen")
     print(f"  processes: {processes.stdout.strip()}; system calls of sampand in 20 s: {len(calls)}")
 
 

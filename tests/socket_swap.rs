@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A socket of a unit with `pass = "swap"`.
 fn hold(name: &str, listen: Listen, target: Option<Listen>) -> Held {
     let socket = Socket { target, ..Socket::new(listen, Pass::Swap) };
-    Held::open(name, &socket, &Paths::default()).unwrap()
+    Held::open(name, socket.into(), &Paths::default()).unwrap()
 }
 
 fn free_port() -> u16 {

@@ -1,4 +1,5 @@
-//! A thousand containers on one host, and thousands of cycles: what each costs, and that nothing is left of any.
+//! A thousand containers on one host, a thousand units that sleep, and thousands of cycles: what each costs, and that
+//! nothing is left of any.
 //!
 //! `SAMPAN_CYCLES` says how many starts and stops; `tests/soak cycles` asks for ten thousand.
 
@@ -8,10 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 use support::host::Host;
-use support::units::shell;
+use support::units::{shell, socket};
 
 /// What a container may cost beyond its payload, in bytes: ours and systemd's memory together.
 const MEMORY_MAX: u64 = 250_000;
+
+/// What a unit may cost that only listens, in bytes of sampand's memory.
+const SLEEPER_MAX: u64 = 4096;
 
 /// The most scopes in one slice, sampand(8).
 const SCOPES_MAX: usize = 64;
@@ -153,6 +157,44 @@ fn a_thousand_containers_run_on_one_host() {
     );
     assert!(each <= MEMORY_MAX, "{each} bytes each");
     before.assert_same(&host);
+}
+
+/// Loads units that are started by their sockets, and has them listen.
+fn sleepers(host: &Host, numbers: std::ops::Range<usize>) {
+    let names: Vec<String> = numbers.map(|number| format!("sleeper{number}")).collect();
+    for name in &names {
+        let unit = shell("exec cat") + &socket(&format!("/run/sleepers/{name}.sock"), "\"fd\"");
+        host.write(&format!("/etc/sampan/units/{name}.container.toml"), &unit);
+    }
+    host.succeed(&["sampanctl", "daemon-reload"]);
+    let words = ["sampanctl", "start"].into_iter().chain(names.iter().map(String::as_str));
+    host.succeed(&words.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_thousand_sleeping_units_cost_little_memory() {
+    // The first ones make what is made once, and fault in the program that they are read with.
+    const FIRST: usize = 200;
+    const COUNT: usize = 1000;
+    let host = Host::with_images(&["hello"]);
+    let listening = || {
+        let sockets = host.succeed(&["sampanctl", "list-sockets", "--no-legend"]);
+        sockets.lines().filter(|line| line.contains(" listening ")).count()
+    };
+    sleepers(&host, 0..FIRST);
+    assert_eq!(listening(), FIRST);
+    let processes = lines(&host, &["sh", "-c", "cat /proc/[0-9]*/comm | grep sampan"]);
+    let before = private(&host, &manager(&host));
+    sleepers(&host, FIRST..FIRST + COUNT);
+    assert_eq!(listening(), FIRST + COUNT, "{}", host.recent());
+    let each = private(&host, &manager(&host)).saturating_sub(before) / COUNT as u64;
+    println!("{COUNT} sleeping units: sampand takes {each} bytes for each, the limit is {SLEEPER_MAX}");
+    assert!(each <= SLEEPER_MAX, "{each} bytes each");
+    assert_eq!(
+        lines(&host, &["sh", "-c", "cat /proc/[0-9]*/comm | grep sampan"]),
+        processes,
+        "and no process"
+    );
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn serve(port: u16) {
     let name = StoredDescriptor::Listen { unit, socket: "http".to_owned() };
     let socket = Socket::new(Listen::Tcp(([127, 0, 0, 1], port).into()), Pass::Fd);
     if passed.is_empty() {
-        let held = Held::open("http", &socket, &Paths::default()).unwrap();
+        let held = Held::open("http", socket.clone().into(), &Paths::default()).unwrap();
         systemd.store(&name, held.as_fd()).unwrap();
         // A process that is dead already: its pidfd is kept, for its exit status, until there is another of the name.
         for _ in 0..2 {
@@ -98,7 +98,7 @@ fn serve(port: u16) {
     }
     let names: String = passed.iter().map(|(name, _)| format!("{name}\n")).collect();
     let stored = passed.into_iter().find(|(found, _)| found.parse() == Ok(name.clone())).unwrap().1;
-    let held = Held::adopt("http", &socket, stored).unwrap();
+    let held = Held::adopt("http", socket.into(), stored).unwrap();
     systemd.remove(&process).unwrap();
     systemd.ready().unwrap();
     let listener = TcpListener::from(held.as_fd().try_clone_to_owned().unwrap());

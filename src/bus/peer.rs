@@ -4,6 +4,7 @@
 use super::call::{Call, Caller};
 use super::error::BusError;
 use super::peer_socket::PeerSocket;
+use super::publish;
 use super::serve::{Shared, take};
 use crate::sys::readiness::{SHORTAGE_INTERVAL, is_shortage};
 use futures_util::StreamExt;
@@ -141,6 +142,7 @@ async fn serve(stream: UnixStream, shared: Rc<Shared>) {
     shared.peers.0.borrow_mut().push(Rc::clone(&peer));
     converse(&shared, &peer, calls, signals).await;
     shared.peers.leave(&peer);
+    publish::left(&shared);
 }
 
 /// Who it is has been seen.

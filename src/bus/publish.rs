@@ -10,7 +10,9 @@ use crate::manager::view::{self, Property};
 use crate::transfer::Report;
 use crate::unit::name::UnitName;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use zbus::{DynamicType, Message};
@@ -21,13 +23,47 @@ const BATCH: usize = 256;
 /// What carries notices of the manager to the bus.
 pub(super) struct Publisher {
     notices: UnboundedReceiver<Notice>,
-    /// What subscribers have been told of each unit, so that only differences are sent.
-    told: BTreeMap<UnitName, Vec<Property>>,
+}
+
+/// What those who listen have been told of each unit, so that only differences are sent: a hash of each property. It is
+/// one block of memory for all units, which is wholly free when nobody listens any more.
+#[derive(Default)]
+pub(super) struct Told(RefCell<HashMap<UnitName, [u64; view::TOLD]>>);
+
+impl Told {
+    /// Those properties of a unit that are not as they were told last.
+    fn news(&self, unit: &UnitName, now: Vec<Property>) -> Vec<Property> {
+        let hashes = std::array::from_fn(|index| now.get(index).map(hash).unwrap_or_default());
+        let before = self.0.borrow_mut().insert(unit.clone(), hashes);
+        let is_news = |index: usize| before.is_none_or(|before| before[index] != hashes[index]);
+        now.into_iter()
+            .enumerate()
+            .filter(|(index, _)| is_news(*index))
+            .map(|(_, property)| property)
+            .collect()
+    }
+
+    fn forget(&self, unit: &UnitName) {
+        self.0.borrow_mut().remove(unit);
+    }
+}
+
+fn hash(property: &Property) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    property.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Somebody does not listen any more. Nothing is kept for nobody.
+pub(super) fn left(shared: &Shared) {
+    if !is_listened_to(shared) {
+        shared.told.0.take();
+    }
 }
 
 impl Publisher {
     pub(super) fn new(notices: UnboundedReceiver<Notice>) -> Self {
-        Self { notices, told: BTreeMap::new() }
+        Self { notices }
     }
 
     /// Works until the manager ends.
@@ -36,7 +72,6 @@ impl Publisher {
         while self.notices.recv_many(&mut batch, BATCH).await > 0 {
             if !is_listened_to(shared) {
                 batch.clear();
-                self.told.clear();
                 continue;
             }
             if let Err(error) = self.tell(shared, &mut batch).await {
@@ -46,7 +81,7 @@ impl Publisher {
     }
 
     /// A unit's new state is told before the end of the job that led to it.
-    async fn tell(&mut self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
+    async fn tell(&self, shared: &Shared, batch: &mut Vec<Notice>) -> zbus::Result<()> {
         let mut changed = BTreeSet::new();
         for notice in batch.iter() {
             match notice {
@@ -60,7 +95,7 @@ impl Publisher {
             match notice {
                 Notice::New(_) | Notice::Changed(_) => {}
                 Notice::Removed(unit) => {
-                    self.told.remove(&unit);
+                    shared.told.forget(&unit);
                     unit_signal(shared, "UnitRemoved", &unit).await?;
                 }
                 Notice::JobNew(id, unit) => {
@@ -77,7 +112,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn changed(&mut self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
+    async fn changed(&self, shared: &Shared, units: BTreeSet<UnitName>) -> zbus::Result<()> {
         if units.is_empty() {
             return Ok(());
         }
@@ -86,9 +121,7 @@ impl Publisher {
             units.into_iter().map(values).collect::<Vec<_>>()
         });
         for (now, unit) in values.await.unwrap_or_default().into_iter().filter(|(now, _)| !now.is_empty()) {
-            let before = self.told.insert(unit.clone(), now.clone()).unwrap_or_default();
-            let differs = |property: &Property| !before.contains(property);
-            let changed: Vec<Property> = now.into_iter().filter(differs).collect();
+            let changed = shared.told.news(&unit, now);
             if changed.is_empty() {
                 continue;
             }

@@ -10,7 +10,7 @@ use super::error::BusError;
 use super::interface::{Answer, Interface, Pending, Values, Which};
 use super::object::{Interfaces, Object};
 use super::peer::{self, Peers};
-use super::publish::Publisher;
+use super::publish::{self, Publisher, Told};
 use super::{standard, wire};
 use crate::manager::driver::{ManagerHandle, Notice};
 use futures_util::StreamExt;
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     pub(super) catalogue: Catalogue,
     pub(super) interfaces: Interfaces,
     pub(super) peers: Peers,
+    pub(super) told: Told,
     /// The connection to the bus of now, or the last one.
     end: RefCell<Rc<BusEnd>>,
 }
@@ -68,6 +69,7 @@ impl Bus {
             catalogue: Catalogue::default(),
             interfaces: Interfaces::new(),
             peers: Peers::default(),
+            told: Told::default(),
             end: RefCell::new(end),
         };
         Ok(Self { shared: Rc::new(shared), calls, listener: None })
@@ -96,14 +98,16 @@ impl Bus {
 
     /// Answers calls that come over the bus.
     async fn stay(&mut self) {
+        let shared = Rc::clone(&self.shared);
         loop {
             let end = self.shared.end();
             tokio::select! {
                 () = self.serve(&end) => {}
                 // They end with the connection, as the other does.
-                () = end.subscribers.watch() => {}
+                () = end.subscribers.watch(|| publish::left(&shared)) => {}
             }
             end.subscribers.clear();
+            publish::left(&shared);
             let (end, calls) = connect_again().await;
             self.shared.end.replace(end);
             self.calls = calls;

@@ -81,8 +81,8 @@ impl Subscribers {
     }
 
     /// Forgets those that leave the bus, until the connection ends. While there is no subscriber the bus is not
-    /// listened to, so that an idle daemon is not woken.
-    pub(super) async fn watch(&self) {
+    /// listened to, so that an idle daemon is not woken. `left` is called when the last one has left.
+    pub(super) async fn watch(&self, left: impl Fn()) {
         loop {
             while !self.exist() {
                 self.changed.notified().await;
@@ -96,6 +96,7 @@ impl Subscribers {
             if end == End::OfConnection {
                 return;
             }
+            left();
         }
     }
 

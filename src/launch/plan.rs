@@ -14,6 +14,7 @@ use super::step::{
 use super::system;
 use crate::image::config::ImageConfig;
 use crate::sys::namespace::Namespace;
+use crate::unit::few::Few;
 use crate::unit::model::{
     CREDENTIALS_DIRECTORY, Container, IfMissing, NetworkMode, Pass, RootMode, Security, StandardInput, Unit,
     UserNamespace,
@@ -236,7 +237,7 @@ pub fn join(
     asked.entrypoint = Some(Vec::new());
     asked.command = Some(command.words.clone());
     asked.then.clear();
-    asked.sockets.clear();
+    asked.sockets = Few::default();
     asked.user = command.user.clone().or(asked.user);
     asked.working_directory = command.working_directory.clone().or(asked.working_directory);
     let identity = Identity { notify: None, ..facts.identity.clone() };
@@ -346,7 +347,7 @@ fn execute(container: &Container, image: &ImageConfig, facts: &HostFacts) -> Res
         hidden: container.security.mask_paths.iter().cloned().collect(),
         first: First::Payload,
         working_directory: working_directory(container, image)?,
-        settings: container.process.clone(),
+        settings: (*container.process).clone(),
         system_calls: system_calls(container, &capabilities, facts)?,
         capabilities,
         ambient: ambient(&container.security),

@@ -228,7 +228,7 @@ fn adopt_unit(manager: &mut Manager, record: Record, kept: Kept) {
                 manager.adopt(&unit, adoption, &record);
                 // Files may have changed while there was no manager.
                 if let Some(then) = record.definition.as_ref().and_then(|then| then.body.container()) {
-                    manager.follow_limits(unit, then.resources.clone());
+                    manager.follow_limits(unit, (*then.resources).clone());
                 }
             }
             None => manager.adopt(&unit, Adoption::Lost { outlet }, &record),

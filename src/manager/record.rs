@@ -264,14 +264,14 @@ impl Record {
         let lives = managed.run.as_ref().is_some_and(|run| run.ended.is_none());
         let facts = facts.map(|facts| if managed.is_idle() && !lives { facts.past() } else { facts.clone() });
         worth.then(|| Self {
-            run: managed.run.clone(),
+            run: managed.run.as_deref().cloned(),
             facts: facts.unwrap_or_default(),
             stamps: managed.stamps,
             result: managed.result,
             failure: managed.failure.clone(),
             restarts: managed.restarts,
             starts: managed.starts().clone(),
-            schedule: managed.schedule.clone(),
+            schedule: (*managed.schedule).clone(),
             job: job.map(|job| job.kind),
             asked: job.map_or_else(Asked::default, |job| job.asked),
             definition: managed.unit().cloned(),

@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn hold(socket: &Socket) -> Held {
-        Held::open("test", socket, &Paths::default()).unwrap()
+        Held::open("test", socket.clone().into(), &Paths::default()).unwrap()
     }
 
     fn free_port(family: AddressFamily) -> u16 {

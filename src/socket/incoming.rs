@@ -139,7 +139,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn hold(listen: Listen) -> Held {
-        Held::open("test", &Socket::new(listen, Pass::Accept), &Paths::default()).unwrap()
+        Held::open("test", Socket::new(listen, Pass::Accept).into(), &Paths::default()).unwrap()
     }
 
     fn free_port() -> u16 {

@@ -18,13 +18,14 @@ use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// A socket or FIFO. Dropping it closes our descriptor and leaves a path as it is, for the next manager;
 /// [`Held::close`] is the end of the socket.
 #[derive(Debug)]
 pub struct Held {
     name: String,
-    socket: Socket,
+    socket: Arc<Socket>,
     fd: OwnedFd,
 }
 
@@ -33,10 +34,10 @@ impl Held {
     ///
     /// # Errors
     /// When the address is taken, the path is in use by another kind of file, or a call fails.
-    pub fn open(name: &str, socket: &Socket, paths: &Paths) -> Result<Self, SocketError> {
-        let fd = open(socket, paths)?;
-        options::keep_destinations(&fd, socket);
-        Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
+    pub fn open(name: &str, socket: Arc<Socket>, paths: &Paths) -> Result<Self, SocketError> {
+        let fd = open(&socket, paths)?;
+        options::keep_destinations(&fd, &socket);
+        Ok(Self { name: name.to_owned(), socket, fd })
     }
 
     /// Takes a descriptor back that is the socket which the unit describes, and gives it the options that can be set
@@ -44,9 +45,9 @@ impl Held {
     ///
     /// # Errors
     /// When it is anything else: then the unit has changed, and the socket is to be opened anew.
-    pub fn adopt(name: &str, socket: &Socket, fd: OwnedFd) -> Result<Self, SocketError> {
+    pub fn adopt(name: &str, socket: Arc<Socket>, fd: OwnedFd) -> Result<Self, SocketError> {
         let address = || socket.listen.clone();
-        match mismatch(&fd, socket) {
+        match mismatch(&fd, &socket) {
             Ok(None) => {}
             Ok(Some(found)) => return Err(SocketError::Mismatch { address: address(), found }),
             Err(error) => {
@@ -54,14 +55,14 @@ impl Held {
                 return Err(SocketError::Mismatch { address: address(), found });
             }
         }
-        options::apply(fd.as_fd(), socket)?;
+        options::apply(fd.as_fd(), &socket)?;
         // Connections may be deferred since its unit was about to stop; that they stay so is told by nobody who waits.
         admit(&fd).map_err(|error| SocketError::Call {
             address: address(),
             action: "admit connections",
             source: error.into(),
         })?;
-        Ok(Self { name: name.to_owned(), socket: socket.clone(), fd })
+        Ok(Self { name: name.to_owned(), socket, fd })
     }
 
     /// Its name in the unit.
@@ -70,7 +71,7 @@ impl Held {
     }
 
     /// What the unit says of it.
-    pub fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> &Arc<Socket> {
         &self.socket
     }
 
@@ -78,11 +79,11 @@ impl Held {
     ///
     /// # Errors
     /// As listen(2).
-    pub fn renew(&mut self, socket: &Socket) -> Result<(), SocketError> {
+    pub fn renew(&mut self, socket: Arc<Socket>) -> Result<(), SocketError> {
         let is_changed = self.socket.backlog != socket.backlog;
-        self.socket = socket.clone();
-        match is_changed && socket.listen.connects() {
-            true => self.listening(listen(&self.fd, backlog(socket))),
+        self.socket = socket;
+        match is_changed && self.socket.listen.connects() {
+            true => self.listening(listen(&self.fd, backlog(&self.socket))),
             false => Ok(()),
         }
     }
@@ -204,7 +205,7 @@ mod tests {
     }
 
     fn open(socket: &Socket) -> Result<Held, SocketError> {
-        Held::open("test", socket, &Paths::default())
+        Held::open("test", socket.clone().into(), &Paths::default())
     }
 
     fn free_port() -> u16 {
@@ -220,7 +221,7 @@ mod tests {
         TcpStream::connect(("::1", address.port())).unwrap();
         let copy = held.fd.try_clone().unwrap();
         drop(held);
-        let adopted = Held::adopt("test", &socket, copy).unwrap();
+        let adopted = Held::adopt("test", socket.into(), copy).unwrap();
         TcpStream::connect(("127.0.0.1", address.port())).unwrap();
         drop(adopted);
         assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err());
@@ -278,8 +279,9 @@ mod tests {
     fn a_descriptor_of_another_address_or_kind_is_not_adopted() {
         let address = "127.0.0.1:1".parse().unwrap();
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
-        let adopt =
-            |fd: OwnedFd| Held::adopt("test", &socket(Listen::Tcp(address)), fd).unwrap_err().to_string();
+        let adopt = |fd: OwnedFd| {
+            Held::adopt("test", socket(Listen::Tcp(address)).into(), fd).unwrap_err().to_string()
+        };
         assert!(
             adopt(other.into()).starts_with("127.0.0.1:1: the stored descriptor is bound to another address")
         );

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn hold(socket: &Socket) -> Result<Held, SocketError> {
-        Held::open("test", socket, &Paths::default())
+        Held::open("test", socket.clone().into(), &Paths::default())
     }
 
     /// A port that is free in both versions and both transports, of this process alone.
@@ -182,11 +182,14 @@ mod tests {
             assert_eq!(received(&held), b"hello", "{address}");
         }
         drop(held);
-        let adopted = Held::adopt("test", &wanted, copy).unwrap();
+        let adopted = Held::adopt("test", wanted.clone().into(), copy).unwrap();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"again", ("127.0.0.1", port)).unwrap();
         assert_eq!(received(&adopted), b"again");
-        let other =
-            Held::adopt("test", &socket(&format!("{port}")), adopted.as_fd().try_clone_to_owned().unwrap());
+        let other = Held::adopt(
+            "test",
+            socket(&format!("{port}")).into(),
+            adopted.as_fd().try_clone_to_owned().unwrap(),
+        );
         assert!(
             other.unwrap_err().to_string().ends_with("the stored descriptor is a socket of another type")
         );
@@ -250,7 +253,8 @@ mod tests {
             let again = hold(&wanted).unwrap_err();
             assert!(matches!(again, SocketError::InUse { .. }), "{again}");
             held.ensure_listening().unwrap();
-            let held = Held::adopt("test", &wanted, held.as_fd().try_clone_to_owned().unwrap()).unwrap();
+            let held = Held::adopt("test", wanted.clone().into(), held.as_fd().try_clone_to_owned().unwrap())
+                .unwrap();
             held.close();
             assert!(!path.exists() && !link.is_symlink());
         }
@@ -301,10 +305,10 @@ mod tests {
         assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "a program that reads it waits");
         held.ensure_listening().unwrap();
         let copy = held.as_fd().try_clone_to_owned().unwrap();
-        let adopted = Held::adopt("test", &wanted, copy.try_clone().unwrap()).unwrap();
+        let adopted = Held::adopt("test", wanted.clone().into(), copy.try_clone().unwrap()).unwrap();
         adopted.close();
         assert!(!path.exists());
-        Held::adopt("test", &wanted, copy).unwrap_err();
+        Held::adopt("test", wanted.clone().into(), copy).unwrap_err();
         fs::write(&path, "data").unwrap();
         assert!(matches!(hold(&wanted), Err(SocketError::OtherKind { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "data");
@@ -319,9 +323,10 @@ mod tests {
         assert!(matches!(hold(&wanted), Err(SocketError::InUse { .. })));
         let copy = held.as_fd().try_clone_to_owned().unwrap();
         assert!(
-            Held::adopt("test", &socket(&format!("vsock:{}", port + 1)), copy.try_clone().unwrap()).is_err()
+            Held::adopt("test", socket(&format!("vsock:{}", port + 1)).into(), copy.try_clone().unwrap())
+                .is_err()
         );
-        Held::adopt("test", &wanted, copy).unwrap();
+        Held::adopt("test", wanted.clone().into(), copy).unwrap();
     }
 
     #[test]
@@ -361,10 +366,10 @@ mod tests {
         let copy = || held.as_fd().try_clone_to_owned().unwrap();
         let mut changed = wanted.clone();
         (changed.options.no_delay, changed.options.keep_alive.time) = (false, seconds(60));
-        Held::adopt("test", &changed, copy()).unwrap();
+        Held::adopt("test", changed.clone().into(), copy()).unwrap();
         assert_eq!((get(SocketOption::TCP_NODELAY), get(SocketOption::TCP_KEEPIDLE)), (0, 60));
         changed.options.v6only = None;
-        let error = Held::adopt("test", &changed, copy()).unwrap_err().to_string();
+        let error = Held::adopt("test", changed.clone().into(), copy()).unwrap_err().to_string();
         assert!(error.ends_with("bound with another \"v6only\""), "{error}");
     }
 

@@ -55,7 +55,7 @@ pub(super) fn apply(fd: BorrowedFd<'_>, socket: &Socket) -> Result<(), SocketErr
     for (option, value) in settings(socket) {
         set(fd, socket, option, value)?;
     }
-    let SocketOptions { receive_buffer, send_buffer, .. } = socket.options;
+    let SocketOptions { receive_buffer, send_buffer, .. } = *socket.options;
     for (size, option, forced) in [
         (receive_buffer, SocketOption::SO_RCVBUF, SocketOption::SO_RCVBUFFORCE),
         (send_buffer, SocketOption::SO_SNDBUF, SocketOption::SO_SNDBUFFORCE),
@@ -73,7 +73,7 @@ pub(super) fn apply(fd: BorrowedFd<'_>, socket: &Socket) -> Result<(), SocketErr
 
 /// Options with their values, but for buffers.
 pub(super) fn settings(socket: &Socket) -> Vec<(SocketOption, i32)> {
-    let SocketOptions { keep_alive, no_delay, defer_accept, mark, .. } = &socket.options;
+    let SocketOptions { keep_alive, no_delay, defer_accept, mark, .. } = &*socket.options;
     let seconds = |time: Duration| i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
     let mut settings = Vec::new();
     if let Listen::Tcp(_) = socket.listen {

@@ -1,4 +1,4 @@
-//! How the C library's allocator keeps memory that was given back to it, mallopt(3).
+//! How the C library's allocator keeps memory that was given back to it, mallopt(3), malloc_trim(3).
 
 use std::io;
 
@@ -15,6 +15,13 @@ pub fn give_large_blocks_back() -> io::Result<()> {
     let done = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING) };
     // mallopt(3): 1 is success, and an error sets no errno.
     if done == 1 { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+}
+
+/// Gives pages back to the kernel of which nothing is in use, malloc_trim(3): to be called when much that was needed for
+/// a moment is not needed any more.
+pub fn give_unused_pages_back() {
+    // SAFETY: malloc_trim takes a number, touches only memory that is not in use, and may be called at any time.
+    unsafe { libc::malloc_trim(0) };
 }
 
 #[cfg(test)]
@@ -43,5 +50,22 @@ mod tests {
             between > before + SIZE / 2 && resident() < before + SIZE / 2
         };
         assert!((0..100).any(|_| is_gone()));
+    }
+
+    #[test]
+    fn what_lies_between_blocks_in_use_is_given_back() {
+        // Each is too small for a mapping of its own, and every tenth stays.
+        const BLOCK: usize = 16 << 10;
+        const BLOCKS: usize = 2000;
+        let is_given_back = || {
+            let blocks: Vec<_> = (0..BLOCKS).map(|_| std::hint::black_box(vec![1_u8; BLOCK])).collect();
+            let kept: Vec<_> = blocks.into_iter().step_by(10).collect();
+            let before = resident();
+            give_unused_pages_back();
+            let after = resident();
+            drop(kept);
+            after + BLOCK * BLOCKS / 2 < before
+        };
+        assert!((0..100).any(|_| is_given_back()));
     }
 }

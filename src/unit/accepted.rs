@@ -1,10 +1,11 @@
 //! Instances for connections, `pass = "accept"`: what a unit that listens makes of each.
 
+use super::few::Few;
 use super::model::{
-    Accepted, Body, CollectMode, Container, Handling, Install, RestartPolicy, StartLimit, StartOn, Unit,
+    Accepted, Body, CollectMode, Container, Handling, RestartPolicy, StartLimit, StartOn, Unit,
 };
 use super::name::UnitName;
-use std::collections::BTreeMap;
+use super::sparse::Sparse;
 
 /// The instance of a unit for one connection: the same container, which nothing but the connection starts, once, and
 /// which is stopped with the unit. `None` for a unit that is no container.
@@ -14,8 +15,8 @@ pub fn instance(unit: &Unit, name: UnitName, accepted: Accepted) -> Option<Unit>
     dependencies.part_of.insert(unit.name.clone());
     let description = format!("{} ({})", unit.description, accepted.peer);
     let container = Container {
-        sockets: BTreeMap::new(),
-        accepted: Some(accepted),
+        sockets: Few::default(),
+        accepted: Some(Box::new(accepted)),
         start: StartOn::Boot,
         idle: None,
         timer: None,
@@ -39,7 +40,7 @@ pub fn instance(unit: &Unit, name: UnitName, accepted: Accepted) -> Option<Unit>
             ..unit.handling
         },
         body: Body::Container(Box::new(container)),
-        install: Install::default(),
+        install: Sparse::default(),
         ..unit.clone()
     })
 }

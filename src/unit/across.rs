@@ -181,7 +181,7 @@ fn same_addresses(catalog: &Catalog, found: &mut Vec<Diagnostic>) {
     let mut known: BTreeMap<String, Vec<(&Unit, &str, &Socket)>> = BTreeMap::new();
     for unit in good(catalog) {
         let Some(container) = unit.body.container() else { continue };
-        for (name, socket) in &container.sockets {
+        for (name, socket) in container.sockets.iter() {
             let others = known.entry(bucket(&socket.listen)).or_default();
             let same = others.iter().find(|(other, _, there)| {
                 other.name != unit.name && there.collides(socket) && !conflict(unit, other)

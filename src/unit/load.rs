@@ -189,6 +189,7 @@ impl<'p> Loader<'p> {
                 unit.dependencies.requires.extend(self.search.links(&name, LinkKind::Requires));
                 unit.dependencies.upholds.extend(self.search.links(&name, LinkKind::Upholds));
                 mounts::depend(&mut unit, || self.mounts.get_or_init(|| MountUnits::new(self.paths)));
+                unit.dependencies.settle();
                 Reading { name, loaded: Some(Loaded::Good(Arc::new(unit))), diagnostics }
             }
             Err(faults) => failed(name, faults),
@@ -236,7 +237,7 @@ fn order_target(unit: &mut Unit, later: &BTreeSet<UnitName>) {
     if unit.body != Body::Target {
         return;
     }
-    let Dependencies { requires, wants, binds_to, upholds, after, before, .. } = &mut unit.dependencies;
+    let Dependencies { requires, wants, binds_to, upholds, after, before, .. } = &mut *unit.dependencies;
     let pulled = requires.iter().chain(wants.iter()).chain(binds_to.iter()).chain(upholds.iter());
     after.extend(pulled.filter(|name| !before.contains(name) && !later.contains(name)).cloned());
 }

@@ -46,7 +46,7 @@ pub fn depend<'m>(unit: &mut Unit, units: impl FnOnce() -> &'m MountUnits) {
         return;
     }
     let units = units();
-    let Dependencies { requires, wants, after, .. } = &mut unit.dependencies;
+    let Dependencies { requires, wants, after, .. } = &mut *unit.dependencies;
     for (paths, names) in [(required, requires), (wanted, wants)] {
         for name in paths.iter().flat_map(|path| units.of(path)) {
             after.insert(name.clone());

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a unit is, told by the last part of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,7 +42,8 @@ pub enum NameError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UnitName {
-    full: String,
+    /// Shared: many who know of a unit have its name.
+    full: Arc<str>,
     kind: UnitKind,
 }
 
@@ -72,7 +74,7 @@ impl UnitName {
         if text.len() > LENGTH_MAX || !is_prefix(prefix) || !instance_valid {
             return Err(NameError::Invalid(text.to_owned()));
         }
-        Ok(Self { full: text.to_owned(), kind })
+        Ok(Self { full: text.into(), kind })
     }
 
     /// Reads the name of a unit that another one depends on: one of ours, or one of systemd's.
@@ -82,7 +84,7 @@ impl UnitName {
     pub fn of_dependency(text: &str) -> Result<Self, NameError> {
         Self::parse(text).or_else(|error| match text.rsplit_once('.') {
             Some((stem, suffix)) if is_native_stem(stem) && is_native_suffix(suffix, &error) => {
-                Ok(Self { full: text.to_owned(), kind: UnitKind::Native })
+                Ok(Self { full: text.into(), kind: UnitKind::Native })
             }
             _ => Err(error),
         })
@@ -141,7 +143,7 @@ impl UnitName {
     /// The template of an instance.
     pub fn template(&self) -> Option<Self> {
         self.instance()?;
-        Some(Self { full: format!("{}@.{}", self.prefix(), self.suffix()), kind: self.kind })
+        Some(Self { full: format!("{}@.{}", self.prefix(), self.suffix()).into(), kind: self.kind })
     }
 
     /// The instance of a template that has this name for it.
@@ -231,7 +233,7 @@ impl TryFrom<String> for UnitName {
 
 impl From<UnitName> for String {
     fn from(name: UnitName) -> Self {
-        name.full
+        name.full.as_ref().to_owned()
     }
 }
 

@@ -410,7 +410,7 @@ mod tests {
             }
             let loaded = load_one(&paths, &unit).loaded;
             let Some(Loaded::Good(read)) = loaded else { panic!("the unit is bad: {loaded:?}") };
-            prop_assert_eq!(&read.body.container().unwrap().resources, &expected);
+            prop_assert_eq!(&*read.body.container().unwrap().resources, &expected);
         }
     }
 

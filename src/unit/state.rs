@@ -117,7 +117,7 @@ pub fn of_with(loader: &Loader<'_>, name: &UnitName) -> Option<FileState> {
         }
     }
     let install = match loader.load(&name.sample()).loaded? {
-        Loaded::Good(unit) => unit.install.clone(),
+        Loaded::Good(unit) => unit.install.clone().into_inner(),
         Loaded::Bad(_) => return Some(FileState::Bad),
         Loaded::Masked => return Some(FileState::Masked),
     };

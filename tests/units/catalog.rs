@@ -141,11 +141,11 @@ fn an_unsaid_key_has_the_default_of_the_manual() {
         (Some(Duration::from_secs(90)), Some(Duration::from_secs(90)))
     );
     assert_eq!((container.hostname.as_str(), container.security.no_new_privileges), ("web", true));
-    let socket = &container.sockets["a"];
+    let socket = container.sockets.get("a").unwrap();
     assert_eq!((socket.pass, socket.backlog, socket.node.mode), (Pass::Swap, 4096, 0o666));
     assert_eq!(socket.listen, Listen::Tcp("[::]:8080".parse().unwrap()));
     assert_eq!(
-        container.sockets["b"].listen,
+        container.sockets.get("b").unwrap().listen,
         Listen::Unix(UnixType::Stream, UnixName::Abstract("b".to_owned()))
     );
 }
@@ -202,7 +202,10 @@ fn options_of_a_socket_are_what_the_file_says() {
         receive_buffer: Some(1 << 20),
         send_buffer: Some(1 << 16),
     };
-    assert_eq!((&container.sockets["web"].options, container.sockets["web"].backlog), (&options, 7));
+    assert_eq!(
+        (&*container.sockets.get("web").unwrap().options, container.sockets.get("web").unwrap().backlog),
+        (&options, 7)
+    );
     let node = SocketNode {
         mode: 0o620,
         user: Some("root".to_owned()),
@@ -210,8 +213,11 @@ fn options_of_a_socket_are_what_the_file_says() {
         directory_mode: 0o750,
         symlinks: vec!["/run/log.sock".into()],
     };
-    assert_eq!(container.sockets["log"].node, node);
-    assert_eq!((container.sockets["log"].pass, container.sockets["pipe"].pass), (Pass::Swap, Pass::Fd));
+    assert_eq!(*container.sockets.get("log").unwrap().node, node);
+    assert_eq!(
+        (container.sockets.get("log").unwrap().pass, container.sockets.get("pipe").unwrap().pass),
+        (Pass::Swap, Pass::Fd)
+    );
     assert_eq!(container.trigger_limit, StartLimit { burst: 3, interval: Duration::from_secs(1) });
 }
 

@@ -160,7 +160,7 @@ impl Manager {
         for (name, descriptor) in kept {
             let container = self.machine.unit(unit).and_then(|managed| managed.container());
             let wanted = container.and_then(|container| container.sockets.get(&name)).cloned();
-            match wanted.and_then(|socket| Held::adopt(&name, &socket, descriptor).ok()) {
+            match wanted.and_then(|socket| Held::adopt(&name, socket, descriptor).ok()) {
                 Some(held) => self.hold(unit, held),
                 None => self.forget_descriptors(unit, std::iter::once(name.as_str())),
             }

@@ -168,7 +168,7 @@ impl Commands {
             name: service_name(name, stage, self.run, index),
             description: format!("{} of {name}", stage.key()),
             slice: self.hands.slice.clone(),
-            resources: container.resources.clone(),
+            resources: (*container.resources).clone(),
             command: command.words.clone(),
             environment: self.environment.clone(),
             user: command.user.clone(),

@@ -570,7 +570,7 @@ pub(super) fn scope_request(
         slice,
         pid,
         pidfd,
-        resources: container.resources.clone(),
+        resources: (*container.resources).clone(),
         devices: devices.map(|device| (device.specifier(), device.access.clone())).collect(),
         keeper: Keeper::Manager,
         stop_timeout: container.stop_timeout,

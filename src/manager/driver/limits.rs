@@ -34,7 +34,7 @@ impl Manager {
     pub(super) fn running_limits(&self) -> Vec<(UnitName, Resources)> {
         let units = self.machine.units().iter().filter(|(_, managed)| managed.main_pid().is_some());
         units
-            .filter_map(|(name, managed)| Some((name.clone(), managed.container()?.resources.clone())))
+            .filter_map(|(name, managed)| Some((name.clone(), (*managed.container()?.resources).clone())))
             .collect()
     }
 
@@ -47,7 +47,7 @@ impl Manager {
     /// `daemon-reload`.
     pub fn follow_limits(&self, unit: UnitName, before: Resources) {
         let container = self.machine.unit(&unit).and_then(|managed| managed.container());
-        let Some(after) = container.map(|container| container.resources.clone()) else { return };
+        let Some(after) = container.map(|container| (*container.resources).clone()) else { return };
         if before == after {
             return;
         }

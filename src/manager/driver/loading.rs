@@ -4,6 +4,7 @@ use super::{Manager, Notice};
 use crate::manager::machine::{Event, LoadState, Loaded};
 use crate::manager::record::Record;
 use crate::settings::Settings;
+use crate::sys::allocator;
 use crate::unit::across;
 use crate::unit::diagnostic::{Severity, Style};
 use crate::unit::load::{self, Loader, Reading};
@@ -50,6 +51,8 @@ impl Manager {
         for name in new {
             self.tell(Notice::New(name));
         }
+        // What the files were read with lies between what stays of them.
+        allocator::give_unused_pages_back();
         self.tell(Notice::Reloading(false));
     }
 
@@ -190,7 +193,8 @@ impl Manager {
                 if self.defaults != Resources::default()
                     && let Body::Container(container) = &mut Arc::make_mut(&mut unit).body
                 {
-                    container.resources = std::mem::take(&mut container.resources).or(&self.defaults);
+                    let own = std::mem::take(&mut container.resources).into_inner();
+                    container.resources = own.or(&self.defaults).into();
                 }
                 Loaded::good(unit)
             }

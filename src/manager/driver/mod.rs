@@ -14,6 +14,7 @@ mod condition;
 mod control;
 mod devices;
 mod discard;
+mod doorbells;
 mod errand;
 mod exec;
 mod freezer;
@@ -233,7 +234,7 @@ impl Manager {
             service: parts.service,
             launcher: Rc::new(parts.launcher),
             launches: Rc::new(Semaphore::new(LAUNCHES_MAX)),
-            sockets: Sockets::new(parts.received),
+            sockets: Sockets::new(parts.received)?,
             connections: Connections::default(),
             binds: Binds::default(),
             checks: Checks::default(),
@@ -290,7 +291,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let mut wakers = Wakers::new(&self.paths)?;
-        let memory = self.memory.clone();
+        let (memory, bells) = (self.memory.clone(), self.sockets.bells.clone());
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         self.launcher.keep_spares();
@@ -300,6 +301,7 @@ impl Manager {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
+                rung = bells.rung() => rung.into_iter().for_each(|event| self.take_event(event)),
                 changed = memory.changed() => changed.into_iter().for_each(|run| self.memory_changed(run)),
                 event = wakers.next() => {
                     if matches!(event, Event::TimersDue) {

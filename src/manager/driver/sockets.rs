@@ -2,6 +2,7 @@
 
 use super::accept::attend;
 use super::control::errno;
+use super::doorbells::{Doorbell, Doorbells};
 use super::unserved::Watch;
 use super::{Manager, Note, now};
 use crate::manager::machine::{Event, Failure, Managed, Phase};
@@ -17,8 +18,10 @@ use crate::unit::model::{Pass, Socket};
 use crate::unit::name::UnitName;
 use crate::unit::value::TimeSpan;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -31,16 +34,33 @@ pub(super) struct OpenSocket {
     pub(super) activations: u32,
     /// The last of them.
     pub(super) last: Option<LastActivation>,
-    watch: Option<JoinHandle<()>>,
+    watch: Option<Watching>,
     /// Looks whether the server serves.
     pub(super) unserved: Option<Watch>,
+}
+
+/// What watches a socket, until it is dropped.
+#[derive(Debug)]
+enum Watching {
+    /// For the first connection, with all others.
+    Bell(#[expect(dead_code, reason = "it rings for as long as it is there")] Doorbell),
+    /// For every connection, or for the first while nothing is left to hang a bell with.
+    Task(JoinHandle<()>),
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
 }
 
 /// What a task has of a socket, which may be closed meanwhile.
 #[derive(Debug)]
 pub(super) struct SocketCopy {
     pub(super) name: String,
-    pub(super) socket: Socket,
+    pub(super) socket: Arc<Socket>,
     pub(super) fd: OwnedFd,
 }
 
@@ -69,16 +89,19 @@ pub(super) struct Sockets {
     /// Answers the bind(2) calls of a container.
     pub(super) notifiers: BTreeMap<UnitName, JoinHandle<()>>,
     pub(super) received: Rc<Received>,
+    /// Those of units that sleep.
+    pub(super) bells: Rc<Doorbells>,
 }
 
 impl Sockets {
-    pub(super) fn new(received: Received) -> Self {
-        Self {
+    pub(super) fn new(received: Received) -> io::Result<Self> {
+        Ok(Self {
             open: BTreeMap::new(),
             connected: BTreeMap::new(),
             notifiers: BTreeMap::new(),
             received: Rc::new(received),
-        }
+            bells: Rc::new(Doorbells::new()?),
+        })
     }
 
     pub(super) fn of(&self, unit: &UnitName) -> &[OpenSocket] {
@@ -110,9 +133,7 @@ impl Sockets {
     /// Leaves connections to the payload.
     pub(super) fn unwatch(&mut self, unit: &UnitName) {
         for socket in self.open.get_mut(unit).into_iter().flatten() {
-            if let Some(watch) = socket.watch.take() {
-                watch.abort();
-            }
+            socket.watch = None;
         }
     }
 
@@ -217,12 +238,12 @@ impl Manager {
         let mut result = Ok(());
         for (name, socket) in wanted {
             if let Some(open) = self.sockets.find(unit, &name) {
-                if let Err(error) = open.held.renew(&socket) {
+                if let Err(error) = open.held.renew(socket) {
                     tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}");
                 }
                 continue;
             }
-            match Held::open(&name, &socket, &self.paths) {
+            match Held::open(&name, socket.clone(), &self.paths) {
                 Ok(held) => self.hold(unit, held),
                 Err(error) => {
                     let message = format!("listen: socket.{name}: {error}");
@@ -267,7 +288,10 @@ impl Manager {
         let stored = StoredDescriptor::Listen { unit: unit.clone(), socket: held.name().to_owned() };
         self.store_descriptor(&stored, held.as_fd());
         let open = OpenSocket { held, activations: 0, last: None, watch: None, unserved: None };
-        self.sockets.open.entry(unit.clone()).or_default().push(open);
+        let sockets = self.sockets.open.entry(unit.clone()).or_default();
+        // Most units have one, and a vector that grows makes room for four.
+        sockets.reserve_exact(1);
+        sockets.push(open);
     }
 
     pub(super) fn close_sockets(&mut self, unit: &UnitName) {
@@ -277,19 +301,16 @@ impl Manager {
     }
 
     fn close_where(&mut self, unit: &UnitName, closes: impl Fn(&OpenSocket) -> bool) {
-        let sockets = self.sockets.open.remove(unit).unwrap_or_default();
-        let (close, keep): (Vec<_>, Vec<_>) = sockets.into_iter().partition(|open| closes(open));
+        let Some(sockets) = self.sockets.open.get_mut(unit) else { return };
+        let close: Vec<OpenSocket> = sockets.extract_if(.., |open| closes(open)).collect();
         for open in close {
-            if let Some(watch) = open.watch {
-                watch.abort();
-            }
+            drop(open.watch);
             self.unstore_descriptor(&StoredDescriptor::Listen {
                 unit: unit.clone(),
                 socket: open.held.name().to_owned(),
             });
             open.held.close();
         }
-        self.sockets.open.insert(unit.clone(), keep);
     }
 
     /// A server may have ended the listening of its socket, which is ours: begins it again after a run.
@@ -304,7 +325,7 @@ impl Manager {
             let (name, socket) = (open.held.name().to_owned(), open.held.socket().clone());
             self.unstore_descriptor(&StoredDescriptor::Listen { unit: unit.clone(), socket: name.clone() });
             open.held.close();
-            match Held::open(&name, &socket, &self.paths) {
+            match Held::open(&name, socket.clone(), &self.paths) {
                 Ok(held) => self.hold(unit, held),
                 Err(error) => tracing::error!(SAMPAN_UNIT = %unit, "{unit}: socket.{name}: {error}"),
             }
@@ -317,14 +338,18 @@ impl Manager {
         self.sockets.admit(unit);
         let accepts = self.accepts(unit);
         for open in self.sockets.open.get_mut(unit).into_iter().flatten() {
+            if !accepts && let Ok(bell) = self.sockets.bells.hang(&open.held, unit, open.held.name()) {
+                open.watch = Some(Watching::Bell(bell));
+                continue;
+            }
             let name = open.held.name().to_owned();
             match open.held.as_fd().try_clone_to_owned() {
                 Ok(descriptor) => {
                     let (unit, notes) = (unit.clone(), self.notes.clone());
-                    open.watch = Some(match accepts {
+                    open.watch = Some(Watching::Task(match accepts {
                         true => tokio::task::spawn_local(attend(descriptor, unit, name, notes)),
-                        false => tokio::task::spawn_local(watch(descriptor, unit, name, notes)),
-                    });
+                        false => tokio::task::spawn_local(watch_in_time(descriptor, unit, name, notes)),
+                    }));
                 }
                 Err(error) => tracing::error!("{unit}: cannot watch socket {name}: {error}"),
             }
@@ -350,7 +375,8 @@ impl Manager {
     }
 }
 
-async fn watch(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
+/// Waits until there is something to watch a socket with, and then for its first connection.
+async fn watch_in_time(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
     let Ok(descriptor) = readiness::watch_in_time(&descriptor).await else { return };
     if descriptor.readable().await.is_ok() {
         // The receiver lives as long as the loop.

@@ -17,13 +17,14 @@ impl Machine {
         self.last_run = run.as_ref().map_or(0, |run| run.number).max(self.last_run);
         // A run that had no process yet has nothing to be waited for, but commands may see it off, and why it failed is
         // told of it.
-        managed.run = run.filter(|run| run.pid != 0 || phase.is_final() || phase == Phase::Failed);
+        managed.run =
+            run.filter(|run| run.pid != 0 || phase.is_final() || phase == Phase::Failed).map(Box::new);
         (managed.result, managed.failure) = (result, failure);
         (managed.restarts, managed.starts) = (restarts, starts);
         if managed.has_sockets() && (!phase.is_down() || job.is_some()) {
             managed.sockets = SocketState::Open;
         }
-        managed.schedule = schedule;
+        managed.schedule = schedule.into();
         self.adopt_phase(name, phase, &stamps);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;

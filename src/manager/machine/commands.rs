@@ -134,7 +134,8 @@ impl Machine {
         let skips = stage == Stage::Condition && matches!(failure.exit, Some(Exit::Code(1..=254)));
         let result = if skips { UnitResult::ExecCondition } else { worth(&failure) };
         if skips {
-            managed.unmet = Some(Unmet { otherwise: Otherwise::Skip, text: failure.message, at: now });
+            let unmet = Unmet { otherwise: Otherwise::Skip, text: failure.message, at: now };
+            managed.unmet = Some(Box::new(unmet));
         } else {
             managed.failure = Some(failure);
         }

@@ -32,7 +32,7 @@ impl Machine {
         }
         let ended = managed.schedule.ended;
         managed.schedule =
-            Schedule { stage: TimerStage::Waiting, armed: now, ended, unread, ..Schedule::default() };
+            Schedule { stage: TimerStage::Waiting, armed: now, ended, unread, ..Schedule::default() }.into();
         if unread {
             self.actions.push(Action::ReadStamp(name.clone()));
         } else {
@@ -44,6 +44,7 @@ impl Machine {
         let Some(managed) = self.units.get_mut(name) else { return };
         managed.schedule.stage = TimerStage::Dead;
         (managed.schedule.next_realtime, managed.schedule.next_boottime) = (None, None);
+        managed.schedule.settle();
         self.wakes.remove(name);
     }
 
@@ -366,7 +367,7 @@ impl Machine {
 impl Managed {
     /// The timer of its file.
     pub fn timer(&self) -> Option<&Timer> {
-        self.container()?.timer.as_ref()
+        self.container()?.timer.as_deref()
     }
 }
 

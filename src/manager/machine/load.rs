@@ -91,7 +91,7 @@ impl Machine {
     /// Names that ours depend on and that are none of ours are units of systemd's.
     fn watch_natives(&mut self) {
         let can_be = |name: &&UnitName| {
-            matches!(name.kind(), UnitKind::Native | UnitKind::Target) && !self.units.contains_key(*name)
+            matches!(name.kind(), UnitKind::Native | UnitKind::Target) && !self.units.contains_key(name)
         };
         let named: Vec<UnitName> = self.graph.named().filter(can_be).cloned().collect();
         for name in &named {

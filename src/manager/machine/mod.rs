@@ -35,6 +35,7 @@ mod tests;
 mod timers;
 mod transaction;
 mod unit;
+mod units;
 mod wake;
 
 pub use event::{Action, Event, HealthState, Launched, Left, Purpose, Unmet};
@@ -44,6 +45,7 @@ pub use request::{Request, RequestError, Verb};
 pub use schedule::{Clocks, Elapses, Schedule, TimerStage};
 pub use state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 pub use unit::{LoadState, Loaded, Managed, Run, Stamps, Terms};
+pub use units::Units;
 pub use wake::Clock;
 
 use crate::unit::model::ReadyOn;
@@ -57,7 +59,7 @@ use wake::Wakes;
 /// All units and jobs of one manager.
 #[derive(Debug, Default, Clone)]
 pub struct Machine {
-    units: BTreeMap<UnitName, Managed>,
+    units: Units,
     natives: BTreeMap<UnitName, Native>,
     jobs: BTreeMap<JobId, Job>,
     graph: Graph,
@@ -96,7 +98,7 @@ enum Standing {
 
 impl Machine {
     /// All units in memory, by name.
-    pub fn units(&self) -> &BTreeMap<UnitName, Managed> {
+    pub fn units(&self) -> &Units {
         &self.units
     }
 

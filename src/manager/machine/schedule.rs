@@ -3,6 +3,7 @@
 use super::state::Stamp;
 use crate::unit::model::{Timer, TimerBase};
 use crate::unit::name::UnitName;
+use crate::unit::sparse::standard;
 use crate::unit::value::Calendar;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub struct Schedule {
     #[serde(skip)]
     pub next_boottime: Option<Duration>,
 }
+
+standard!(Schedule);
 
 /// A start that was refused at once is not tried again at once.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ impl Machine {
         managed.failure = None;
         managed.unmet = None;
         if managed.unit().is_some_and(|unit| !unit.conditions.is_empty()) {
-            managed.rested = managed.phase.is_down().then_some(managed.stamps);
+            managed.rested = managed.phase.is_down().then(|| Box::new(managed.stamps));
             self.set_phase(name, Phase::Condition);
             self.actions.push(Action::CheckConditions(name.clone()));
         } else {
@@ -33,7 +33,7 @@ impl Machine {
             Otherwise::Skip => JobResult::Done,
             Otherwise::Fail => JobResult::Assert,
         };
-        managed.unmet = Some(unmet);
+        managed.unmet = Some(Box::new(unmet));
         managed.intent = Intent::Policy;
         let rested = managed.rested.take();
         if self.is_armed(name) {
@@ -44,7 +44,7 @@ impl Machine {
         self.set_phase(name, Phase::Dead);
         if let Some((managed, rested)) = self.units.get_mut(name).zip(rested) {
             // It has rested all the time, as units of systemd's do.
-            managed.stamps = rested;
+            managed.stamps = *rested;
         }
         self.finish_unit_job(name, JobKind::Start, outcome);
     }
@@ -139,7 +139,7 @@ impl Machine {
         }
         self.last_run += 1;
         let run = self.last_run;
-        managed.run = Some(Run::new(run, now, terms));
+        managed.run = Some(Box::new(Run::new(run, now, terms)));
         managed.farewell = UnitResult::Success;
         managed.status_text.clear();
         managed.status_errno = 0;

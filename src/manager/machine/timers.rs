@@ -35,7 +35,7 @@ impl Machine {
     pub fn watchdogs_due(&self, now: Duration) -> Vec<UnitName> {
         let due = self.due.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, name)| name);
         let is_late = |name: &&UnitName| {
-            let watchdog = self.units.get(*name).and_then(|managed| managed.timers.watchdog);
+            let watchdog = self.units.get(name).and_then(|managed| managed.timers.watchdog);
             watchdog.is_some_and(|deadline| deadline <= now)
         };
         due.filter(is_late).cloned().collect()

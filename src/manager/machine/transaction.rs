@@ -276,7 +276,7 @@ impl<'a> Collection<'a> {
     }
 
     fn stop_all_others(&mut self) {
-        for (name, managed) in &self.machine.units {
+        for (name, managed) in self.machine.units.iter() {
             let stays = managed.unit().is_some_and(|unit| unit.handling.ignore_on_isolate);
             if !stays && !managed.is_idle() && !self.jobs.contains_key(name) {
                 self.jobs.insert(name.clone(), Planned::of(JobKind::Stop, Need::Wanted));

@@ -8,6 +8,7 @@ use super::timers::Timers;
 use crate::unit::model::{
     Accepted, Body, CollectMode, Container, ImageSource, PullPolicy, ReadyOn, ServiceType, StartOn, Unit,
 };
+use crate::unit::sparse::Sparse;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -147,7 +148,7 @@ pub struct Managed {
     /// What could not be set up.
     pub failure: Option<Failure>,
     /// The run that lives, or the last one.
-    pub run: Option<Run>,
+    pub run: Option<Box<Run>>,
     /// The job that is not over.
     pub job: Option<JobId>,
     /// Restarts by the policy since the last start that was asked for.
@@ -157,7 +158,7 @@ pub struct Managed {
     /// What the last check said that failed while the start waits for a good one.
     pub unwell: String,
     /// The condition that kept the last start from happening.
-    pub unmet: Option<Unmet>,
+    pub unmet: Option<Box<Unmet>>,
     /// Text of the payload, sd_notify(3).
     pub status_text: String,
     /// errno(3) of the payload, `ERRNO=`.
@@ -165,11 +166,11 @@ pub struct Managed {
     /// Moments.
     pub stamps: Stamps,
     /// Those of before a start from rest whose conditions are being checked.
-    pub(super) rested: Option<Stamps>,
+    pub(super) rested: Option<Box<Stamps>>,
     /// Its time limits.
     pub(super) timers: Timers,
     /// Its timer.
-    pub schedule: Schedule,
+    pub schedule: Sparse<Schedule>,
     /// Starts by other units in the interval of their limit, on CLOCK_BOOTTIME.
     pub(super) automatic: VecDeque<Duration>,
     /// When the payload was asked to reload, on CLOCK_MONOTONIC.
@@ -254,7 +255,7 @@ impl Managed {
             stamps: Stamps::default(),
             rested: None,
             timers: Timers::default(),
-            schedule: Schedule::default(),
+            schedule: Sparse::default(),
             automatic: VecDeque::new(),
             reload_asked: None,
             starts: VecDeque::new(),
@@ -319,7 +320,7 @@ impl Managed {
 
     /// The connection that it was made for: it runs once.
     pub fn accepted(&self) -> Option<&Accepted> {
-        self.container()?.accepted.as_ref()
+        self.container()?.accepted.as_deref()
     }
 
     /// Whether a start from rest ends in waiting for the timer. A restart of what ran runs it again.

@@ -58,7 +58,7 @@ fn job<'a>(look: &Look<'a>) -> Option<&'a Job> {
 }
 
 fn run<'a>(look: &Look<'a>) -> Option<&'a Run> {
-    look.managed.run.as_ref()
+    look.managed.run.as_deref()
 }
 
 fn launch_error(look: &Look<'_>) -> String {

@@ -25,7 +25,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// The value of one property.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// `s`
     Text(String),
@@ -201,6 +201,22 @@ const TABLES: [&[Entry]; 10] = [
     usage::TABLE,
 ];
 
+/// How many properties of a unit have changes that are told.
+pub const TOLD: usize = {
+    let (mut count, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut row = 0;
+        while row < TABLES[table].len() {
+            if matches!(TABLES[table][row].change, Change::Told) {
+                count += 1;
+            }
+            row += 1;
+        }
+        table += 1;
+    }
+    count
+};
+
 fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()
 }
@@ -213,7 +229,7 @@ pub fn shapes() -> impl Iterator<Item = Shape> {
 /// Name and value of one property.
 pub type Property = (&'static str, Value);
 
-/// The properties of a unit whose changes are told; none of a unit that is not in memory.
+/// The [`TOLD`] properties of a unit whose changes are told; none of a unit that is not in memory.
 pub fn changing(manager: &Manager, name: &UnitName) -> Vec<Property> {
     let Some(managed) = manager.machine().unit(name) else { return Vec::new() };
     let beside = Beside { viewer: Viewer::Anybody, traffic: Traffic::default(), root_used: None };

@@ -18,7 +18,7 @@ pub(super) const TABLE: &[Entry] = &[
 ];
 
 fn of(look: &Look<'_>) -> ProcessSettings {
-    look.container().map(|container| container.process.clone()).unwrap_or_default()
+    look.container().map(|container| (*container.process).clone()).unwrap_or_default()
 }
 
 fn scheduling(look: &Look<'_>) -> CpuScheduling {

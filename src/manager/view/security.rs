@@ -23,7 +23,7 @@ pub(super) const TABLE: &[Entry] = &[
 ];
 
 fn of<'a>(look: &Look<'a>) -> Option<&'a Security> {
-    look.container().map(|container| &container.security)
+    look.container().map(|container| &*container.security)
 }
 
 fn all(look: &Look<'_>, list: fn(&Security) -> Vec<String>) -> Vec<String> {

@@ -231,7 +231,7 @@ fn installs(install: &Install) -> bool {
 
 /// The links that a unit's `[install]` asks for: path and target.
 fn links(paths: &Paths, search: &Search, enabled: &Enabled, lasting: Lasting) -> Vec<(PathBuf, PathBuf)> {
-    let Install { wanted_by, required_by, upheld_by, alias, .. } = &enabled.unit.install;
+    let Install { wanted_by, required_by, upheld_by, alias, .. } = &*enabled.unit.install;
     let mut links = Vec::new();
     for (names, kind) in
         [(wanted_by, LinkKind::Wants), (required_by, LinkKind::Requires), (upheld_by, LinkKind::Upholds)]

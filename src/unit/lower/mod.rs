@@ -72,7 +72,7 @@ fn unit(
         drop_ins: files.drop_ins,
         description: table.description.unwrap_or_else(|| name.to_string()),
         documentation: table.documentation,
-        dependencies,
+        dependencies: dependencies.into(),
         conditions,
         handling: Handling {
             stop_when_unneeded: table.stop_when_unneeded.unwrap_or_default(),
@@ -83,7 +83,7 @@ fn unit(
             collect: table.collect_mode.unwrap_or_default(),
         },
         body: Body::Target,
-        install: lower_install(name, install, report),
+        install: lower_install(name, install, report).into(),
     }
 }
 

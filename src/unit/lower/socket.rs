@@ -135,8 +135,8 @@ impl Reader<'_, '_> {
             max_connections: table.max_connections,
             max_connections_per_source: table.max_connections_per_source,
             backlog,
-            node,
-            options,
+            node: node.into(),
+            options: options.into(),
             ..Socket::new(listen, pass)
         })
     }

@@ -46,7 +46,9 @@ pub use socket::{
 };
 pub use timer::{Timer, TimerBase};
 
+use super::few::Few;
 use super::name::UnitName;
+use super::sparse::{Sparse, standard};
 use super::system_calls::SystemCallFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +72,7 @@ pub struct Unit {
     /// `unit.documentation`.
     pub documentation: Vec<String>,
     /// Requirements and ordering.
-    pub dependencies: Dependencies,
+    pub dependencies: Sparse<Dependencies>,
     /// What must hold for a start, in the order of checking.
     pub conditions: Vec<Condition>,
     /// Who may start and stop it.
@@ -78,7 +80,7 @@ pub struct Unit {
     /// What the type of the unit adds.
     pub body: Body,
     /// What `enable` does.
-    pub install: Install,
+    pub install: Sparse<Install>,
 }
 
 /// What the type of a unit adds to it.
@@ -158,7 +160,7 @@ pub struct Container {
     pub machine_id: Option<Uuid>,
     /// What its processes begin with.
     #[serde(default)]
-    pub process: ProcessSettings,
+    pub process: Sparse<ProcessSettings>,
     /// Where its input comes from.
     #[serde(default)]
     pub standard_input: StandardInput,
@@ -207,18 +209,18 @@ pub struct Container {
     pub watchdog_signal: i32,
     /// Commands around its payload.
     #[serde(default)]
-    pub commands: Commands,
+    pub commands: Sparse<Commands>,
     /// How it is asked to read its configuration again.
     pub reload: Option<Reload>,
     /// Whether a oneshot stays active after its success.
     pub remain_after_exit: bool,
     /// The check that it is well.
-    pub health: Option<Health>,
+    pub health: Option<Box<Health>>,
     /// Sockets by name; the name goes to `LISTEN_FDNAMES`.
-    pub sockets: BTreeMap<String, Arc<Socket>>,
+    pub sockets: Few<Arc<Socket>>,
     /// The connection that it was made for; `None`: it is for nobody in particular.
     #[serde(default)]
-    pub accepted: Option<Accepted>,
+    pub accepted: Option<Box<Accepted>>,
     /// Whether a start runs the container, or only opens its sockets or arms its timer.
     pub start: StartOn,
     /// When it sleeps.
@@ -226,11 +228,11 @@ pub struct Container {
     pub idle: Option<Idle>,
     /// When it is started by itself on time.
     #[serde(default)]
-    pub timer: Option<Timer>,
+    pub timer: Option<Box<Timer>>,
     /// Limits, set on the scope.
-    pub resources: Resources,
+    pub resources: Sparse<Resources>,
     /// Isolation.
-    pub security: Security,
+    pub security: Sparse<Security>,
     /// Which network the container sees.
     pub network: NetworkMode,
     /// `network.hostname`, or the unit's prefix.
@@ -241,6 +243,8 @@ pub struct Container {
     #[serde(default)]
     pub credentials: BTreeMap<String, Credential>,
 }
+
+standard!(Dependencies, Install, ProcessSettings, Commands, Resources, Security, SocketNode, SocketOptions);
 
 impl Container {
     /// Whether its first process is an init of Sampan's own.
@@ -376,6 +380,29 @@ pub struct Security {
     /// The SELinux label of what is executed; `None`: as the host's policy has it.
     #[serde(default)]
     pub selinux_label: Option<SecurityLabel>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            user_namespace: UserNamespace::default(),
+            capabilities: None,
+            add_capabilities: BTreeSet::new(),
+            drop_capabilities: BTreeSet::new(),
+            no_new_privileges: true,
+            protect_proc: ProtectProc::default(),
+            proc_subset: ProcSubset::default(),
+            system_calls: SystemCallFilter::default(),
+            seccomp_profile: None,
+            devices: Vec::new(),
+            read_only_paths: BTreeSet::new(),
+            mask_paths: BTreeSet::new(),
+            unmask_paths: BTreeSet::new(),
+            sysctl: BTreeMap::new(),
+            apparmor_profile: None,
+            selinux_label: None,
+        }
+    }
 }
 
 /// What a security module of the kernel calls a process.

@@ -2,6 +2,7 @@
 
 pub use crate::proxy::configuration::ProxyProtocol;
 
+use crate::unit::sparse::Sparse;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,10 +31,10 @@ pub struct Socket {
     pub backlog: u32,
     /// What it is in the file system.
     #[serde(default)]
-    pub node: SocketNode,
+    pub node: Sparse<SocketNode>,
     /// Options of the socket itself.
     #[serde(default)]
-    pub options: SocketOptions,
+    pub options: Sparse<SocketOptions>,
 }
 
 /// `socket.*.listen`. It is displayed as units write it.
@@ -170,8 +171,8 @@ impl Socket {
             max_connections: None,
             max_connections_per_source: None,
             backlog: Self::BACKLOG,
-            node: SocketNode::default(),
-            options: SocketOptions::default(),
+            node: Sparse::default(),
+            options: Sparse::default(),
         }
     }
 
@@ -289,7 +290,7 @@ mod tests {
     use crate::unit::value::Written;
 
     fn socket(listen: &str, options: SocketOptions) -> Socket {
-        Socket { options, ..Socket::new(Listen::read(listen).unwrap(), Pass::Fd) }
+        Socket { options: options.into(), ..Socket::new(Listen::read(listen).unwrap(), Pass::Fd) }
     }
 
     fn collide(one: &str, other: &str) -> bool {

@@ -81,7 +81,7 @@ impl World {
         self.load(choice);
         // Descriptors of units that nobody knows are closed.
         self.open.retain(|unit| old.units().contains_key(unit));
-        for (unit, managed) in old.units() {
+        for (unit, managed) in old.units().iter() {
             if managed.phase == Phase::Dead && managed.job.is_none() {
                 // It has no record.
                 self.open.remove(unit);

@@ -40,7 +40,12 @@ pub fn container() -> Container {
 }
 
 pub fn unit(name: UnitName, container: Container, dependencies: Dependencies) -> Arc<Unit> {
-    Arc::new(Unit { name, dependencies, body: Body::Container(Box::new(container)), ..UNIT.clone() })
+    Arc::new(Unit {
+        name,
+        dependencies: dependencies.into(),
+        body: Body::Container(Box::new(container)),
+        ..UNIT.clone()
+    })
 }
 
 pub fn on_socket(mut container: Container) -> Container {
@@ -63,13 +68,13 @@ pub fn left(machine: &Machine, name: &UnitName) -> Left {
     let managed = machine.unit(name).unwrap();
     Left {
         phase: managed.phase,
-        run: managed.run.clone(),
+        run: managed.run.as_deref().cloned(),
         stamps: managed.stamps,
         result: managed.result,
         failure: managed.failure.clone(),
         restarts: managed.restarts,
         starts: managed.starts().clone(),
-        schedule: managed.schedule.clone(),
+        schedule: (*managed.schedule).clone(),
         job: managed.job.map(|job| &machine.jobs()[&job]).map(|job| (job.kind, job.asked)),
     }
 }

@@ -116,7 +116,7 @@ fn one(dice: &mut Dice<'_>, flavour: Flavour, index: usize, count: usize) -> Arc
 
 fn timer(dice: &mut Dice<'_>, own: &mut Container) {
     let base = [TimerBase::UnitActive, TimerBase::UnitInactive, TimerBase::Active, TimerBase::Boot];
-    own.timer = Some(Timer {
+    own.timer = Some(Box::new(Timer {
         on_calendar: dice.rarely(2).then(|| Calendar::read("*:0/2").unwrap()).into_iter().collect(),
         monotonic: vec![(base[dice.below(4)], Duration::from_secs(30))],
         on_clock_change: false,
@@ -128,7 +128,7 @@ fn timer(dice: &mut Dice<'_>, own: &mut Container) {
         wake_system: false,
         remain_after_elapse: !dice.rarely(3),
         defer_reactivation: dice.rarely(3),
-    });
+    }));
     if own.sockets.is_empty() && !dice.rarely(4) {
         own.start = StartOn::Timer;
     }
@@ -162,7 +162,7 @@ fn commands(dice: &mut Dice<'_>, own: &mut Container) {
         user: None,
         failure: OnFailure::Counts,
     };
-    let all = &mut own.commands;
+    let all = &mut *own.commands;
     for list in
         [&mut all.condition, &mut all.start_pre, &mut all.start_post, &mut all.stop, &mut all.stop_post]
     {
@@ -182,11 +182,11 @@ fn times(dice: &mut Dice<'_>, own: &mut Container) {
     if dice.rarely(3) {
         own.restart_prevent_exit_status.insert(ExitStatus::Code(1));
     }
-    own.health = Some(Health {
+    own.health = Some(Box::new(Health {
         on_unhealthy: [OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Stop, OnUnhealthy::Kill]
             [dice.below(4)],
         ..Health::default()
-    });
+    }));
 }
 
 /// Every second relation of others comes with an order, as in life.

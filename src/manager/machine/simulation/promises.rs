@@ -41,7 +41,7 @@ impl World {
         for job in self.machine.jobs().values() {
             self.check_job(job);
         }
-        for (name, managed) in self.machine.units() {
+        for (name, managed) in self.machine.units().iter() {
             check_time_limit(name, managed, self.machine.jobs());
             self.check_rivals(name);
             let gone = managed.loaded.state == LoadState::NotFound && managed.phase == Phase::Dead;
@@ -192,7 +192,7 @@ impl World {
         assert!(self.alive.is_empty(), "containers are left: {:?}", self.alive);
         assert!(self.commands.is_empty(), "commands are left: {:?}", self.commands);
         assert!(self.open.is_empty(), "sockets are left: {:?}", self.open);
-        for (name, managed) in self.machine.units() {
+        for (name, managed) in self.machine.units().iter() {
             assert!(managed.phase.is_down(), "{name} is {:?}", managed.phase);
         }
     }

@@ -35,7 +35,7 @@ fn job(change: impl FnOnce(&mut Timer)) -> Arc<Unit> {
     let mut own = container();
     own.kind = ServiceType::Oneshot;
     own.start = StartOn::Timer;
-    own.timer = Some(timer(change));
+    own.timer = Some(Box::new(timer(change)));
     unit(name(0), own, Dependencies::default())
 }
 
@@ -339,7 +339,7 @@ fn a_start_that_is_refused_is_not_tried_in_a_loop() {
 #[test]
 fn sockets_and_a_timer_both_start_the_container() {
     let mut own = on_socket(container());
-    own.timer = Some(timer(minutely));
+    own.timer = Some(Box::new(timer(minutely)));
     let mut machine = machine(&[unit(name(0), own, Dependencies::default())]);
     ask(&mut machine, Verb::Start, 0).0.unwrap();
     let opened = || Event::SocketsOpened { unit: name(0), result: Ok(()) };
