@@ -1,5 +1,5 @@
-//! Clients that mean no good: connections half made, clients that say nothing. The manager goes on, and others are
-//! served.
+//! Clients that mean no good: connections half made, clients that say nothing, and a manager without descriptors. The
+//! manager goes on, and others are served.
 
 mod support;
 
@@ -105,4 +105,25 @@ fn whoever_waits_for_a_container_that_fails_is_let_go() {
     assert!(host.connect("127.0.0.1:8001").is_err(), "nobody listens for a failed unit");
     let status = host.answer(3, &["sampanctl", "status", "bad"]);
     assert!(status.contains("start-limit-hit") && status.contains("reset-failed"), "{status}");
+}
+
+#[test]
+fn a_manager_without_descriptors_says_so_and_goes_on_when_it_has_some() {
+    let host = Host::with_images(&["web"]);
+    host.unit("web.container", &web(8001));
+    host.succeed(&["sampanctl", "start", "web"]);
+    let pid = main_pid(&host);
+    let limit = |soft: &str| host.succeed(&["prlimit", "--pid", &pid, &format!("--nofile={soft}:")]);
+    let own = host.succeed(&["prlimit", "--pid", &pid, "--nofile", "--noheadings", "--output=SOFT"]);
+    limit("8");
+    let waiting = host.connect("127.0.0.1:8001").unwrap();
+    host.journal(&["--unit=sampand"]).wait("Too many open files");
+    limit(own.trim());
+    drop(waiting);
+    if host.property("web", "ActiveState") == "failed" {
+        host.succeed(&["sampanctl", "reset-failed", "web"]);
+        host.succeed(&["sampanctl", "start", "web"]);
+    }
+    assert!(host.get("127.0.0.1:8001").contains("Hello from nginx"));
+    assert_eq!(main_pid(&host), pid);
 }

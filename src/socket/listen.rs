@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub struct Held {
     name: String,
     socket: Arc<Socket>,
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
 }
 
 impl Held {
@@ -37,7 +37,7 @@ impl Held {
     pub fn open(name: &str, socket: Arc<Socket>, paths: &Paths) -> Result<Self, SocketError> {
         let fd = open(&socket, paths)?;
         options::keep_destinations(&fd, &socket);
-        Ok(Self { name: name.to_owned(), socket, fd })
+        Ok(Self { name: name.to_owned(), socket, fd: Arc::new(fd) })
     }
 
     /// Takes a descriptor back that is the socket which the unit describes, and gives it the options that can be set
@@ -62,7 +62,7 @@ impl Held {
             action: "admit connections",
             source: error.into(),
         })?;
-        Ok(Self { name: name.to_owned(), socket, fd })
+        Ok(Self { name: name.to_owned(), socket, fd: Arc::new(fd) })
     }
 
     /// Its name in the unit.
@@ -113,6 +113,11 @@ impl Held {
             action: "listen again",
             source: error.into(),
         })
+    }
+
+    /// Its descriptor, for whoever watches it; [`Held::close`] ends it for them, too.
+    pub fn descriptor(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
     }
 
     /// Ends the socket: nobody can connect any more, and a path is gone.

@@ -102,7 +102,7 @@ impl Connections {
 
 /// Tells of connections that wait, until nobody wants to hear it.
 pub(super) async fn attend(
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     unit: UnitName,
     socket: String,
     notes: UnboundedSender<Note>,

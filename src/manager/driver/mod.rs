@@ -14,7 +14,6 @@ mod condition;
 mod control;
 mod devices;
 mod discard;
-mod doorbells;
 mod errand;
 mod exec;
 mod freezer;
@@ -41,6 +40,7 @@ mod reload;
 mod request;
 mod service;
 mod shared;
+mod sleepers;
 mod slice;
 mod sockets;
 mod stop;
@@ -291,7 +291,7 @@ impl Manager {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut systemd_events = self.systemd.events();
         let mut wakers = Wakers::new(&self.paths)?;
-        let (memory, bells) = (self.memory.clone(), self.sockets.bells.clone());
+        let (memory, sleepers) = (self.memory.clone(), self.sockets.sleepers.clone());
         let mut pulse = self.service.watchdog().map(|time| tokio::time::interval(time / 2));
         self.look_at_services();
         self.launcher.keep_spares();
@@ -301,7 +301,7 @@ impl Manager {
                 Some(note) = inbox.notes.recv() => self.take_note(note),
                 Some(command) = inbox.commands.recv() => self.take_command(command),
                 Some(event) = systemd_events.next() => self.take_systemd_event(event),
-                rung = bells.rung() => rung.into_iter().for_each(|event| self.take_event(event)),
+                woken = sleepers.woken() => woken.into_iter().for_each(|event| self.take_event(event)),
                 changed = memory.changed() => changed.into_iter().for_each(|run| self.memory_changed(run)),
                 event = wakers.next() => {
                     if matches!(event, Event::TimersDue) {

@@ -2,7 +2,7 @@
 
 use super::accept::attend;
 use super::control::errno;
-use super::doorbells::{Doorbell, Doorbells};
+use super::sleepers::{Sleeper, Sleepers};
 use super::unserved::Watch;
 use super::{Manager, Note, now};
 use crate::manager::machine::{Event, Failure, Managed, Phase};
@@ -43,8 +43,8 @@ pub(super) struct OpenSocket {
 #[derive(Debug)]
 enum Watching {
     /// For the first connection, with all others.
-    Bell(#[expect(dead_code, reason = "it rings for as long as it is there")] Doorbell),
-    /// For every connection, or for the first while nothing is left to hang a bell with.
+    Sleeper(#[expect(dead_code, reason = "it is watched for as long as it is there")] Sleeper),
+    /// For every connection, or for the first while the kernel has nothing left to watch it with.
     Task(JoinHandle<()>),
 }
 
@@ -61,13 +61,13 @@ impl Drop for Watching {
 pub(super) struct SocketCopy {
     pub(super) name: String,
     pub(super) socket: Arc<Socket>,
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Arc<OwnedFd>,
 }
 
 impl OpenSocket {
-    pub(super) fn copy(&self) -> Option<SocketCopy> {
-        let fd = self.held.as_fd().try_clone_to_owned().ok()?;
-        Some(SocketCopy { name: self.held.name().to_owned(), socket: self.held.socket().clone(), fd })
+    pub(super) fn copy(&self) -> SocketCopy {
+        let held = &self.held;
+        SocketCopy { name: held.name().to_owned(), socket: held.socket().clone(), fd: held.descriptor() }
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Sockets {
     pub(super) notifiers: BTreeMap<UnitName, JoinHandle<()>>,
     pub(super) received: Rc<Received>,
     /// Those of units that sleep.
-    pub(super) bells: Rc<Doorbells>,
+    pub(super) sleepers: Rc<Sleepers>,
 }
 
 impl Sockets {
@@ -100,7 +100,7 @@ impl Sockets {
             connected: BTreeMap::new(),
             notifiers: BTreeMap::new(),
             received: Rc::new(received),
-            bells: Rc::new(Doorbells::new()?),
+            sleepers: Rc::new(Sleepers::new()?),
         })
     }
 
@@ -338,21 +338,15 @@ impl Manager {
         self.sockets.admit(unit);
         let accepts = self.accepts(unit);
         for open in self.sockets.open.get_mut(unit).into_iter().flatten() {
-            if !accepts && let Ok(bell) = self.sockets.bells.hang(&open.held, unit, open.held.name()) {
-                open.watch = Some(Watching::Bell(bell));
-                continue;
-            }
-            let name = open.held.name().to_owned();
-            match open.held.as_fd().try_clone_to_owned() {
-                Ok(descriptor) => {
-                    let (unit, notes) = (unit.clone(), self.notes.clone());
-                    open.watch = Some(Watching::Task(match accepts {
-                        true => tokio::task::spawn_local(attend(descriptor, unit, name, notes)),
-                        false => tokio::task::spawn_local(watch_in_time(descriptor, unit, name, notes)),
-                    }));
-                }
-                Err(error) => tracing::error!("{unit}: cannot watch socket {name}: {error}"),
-            }
+            let (descriptor, name) = (open.held.descriptor(), open.held.name().to_owned());
+            let (own, notes) = (unit.clone(), self.notes.clone());
+            open.watch = Some(if accepts {
+                Watching::Task(tokio::task::spawn_local(attend(descriptor, own, name, notes)))
+            } else if let Ok(sleeper) = self.sockets.sleepers.watch(descriptor.clone(), unit, &name) {
+                Watching::Sleeper(sleeper)
+            } else {
+                Watching::Task(tokio::task::spawn_local(watch_in_time(descriptor, own, name, notes)))
+            });
         }
     }
 
@@ -376,7 +370,12 @@ impl Manager {
 }
 
 /// Waits until there is something to watch a socket with, and then for its first connection.
-async fn watch_in_time(descriptor: OwnedFd, unit: UnitName, socket: String, notes: UnboundedSender<Note>) {
+async fn watch_in_time(
+    descriptor: Arc<OwnedFd>,
+    unit: UnitName,
+    socket: String,
+    notes: UnboundedSender<Note>,
+) {
     let Ok(descriptor) = readiness::watch_in_time(&descriptor).await else { return };
     if descriptor.readable().await.is_ok() {
         // The receiver lives as long as the loop.

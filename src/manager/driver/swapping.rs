@@ -21,7 +21,7 @@ impl Manager {
     pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
         self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
         let swapped = self.sockets.of(unit).iter().filter(|open| open.held.socket().pass == Pass::Swap);
-        let sockets: Vec<SocketCopy> = swapped.filter_map(OpenSocket::copy).collect();
+        let sockets: Vec<SocketCopy> = swapped.map(OpenSocket::copy).collect();
         let task = tokio::task::spawn_local(answer(
             Notifier::new(notifier),
             self.sockets.received.clone(),

@@ -175,7 +175,7 @@ impl Manager {
     fn watched(&self, unit: &UnitName) -> Option<Watched> {
         let live = self.runs.get(unit)?.clone();
         let group = self.frozen_group(&live);
-        let sockets = self.sockets.of(unit).iter().map(OpenSocket::copy).collect::<Option<_>>()?;
+        let sockets = self.sockets.of(unit).iter().map(OpenSocket::copy).collect();
         let arrivals = self.sleepers.arrivals.get_or_init(doorbell::arrivals).clone();
         Some(Watched { sockets, live, group, arrivals })
     }
