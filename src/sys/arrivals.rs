@@ -173,14 +173,14 @@ pub struct Tripwire {
 }
 
 impl Tripwire {
-    /// Sets what is not set. Something that waits to be taken is an arrival.
+    /// Sets what is neither set nor tripped. Something that waits to be taken is an arrival.
     ///
     /// # Errors
     /// As io_submit(2): `EAGAIN` when there are as many polls as can be.
     pub fn set(&mut self) -> io::Result<()> {
         self.arrivals.take()?;
         for wire in &mut self.wires {
-            if self.arrivals.state(wire) == State::Taut {
+            if self.arrivals.state(wire) != State::Slack {
                 continue;
             }
             self.arrivals.put(wire, State::Taut);
