@@ -64,6 +64,8 @@ fn wait_alone(host: &Host, unit: &str) {
 
 /// Restarts a unit with an overlap a few times while clients come.
 fn overlap_under_clients(host: &Host, unit: &str, address: &str) {
+    let kept = || host.succeed(&["systemctl", "show", "--property=NFileDescriptorStore", "sampand"]);
+    let before = kept();
     for _ in 0..3 {
         let before = main_pid(host, unit);
         let (_, served) = clients_during(host, address, || {
@@ -76,6 +78,7 @@ fn overlap_under_clients(host: &Host, unit: &str, address: &str) {
         assert_eq!(host.property(unit, "SubState"), "running");
     }
     assert!(host.get(address).starts_with("HTTP/1."));
+    assert_eq!(kept(), before, "systemd keeps what is of the one container");
     host.journal(&["--unit=sampand"]).wait("Overlapped: the next container is up");
 }
 
