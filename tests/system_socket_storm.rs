@@ -143,7 +143,7 @@ fn check(port: u16, promise: Promise, found: std::io::Result<Option<String>>, ho
 /// What happens to servers and the manager meanwhile.
 fn disturb(host: &Host, dice: &mut Dice) {
     sleep(Duration::from_millis(dice.below(300)));
-    match dice.below(8) {
+    match dice.below(9) {
         0..=2 => {
             // It may be between two lives.
             drop(host.run(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "sampand"]));
@@ -151,6 +151,10 @@ fn disturb(host: &Host, dice: &mut Dice) {
         3 => drop(host.succeed(&["systemctl", "restart", "sampand"])),
         4 => drop(host.succeed(&["sampanctl", "daemon-reload"])),
         5 => drop(host.run(&["sampanctl", "exec", "s8002", "nginx", "-v"])),
+        8 => {
+            let port = [8001, 8003, PROXIED, RESTARTED][usize::try_from(dice.below(4)).expect("it is small")];
+            drop(host.run(&["sampanctl", "restart", "--overlap", &format!("s{port}")]));
+        }
         _ => drop(host.succeed(&["sampanctl", "restart", &format!("s{RESTARTED}")])),
     }
 }

@@ -146,7 +146,7 @@ impl From<RequestError> for BusError {
             RequestError::JobExists { .. }
             | RequestError::Irreversible { .. }
             | RequestError::ShuttingDown(_) => Self::TransactionIsDestructive(text),
-            RequestError::NoReload(_) => Self::JobTypeNotApplicable(text),
+            RequestError::NoReload(_) | RequestError::Exclusive(..) => Self::JobTypeNotApplicable(text),
             RequestError::ByDependencyOnly(_) => Self::OnlyByDependency(text),
             RequestError::NoIsolation(_) => Self::NoIsolation(text),
         }

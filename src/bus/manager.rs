@@ -36,6 +36,9 @@ fn verbs(manager: Interface<()>) -> Interface<()> {
         .act("ReloadOrTryRestartUnit", takes, gives, |(), call, asked| {
             jobs::enqueue(call, asked, Verb::TryReloadOrRestart)
         })
+        .act("RestartUnitOverlapping", takes, gives, |(), call, asked| {
+            jobs::enqueue(call, asked, Verb::RestartOverlapping)
+        })
         .act("TryRestartUnit", takes, gives, |(), call, asked| jobs::enqueue(call, asked, Verb::TryRestart))
         .act("StartTransientUnit", &["name", "mode", "definition", "stdio"], &["job"], |(), call, asked| {
             transient::start(call, asked)

@@ -35,6 +35,7 @@ pub(super) fn interface() -> Interface<UnitName> {
         .act("Start", takes, gives, make(Verb::Start))
         .act("Stop", takes, gives, make(Verb::Stop))
         .act("Restart", takes, gives, make(Verb::Restart))
+        .act("RestartOverlapping", takes, gives, make(Verb::RestartOverlapping))
         .act("TryRestart", takes, gives, make(Verb::TryRestart))
         .act("Reload", takes, gives, make(Verb::Reload))
         .act("ReloadOrRestart", takes, gives, make(Verb::ReloadOrRestart))

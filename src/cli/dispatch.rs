@@ -108,7 +108,10 @@ fn act(verb: JobVerb, paths: &Paths) -> anyhow::Result<u8> {
         JobVerb::Start(args) => lifecycle::run(Operation::Start, &args, paths),
         JobVerb::Stop(args) => lifecycle::run(Operation::Stop, &args, paths),
         JobVerb::Reload(args) => lifecycle::run(Operation::Reload, &args, paths),
-        JobVerb::Restart(args) => lifecycle::run(Operation::Restart, &args, paths),
+        JobVerb::Restart(args) if args.overlap => {
+            lifecycle::run(Operation::RestartOverlapping, &args.job, paths)
+        }
+        JobVerb::Restart(args) => lifecycle::run(Operation::Restart, &args.job, paths),
         JobVerb::TryRestart(args) => lifecycle::run(Operation::TryRestart, &args, paths),
         JobVerb::ReloadOrRestart(args) => lifecycle::run(Operation::ReloadOrRestart, &args, paths),
         JobVerb::TryReloadOrRestart(args) => lifecycle::run(Operation::TryReloadOrRestart, &args, paths),

@@ -23,6 +23,7 @@ fn method(operation: Operation) -> &'static str {
         Operation::Start => "StartUnit",
         Operation::Stop => "StopUnit",
         Operation::Restart => "RestartUnit",
+        Operation::RestartOverlapping => "RestartUnitOverlapping",
         Operation::TryRestart => "TryRestartUnit",
         Operation::Reload => "ReloadUnit",
         Operation::ReloadOrRestart => "ReloadOrRestartUnit",

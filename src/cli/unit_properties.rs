@@ -255,6 +255,8 @@ pub struct UnitProperties {
     pub assert_result: bool,
     pub status_errno: i64,
     pub launch_error: String,
+    /// What its container of before is called, while there is one.
+    pub retired: String,
     pub image: String,
     pub image_id: String,
     pub transfer_image: String,
@@ -332,6 +334,7 @@ impl UnitProperties {
             assert_result: read.flag("AssertResult"),
             status_errno: read.signed("StatusErrno"),
             launch_error: read.text("LaunchError"),
+            retired: read.text("Retired"),
             image: read.text("Image"),
             image_id: read.text("ImageID"),
             transfer_image: read.text("TransferImage"),

@@ -188,6 +188,11 @@ pub fn groups(paths: &Paths, pid: u32) -> Vec<PathBuf> {
     directory(paths, pid).map(|directory| groups_below(&directory)).unwrap_or_default()
 }
 
+/// Whether a control group has others below it.
+pub fn is_divided(directory: &Path) -> bool {
+    groups_below(directory).len() > 1
+}
+
 /// A control group and those below it.
 fn groups_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = vec![directory.to_owned()];

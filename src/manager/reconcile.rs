@@ -51,9 +51,15 @@ pub fn adopt(
     manager.found_records(stored.iter().map(|(unit, _)| unit.clone()));
     let records = shelf::newest(manager.paths(), stored);
     let recorded: BTreeSet<UnitName> = records.keys().cloned().collect();
+    let records = in_order(manager, records, &mut kept);
+    // A container that has been retired has the scope of its unit until the next one needs it.
+    let is_retired = |(unit, _): &&(UnitName, Option<Record>)| unit.successor().is_some();
+    let pid = |(_, record): &(UnitName, Option<Record>)| Some(record.as_ref()?.run.as_ref()?.pid);
+    let given_away: BTreeSet<u32> = records.iter().filter(is_retired).filter_map(pid).collect();
     for (unit, record) in records {
         let own = kept.remove(&unit).unwrap_or_default();
-        let container = containers.iter().find(|container| container.unit == unit);
+        let is_its = |container: &&Orphan| container.unit == unit && !given_away.contains(&container.pid);
+        let container = containers.iter().find(is_its);
         match (record, container) {
             (Some(mut record), container) => {
                 if let Some(container) = container {
@@ -83,9 +89,51 @@ pub fn adopt(
     }
 }
 
+/// What was retired comes first, since what becomes of the units hangs on it. A predecessor that died while it gave a
+/// container to one of both has left it to the unit itself.
+fn in_order(
+    manager: &mut Manager,
+    mut records: BTreeMap<UnitName, Option<Record>>,
+    kept: &mut BTreeMap<UnitName, Kept>,
+) -> Vec<(UnitName, Option<Record>)> {
+    let run = |record: Option<&Option<Record>>| Some(record?.as_ref()?.run.as_ref()?.number);
+    let is_of_both = |name: &&UnitName| {
+        let successor = name.successor().and_then(|successor| run(records.get(&successor)));
+        successor.is_some() && successor == run(records.get(*name))
+    };
+    for retired in records.keys().filter(is_of_both).cloned().collect::<Vec<_>>() {
+        records.remove(&retired);
+        if let Some(unit) = retired.successor() {
+            manager.take_back(&unit, &retired);
+            if let Some(own) = kept.remove(&retired) {
+                kept.entry(unit).or_default().complete(own);
+            }
+        }
+    }
+    let mut records: Vec<_> = records.into_iter().collect();
+    records.sort_by_key(|(unit, _)| unit.successor().is_none());
+    records
+}
+
+impl Kept {
+    /// Takes what this one lacks.
+    fn complete(&mut self, other: Self) {
+        fn lacking(own: &mut Option<OwnedFd>, other: Option<OwnedFd>) {
+            *own = own.take().or(other);
+        }
+        lacking(&mut self.pidfd, other.pidfd);
+        lacking(&mut self.notifier, other.notifier);
+        lacking(&mut self.proxy, other.proxy);
+        lacking(&mut self.notify, other.notify);
+        lacking(&mut self.output, other.output);
+        lacking(&mut self.journal, other.journal);
+    }
+}
+
 fn adopt_orphan(manager: &mut Manager, orphan: &Orphan, kept: Kept) {
     tracing::warn!(SAMPAN_UNIT = %orphan.unit, "{}: its record is lost, but its container runs", orphan.unit);
     manager.ensure_loaded(&orphan.unit);
+    manager.ensure_retired(&orphan.unit);
     manager.ensure_instance(&orphan.unit, kept.connection.as_ref());
     let container = manager.machine().unit(&orphan.unit).and_then(|managed| managed.container());
     let stop_signal = container.and_then(|container| container.stop_signal).unwrap_or(libc::SIGTERM);

@@ -224,6 +224,21 @@ impl Systemd {
         .await
     }
 
+    /// Moves processes to a scope that runs, from wherever they are.
+    ///
+    /// # Errors
+    /// When systemd refuses, as it does where one of them has ended, or at the deadline.
+    pub async fn attach(&self, scope: &str, processes: &[u32]) -> Result<(), SystemdError> {
+        let call = "AttachProcessesToUnit";
+        self.within(scope, call, async |session| {
+            let moved = session
+                .ask(async |manager| manager.attach_processes_to_unit(scope, "", processes).await)
+                .await;
+            moved.map_err(|error| refused(call, scope, &error))
+        })
+        .await
+    }
+
     /// Who is to signal a scope that systemd stops, by this job or already; `None` where it does not stop it.
     ///
     /// # Errors

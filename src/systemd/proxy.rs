@@ -38,6 +38,7 @@ pub(super) trait Manager {
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     fn freeze_unit(&self, name: &str) -> zbus::Result<()>;
     fn thaw_unit(&self, name: &str) -> zbus::Result<()>;
+    fn attach_processes_to_unit(&self, name: &str, group: &str, processes: &[u32]) -> zbus::Result<()>;
     fn set_unit_properties(
         &self,
         name: &str,

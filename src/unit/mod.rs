@@ -33,6 +33,7 @@ pub mod model;
 pub mod mounts;
 pub mod name;
 pub mod order;
+pub mod overlap;
 pub mod pattern;
 pub mod place;
 pub mod preset;

@@ -50,6 +50,9 @@ pub struct UnitName {
 /// Longest name, so that `sampan-NAME.scope` and a drop-in directory fit in systemd's and the kernel's 255.
 const LENGTH_MAX: usize = 200;
 
+/// How the instance ends under which a container is known that has a successor.
+const RETIRED: &str = ":retired";
+
 /// Longest prefix of a unit with an instance for each connection: `@N-[ADDRESS]:PORT-[ADDRESS]:PORT.container` fits
 /// after it, without the brackets.
 pub const LISTENER_LENGTH_MAX: usize = 80;
@@ -164,6 +167,23 @@ impl UnitName {
         Self::parse(&full).ok().filter(|name| self.instance().is_none() && !name.is_template())
     }
 
+    /// What the container of this unit is called while its successor is there already: `web@:retired`, of an instance
+    /// `web@blue:retired`. `None` where that is too long, and for a template or what is called so itself.
+    pub fn retired(&self) -> Option<Self> {
+        if self.is_template() || self.kind != UnitKind::Container || self.successor().is_some() {
+            return None;
+        }
+        let at = if self.instance().is_some() { "" } else { "@" };
+        Self::parse(&format!("{}{at}{RETIRED}.{}", self.stem(), self.suffix())).ok()
+    }
+
+    /// The unit whose container this name is of, where it is that of one that has been retired.
+    pub fn successor(&self) -> Option<Self> {
+        let stem = self.stem().strip_suffix(RETIRED)?;
+        let stem = stem.strip_suffix('@').unwrap_or(stem);
+        Self::parse(&format!("{stem}.{}", self.suffix())).ok()
+    }
+
     /// The systemd scope that a container of this name runs in. Scopes have no instances, systemd.unit(5): a
     /// colon, which no prefix of ours has, stands for the `@`.
     pub fn scope(&self) -> String {
@@ -263,6 +283,21 @@ mod tests {
         let name = longest.of_connection(&format!("{}-{address}-{address}", u32::MAX)).unwrap();
         assert_eq!(UnitName::of_scope(&name.scope()), Some(name));
         assert!(UnitName::parse("a:b.container").is_err(), "a plain name has no colon");
+    }
+
+    #[test]
+    fn what_has_a_successor_is_called_by_it() {
+        for (name, retired, scope) in [
+            ("web.container", "web@:retired.container", "sampan-web::retired.scope"),
+            ("web@blue.container", "web@blue:retired.container", "sampan-web:blue:retired.scope"),
+        ] {
+            let name = UnitName::parse(name).unwrap();
+            let old = name.retired().unwrap();
+            assert_eq!((old.as_str(), old.scope().as_str()), (retired, scope));
+            assert_eq!(UnitName::of_scope(scope).as_ref(), Some(&old));
+            assert_eq!((old.successor(), old.retired(), name.successor()), (Some(name), None, None));
+        }
+        assert_eq!(UnitName::parse("web.target").unwrap().retired(), None);
     }
 
     #[test]

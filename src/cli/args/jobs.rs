@@ -63,6 +63,17 @@ pub struct JobArgs {
     pub quiet: bool,
 }
 
+/// `restart`.
+#[derive(Debug, Clone, Args)]
+pub struct RestartArgs {
+    /// Start another container beside the one that runs, and stop that when the other one is up
+    #[arg(long)]
+    pub overlap: bool,
+    /// As of other verbs
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
 /// `isolate`.
 #[derive(Debug, Clone, Args)]
 pub struct IsolateArgs {

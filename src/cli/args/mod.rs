@@ -14,8 +14,8 @@ pub use files::{
 };
 pub use inside::{ExecArgs, PlaceArgs, ShellArgs};
 pub use jobs::{
-    CancelArgs, CleanArgs, Cleaned, IsolateArgs, JobArgs, KillArgs, PlanArgs, SetPropertyArgs, UnitsArgs,
-    Whom,
+    CancelArgs, CleanArgs, Cleaned, IsolateArgs, JobArgs, KillArgs, PlanArgs, RestartArgs, SetPropertyArgs,
+    UnitsArgs, Whom,
 };
 pub use list::{DependencyArgs, ListArgs, ListJobsArgs, ListUnitsArgs};
 pub use look::{

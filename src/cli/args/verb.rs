@@ -4,8 +4,8 @@ use super::{
     AddDependencyArgs, BlameArgs, CancelArgs, ChainArgs, CleanArgs, CompletionsArgs, DefaultTargetArgs,
     DependencyArgs, DisableArgs, EditArgs, EnableNowArgs, ExecArgs, ForceArgs, IsolateArgs, JobArgs,
     KillArgs, LastingArgs, LinkArgs, ListArgs, ListJobsArgs, ListUnitsArgs, LogsArgs, PlanArgs,
-    PresetAllArgs, PresetArgs, QuietArgs, ResetFailedArgs, RunArgs, SetPropertyArgs, ShellArgs, ShowArgs,
-    StatusArgs, SystemStateArgs, TestArgs, TopArgs, UnitsArgs,
+    PresetAllArgs, PresetArgs, QuietArgs, ResetFailedArgs, RestartArgs, RunArgs, SetPropertyArgs, ShellArgs,
+    ShowArgs, StatusArgs, SystemStateArgs, TestArgs, TopArgs, UnitsArgs,
 };
 use crate::cli::of::Of;
 use crate::cli::units::cat::CatArgs;
@@ -26,7 +26,7 @@ pub enum JobVerb {
     /// Let units read their configuration again
     Reload(Of<JobArgs>),
     /// Start or restart units
-    Restart(Of<JobArgs>),
+    Restart(Of<RestartArgs>),
     /// Restart units that are active
     #[command(alias = "condrestart")]
     TryRestart(Of<JobArgs>),

@@ -33,6 +33,11 @@ impl Subject {
         Self { scope: unit.scope(), unit: unit.to_string() }
     }
 
+    /// A unit, and what its container was while it had a successor.
+    pub fn all_of(unit: &UnitName) -> Vec<Self> {
+        [Some(unit.clone()), unit.retired()].iter().flatten().map(Self::of).collect()
+    }
+
     /// The matches for its lines.
     fn matches(&self, speakers: Speakers) -> Vec<Vec<String>> {
         let Self { scope, unit } = self;
@@ -86,7 +91,7 @@ pub fn subjects(words: &[String]) -> Result<Vec<Subject>, NameError> {
     let mut known: Option<Vec<String>> = None;
     for word in words {
         let found = match wanted(word)? {
-            Wanted::One(name) => vec![Subject::of(&name)],
+            Wanted::One(name) => Subject::all_of(&name),
             Wanted::Matching(pattern) => {
                 let known = known.get_or_insert_with(scopes);
                 known

@@ -56,7 +56,7 @@ pub fn tail(unit: &UnitName, tail: Tail<'_>) -> String {
         Some(width) => command.env("COLUMNS", width.to_string()).arg("--no-full"),
         None => command.arg("--full"),
     };
-    command.args(matches::words(&[Subject::of(unit)], Speakers::All)).stderr(Stdio::null());
+    command.args(matches::words(&Subject::all_of(unit), Speakers::All)).stderr(Stdio::null());
     match command.output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
         _ => String::new(),

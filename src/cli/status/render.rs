@@ -45,6 +45,7 @@ pub fn unit(unit: &UnitProperties, around: &Surroundings) -> String {
     page.line("Image", &image(unit));
     page.line("Pull", &pull(unit));
     page.line("Main PID", &main_process(unit, around.main_name.as_deref()));
+    page.lines("Retired", &present(&unit.retired));
     page.line("Restarts", &positive(unit.restarts));
     page.lines("Status", &quoted(&unit.status_text));
     page.line("Idle", &idle::line(unit, around));

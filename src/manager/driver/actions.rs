@@ -27,6 +27,9 @@ impl Manager {
                 Action::Kill { unit, run } => self.kill(&unit, run),
                 Action::Abort { unit, run } => self.abort(&unit, run),
                 Action::Reload { unit, run } => self.reload_container(&unit, run),
+                Action::Retire { unit, retired, run } => self.retire(&unit, &retired, run),
+                Action::Recall { unit, retired, run } => self.recall(&unit, &retired, run),
+                Action::Overlapped { unit, since } => self.overlapped(&unit, since),
                 Action::ReadStamp(unit) => self.read_stamp(&unit),
                 Action::TouchStamp { unit, at } => self.touch_stamp(&unit, at),
                 Action::Entered(unit) => {

@@ -125,7 +125,7 @@ impl Manager {
         let slice = &record.facts.slice;
         // The run is new to this process, so the cells are empty.
         if let Some(group) = accounting::scope(&self.paths, run.pid, &unit.scope()) {
-            let _ = live.group.set(group);
+            live.set_group(group);
         }
         let _ = live.slice.set(if slice.is_empty() { DEFAULT_SLICE.to_owned() } else { slice.clone() });
         let _ = live.process.set(Process { pid: run.pid, pidfd, parent: Parent::Predecessor });
@@ -136,6 +136,9 @@ impl Manager {
             Some(socket) => adopt_notify(&self.paths, unit, socket).ok(),
             None => bind_notify(&self.paths, unit).ok(),
         });
+        if let Some(server) = server.iter().flatten().next() {
+            live.keep_notify(server);
+        }
         let task = self.run_task(specification, live);
         tokio::task::spawn_local(task.resume(record.facts.clone(), server.flatten()));
     }
@@ -152,6 +155,7 @@ impl Manager {
         discard_rest(&self.store.all_containers_dir(), |name| {
             name.to_str().and_then(|name| UnitName::parse(name).ok()).is_none_or(|unit| uses(&unit))
         });
+        self.runs.keys().for_each(|unit| self.guard_sockets(unit));
         self.event(Event::AdoptionDone);
     }
 

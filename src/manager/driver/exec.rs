@@ -130,6 +130,8 @@ impl Manager {
 
     pub(super) fn exec_task(&mut self, request: ExecRequest) -> Result<(ExecTask, Attendance), ExecError> {
         let name = self.ensure_loaded(&request.unit);
+        // While its next container starts, it is that of before.
+        let name = self.machine.on_standby(&name).unwrap_or(name);
         let not_running = || ExecError::Inactive(name.clone());
         let managed = self.machine.unit(&name);
         let managed = managed.ok_or_else(|| ExecError::NotFound(name.clone()))?;

@@ -14,7 +14,7 @@ impl Manager {
     /// The control group that is frozen with a container: that of its scope.
     pub(super) fn frozen_group(&self, live: &LiveRun) -> Option<PathBuf> {
         let of_scope = || accounting::directory(&self.paths, live.process.get()?.pid);
-        live.group.get().cloned().or_else(of_scope)
+        live.group().or_else(of_scope)
     }
 
     pub(super) fn is_frozen(&self, live: &LiveRun) -> bool {

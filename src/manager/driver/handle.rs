@@ -153,7 +153,7 @@ impl Manager {
         let _ = self.notices.send(notice);
     }
 
-    fn keep_record(&mut self, unit: &UnitName) {
+    pub(super) fn keep_record(&mut self, unit: &UnitName) {
         let managed = self.machine.unit(unit);
         let record = managed.and_then(|managed| {
             let job = managed.job.and_then(|job| self.machine.jobs().get(&job));

@@ -9,10 +9,11 @@ use super::limits::tell_devices;
 use super::live::{LiveRun, Parent, Process, until_ended};
 use super::notify::{NotifyServer, bind_notify};
 use super::output::Outlet;
+use super::overlap::Migration;
 use super::prepare::{Ends, Prepared, prepare};
 use super::sockets::OpenSocket;
 use super::turns::Turns;
-use super::{Manager, Note, health, listening, now};
+use super::{Manager, Note, health, listening, now, overlap};
 use crate::launch::protocol::{Order, Report, UNSTARTED};
 use crate::launch::spawn::is_launcher;
 use crate::launch::step::{Output, Pause};
@@ -75,6 +76,8 @@ struct Means {
     turns: Rc<Semaphore>,
     /// Those with `pass = "fd"`, in the order of their names, as the plan has them; or the connection.
     sockets: io::Result<Vec<OwnedFd>>,
+    /// The container of before, which gives its scope to this one.
+    older: Option<Migration>,
     /// Standard streams of somebody who waits for the container's end.
     stdio: Option<[OwnedFd; 3]>,
 }
@@ -129,7 +132,8 @@ impl Manager {
         let hands = self.hands(&task.unit, slice);
         let before = Commands::new(task.unit.clone(), run, hands, self.notes.clone());
         let before = BeforePayload::new(before, abandoned);
-        let means = Means { before, turns: self.launches.clone(), sockets, stdio };
+        let older = self.older(unit);
+        let means = Means { before, turns: self.launches.clone(), sockets, older, stdio };
         tokio::task::spawn_local(async move { task.perform(means).await });
     }
 
@@ -225,6 +229,11 @@ impl RunTask {
         let notify_server = self.notify_server(container)?;
         let notify = notify_server.as_ref().map(|server| server.listener.path());
         let ends = Ends { notify, output: means.output() };
+        if let Some(older) = &means.older {
+            // What this one lacks is found before anything is done to the one that runs.
+            prepare(&self.unit, container, means.before.hands(), ends)?;
+            older.perform().await?;
+        }
         let mut prepared = prepare(&self.unit, container, means.before.hands(), ends)?;
         listening::check(container, &prepared.facts)?;
         health::check(container, &prepared.facts)?;
@@ -234,7 +243,9 @@ impl RunTask {
         }
         prepared.facts.moments = Moments { begun: beginning, commanded, ..Moments::default() };
         begun.ephemeral.clone_from(&prepared.facts.ephemeral);
-        self.forget_copies(container, &prepared.facts);
+        if means.older.is_none() {
+            self.forget_copies(container, &prepared.facts);
+        }
         // One that waits for commands must not have others wait for it. Nobody closes it.
         let _turn = match prepared.plan.pause {
             Pause::None => Some(means.turns.acquire().await),
@@ -268,6 +279,7 @@ impl RunTask {
         if let Err(error) = stored {
             tracing::warn!("{error}, continuing");
         }
+        self.live.keep_notify(&server);
         Ok(Some(server))
     }
 
@@ -341,13 +353,12 @@ impl RunTask {
 
     /// The control group of the scope is there, and a process in it.
     fn attached(&self, container: &Container, pid: u32) {
-        if self.live.group.get().is_some() {
+        if self.live.group().is_some() {
             return;
         }
         if let Some(group) = accounting::scope(&self.paths, pid, &self.unit.name.scope()) {
             super::memory::set_group_kill(&group, &container.resources);
-            // The cell is empty.
-            let _ = self.live.group.set(group);
+            self.live.set_group(group);
             self.live.memory_max.set(container.resources.memory_max.filter(|limit| *limit != u64::MAX));
             // What there is before the first kill.
             self.live.look_at_memory();
@@ -546,9 +557,10 @@ impl RunTask {
     async fn clean_up(&self, ephemeral: Option<PathBuf>) {
         self.live.over.set(true);
         self.live.end_proxy().await;
-        leave_scope(&self.systemd, &self.unit.name.scope()).await;
+        let unit = self.live.unit_now(&self.unit.name);
+        leave_scope(&self.systemd, &unit.scope()).await;
         if let Some(directory) = ephemeral {
-            discard(&directory);
+            discard(&overlap::directory_of(&unit, &directory));
         }
     }
 }

@@ -78,6 +78,11 @@ impl Manager {
         self.binds.0.insert(unit.clone(), names);
     }
 
+    /// Nobody waits for the bind(2) of a unit's server any more.
+    pub(super) fn expect_none(&mut self, unit: &UnitName) {
+        self.binds.0.remove(unit);
+    }
+
     /// The server of a unit has got the socket of this name.
     pub(super) fn bound(&mut self, unit: &UnitName, socket: &str) {
         self.watch_queue(unit, socket);
@@ -124,7 +129,8 @@ impl Manager {
 
     fn waiting(&self, unit: &UnitName) -> Option<&Container> {
         let managed = self.machine.unit(unit).filter(|managed| managed.phase.is_starting())?;
-        managed.container().filter(|container| waits(container))
+        let waits = managed.awaits_listening();
+        managed.container().filter(|_| waits)
     }
 
     fn tell_listening(&self, unit: &UnitName) {

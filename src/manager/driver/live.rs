@@ -5,13 +5,14 @@ use super::memory::OomKills;
 use super::output::Outlet;
 use crate::manager::machine::Exit;
 use crate::sys::{pidfd, readiness};
+use crate::unit::name::UnitName;
 use rustix::process::Signal;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 /// How long the journal may take for what a container wrote last.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,8 +44,15 @@ pub(super) struct LiveRun {
     pub(super) slice: OnceCell<String>,
     /// Where its programs write by name, once it is known.
     pub(super) outlet: OnceCell<Rc<Outlet>>,
-    /// The directory of its scope's control group, once there is one.
-    pub(super) group: OnceCell<PathBuf>,
+    group: RefCell<Option<PathBuf>>,
+    /// The unit that it is of, where that is another one than at its beginning: see [`super::overlap`].
+    pub(super) renamed: RefCell<Option<UnitName>>,
+    /// Somebody is moving it to another scope.
+    pub(super) moving: Mutex<()>,
+    /// Over which its bind(2) calls come.
+    pub(super) notifier: OnceCell<OwnedFd>,
+    /// Where its payload tells of itself.
+    pub(super) notify: OnceCell<OwnedFd>,
     /// What inotify(7) tells of the memory of that group by.
     pub(super) memory_watch: Cell<Option<i32>>,
     pub(super) oom_kills: Cell<OomKills>,
@@ -96,7 +104,11 @@ impl LiveRun {
             controlled: Cell::new(false),
             slice: OnceCell::new(),
             outlet: OnceCell::new(),
-            group: OnceCell::new(),
+            group: RefCell::new(None),
+            renamed: RefCell::new(None),
+            moving: Mutex::new(()),
+            notifier: OnceCell::new(),
+            notify: OnceCell::new(),
             memory_watch: Cell::new(None),
             oom_kills: Cell::default(),
             memory_max: Cell::new(None),
@@ -112,6 +124,20 @@ impl LiveRun {
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The directory of its scope's control group, once there is one.
+    pub(super) fn group(&self) -> Option<PathBuf> {
+        self.group.borrow().clone()
+    }
+
+    pub(super) fn set_group(&self, group: PathBuf) {
+        *self.group.borrow_mut() = Some(group);
+    }
+
+    /// The unit that it is of now, where it began as that of another one.
+    pub(super) fn unit_now(&self, first: &UnitName) -> UnitName {
+        self.renamed.borrow().clone().unwrap_or_else(|| first.clone())
     }
 
     /// Whether systemd asks us to stop it. It does so for some scopes only (see [`super::slice`]), and knows us by the

@@ -112,7 +112,9 @@ impl Manager {
         let mut units = BTreeMap::new();
         let loader = OnceCell::new();
         while let Some(name) = open.pop() {
-            let known = self.aliases.contains_key(&name) || self.is_usable(&name);
+            // What has been retired has no file.
+            let known =
+                self.aliases.contains_key(&name) || self.is_usable(&name) || name.successor().is_some();
             if known || units.contains_key(&name) || name.is_template() {
                 continue;
             }
@@ -150,7 +152,8 @@ impl Manager {
         if now.unit.is_none() && record.definition.is_some() {
             let definition = record.definition.clone();
             let made = definition.as_ref().and_then(|unit| unit.body.container()?.accepted.as_ref());
-            let state = if made.is_some() { LoadState::Good } else { now.state };
+            let is_made = made.is_some() || record.unit.successor().is_some();
+            let state = if is_made { LoadState::Good } else { now.state };
             let loaded = Loaded { state, unit: definition };
             self.event(Event::LoadedMore(BTreeMap::from([(record.unit.clone(), loaded)])));
         }
@@ -177,9 +180,11 @@ impl Manager {
         managed.loaded.state != now.state || managed.unit() != now.unit.as_ref()
     }
 
-    /// What the files of a unit say now. An instance for a connection has none: it stays what it was made as.
+    /// What the files of a unit say now. An instance for a connection has none, nor has what has been retired: it stays
+    /// what it was made as.
     fn read(&self, loader: &Loader<'_>, name: &UnitName) -> Loaded {
-        let made = self.machine.unit(name).filter(|managed| managed.accepted().is_some());
+        let made = self.machine.unit(name);
+        let made = made.filter(|managed| managed.accepted().is_some() || name.successor().is_some());
         match made.and_then(|managed| managed.unit()) {
             Some(unit) => Loaded::good(unit.clone()),
             None => self.loaded(loader.load(name).loaded),

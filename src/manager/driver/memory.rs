@@ -69,11 +69,20 @@ impl MemoryWatch {
 }
 
 impl Manager {
+    /// A container is in another control group.
+    pub(super) fn follow_group(&mut self, unit: &UnitName, run: u64) {
+        let Some(live) = self.run_of(unit, run) else { return };
+        if let Some(watch) = live.memory_watch.take() {
+            self.memory.leave(watch);
+        }
+        self.watch_memory(unit);
+    }
+
     /// The payload of a run is there: what happens to its memory is told from now on.
     pub(super) fn watch_memory(&mut self, unit: &UnitName) {
         let Some(live) = self.runs.get(unit).cloned() else { return };
-        let Some(group) = live.group.get() else { return };
-        match self.memory.add(unit, live.number(), group) {
+        let Some(group) = live.group() else { return };
+        match self.memory.add(unit, live.number(), &group) {
             Ok(watch) => live.memory_watch.set(Some(watch)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -134,9 +143,9 @@ impl Manager {
         let Some(resources) = container.map(|container| &container.resources) else { return };
         let Some(live) = self.runs.get(unit).filter(|live| live.executed.get()) else { return };
         live.memory_max.set(resources.memory_max.filter(|limit| *limit != u64::MAX));
-        if let Some(group) = live.group.get() {
-            set_group_kill(group, resources);
-            cache::keep_below(live, group, resources);
+        if let Some(group) = live.group() {
+            set_group_kill(&group, resources);
+            cache::keep_below(live, &group, resources);
         }
     }
 }
@@ -186,10 +195,10 @@ impl OomKills {
 impl LiveRun {
     /// Reads what the control group counts, which goes away with it.
     pub(super) fn look_at_memory(&self) {
-        let Some(group) = self.group.get() else { return };
+        let Some(group) = self.group() else { return };
         let known = self.oom_kills.get();
         let in_slice = group.parent().and_then(accounting::oom_kills);
-        let counted = accounting::oom_kills(group);
+        let counted = accounting::oom_kills(&group);
         // systemd removes a group as soon as it is empty, be it before we look. What was killed in it is counted in
         // the slice, too; and with the last process of a group, it was at its limit.
         let count = match counted {
@@ -201,7 +210,7 @@ impl LiveRun {
         self.oom_kills.set(OomKills { count, last, in_slice });
         // It may as well go between one file and the next.
         let at_limit = || self.memory_max.get().filter(|_| count > known.count && !group.exists());
-        let peak = Memory::of_group(group).peak.or_else(at_limit);
+        let peak = Memory::of_group(&group).peak.or_else(at_limit);
         self.memory_peak.set(self.memory_peak.get().max(peak));
     }
 }
@@ -266,7 +275,7 @@ mod tests {
         write(&group, 0);
         write(slice.path(), 3);
         let live = LiveRun::new(1);
-        live.group.set(group.clone()).unwrap();
+        live.set_group(group.clone());
         live.look_at_memory();
         assert_eq!((live.oom_kills.get().count, live.oom_kills.get().are_fresh()), (0, false));
         write(slice.path(), 4);
@@ -285,7 +294,7 @@ mod tests {
         fs::create_dir(&group).unwrap();
         mkfifoat(CWD, &events, Mode::RUSR | Mode::WUSR).unwrap();
         let live = LiveRun::new(1);
-        live.group.set(group.clone()).unwrap();
+        live.set_group(group.clone());
         live.memory_max.set(Some(24 << 20));
         thread::scope(|scope| {
             // Opened by a reader, and read once the group has gone.

@@ -32,6 +32,7 @@ mod native;
 mod native_job;
 mod notify;
 mod output;
+mod overlap;
 mod prepare;
 mod proxy;
 mod pull;
@@ -113,7 +114,7 @@ enum Note {
     /// For the core, with the facts of a run by then: no record has the one without the other.
     Facts(UnitName, u64, Box<RunFacts>, Event),
     /// The server of a container has got the held socket of this name.
-    Bound(UnitName, String),
+    Bound(UnitName, u64, String),
     /// A client of the held socket of this name waits, whom the server of a run does not accept.
     Unserved(UnitName, u64, String),
     /// The descriptor over which a container's bind(2) calls come.
@@ -140,6 +141,10 @@ enum Note {
     LimitsSet(UnitName),
     /// Nothing is left of what a forgotten unit had.
     Discarded(UnitName),
+    /// A run has been moved to another scope.
+    Moved(UnitName, u64),
+    /// The sockets of a unit may listen no more, which its container needs.
+    Deaf(UnitName),
     /// systemd is stopping the scope of a run.
     Deactivating(UnitName, u64, Signaller),
     /// Wants to know when everything noted before is in the records.
@@ -342,7 +347,7 @@ impl Manager {
     }
 
     fn take_note(&mut self, note: Note) {
-        match note {
+        match self.readdress(note) {
             Note::Event(event) => self.take_event(event),
             Note::Facts(unit, run, facts, event) => {
                 if self.is_current(&unit, run) {
@@ -353,7 +358,10 @@ impl Manager {
             }
             Note::Incoming(unit, socket, reply) => self.incoming(&unit, &socket, reply),
             Note::Progress(unit, progress) => self.keep_progress(unit, progress),
-            Note::Bound(unit, socket) => self.bound(&unit, &socket),
+            Note::Bound(unit, run, socket) if self.is_current(&unit, run) => self.bound(&unit, &socket),
+            Note::Bound(..) => {}
+            Note::Deaf(unit) => self.listen_on(&unit),
+            Note::Moved(unit, run) => self.follow_group(&unit, run),
             Note::ProxyEnded(unit, run) => self.proxy_ended(&unit, run),
             Note::ProxyDue(unit, run) if self.is_current(&unit, run) => self.start_proxy(&unit),
             Note::ProxyDue(..) => {}

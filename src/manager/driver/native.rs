@@ -175,7 +175,7 @@ fn verb(kind: JobKind) -> NativeVerb {
         JobKind::Start | JobKind::VerifyActive | JobKind::Nop => NativeVerb::Start,
         JobKind::Stop => NativeVerb::Stop,
         JobKind::Reload => NativeVerb::Reload,
-        JobKind::Restart => NativeVerb::Restart,
+        JobKind::Restart | JobKind::Overlap => NativeVerb::Restart,
     }
 }
 

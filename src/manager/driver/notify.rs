@@ -3,13 +3,14 @@
 use super::Note;
 use super::control::{errno, failure, io_failure};
 use super::launch::RunTask;
+use super::live::LiveRun;
 use crate::manager::accounting;
 use crate::manager::machine::{Event, Failure};
 use crate::paths::Paths;
 use crate::sys::{process, readiness};
 use crate::systemd::notify_server::{Notification, NotifyListener, Rest};
 use crate::unit::name::UnitName;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -37,6 +38,16 @@ pub(super) fn adopt_notify(paths: &Paths, unit: &UnitName, socket: OwnedFd) -> R
 fn attend(listener: NotifyListener) -> Result<NotifyServer, Failure> {
     let readiness = readiness::watch(&listener).map_err(|error| io_failure("notify socket", &error))?;
     Ok(NotifyServer { listener, readiness })
+}
+
+impl LiveRun {
+    /// Keeps a copy of the descriptor at hand.
+    pub(super) fn keep_notify(&self, server: &NotifyServer) {
+        if let Ok(copy) = server.listener.as_fd().try_clone_to_owned() {
+            // A run has one, so the cell is empty.
+            let _ = self.notify.set(copy);
+        }
+    }
 }
 
 impl RunTask {

@@ -17,7 +17,7 @@ use rustix::time::Timespec;
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use tokio::task::JoinHandle;
 
@@ -40,7 +40,7 @@ pub struct Outlet {
 /// Outlets of the containers that run.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
-    flowing: BTreeMap<UnitName, (Rc<Outlet>, JoinHandle<()>)>,
+    pub(super) flowing: BTreeMap<UnitName, (Rc<Outlet>, JoinHandle<()>)>,
 }
 
 impl Manager {
@@ -111,6 +111,11 @@ impl Outlet {
     /// What systemd's store kept of one.
     pub fn kept(fifo: OwnedFd, journal: Option<OwnedFd>) -> Self {
         Self { fifo, journal, process: None }
+    }
+
+    /// What systemd's store has of it: the FIFO, and the stream to the journal.
+    pub(super) fn descriptors(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        (self.fifo.as_fd(), self.journal.as_ref().map(AsFd::as_fd))
     }
 
     async fn flow(&self) -> io::Result<()> {

@@ -102,7 +102,7 @@ impl Manager {
             {
                 for name in names {
                     // The receiver lives as long as the loop.
-                    let _ = notes.send(Note::Bound(unit.clone(), name));
+                    let _ = notes.send(Note::Bound(unit.clone(), run, name));
                 }
             }
             until_ended((*process).as_fd()).await;

@@ -19,6 +19,12 @@ use tokio::sync::mpsc::UnboundedSender;
 impl Manager {
     /// Answers the bind(2) calls of a container with the sockets that are held for it.
     pub(super) fn answer_binds(&mut self, unit: &UnitName, notifier: OwnedFd) {
+        let Some(live) = self.runs.get(unit) else { return };
+        let run = live.number();
+        if let Ok(copy) = notifier.try_clone() {
+            // One that is answered anew has the same.
+            let _ = live.notifier.set(copy);
+        }
         self.store_descriptor(&StoredDescriptor::Notifier { unit: unit.clone() }, notifier.as_fd());
         let swapped = self.sockets.of(unit).iter().filter(|open| open.held.socket().pass == Pass::Swap);
         let sockets: Vec<SocketCopy> = swapped.map(OpenSocket::copy).collect();
@@ -26,7 +32,7 @@ impl Manager {
             Notifier::new(notifier),
             self.sockets.received.clone(),
             sockets,
-            unit.clone(),
+            (unit.clone(), run),
             self.notes.clone(),
         ));
         if let Some(former) = self.sockets.notifiers.insert(unit.clone(), task) {
@@ -48,7 +54,7 @@ async fn answer(
     notifier: Notifier,
     received: Rc<Received>,
     swapped: Vec<SocketCopy>,
-    unit: UnitName,
+    (unit, run): (UnitName, u64),
     notes: UnboundedSender<Note>,
 ) {
     let sockets: Vec<SwapSocket<'_>> = swapped.iter().map(SocketCopy::to_swap).collect();
@@ -62,7 +68,7 @@ async fn answer(
             Some(Ok(Answer::Closed)) => return,
             Some(Ok(answer)) => {
                 unfit.note(&answer);
-                note_answer(&unit, answer, &notes);
+                note_answer((&unit, run), answer, &notes);
             }
             Some(Err(error)) => {
                 tracing::warn!(SAMPAN_UNIT = %unit, "{unit}: cannot answer bind(2) of the payload: {error}");
@@ -139,11 +145,11 @@ impl Unfit {
     }
 }
 
-fn note_answer(unit: &UnitName, answer: Answer, notes: &UnboundedSender<Note>) {
+fn note_answer((unit, run): (&UnitName, u64), answer: Answer, notes: &UnboundedSender<Note>) {
     tracing::debug!(SAMPAN_UNIT = %unit, "{unit}: bind: {answer:?}");
     if let Answer::Swapped { name } = answer {
         // The receiver lives as long as the loop.
-        let _ = notes.send(Note::Bound(unit.clone(), name));
+        let _ = notes.send(Note::Bound(unit.clone(), run, name));
     }
 }
 

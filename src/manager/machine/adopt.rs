@@ -25,6 +25,7 @@ impl Machine {
             managed.sockets = SocketState::Open;
         }
         managed.schedule = schedule.into();
+        self.adopt_standby(name, phase);
         self.adopt_phase(name, phase, &stamps);
         if let Some(managed) = self.units.get_mut(name).filter(|managed| managed.phase == phase) {
             managed.stamps = stamps;
@@ -117,6 +118,7 @@ impl Machine {
 
     /// All units are adopted: their jobs go on.
     pub(super) fn resume_jobs(&mut self) {
+        self.release_adopted();
         for (unit, kind, asked) in std::mem::take(&mut self.left) {
             let stops = kind == JobKind::Stop && self.units.contains_key(&unit);
             if stops || self.check_usable(&unit).is_ok() {

@@ -288,7 +288,7 @@ impl Machine {
                 self.reschedule(name, Because::Unit);
                 self.settle_waiting(name);
             }
-            Some(_) if managed.phase.active_state().is_up() => self.arm_timer(name),
+            Some(_) if managed.active_state().is_up() => self.arm_timer(name),
             Some(_) => {}
             None => self.forget_timer(name),
         }

@@ -114,6 +114,9 @@ impl Machine {
 
     /// Decides what follows an end.
     pub(super) fn end_whole(&mut self, name: &UnitName, result: UnitResult) {
+        if self.fall_back(name, result) {
+            return;
+        }
         let job = self.job_of(name).map(|job| (job.id, job.kind, job.asked));
         let keeps_timer = self.is_armed(name);
         let Some(managed) = self.units.get_mut(name) else { return };
@@ -209,6 +212,7 @@ impl Machine {
             managed.intent = Intent::Policy;
         }
         self.set_phase(name, phase);
+        self.retired_has_ended(name);
     }
 
     /// Asks a run to end; `intent` is what follows.

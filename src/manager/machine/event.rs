@@ -255,6 +255,32 @@ pub enum Event {
     ShuttingDown,
 }
 
+impl Event {
+    /// The run that it is about, and the unit that this was of when it happened.
+    pub fn run_mut(&mut self) -> Option<(&mut UnitName, u64)> {
+        match self {
+            Self::Idle { unit, run }
+            | Self::Frozen { unit, run }
+            | Self::Pulling { unit, run }
+            | Self::ImageReady { unit, run, .. }
+            | Self::Started { unit, run, .. }
+            | Self::StartPreBegun { unit, run }
+            | Self::CommandsDone { unit, run, .. }
+            | Self::Unstarted { unit, run, .. }
+            | Self::Executed { unit, run }
+            | Self::Notified { unit, run, .. }
+            | Self::Listening { unit, run }
+            | Self::Unwell { unit, run, .. }
+            | Self::Health { unit, run, .. }
+            | Self::LaunchFailed { unit, run, .. }
+            | Self::OomKilled { unit, run }
+            | Self::Ended { unit, run, .. }
+            | Self::Reloaded { unit, run, .. } => Some((unit, *run)),
+            _ => None,
+        }
+    }
+}
+
 /// What kept a unit from starting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
@@ -338,6 +364,32 @@ pub enum Action {
         unit: UnitName,
         /// The run.
         run: u64,
+    },
+    /// What lives of a run belongs to the unit under which it has been retired from now on, and is to give its scope to the
+    /// next launch.
+    Retire {
+        /// The unit that it was of.
+        unit: UnitName,
+        /// The unit that it is of.
+        retired: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// The reverse: the next one is over. One that does not end, although it was killed, takes the place of that one.
+    Recall {
+        /// The unit that it is of again.
+        unit: UnitName,
+        /// The unit that it was of.
+        retired: UnitName,
+        /// The run.
+        run: u64,
+    },
+    /// A container is up beside the one that has been retired, which is about to be stopped.
+    Overlapped {
+        /// The unit.
+        unit: UnitName,
+        /// When that one was retired, on CLOCK_BOOTTIME.
+        since: Duration,
     },
     /// Keep telling [`Event::NativeState`] of a unit of systemd's, and its present state soon.
     WatchNative(UnitName),

@@ -25,6 +25,8 @@ pub enum JobKind {
     Reload,
     /// Brings the unit down, then becomes a start.
     Restart,
+    /// Begins another container beside the one that runs, and becomes its start; where none runs, a restart.
+    Overlap,
     /// Does nothing: a try-restart of a unit that is down.
     Nop,
 }
@@ -38,6 +40,7 @@ impl JobKind {
             Self::Stop => "stop",
             Self::Reload => "reload",
             Self::Restart => "restart",
+            Self::Overlap => "overlap",
             Self::Nop => "nop",
         }
     }
@@ -48,17 +51,20 @@ impl JobKind {
 
     /// Whether the unit is up when the job is done.
     pub(super) fn goes_up(self) -> bool {
-        matches!(self, Self::Start | Self::VerifyActive | Self::Restart)
+        matches!(self, Self::Start | Self::VerifyActive | Self::Restart | Self::Overlap)
     }
 
     /// One job that does what both do for a unit in the given state; `None` where they contradict each other.
     pub(super) fn merged(self, other: Self, state: ActiveState) -> Option<Self> {
-        use JobKind::{Nop, Reload, Restart, Start, Stop, VerifyActive};
+        use JobKind::{Nop, Overlap, Reload, Restart, Start, Stop, VerifyActive};
         match (self, other) {
             (one, same) if one == same => Some(one),
             (Nop, one) | (one, Nop) => Some(one),
             (Stop, _) | (_, Stop) => None,
             (Restart, _) | (_, Restart) => Some(Restart),
+            // The container that is on its way up is another one already.
+            (Overlap, Start) | (Start, Overlap) if state == ActiveState::Activating => Some(Start),
+            (Overlap, _) | (_, Overlap) => Some(Overlap),
             (Start, VerifyActive) | (VerifyActive, Start) => Some(Start),
             (Reload, VerifyActive) | (VerifyActive, Reload) => Some(Reload),
             (Reload, Start) | (Start, Reload) if state.is_up() => Some(Reload),
@@ -68,11 +74,13 @@ impl JobKind {
 
     /// Whether a job that runs does what another one asks for as well.
     fn includes(self, other: Self) -> bool {
-        use JobKind::{Nop, Reload, Restart, Start, VerifyActive};
+        use JobKind::{Nop, Overlap, Reload, Restart, Start, VerifyActive};
         self == other
             || matches!(
                 (self, other),
-                (_, Nop) | (Restart, Start | VerifyActive | Reload) | (Start | Reload, VerifyActive)
+                (_, Nop)
+                    | (Restart | Overlap, Start | VerifyActive | Reload)
+                    | (Start | Reload, VerifyActive)
             )
     }
 
@@ -82,7 +90,7 @@ impl JobKind {
             Self::Start | Self::VerifyActive => state.is_up(),
             Self::Stop => state.is_down(),
             Self::Reload => state == ActiveState::Reloading,
-            Self::Restart => state == ActiveState::Activating,
+            Self::Restart | Self::Overlap => state == ActiveState::Activating,
             Self::Nop => true,
         }
     }
@@ -264,7 +272,7 @@ impl Machine {
         order: Order,
         tenure: Tenure,
     ) -> JobId {
-        let state = self.active_state(unit);
+        let state = self.state_for_jobs(unit);
         if let Some((id, present)) = self.job_of(unit).map(|job| (job.id, job.kind)) {
             if let Some(merged) = present.merged(kind, state) {
                 self.merge_job(id, (kind, merged), order, tenure);

@@ -20,6 +20,7 @@ mod job;
 mod load;
 mod native;
 mod notify;
+mod overlap;
 mod reload;
 mod request;
 mod restart;

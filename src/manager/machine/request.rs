@@ -4,8 +4,8 @@ use super::job::{JobId, JobKind, JobMode, JobResult, Order, Tenure};
 use super::transaction::Chosen;
 use super::unit::LoadState;
 use super::{Machine, Standing};
-use crate::unit::name::DEFAULT_TARGET;
-use crate::unit::name::UnitName;
+use crate::unit::name::{DEFAULT_TARGET, UnitName};
+use crate::unit::overlap::Exclusive;
 use std::collections::BTreeMap;
 
 /// A job that is asked for.
@@ -30,6 +30,8 @@ pub enum Verb {
     Reload,
     /// Stop it where it is active, then start it.
     Restart,
+    /// Start another container beside the one that runs, and stop that when the other one is up.
+    RestartOverlapping,
     /// Restart it only where it is active.
     TryRestart,
     /// Reload it where it can be, restart it otherwise.
@@ -45,7 +47,7 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Reload => "reload",
-            Self::Restart => "restart",
+            Self::Restart | Self::RestartOverlapping => "restart",
             Self::TryRestart => "try-restart",
             Self::ReloadOrRestart => "reload-or-restart",
             Self::TryReloadOrRestart => "try-reload-or-restart",
@@ -120,6 +122,9 @@ pub enum RequestError {
     /// Nothing starts while the host goes down.
     #[error("Unit {0} is not started: the host is shutting down.")]
     ShuttingDown(UnitName),
+    /// Two containers of a unit cannot run side by side.
+    #[error("Unit {0} cannot be restarted with --overlap: {1}.")]
+    Exclusive(UnitName, Exclusive),
     /// `isolate` with another verb than `start`.
     #[error("Only a start can be isolated.")]
     IsolationOfStart,
@@ -136,9 +141,11 @@ impl Machine {
         let refused = match request.verb {
             Verb::Start => handling.refuse_manual_start,
             Verb::Stop => handling.refuse_manual_stop,
-            Verb::Restart | Verb::TryRestart | Verb::ReloadOrRestart | Verb::TryReloadOrRestart => {
-                handling.refuse_manual_start || handling.refuse_manual_stop
-            }
+            Verb::Restart
+            | Verb::RestartOverlapping
+            | Verb::TryRestart
+            | Verb::ReloadOrRestart
+            | Verb::TryReloadOrRestart => handling.refuse_manual_start || handling.refuse_manual_stop,
             Verb::Reload => false,
         };
         if refused { Err(RequestError::ByDependencyOnly(request.unit.clone())) } else { Ok(()) }
@@ -185,6 +192,7 @@ impl Machine {
             Verb::Reload if self.can_reload(unit) => JobKind::Reload,
             Verb::Reload => return Err(RequestError::NoReload(unit.clone())),
             Verb::Restart => restart(false),
+            Verb::RestartOverlapping => self.kind_of_overlap(unit)?,
             Verb::TryRestart => restart(true),
             Verb::ReloadOrRestart | Verb::TryReloadOrRestart if self.can_reload(unit) && state.is_up() => {
                 JobKind::Reload
@@ -214,7 +222,7 @@ impl Machine {
     ) -> Result<(), RequestError> {
         for (unit, Chosen { kind, .. }) in jobs {
             let Some(job) = self.job_of(unit) else { continue };
-            if job.kind.merged(*kind, self.active_state(unit)).is_some() {
+            if job.kind.merged(*kind, self.state_for_jobs(unit)).is_some() {
                 continue;
             }
             let (unit, kind) = (unit.clone(), job.kind);

@@ -48,6 +48,7 @@ impl Machine {
             JobKind::Stop => self.run_stop(&job),
             JobKind::Reload => self.run_reload(&job),
             JobKind::Restart => self.run_restart(&job),
+            JobKind::Overlap => self.run_overlap(&job),
             JobKind::Nop => self.finish_job(id, JobResult::Done),
         }
     }
@@ -121,6 +122,10 @@ impl Machine {
         match (first.kind.goes_down(), second.kind.goes_down()) {
             (false, false) => is_ordered(second, first),
             (true, true) => is_ordered(first, second),
+            // What has been retired ends beside whatever becomes of the unit, but there are never more than two.
+            (true, false) if first.unit.successor().as_ref() == Some(&second.unit) => {
+                second.kind == JobKind::Overlap
+            }
             (true, false) => {
                 is_ordered(second, first)
                     || is_ordered(first, second)
@@ -263,7 +268,7 @@ impl Machine {
     pub(super) fn set_phase(&mut self, name: &UnitName, phase: Phase) {
         let now = self.now;
         let Some(managed) = self.units.get_mut(name) else { return };
-        let (before, after) = (managed.phase.active_state(), phase.active_state());
+        let (before, after) = (managed.active_state(), managed.active_state_in(phase));
         let pauses = |phase| phase == Phase::AutoRestart;
         // A pause before a restart is a beginning, as is what follows one, and a run of a unit that waited.
         let begins = before != after || pauses(phase) || pauses(managed.phase);

@@ -5,7 +5,7 @@ use super::event::{Action, HealthState, Launched, Unmet};
 use super::job::{JobKind, JobResult};
 use super::restart::exceeds_limit;
 use super::state::{Exit, Failure, Phase, UnitResult};
-use super::unit::{Intent, Run, SocketState, Terms};
+use super::unit::{Intent, Run, SocketState, Standby, Terms};
 use crate::unit::model::{Otherwise, ReadyOn, ServiceType};
 use crate::unit::name::UnitName;
 
@@ -36,6 +36,9 @@ impl Machine {
         managed.unmet = Some(Box::new(unmet));
         managed.intent = Intent::Policy;
         let rested = managed.rested.take();
+        if self.fall_back(name, UnitResult::ExecCondition) {
+            return;
+        }
         if self.is_armed(name) {
             self.rest(name, UnitResult::Success);
             return self.finish_unit_job(name, JobKind::Start, outcome);
@@ -79,9 +82,12 @@ impl Machine {
             Err(failure) => {
                 managed.failure = Some(failure);
                 managed.intent = Intent::Down;
-                self.close_sockets(name);
+                if managed.standby == Standby::None {
+                    self.close_sockets(name);
+                }
                 self.end_whole(name, UnitResult::Resources);
             }
+            Ok(()) if managed.standby == Standby::Serving => self.begin_launch(name),
             Ok(()) if managed.accepts() || managed.starts_on_socket() && managed.intent != Intent::Again => {
                 managed.intent = Intent::Policy;
                 self.listen(name);
@@ -124,7 +130,11 @@ impl Machine {
         let now = self.now;
         let Some(managed) = self.units.get_mut(name) else { return };
         let Some(container) = managed.container() else { return };
-        let (limit, timeout, terms) = (container.start_limit, container.start_timeout, Terms::of(container));
+        let (limit, timeout) = (container.start_limit, container.start_timeout);
+        let terms = match managed.standby {
+            Standby::None => Terms::of(container),
+            Standby::Serving => Terms::of_successor(container),
+        };
         managed.intent = Intent::Policy;
         if let Some(hung) = managed.run.as_ref().filter(|run| run.ended.is_none()) {
             let message = format!("launch: process {} of an earlier run has still not ended", hung.pid);
@@ -199,6 +209,8 @@ impl Machine {
         self.set_phase(name, Phase::Running);
         if first {
             self.watch_run(name);
+            self.release_retired(name);
         }
+        self.look_at_overlap(name);
     }
 }

@@ -102,7 +102,7 @@ impl Machine {
     /// Whether a job changes anything.
     fn is_worth_doing(&self, unit: &UnitName, planned: &Planned) -> bool {
         let Some(kind) = planned.kind() else { return false };
-        let state = self.active_state(unit);
+        let state = self.state_for_jobs(unit);
         let contradicts = self.job_of(unit).is_some_and(|job| job.kind.merged(kind, state).is_none());
         contradicts || !kind.is_redundant(state)
     }
@@ -196,7 +196,7 @@ impl<'a> Collection<'a> {
         if goes_down && unit != *self.anchor && self.machine.only_waits(&unit) {
             return;
         }
-        let state = self.machine.active_state(&unit);
+        let state = self.machine.state_for_jobs(&unit);
         let new = Planned::of(kind, need);
         let planned = self.jobs.entry(unit.clone()).or_default();
         let before = *planned;
@@ -220,7 +220,9 @@ impl<'a> Collection<'a> {
     fn open_dependencies(&mut self, unit: &UnitName, kind: JobKind, need: Need) {
         let machine = self.machine;
         let (own, theirs) = (machine.dependencies(unit), machine.dependents(unit));
-        if matches!(kind, JobKind::Start | JobKind::Restart) && !self.runs_nothing(unit, kind) {
+        if matches!(kind, JobKind::Start | JobKind::Restart | JobKind::Overlap)
+            && !self.runs_nothing(unit, kind)
+        {
             for needed in own.requires.iter().chain(&own.binds_to) {
                 self.push(needed, JobKind::Start, need);
             }

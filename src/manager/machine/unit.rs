@@ -6,7 +6,8 @@ use super::schedule::Schedule;
 use super::state::{ActiveState, Exit, Failure, Phase, Stamp, UnitResult};
 use super::timers::Timers;
 use crate::unit::model::{
-    Accepted, Body, CollectMode, Container, ImageSource, PullPolicy, ReadyOn, ServiceType, StartOn, Unit,
+    Accepted, Body, CollectMode, Container, ImageSource, Pass, PullPolicy, ReadyOn, ServiceType, StartOn,
+    Unit,
 };
 use crate::unit::sparse::Sparse;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,14 @@ impl Terms {
     pub(super) fn of(container: &Container) -> Self {
         Self { kind: container.kind, ready: container.ready }
     }
+
+    /// Of one that begins beside another, which goes on until this one can be reached by its sockets.
+    pub(super) fn of_successor(container: &Container) -> Self {
+        let binds = container.sockets.values().any(|socket| socket.pass != Pass::Fd);
+        let ready =
+            if container.ready == ReadyOn::Exec && binds { ReadyOn::Listening } else { container.ready };
+        Self { ready, ..Self::of(container) }
+    }
 }
 
 impl Run {
@@ -187,6 +196,18 @@ pub struct Managed {
     pub(super) sockets: SocketState,
     /// Whether the run under way still waits for its image.
     pub(super) image: ImageState,
+    /// Whether a container of before serves until this one is up.
+    pub(super) standby: Standby,
+}
+
+/// Whether a container of before goes on until the one that starts is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Standby {
+    /// None does.
+    #[default]
+    None,
+    /// The one that has been retired does: the unit is up by it, and goes on with it where the start fails.
+    Serving,
 }
 
 /// Whether a run waits for its image.
@@ -264,6 +285,7 @@ impl Managed {
             farewell: UnitResult::Success,
             sockets: SocketState::Closed,
             image: ImageState::Settled,
+            standby: Standby::None,
         }
     }
 
@@ -283,6 +305,12 @@ impl Managed {
     pub(super) fn terms(&self) -> Option<Terms> {
         let own = self.run.as_ref().and_then(|run| run.terms);
         own.or_else(|| self.container().map(Terms::of))
+    }
+
+    /// Whether its run counts as started when its server listens.
+    pub fn awaits_listening(&self) -> bool {
+        let terms = self.terms();
+        terms.is_some_and(|own| own.ready == ReadyOn::Listening && own.kind != ServiceType::Oneshot)
     }
 
     /// Starts in the interval of the start limit, on CLOCK_BOOTTIME.
@@ -305,7 +333,15 @@ impl Managed {
 
     /// The state that dependencies look at.
     pub fn active_state(&self) -> ActiveState {
-        self.phase.active_state()
+        self.active_state_in(self.phase)
+    }
+
+    /// The same in another phase.
+    pub(super) fn active_state_in(&self, phase: Phase) -> ActiveState {
+        match self.standby {
+            Standby::None => phase.active_state(),
+            Standby::Serving => ActiveState::Active,
+        }
     }
 
     /// Whether a start of the unit ends in listening.

@@ -14,6 +14,7 @@ pub(super) const TABLE: &[Entry] = &[
     told("Job", Unsigned(|look| job(look).map_or(0, |job| job.id.0))),
     told("JobType", Text(|look| job(look).map_or("", |job| job.kind.as_str()).to_owned())),
     told("NRestarts", Unsigned(|look| look.managed.restarts)),
+    told("Retired", Text(retired)),
     told("StatusText", Text(|look| look.managed.status_text.clone())),
     told("StatusErrno", Signed(errno)),
     told("LaunchError", Text(launch_error)),
@@ -36,6 +37,12 @@ pub(super) const TABLE: &[Entry] = &[
     told("InactiveEnterTimestamp", Large(|look| realtime(Some(look.managed.stamps.inactive_enter)))),
     told("InactiveEnterTimestampMonotonic", Large(|look| monotonic(look.managed.stamps.inactive_enter))),
 ];
+
+/// What its container of before is called, while that serves for the next one, or has not ended yet.
+fn retired(look: &Look<'_>) -> String {
+    let retired = look.name.retired().filter(|name| look.manager.machine().unit(name).is_some());
+    retired.map(|name| name.to_string()).unwrap_or_default()
+}
 
 /// The process that the payload names, as long as it is one of the container's, or the first one.
 fn main_pid(look: &Look<'_>) -> u32 {

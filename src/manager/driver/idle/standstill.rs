@@ -82,7 +82,7 @@ impl Manager {
                 let took = milliseconds(standing.since.elapsed());
                 tracing::info!(SAMPAN_UNIT = %unit, "{unit}: Idle for {idle}, frozen in {took} ms.");
                 let live = self.runs.get(unit);
-                let group = live.and_then(|live| live.group.get()).cloned();
+                let group = live.and_then(|live| live.group());
                 standing.reclaim = group.map(|group| Reclaim::begin(unit.clone(), group));
             }
             // It goes on by an action of its own.

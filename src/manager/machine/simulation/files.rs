@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 impl World {
     /// All files are read.
     pub fn load(&mut self, choice: u8) {
-        let loaded = self.files.clone();
+        let mut loaded = self.files.clone();
+        loaded.extend(self.retired_files());
         self.rule(&loaded);
         self.handle(Event::Loaded(loaded), choice);
         if !self.adopts {
@@ -81,12 +82,18 @@ impl World {
         self.load(choice);
         // Descriptors of units that nobody knows are closed.
         self.open.retain(|unit| old.units().contains_key(unit));
-        for (unit, managed) in old.units().iter() {
+        // What was retired first: what becomes of the others hangs on it.
+        let mut units: Vec<_> = old.units().iter().collect();
+        units.sort_by_key(|(unit, _)| unit.successor().is_none());
+        for (unit, managed) in units {
             if managed.phase == Phase::Dead && managed.job.is_none() {
                 // It has no record.
                 self.open.remove(unit);
                 self.alive.remove(unit);
                 self.launches.remove(unit);
+                if unit.successor().is_some() {
+                    self.units.remove(unit);
+                }
                 continue;
             }
             self.restore_definition(unit, managed, choice);
@@ -99,8 +106,11 @@ impl World {
     /// What has no valid file goes on by the version that ruled.
     fn restore_definition(&mut self, name: &UnitName, managed: &Managed, choice: u8) {
         let Some(unit) = managed.unit() else { return };
-        let file = &self.files[name];
-        if file.unit.is_none() {
+        let own = || Loaded::good(unit.clone());
+        let file = self.files.get(name).cloned().unwrap_or_else(own);
+        if self.machine.unit(name).is_none() && name.successor().is_some() {
+            self.handle(Event::LoadedMore(BTreeMap::from([(name.clone(), file)])), choice);
+        } else if file.unit.is_none() {
             let restored = Loaded { unit: Some(unit.clone()), ..file.clone() };
             self.units.insert(name.clone(), unit.clone());
             self.handle(Event::LoadedMore(BTreeMap::from([(name.clone(), restored)])), choice);

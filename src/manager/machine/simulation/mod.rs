@@ -5,6 +5,7 @@
 mod files;
 mod fixture;
 mod generate;
+mod overlap;
 mod promises;
 mod sleep;
 mod world;

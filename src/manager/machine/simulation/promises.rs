@@ -51,6 +51,7 @@ impl World {
             self.check_farewell(name, managed);
             self.check_timer(name, managed);
             self.check_sleep(name, managed);
+            self.check_overlap(name, managed);
             if let Some(job) = managed.job {
                 assert_eq!(&self.machine.jobs()[&job].unit, name);
             }

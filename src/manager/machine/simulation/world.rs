@@ -109,8 +109,15 @@ impl World {
             0..=2 => self.request(unit, Verb::Start, mode(choice), choice),
             3 => self.request(unit, Verb::Stop, mode(choice), choice),
             4 => {
-                let verb = [Verb::Restart, Verb::TryRestart, Verb::ReloadOrRestart, Verb::Reload];
-                self.request(unit, verb[usize::from(choice) % 4], JobMode::Replace, choice);
+                let verb = [
+                    Verb::Restart,
+                    Verb::TryRestart,
+                    Verb::ReloadOrRestart,
+                    Verb::Reload,
+                    Verb::RestartOverlapping,
+                    Verb::RestartOverlapping,
+                ];
+                self.request(unit, verb[usize::from(choice) % 6], JobMode::Replace, choice);
             }
             5 => self.disturb(unit, choice),
             6 => {
@@ -144,6 +151,7 @@ impl World {
             0 => self.handle(Event::StopRequested { unit }, choice),
             1 => self.handle(Event::Connection { unit, socket: "s".into() }, choice),
             2 => {
+                self.end_retired(&unit, choice);
                 self.launches.clear();
                 self.handle(Event::ResetFailed { unit: None }, choice);
             }
@@ -277,6 +285,12 @@ impl World {
                     let last = choice.is_multiple_of(2).then_some(Duration::ZERO);
                     self.pending.push_back(Event::StampRead { unit, last });
                 }
+                Action::Retire { unit, retired, run } => {
+                    // Another one than the one that was stopped.
+                    stopped.remove(&retired);
+                    self.retire(&unit, retired, run);
+                }
+                Action::Recall { unit, retired, run } => self.recall(unit, &retired, run),
                 Action::Removed(unit) => {
                     self.units.remove(&unit);
                     self.launches.remove(&unit);

@@ -5,6 +5,7 @@ mod files;
 mod found;
 mod image;
 mod life;
+mod overlap;
 mod relations;
 mod sleep;
 mod sockets;
