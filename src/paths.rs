@@ -210,6 +210,11 @@ impl Paths {
         self.root.join("run/systemd/journal/stdout")
     }
 
+    /// The link by which systemd tells journald the id of a unit's run.
+    pub fn invocation(&self, unit: &str) -> PathBuf {
+        self.root.join(format!("run/systemd/units/invocation:{unit}"))
+    }
+
     /// When a manager was first started since boot.
     pub fn startup(&self) -> PathBuf {
         self.runtime().join("startup")

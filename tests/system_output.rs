@@ -310,3 +310,19 @@ fn an_image_without_a_shell_is_told_so() {
     );
     assert_eq!(host.succeed(&["sampanctl", "exec", "bare", "/bin/busybox", "echo", "here"]), "here\n");
 }
+
+/// systemd makes the control group of a scope before it tells journald of the run.
+#[test]
+fn the_first_line_is_of_its_run_however_slow_systemd_is() {
+    let host = Host::with_images(&["hello"]);
+    host.unit("web.container", &shell("echo first; exec sleep 1000"));
+    // The first container on a host has its slice made, too.
+    host.unit("before.container", &shell("exec sleep 1000"));
+    host.succeed(&["sampanctl", "start", "before"]);
+    let slow = "--inject=symlink,symlinkat:delay_enter=300ms";
+    host.succeed(&["systemd-run", "--unit=tracer", "strace", "--output=/dev/null", slow, "--attach", "1"]);
+    host.journal(&["--unit=tracer"]).wait("attached");
+    host.succeed(&["sampanctl", "start", "web"]);
+    host.wait_log("web", "first");
+    assert_eq!(host.succeed(&["sampanctl", "logs", "-I", "--payload", "-o", "cat", "web"]), "first\n");
+}

@@ -397,6 +397,7 @@ impl RunTask {
                     prepared.facts.moments.begin(times);
                     self.began(pid, process_of(pid, descriptors)?, prepared).await;
                     if prepared.plan.pause == Pause::None {
+                        turns.known_to_journal(&self.paths.invocation(&self.unit().scope())).await;
                         control.order(&Order::Go);
                     }
                 }

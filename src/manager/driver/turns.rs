@@ -1,6 +1,7 @@
 //! When the parts of a launch wait for each other.
 
 use crate::launch::spawn::Origin;
+use std::path::Path;
 use tokio::sync::Notify;
 
 /// What is waited for.
@@ -20,5 +21,13 @@ impl Turns {
             turns.movable.notify_one();
         }
         turns
+    }
+
+    /// Waits until journald can know whose run this is, by this link. The control group is there before: lines that are
+    /// written by then have no id of the run, which `logs --invocation` looks for.
+    pub(super) async fn known_to_journal(&self, link: &Path) {
+        if link.symlink_metadata().is_err() {
+            self.attached.notified().await;
+        }
     }
 }
